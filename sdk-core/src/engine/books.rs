@@ -1,0 +1,106 @@
+//! The books (C15): what became of every record, since this process or page began.
+
+/// Why a record was dropped.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Dropped {
+    /// Consent was withdrawn, or a signal or setting now says no.
+    Withdrawn,
+    /// More calls waited for a decision than may.
+    HoldFull,
+    /// A decision did not come in time.
+    HoldExpired,
+    /// The queue had grown over its byte budget.
+    Evicted,
+    /// It stayed in the queue for too long.
+    Expired,
+    /// Too large for the collector, alone.
+    Oversize,
+    /// The collector refused it, alone.
+    Refused,
+    /// The identity it was meant for could not be had.
+    NoIdentity,
+}
+
+impl Dropped {
+    /// All reasons, in the order of [`Stats::dropped`].
+    pub const ALL: [Self; 8] = [
+        Self::Withdrawn,
+        Self::HoldFull,
+        Self::HoldExpired,
+        Self::Evicted,
+        Self::Expired,
+        Self::Oversize,
+        Self::Refused,
+        Self::NoIdentity,
+    ];
+
+    /// The word in bindings.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Withdrawn => "withdrawn",
+            Self::HoldFull => "hold_full",
+            Self::HoldExpired => "hold_expired",
+            Self::Evicted => "evicted",
+            Self::Expired => "expired",
+            Self::Oversize => "oversize",
+            Self::Refused => "refused",
+            Self::NoIdentity => "no_identity",
+        }
+    }
+}
+
+/// What [`Engine::stats`](super::Engine::stats) shows. At all times
+/// `tracked + recovered + adopted == delivered + queued + held + dropped + given_up`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub struct Stats {
+    /// Records made here.
+    pub tracked: u64,
+    /// Records found in this driver's own queue at the start.
+    pub recovered: u64,
+    /// Records found in queues whose owner is gone.
+    pub adopted: u64,
+    /// Records that the collector has.
+    pub delivered: u64,
+    /// Records waiting to be delivered.
+    pub queued: u64,
+    /// Calls waiting for a decision.
+    pub held: u64,
+    /// Records that were dropped, by reason; see [`Dropped::ALL`].
+    pub dropped: [u64; Dropped::ALL.len()],
+    /// Records that another owner delivers.
+    pub given_up: u64,
+    /// Bytes waiting to be delivered.
+    pub queued_bytes: u64,
+    /// Stored records that could not be read again. Not part of the balance: they were never seen.
+    pub damaged: u64,
+    /// Files or keys deleted unread because consent was withdrawn. Not part of the balance.
+    pub wiped: u64,
+    /// Calls refused, so that nothing was recorded.
+    pub rejected: u64,
+}
+
+impl Stats {
+    /// All drops together.
+    pub fn dropped_total(&self) -> u64 {
+        self.dropped.iter().sum()
+    }
+
+    /// Drops for one reason.
+    pub fn dropped_for(&self, reason: Dropped) -> u64 {
+        self.dropped.get(reason as usize).copied().unwrap_or_default()
+    }
+
+    /// Whether the books balance.
+    pub fn balance(&self) -> bool {
+        self.tracked + self.recovered + self.adopted
+            == self.delivered + self.queued + self.held + self.dropped_total() + self.given_up
+    }
+
+    pub(super) fn drop_records(&mut self, reason: Dropped, count: u64) {
+        if let Some(counter) = self.dropped.get_mut(reason as usize) {
+            *counter += count;
+        }
+    }
+}

@@ -1,0 +1,515 @@
+//! The person's choice, carried out: grants, withdrawals (C4), and choices made elsewhere (C9).
+
+use super::books::Dropped;
+use super::consent::{ConsentChange, ConsentState, Decision, DenyReason, Erasure, ErasureState, Verdict};
+use super::effect::{
+    Amendment, Done, Effect, Item, ItemKind, Notice, RecordRead, StoreFault, Ticket, Trouble, WipeScope,
+};
+use super::hold::Call;
+use super::identity::{Identity, IdentityChange};
+use super::outcome::Outcome;
+use super::store::Pending;
+use super::time::{EventId, Secret};
+use super::{Engine, Phase, Unclean};
+use crate::json::write;
+use alloc::string::String;
+use alloc::vec::Vec;
+
+/// A purge is tried so often before what is left is reported.
+const PURGE_TRIES: u32 = 3;
+
+/// A consent call that waits for its turn.
+pub(super) enum Want {
+    Grant { ticket: Ticket, id: EventId, secret: Secret },
+    Deny { ticket: Ticket, erase: Option<EventId>, erasure: Option<Erasure> },
+}
+
+/// The one piece of consent or store work under way. Its effect's end is the next step.
+pub(super) enum Work {
+    Opening,
+    Establishing {
+        known: u64,
+    },
+    Recovering {
+        epoch: u64,
+    },
+    /// Making sure that a device exists.
+    Naming {
+        epoch: u64,
+    },
+    Granting {
+        ticket: Ticket,
+        id: EventId,
+        known: u64,
+    },
+    Withdrawing(Withdrawal),
+}
+
+/// The transaction of C4. Also runs, from its second step, for whatever else ends an `allow`.
+pub(super) struct Withdrawal {
+    step: Step,
+    ticket: Option<Ticket>,
+    /// Data of older epochs goes.
+    before: u64,
+    scope: WipeScope,
+    tries: u32,
+    trouble: Option<Trouble>,
+    change: Option<ConsentChange>,
+}
+
+enum Step {
+    Recording,
+    Fencing,
+    Purging,
+    Verifying,
+}
+
+impl Withdrawal {
+    fn purge(before: u64, scope: WipeScope) -> Self {
+        Self { step: Step::Purging, ticket: None, before, scope, tries: 0, trouble: None, change: None }
+    }
+
+    fn refusal(change: ConsentChange, ticket: Option<Ticket>) -> Self {
+        let step = Step::Recording;
+        Self {
+            step,
+            ticket,
+            before: 0,
+            scope: WipeScope::Store,
+            tries: 0,
+            trouble: None,
+            change: Some(change),
+        }
+    }
+
+    /// Whether the person's refusal is not yet in the record.
+    pub(super) fn recording(&self) -> bool {
+        matches!(self.step, Step::Recording)
+    }
+}
+
+impl Engine {
+    pub(super) fn opt_in(&mut self, id: EventId, secret: Secret) {
+        let ticket = self.next_ticket();
+        self.wants.push(Want::Grant { ticket, id, secret });
+        self.outcome = Outcome::Pending(ticket);
+    }
+
+    /// Everything in this process stops before this returns; the rest of C4 follows.
+    pub(super) fn opt_out(&mut self, erase: bool, id: EventId) {
+        let erase = erase.then_some(id);
+        let erasure = self.erasure(erase);
+        self.stop(self.epoch.saturating_add(1));
+        self.drop_ring();
+        let ticket = self.next_ticket();
+        self.wants.push(Want::Deny { ticket, erase, erasure });
+        self.outcome = Outcome::Pending(ticket);
+    }
+
+    /// Starts the transaction of a consent call.
+    pub(super) fn begin(&mut self, want: Want) {
+        match want {
+            Want::Grant { ticket, id, secret } => {
+                self.spare = Some(secret);
+                self.retries.refusal = None;
+                if matches!(self.consent, ConsentState::Unreadable) {
+                    self.grant_in_process(id);
+                    self.granted.push(ticket);
+                } else {
+                    // Also where it seems to be granted already: somebody else may have withdrawn meanwhile.
+                    let (epoch, known, at_ms) = (self.epoch, self.known_revision(), self.now.wall_ms);
+                    let change = ConsentChange::Grant { epoch, known, at_ms };
+                    self.work(Work::Granting { ticket, id, known }, |op| amend(op, change));
+                }
+            }
+            Want::Deny { ticket, erase, erasure } => {
+                // The device may have been read only after the call.
+                let erasure = erasure.or_else(|| self.erasure(erase));
+                self.identity = None;
+                let revision = self.known_revision().saturating_add(1);
+                let at_ms = self.now.wall_ms;
+                self.refuse(
+                    ConsentChange::Deny { epoch: self.epoch, revision, at_ms, erasure },
+                    Some(ticket),
+                );
+            }
+        }
+    }
+
+    /// The request to erase what this device has sent, if it is asked for and there is a device.
+    fn erasure(&self, erase: Option<EventId>) -> Option<Erasure> {
+        let (id, identity) = (erase?, self.identity.as_ref()?);
+        let mut secret = String::with_capacity(32);
+        write::hex(&mut secret, &identity.secret.0);
+        let state = ErasureState::Requested;
+        Some(Erasure { id: id.to_hex(), device_id: identity.device_id.clone(), secret, state })
+    }
+
+    fn known_revision(&self) -> u64 {
+        self.consent.record().map_or(0, |record| record.revision)
+    }
+
+    fn refuse(&mut self, change: ConsentChange, ticket: Option<Ticket>) {
+        let withdrawal = Withdrawal::refusal(change.clone(), ticket);
+        self.work(Work::Withdrawing(withdrawal), |op| amend(op, change));
+    }
+
+    /// A refusal that could not be written is written as soon as it can be.
+    pub(super) fn retry_refusal(&mut self) {
+        if let Some(ConsentChange::Deny { at_ms, erasure, .. }) = self.retries.refusal.take() {
+            let (epoch, revision) = (self.epoch, self.known_revision().saturating_add(1));
+            self.refuse(ConsentChange::Deny { epoch, revision, at_ms, erasure }, None);
+        }
+    }
+
+    fn work(&mut self, work: Work, effect: impl FnOnce(super::Op) -> Effect) {
+        let op = self.next_op(Pending::Work);
+        self.work = Some(work);
+        self.effects.push_back(effect(op));
+    }
+
+    /// The effect of the work under way has ended.
+    pub(super) fn work_done(&mut self, result: Done) {
+        let Some(work) = self.work.take() else { return };
+        match (work, result) {
+            (Work::Opening, Done::Opened { consent, identity, data }) => {
+                self.opened(&consent, &identity, data)
+            }
+            // A driver that cannot even look: nothing can be read.
+            (Work::Opening, _) => self.opened(&RecordRead::Unreadable, &RecordRead::Unreadable, false),
+
+            (Work::Establishing { known }, Done::Amended { read, changed }) => {
+                self.learn(ConsentState::of(&read), Some(known.saturating_add(u64::from(changed))));
+            }
+            (Work::Establishing { .. }, result) => self.go_memory_only(&result),
+
+            (Work::Recovering { epoch }, Done::Recovered(recovered)) => self.recovered(epoch, recovered),
+            (Work::Recovering { epoch }, result) => {
+                self.recovered(epoch, super::Recovered::default());
+                self.go_memory_only(&result);
+            }
+
+            (Work::Naming { .. }, Done::Refused(read)) => self.observe_consent(&read),
+            (Work::Naming { epoch }, result) => self.named(epoch, result),
+
+            (Work::Granting { ticket, id, known }, Done::Amended { read, changed }) => {
+                self.learn(ConsentState::of(&read), Some(known.saturating_add(u64::from(changed))));
+                self.in_process = None;
+                let granted =
+                    self.consent.record().is_some_and(|record| record.decision == Decision::Granted);
+                if changed && granted {
+                    self.announce_grant(id);
+                }
+                self.granted.push(ticket);
+            }
+            (Work::Granting { ticket, id, .. }, result) => {
+                // A stored refusal stands. Otherwise the grant lasts for this process.
+                if self.consent.record().is_none_or(|record| record.decision != Decision::Denied) {
+                    self.grant_in_process(id);
+                }
+                self.settled(ticket, Err(Trouble::NotRecorded(fault_of(&result))));
+            }
+
+            (Work::Withdrawing(withdrawal), result) => self.advance(withdrawal, result),
+        }
+    }
+
+    /// One step of a withdrawal is done: the next one.
+    fn advance(&mut self, mut withdrawal: Withdrawal, result: Done) {
+        match withdrawal.step {
+            Step::Recording => match result {
+                Done::Amended { read, .. } => {
+                    self.memory_only = false;
+                    let asked = withdrawal.change.as_ref().map_or(0, ConsentChange::revision);
+                    self.learn(ConsentState::of(&read), Some(asked));
+                    withdrawal.before = self.consent.record().map_or(self.epoch, |record| record.epoch);
+                    withdrawal.step = Step::Fencing;
+                    self.work(Work::Withdrawing(withdrawal), |op| Effect::Fence { op });
+                }
+                result => {
+                    let fault = fault_of(&result);
+                    self.in_process = Some(Decision::Denied);
+                    if fault != StoreFault::Absent {
+                        self.retries.refusal = withdrawal.change;
+                        self.retries.arm(self.now);
+                    }
+                    if let Some(ticket) = withdrawal.ticket {
+                        self.settled(ticket, Err(Trouble::NotRecorded(fault)));
+                    }
+                }
+            },
+            Step::Fencing => {
+                withdrawal.trouble = match result {
+                    Done::Unfenced(who) => Some(Trouble::NotFenced(who)),
+                    Done::Failed(fault) => Some(Trouble::NotFenced(String::from(fault.as_str()))),
+                    _ => None,
+                };
+                self.purge(withdrawal);
+            }
+            Step::Purging => {
+                if let Done::Wiped { items } = result {
+                    self.books.wiped += items;
+                }
+                withdrawal.step = Step::Verifying;
+                self.work(Work::Withdrawing(withdrawal), |op| Effect::List { op });
+            }
+            Step::Verifying => {
+                let left = match result {
+                    Done::Listed(items) => leftovers(&items, withdrawal.before),
+                    result => Vec::from([String::from(fault_of(&result).as_str())]),
+                };
+                if !left.is_empty() && withdrawal.tries < PURGE_TRIES {
+                    return self.purge(withdrawal);
+                }
+                if left.is_empty() {
+                    self.unclean = Unclean::No;
+                } else {
+                    self.unclean = Unclean::Data;
+                    self.retries.purge_failed = true;
+                    self.retries.arm(self.now);
+                    withdrawal.trouble = Some(Trouble::NotPurged(left));
+                }
+                if let Some(ticket) = withdrawal.ticket {
+                    self.settled(ticket, withdrawal.trouble.map_or(Ok(()), Err));
+                }
+            }
+        }
+    }
+
+    fn purge(&mut self, mut withdrawal: Withdrawal) {
+        withdrawal.step = Step::Purging;
+        withdrawal.tries += 1;
+        let (before, scope) = (withdrawal.before, withdrawal.scope);
+        self.work(Work::Withdrawing(withdrawal), |op| Effect::Wipe { op, before, scope });
+    }
+
+    /// The consent record as somebody has just read it.
+    pub(super) fn observe_consent(&mut self, read: &RecordRead) {
+        if self.phase != Phase::Ready {
+            return;
+        }
+        let state = ConsentState::of(read);
+        match (&state, &self.consent) {
+            (ConsentState::Found(new), ConsentState::Found(old)) if !new.outranks(old) => {}
+            (ConsentState::Absent, ConsentState::Absent) => {}
+            // The store was emptied underneath: what stands there now stands without a record (C8).
+            (ConsentState::Absent, _) => {
+                // A refusal that this process has seen still holds here, and is written again (C7).
+                if let Some(record) = self.consent.record().filter(|r| r.decision == Decision::Denied) {
+                    let (epoch, revision, at_ms) = (self.epoch, record.revision, record.at_ms);
+                    self.retries.refusal =
+                        Some(ConsentChange::Deny { epoch, revision, at_ms, erasure: None });
+                    self.retries.arm(self.now);
+                    self.in_process = Some(Decision::Denied);
+                }
+                self.stop(self.epoch.saturating_add(1));
+                self.unclean = Unclean::Orphans;
+                self.consent = state;
+            }
+            // Nothing is collected while it cannot be read; what was accepted waits.
+            (ConsentState::Unreadable, _) => self.consent = state,
+            (ConsentState::Found(_), _) => self.learn(state, None),
+        }
+    }
+
+    /// Takes a newer record as the truth. `asked` is the revision that a change made here would have; any other one
+    /// tells of somebody else's word. If that was a refusal, standing or already taken back (the epoch tells), then
+    /// whatever this process has captured was captured before a withdrawal (C6).
+    fn learn(&mut self, state: ConsentState, asked: Option<u64>) {
+        let Some(record) = state.record() else { return };
+        let (epoch, denied, granted) =
+            (record.epoch, record.decision == Decision::Denied, record.decision == Decision::Granted);
+        let mine = asked == Some(record.revision);
+        let withdrawn = !mine && (denied || epoch > self.consent.record().map_or(1, |known| known.epoch));
+        // A decision that could not be written ends with the record's; a refusal is still to be written.
+        if mine || self.in_process == Some(Decision::Granted) && (withdrawn || granted) {
+            self.in_process = None;
+        }
+        self.consent = state;
+        if withdrawn {
+            self.drop_ring();
+            self.stop(epoch.max(self.epoch));
+            self.unclean = Unclean::Data;
+        } else if epoch > self.epoch {
+            self.epoch = epoch;
+            self.fence.raise(epoch);
+        }
+    }
+
+    /// Ends collection in this process, at once: raises the epoch, kills every permit, aborts requests, forgets
+    /// records and identity. What the store holds is purged afterwards.
+    fn stop(&mut self, epoch: u64) {
+        self.epoch = epoch;
+        self.fence.raise(epoch);
+        self.abandon_requests();
+        let dropped = self.queue.clear();
+        self.books.drop_records(Dropped::Withdrawn, dropped);
+        self.identity = None;
+        self.opened_epoch = None;
+        self.memory_only = false;
+        self.retries.forget_data();
+        self.settle_grants();
+    }
+
+    fn drop_ring(&mut self) {
+        let dropped = self.ring.clear();
+        self.books.drop_records(Dropped::Withdrawn, dropped);
+    }
+
+    /// The verdict does not allow: what an `allow` has left is purged, from C4's second step on.
+    pub(super) fn settle_closed(&mut self, verdict: Verdict) {
+        if matches!(verdict, Verdict::Deny(_)) {
+            self.drop_ring();
+        }
+        self.settle_grants();
+        // What cannot be read may be readable again in a moment; what was accepted waits until then.
+        if verdict == Verdict::Deny(DenyReason::StoreUnavailable) {
+            return;
+        }
+        if self.opened_epoch.is_some() || self.identity.is_some() {
+            self.stop(self.epoch.saturating_add(1));
+            if self.unclean == Unclean::No {
+                self.unclean = Unclean::Data;
+            }
+        }
+        let refused = self.consent.record().is_some_and(|record| record.decision == Decision::Denied);
+        // A refusal that is not recorded yet is written first (C4).
+        if self.in_process.is_some() && !refused || self.retries.purge_failed {
+            return;
+        }
+        let by_person = verdict == Verdict::Deny(DenyReason::Person);
+        match self.unclean {
+            Unclean::No => {}
+            Unclean::Orphans => self.purge(Withdrawal::purge(u64::MAX, WipeScope::Own)),
+            Unclean::Data => {
+                // A recorded refusal has raised the epoch already; a signal or a setting has not.
+                let recorded = self.consent.record().map_or(0, |record| record.epoch);
+                if !by_person && self.epoch <= recorded {
+                    self.stop(recorded.saturating_add(1));
+                }
+                let (before, scope) =
+                    if by_person { (recorded, WipeScope::Store) } else { (self.epoch, WipeScope::Own) };
+                self.purge(Withdrawal::purge(before, scope));
+            }
+        }
+    }
+
+    /// The verdict allows: the record is there before any data (C8), then the queue is taken over, then a device
+    /// exists; then held calls are made, and records leave.
+    pub(super) fn settle_open(&mut self) {
+        if self.unclean == Unclean::Orphans && !self.memory_only {
+            if self.retries.purge_failed {
+                return;
+            }
+            return self.purge(Withdrawal::purge(u64::MAX, WipeScope::Own));
+        }
+        if self.durable() {
+            let recorded = self.consent.record().is_some_and(|record| record.epoch >= self.epoch);
+            if !recorded {
+                let change = ConsentChange::Establish { epoch: self.epoch, at_ms: self.now.wall_ms };
+                let known = self.known_revision();
+                return self.work(Work::Establishing { known }, |op| amend(op, change));
+            }
+            if self.opened_epoch != Some(self.epoch) {
+                let epoch = self.epoch;
+                return self.work(Work::Recovering { epoch }, |op| Effect::Recover { op, epoch });
+            }
+        }
+        self.opened_epoch = Some(self.epoch);
+        if self.identity.is_none() {
+            let Some(secret) = self.spare.take() else { return };
+            let change = IdentityChange::Ensure { secret };
+            if self.durable() {
+                let epoch = self.epoch;
+                // Should the store fail, the device lives in memory.
+                self.spare = Some(secret);
+                let amendment = self.identity_amendment(change);
+                return self.work(Work::Naming { epoch }, |op| Effect::Amend { op, amendment });
+            }
+            self.identity = change.create(self.epoch);
+        }
+        if !self.ring.is_empty() {
+            let outcome = self.outcome;
+            self.replay_ring();
+            self.outcome = outcome;
+        }
+        self.settle_grants();
+        self.deliver();
+    }
+
+    /// The store was asked for a device.
+    fn named(&mut self, epoch: u64, result: Done) {
+        if epoch != self.epoch {
+            return;
+        }
+        let stored = match &result {
+            Done::Amended { read, .. } => Identity::of(read).filter(|identity| identity.epoch == epoch),
+            _ => None,
+        };
+        let spare = self.spare.take();
+        self.identity = match (stored, spare) {
+            (Some(identity), _) => Some(identity),
+            (None, Some(secret)) => {
+                self.notify(Notice::StoreTrouble(fault_of(&result)));
+                IdentityChange::Ensure { secret }.create(epoch)
+            }
+            (None, None) => None,
+        };
+    }
+
+    /// The store takes nothing: this process goes on in memory.
+    fn go_memory_only(&mut self, result: &Done) {
+        self.memory_only = true;
+        self.notify(Notice::StoreTrouble(fault_of(result)));
+    }
+
+    fn grant_in_process(&mut self, id: EventId) {
+        let already = self.in_process == Some(Decision::Granted);
+        self.in_process = Some(Decision::Granted);
+        if !already {
+            self.announce_grant(id);
+        }
+    }
+
+    /// The transition is an event of its own, once (C11), after what was held.
+    fn announce_grant(&mut self, id: EventId) {
+        let outcome = self.outcome;
+        let call = Call::Track { name: String::from("$opt_in"), properties: String::from("{}"), id };
+        if self.hold(call) {
+            self.books.tracked += 1;
+        }
+        self.outcome = outcome;
+    }
+
+    /// Grants have come as far as they can for now.
+    fn settle_grants(&mut self) {
+        for ticket in core::mem::take(&mut self.granted) {
+            self.settled(ticket, Ok(()));
+        }
+    }
+
+    fn settled(&mut self, ticket: Ticket, result: Result<(), Trouble>) {
+        self.notify(Notice::Settled { ticket, result });
+    }
+}
+
+pub(super) fn amend(op: super::Op, change: ConsentChange) -> Effect {
+    Effect::Amend { op, amendment: Amendment::consent(change) }
+}
+
+/// What C3 does not allow to be left.
+fn leftovers(items: &[Item], before: u64) -> Vec<String> {
+    let left = |item: &&Item| match item.kind {
+        ItemKind::Consent | ItemKind::Lock => false,
+        ItemKind::Data(epoch) => epoch.is_none_or(|epoch| epoch < before),
+    };
+    items.iter().filter(left).map(|item| item.name.clone()).collect()
+}
+
+/// What went wrong, where a driver did not end an effect as it should.
+fn fault_of(result: &Done) -> StoreFault {
+    match result {
+        Done::Failed(fault) => *fault,
+        _ => StoreFault::Other,
+    }
+}

@@ -1,0 +1,136 @@
+//! What a host may set, and what it gets if it sets nothing.
+
+use crate::json::Object;
+use alloc::string::String;
+use core::fmt;
+
+const DAY_MS: u64 = 24 * 60 * 60 * 1000;
+
+/// What holds while the person has not decided.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum DefaultConsent {
+    /// Collect until the person objects.
+    Granted,
+    /// Collect nothing until the person agrees.
+    Denied,
+    /// Keep calls in memory, bounded, until the person decides; the default.
+    #[default]
+    Pending,
+}
+
+/// How the project at the collector joins ids (SPEC §16).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum IdMerge {
+    /// Records carry `$device_id` and `$user_id`; the default.
+    #[default]
+    Simplified,
+    /// `$identify` joins an anonymous id to a user.
+    Original,
+}
+
+/// The engine's configuration. Start from [`Config::new`] and change fields.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct Config {
+    /// The project's token, part of every record.
+    pub token: String,
+    /// What holds while nobody has decided.
+    pub default_consent: DefaultConsent,
+    /// Whether Global Privacy Control counts as a "no" while nobody has decided. Default: yes.
+    pub honor_gpc: bool,
+    /// Whether Do Not Track counts as a "no" while nobody has decided. Default: yes.
+    pub honor_dnt: bool,
+    /// How long records are gathered before they are sent, in milliseconds. Default: 5,000.
+    pub flush_interval_ms: u64,
+    /// Whether the first record after a quiet interval is sent at once (browsers). Default: no.
+    pub leading_edge: bool,
+    /// Records in one request at most. Default: 50.
+    pub batch_size: usize,
+    /// Bytes in one request at most, before compression. Default: 1 MiB.
+    pub batch_bytes: usize,
+    /// Bytes in one request of a page that is leaving. Default: 60 KiB, below the browsers' 64 KiB.
+    pub leaving_bytes: usize,
+    /// Bytes of undelivered records; over it the oldest go, counted. Default: 10 MiB.
+    pub queue_limit_bytes: u64,
+    /// Age of undelivered records in milliseconds; older ones go, counted. Default: 5 days, after which the
+    /// collector refuses them anyway (SPEC §6.3).
+    pub queue_limit_age_ms: u64,
+    /// Calls kept in memory while a decision is pending. Default: 1,000.
+    pub hold_limit: usize,
+    /// Bytes of calls kept in memory while a decision is pending. Default: 256 KiB.
+    pub hold_limit_bytes: usize,
+    /// How long a call waits for a decision, in milliseconds. Default: 30 minutes.
+    pub hold_limit_age_ms: u64,
+    /// How ids are joined.
+    pub id_merge: IdMerge,
+    /// Properties that the host adds to every event: the text of a JSON object. They yield to all others.
+    pub automatic_properties: String,
+    /// The name of this library on the wire (`mp_lib`).
+    pub library: String,
+}
+
+impl Config {
+    /// The defaults, for one project.
+    pub fn new(token: impl Into<String>) -> Self {
+        Self {
+            token: token.into(),
+            default_consent: DefaultConsent::default(),
+            honor_gpc: true,
+            honor_dnt: true,
+            flush_interval_ms: 5_000,
+            leading_edge: false,
+            batch_size: 50,
+            batch_bytes: 1 << 20,
+            leaving_bytes: 60 << 10,
+            queue_limit_bytes: 10 << 20,
+            queue_limit_age_ms: 5 * DAY_MS,
+            hold_limit: 1_000,
+            hold_limit_bytes: 256 << 10,
+            hold_limit_age_ms: 30 * 60 * 1_000,
+            id_merge: IdMerge::default(),
+            automatic_properties: String::from("{}"),
+            library: String::from("refrain"),
+        }
+    }
+
+    /// Checks what types cannot.
+    ///
+    /// # Errors
+    /// The first setting that cannot work.
+    pub fn check(&self) -> Result<(), ConfigError> {
+        if self.token.trim_ascii().is_empty() {
+            return Err(ConfigError::EmptyToken);
+        }
+        if self.batch_size == 0 || self.batch_size > 2_000 {
+            return Err(ConfigError::BatchSize);
+        }
+        if Object::parse(&self.automatic_properties).is_err() {
+            return Err(ConfigError::AutomaticProperties);
+        }
+        Ok(())
+    }
+}
+
+/// A setting that cannot work.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum ConfigError {
+    /// The project's token is missing.
+    EmptyToken,
+    /// A request takes 1 to 2,000 records (SPEC §2.4).
+    BatchSize,
+    /// The automatic properties are not the text of a JSON object.
+    AutomaticProperties,
+}
+
+impl fmt::Display for ConfigError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::EmptyToken => "token is empty: pass the project's token",
+            Self::BatchSize => "batch_size must be between 1 and 2000",
+            Self::AutomaticProperties => "automatic properties must be a JSON object",
+        })
+    }
+}
+
+impl core::error::Error for ConfigError {}

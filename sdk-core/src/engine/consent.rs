@@ -1,0 +1,509 @@
+//! The person's choice: the record of it, and the verdict that follows from it.
+
+use super::config::{Config, DefaultConsent};
+use super::effect::{Amended, RecordRead};
+use crate::json::{Object, write};
+use alloc::string::String;
+use alloc::vec::Vec;
+
+/// What the person chose.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Decision {
+    /// Nothing yet.
+    #[default]
+    Unset,
+    /// Collection is agreed to.
+    Granted,
+    /// Collection is refused.
+    Denied,
+}
+
+impl Decision {
+    /// The word in records and bindings.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Unset => "unset",
+            Self::Granted => "granted",
+            Self::Denied => "denied",
+        }
+    }
+
+    fn from_word(word: &str) -> Option<Self> {
+        [Self::Unset, Self::Granted, Self::Denied].into_iter().find(|d| d.as_str() == word)
+    }
+}
+
+/// What the environment says. `true` means "do not track".
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Signals {
+    /// Global Privacy Control.
+    pub gpc: bool,
+    /// Do Not Track.
+    pub dnt: bool,
+    /// A signal that the host application supplies.
+    pub host: bool,
+}
+
+/// Why nothing is collected.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum DenyReason {
+    /// The person said no.
+    Person,
+    /// The consent record cannot be read, or there is no place to keep one.
+    StoreUnavailable,
+    /// Global Privacy Control.
+    Gpc,
+    /// Do Not Track.
+    Dnt,
+    /// The host application's signal.
+    Host,
+    /// Nobody has decided, and the default is "no".
+    Default,
+}
+
+impl DenyReason {
+    /// The word in bindings.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Person => "person",
+            Self::StoreUnavailable => "store_unavailable",
+            Self::Gpc => "gpc",
+            Self::Dnt => "dnt",
+            Self::Host => "host",
+            Self::Default => "default",
+        }
+    }
+
+    /// One sentence that a person can read.
+    pub const fn sentence(self) -> &'static str {
+        match self {
+            Self::Person => "Not collecting: you have objected.",
+            Self::StoreUnavailable => {
+                "Not collecting: there is no readable record of a choice, so none is assumed."
+            }
+            Self::Gpc => "Not collecting: this browser sends Global Privacy Control.",
+            Self::Dnt => "Not collecting: this browser sends Do Not Track.",
+            Self::Host => "Not collecting: this app has passed on your wish not to be tracked.",
+            Self::Default => "Not collecting: you have not agreed.",
+        }
+    }
+}
+
+/// What may be done now.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Verdict {
+    /// Collect and send.
+    Allow,
+    /// Keep calls in memory until the person decides.
+    Hold,
+    /// Nothing.
+    Deny(DenyReason),
+}
+
+impl Verdict {
+    /// The word in bindings.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Allow => "allow",
+            Self::Hold => "hold",
+            Self::Deny(_) => "deny",
+        }
+    }
+}
+
+/// The table that all else follows from. `in_process` is a decision that the store could not take.
+pub(super) fn verdict(
+    record: &ConsentState,
+    in_process: Option<Decision>,
+    signals: Signals,
+    config: &Config,
+) -> Verdict {
+    let decision = match (in_process, record) {
+        (Some(decision), _) => decision,
+        (None, ConsentState::Unreadable) => return Verdict::Deny(DenyReason::StoreUnavailable),
+        (None, ConsentState::Absent) => Decision::Unset,
+        (None, ConsentState::Found(record)) => record.decision,
+    };
+    match decision {
+        Decision::Denied => Verdict::Deny(DenyReason::Person),
+        Decision::Granted => Verdict::Allow,
+        Decision::Unset if signals.gpc && config.honor_gpc => Verdict::Deny(DenyReason::Gpc),
+        Decision::Unset if signals.dnt && config.honor_dnt => Verdict::Deny(DenyReason::Dnt),
+        Decision::Unset if signals.host => Verdict::Deny(DenyReason::Host),
+        Decision::Unset => match config.default_consent {
+            DefaultConsent::Granted => Verdict::Allow,
+            DefaultConsent::Denied => Verdict::Deny(DenyReason::Default),
+            DefaultConsent::Pending => Verdict::Hold,
+        },
+    }
+}
+
+/// Where consent stands, for the host to show.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Consent {
+    /// What the person chose.
+    pub decision: Decision,
+    /// What may be done now.
+    pub verdict: Verdict,
+}
+
+impl Consent {
+    /// Why: `person`, `gpc`, `dnt`, `host`, `default` or `store_unavailable`.
+    pub const fn reason(&self) -> &'static str {
+        match (self.verdict, self.decision) {
+            (Verdict::Deny(reason), _) => reason.as_str(),
+            (_, Decision::Unset) => "default",
+            _ => "person",
+        }
+    }
+
+    /// One sentence that a person can read.
+    pub const fn sentence(&self) -> &'static str {
+        match (self.verdict, self.decision) {
+            (Verdict::Deny(reason), _) => reason.sentence(),
+            (Verdict::Hold, _) => "Waiting: nothing is stored or sent until you decide.",
+            (Verdict::Allow, Decision::Granted) => "Collecting: you have agreed.",
+            (Verdict::Allow, _) => "Collecting: you have not objected.",
+        }
+    }
+}
+
+/// How far a request of the erasure outbox has come (C12).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ErasureState {
+    /// Not yet taken by the server.
+    Requested,
+    /// Taken by the server.
+    Accepted,
+    /// Done, the server says.
+    Completed,
+    /// Refused by the server for good.
+    Refused,
+}
+
+impl ErasureState {
+    /// The word in records and bindings.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Requested => "requested",
+            Self::Accepted => "accepted",
+            Self::Completed => "completed",
+            Self::Refused => "refused",
+        }
+    }
+
+    fn from_word(word: &str) -> Option<Self> {
+        [Self::Requested, Self::Accepted, Self::Completed, Self::Refused]
+            .into_iter()
+            .find(|s| s.as_str() == word)
+    }
+}
+
+/// "Erase what this device sent": an entry of the outbox, written with the withdrawal that asked for it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Erasure {
+    /// The entry's own id, 32 hexadecimal digits.
+    pub id: String,
+    /// The withdrawn device.
+    pub device_id: String,
+    /// The device's secret in hexadecimal digits; revealing it proves that the asker is that device.
+    pub secret: String,
+    /// How far it has come.
+    pub state: ErasureState,
+}
+
+/// The one durable record of the person's choice.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct ConsentRecord {
+    /// What the person chose.
+    pub decision: Decision,
+    /// Last seen + 1 at every change; orders records (C9).
+    pub revision: u64,
+    /// + 1 whenever the verdict stops being `allow`.
+    pub epoch: u64,
+    /// When, in wall milliseconds. Evidence only.
+    pub at_ms: u64,
+    /// Erasures asked for by withdrawals and not yet forgotten.
+    pub outbox: Vec<Erasure>,
+}
+
+impl ConsentRecord {
+    /// The record's text.
+    pub fn encode(&self) -> String {
+        let mut out = String::from("{\"v\":1,\"decision\":\"");
+        out.push_str(self.decision.as_str());
+        out.push('"');
+        for (key, number) in [("revision", self.revision), ("epoch", self.epoch), ("at", self.at_ms)] {
+            write::key(&mut out, key);
+            write::integer(&mut out, number);
+        }
+        if !self.outbox.is_empty() {
+            out.push_str(",\"outbox\":[");
+            for (index, erasure) in self.outbox.iter().enumerate() {
+                out.push_str(if index == 0 { "{" } else { ",{" });
+                for (key, text) in [
+                    ("id", erasure.id.as_str()),
+                    ("device_id", &erasure.device_id),
+                    ("secret", &erasure.secret),
+                    ("state", erasure.state.as_str()),
+                ] {
+                    write::key(&mut out, key);
+                    write::string(&mut out, text);
+                }
+                out.push('}');
+            }
+            out.push(']');
+        }
+        out.push('}');
+        out
+    }
+
+    /// Reads a record; `None` if it is not one, or one of a later version.
+    pub fn decode(text: &str) -> Option<Self> {
+        let object = Object::parse(text).ok()?;
+        if object.get("v")?.integer()? != 1 {
+            return None;
+        }
+        let number = |key| object.get(key)?.integer();
+        let mut outbox = Vec::new();
+        if let Some(entries) = object.get("outbox") {
+            for entry in entries.objects() {
+                let text = |key| entry.get(key)?.string();
+                outbox.push(Erasure {
+                    id: text("id")?,
+                    device_id: text("device_id")?,
+                    secret: text("secret")?,
+                    state: ErasureState::from_word(&text("state")?)?,
+                });
+            }
+        }
+        Some(Self {
+            decision: Decision::from_word(&object.get("decision")?.string()?)?,
+            revision: number("revision")?,
+            epoch: number("epoch")?,
+            at_ms: number("at")?,
+            outbox,
+        })
+    }
+
+    /// Whether this record outranks another one of the same store: the higher revision, on a tie `denied` (C9).
+    pub fn outranks(&self, other: &Self) -> bool {
+        (self.revision, self.decision == Decision::Denied)
+            > (other.revision, other.decision == Decision::Denied)
+    }
+}
+
+/// What the store says about consent, understood.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ConsentState {
+    /// A readable store without a record: nothing chosen yet.
+    Absent,
+    /// Something stands there that cannot be understood, or nothing can be read: a "no" (C8).
+    Unreadable,
+    /// The record.
+    Found(ConsentRecord),
+}
+
+impl ConsentState {
+    /// Understands what a driver has read.
+    pub fn of(read: &RecordRead) -> Self {
+        match read {
+            RecordRead::Absent => Self::Absent,
+            RecordRead::Unreadable => Self::Unreadable,
+            RecordRead::Content(bytes) => core::str::from_utf8(bytes)
+                .ok()
+                .and_then(ConsentRecord::decode)
+                .map_or(Self::Unreadable, Self::Found),
+        }
+    }
+
+    /// The stricter of two copies of one record: what a driver with a mirror reads (C5). A missing copy yields to
+    /// the other one; an unreadable one does not.
+    pub fn of_copies(one: &RecordRead, other: &RecordRead) -> Self {
+        match (Self::of(one), Self::of(other)) {
+            (Self::Absent, state) | (state, Self::Absent) => state,
+            (Self::Unreadable, Self::Found(r)) | (Self::Found(r), Self::Unreadable)
+                if r.decision == Decision::Denied =>
+            {
+                Self::Found(r)
+            }
+            (Self::Unreadable, _) | (_, Self::Unreadable) => Self::Unreadable,
+            (Self::Found(a), Self::Found(b)) => {
+                let a_denied = a.decision == Decision::Denied;
+                let denied_differs = a_denied != (b.decision == Decision::Denied);
+                if if denied_differs { a_denied } else { a.outranks(&b) } {
+                    Self::Found(a)
+                } else {
+                    Self::Found(b)
+                }
+            }
+        }
+    }
+
+    /// The record, where there is one.
+    pub fn record(&self) -> Option<&ConsentRecord> {
+        match self {
+            Self::Found(record) => Some(record),
+            _ => None,
+        }
+    }
+}
+
+/// A change of the consent record, applied by the driver to what it reads under the store's lock.
+#[derive(Debug, Clone)]
+pub(super) enum ConsentChange {
+    /// Make the record exist, with at least this epoch, before any other data is written (C8).
+    Establish { epoch: u64, at_ms: u64 },
+    /// The person agreed. `known` is the newest revision seen: a refusal that is newer was made elsewhere, and what
+    /// this process has captured was captured before it (C6).
+    Grant { epoch: u64, known: u64, at_ms: u64 },
+    /// The person refused. `revision` is the lowest that may be written, for a record that cannot be read.
+    Deny { epoch: u64, revision: u64, at_ms: u64, erasure: Option<Erasure> },
+    /// An erasure has come further.
+    Erasure { id: String, state: ErasureState },
+}
+
+impl ConsentChange {
+    /// The revision that a refusal asks for.
+    pub(super) fn revision(&self) -> u64 {
+        match self {
+            Self::Deny { revision, .. } => *revision,
+            _ => 0,
+        }
+    }
+
+    pub(super) fn apply(&self, read: &RecordRead) -> Amended {
+        let (absent, mut new) = match ConsentState::of(read) {
+            ConsentState::Found(record) => (false, record),
+            ConsentState::Unreadable if !matches!(self, Self::Deny { .. }) => return Amended::Refuse,
+            _ => (true, ConsentRecord::default()),
+        };
+        let (decision, revision, old_epoch) = (new.decision, new.revision, new.epoch);
+        new.revision = new.revision.saturating_add(1);
+        match self {
+            Self::Establish { epoch, at_ms } => {
+                if !absent && (old_epoch >= *epoch || decision == Decision::Denied) {
+                    return Amended::Keep;
+                }
+                new.epoch = *epoch;
+                new.at_ms = *at_ms;
+            }
+            Self::Grant { epoch, known, at_ms } => {
+                if decision == Decision::Granted && old_epoch >= *epoch {
+                    return Amended::Keep;
+                }
+                let unseen = decision == Decision::Denied && revision > *known;
+                new.decision = Decision::Granted;
+                new.epoch = old_epoch.max(*epoch).saturating_add(u64::from(unseen));
+                new.at_ms = *at_ms;
+            }
+            // Also over a refusal: a new epoch tells a process whose grant is still on its way that what it holds
+            // was captured before a withdrawal (C6).
+            Self::Deny { epoch, revision: lowest, at_ms, erasure } => {
+                new.decision = Decision::Denied;
+                new.epoch = old_epoch.saturating_add(1).max(*epoch);
+                new.at_ms = *at_ms;
+                new.revision = new.revision.max(*lowest);
+                new.outbox.extend(erasure.clone());
+            }
+            Self::Erasure { id, state } => match new.outbox.iter_mut().find(|e| e.id == *id) {
+                Some(entry) if entry.state != *state => entry.state = *state,
+                _ => return Amended::Keep,
+            },
+        }
+        Amended::Write(new.encode().into_bytes())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn found(decision: Decision) -> ConsentState {
+        ConsentState::Found(ConsentRecord { decision, revision: 1, epoch: 1, ..Default::default() })
+    }
+
+    #[test]
+    fn the_verdict_table_row_by_row() {
+        use DenyReason as R;
+        let mut config = Config::new("t");
+        let mut check = |state: &ConsentState, default, signals, expected| {
+            config.default_consent = default;
+            assert_eq!(verdict(state, None, signals, &config), expected, "{state:?} {default:?} {signals:?}");
+        };
+        let (quiet, gpc) = (Signals::default(), Signals { gpc: true, ..Default::default() });
+        for default in [DefaultConsent::Granted, DefaultConsent::Denied, DefaultConsent::Pending] {
+            for signals in [quiet, gpc] {
+                check(&ConsentState::Unreadable, default, signals, Verdict::Deny(R::StoreUnavailable));
+                check(&found(Decision::Denied), default, signals, Verdict::Deny(R::Person));
+                check(&found(Decision::Granted), default, signals, Verdict::Allow);
+            }
+            check(&ConsentState::Absent, default, gpc, Verdict::Deny(R::Gpc));
+            check(&found(Decision::Unset), default, Signals { dnt: true, ..quiet }, Verdict::Deny(R::Dnt));
+            check(&found(Decision::Unset), default, Signals { host: true, ..quiet }, Verdict::Deny(R::Host));
+        }
+        check(&ConsentState::Absent, DefaultConsent::Granted, quiet, Verdict::Allow);
+        check(&ConsentState::Absent, DefaultConsent::Denied, quiet, Verdict::Deny(R::Default));
+        check(&ConsentState::Absent, DefaultConsent::Pending, quiet, Verdict::Hold);
+        config.honor_gpc = false;
+        config.default_consent = DefaultConsent::Granted;
+        assert_eq!(verdict(&ConsentState::Absent, None, gpc, &config), Verdict::Allow);
+    }
+
+    #[test]
+    fn a_record_reads_back_and_a_later_version_does_not() {
+        let record = ConsentRecord {
+            decision: Decision::Denied,
+            revision: 7,
+            epoch: 3,
+            at_ms: 1_788_220_800_000,
+            outbox: [Erasure {
+                id: "ab".into(),
+                device_id: "d".into(),
+                secret: "s".into(),
+                state: ErasureState::Requested,
+            }]
+            .into(),
+        };
+        assert_eq!(ConsentRecord::decode(&record.encode()), Some(record.clone()));
+        assert_eq!(ConsentRecord::decode(&record.encode().replace("\"v\":1", "\"v\":2")), None);
+        assert_eq!(ConsentRecord::decode("{}"), None);
+    }
+
+    #[test]
+    fn c9_a_refusal_outranks_a_grant_of_the_same_revision() {
+        let record = |decision, revision| ConsentRecord { decision, revision, ..Default::default() };
+        assert!(record(Decision::Denied, 4).outranks(&record(Decision::Granted, 4)));
+        assert!(!record(Decision::Granted, 4).outranks(&record(Decision::Denied, 4)));
+        assert!(record(Decision::Granted, 5).outranks(&record(Decision::Denied, 4)));
+    }
+
+    #[test]
+    fn c8_only_a_refusal_may_replace_what_cannot_be_read() {
+        let damaged = RecordRead::Content(b"{\"v\":1,".to_vec());
+        assert!(matches!(
+            ConsentChange::Grant { epoch: 1, known: 0, at_ms: 0 }.apply(&damaged),
+            Amended::Refuse
+        ));
+        assert!(matches!(ConsentChange::Establish { epoch: 1, at_ms: 0 }.apply(&damaged), Amended::Refuse));
+        let deny = ConsentChange::Deny { epoch: 5, revision: 9, at_ms: 0, erasure: None };
+        let Amended::Write(bytes) = deny.apply(&damaged) else { panic!("a refusal is always written") };
+        let record = ConsentRecord::decode(core::str::from_utf8(&bytes).unwrap()).unwrap();
+        assert_eq!((record.decision, record.revision, record.epoch), (Decision::Denied, 9, 5));
+    }
+
+    #[test]
+    fn c5_where_copies_differ_the_refusal_wins() {
+        let read = |decision, revision| {
+            let record = ConsentRecord { decision, revision, ..Default::default() };
+            RecordRead::Content(record.encode().into_bytes())
+        };
+        let (yes, no) = (read(Decision::Granted, 9), read(Decision::Denied, 2));
+        for state in [ConsentState::of_copies(&yes, &no), ConsentState::of_copies(&no, &yes)] {
+            assert_eq!(state.record().unwrap().decision, Decision::Denied);
+        }
+        assert_eq!(ConsentState::of_copies(&RecordRead::Absent, &yes).record().unwrap().revision, 9);
+        assert_eq!(ConsentState::of_copies(&RecordRead::Unreadable, &yes), ConsentState::Unreadable);
+    }
+}

@@ -1,0 +1,436 @@
+//! The engine: everything that Refrain decides, and nothing that it does.
+//!
+//! A *sans-IO* machine. Whatever happens is an [`Input`]; whatever has to be done outside is an [`Effect`]; a driver
+//! stands between the engine and clocks, threads, files, tabs and sockets, and decides nothing itself.
+//!
+//! ```text
+//!  host ──calls──►┌────────┐──Effect──► driver ──► store (records, queue)
+//!                 │ Engine │                  └──► transport (one request a lane)
+//!  clock ──Tick──►└────────┘◄──Done─── driver ◄── how each effect ended
+//! ```
+//!
+//! The contract:
+//!
+//! * [`Engine::handle`] takes one input and its moment and lends out [`Effects`]: a second input before they are taken
+//!   does not compile. Effects that were not taken stay queued, in order. Across bindings, where a borrow
+//!   cannot pass, [`Engine::next_effect`] reads the same queue.
+//! * Storage effects are executed strictly in order. Every effect with an [`Op`] ends in exactly one
+//!   [`Input::Done`]; late and unknown ones do nothing. The steps of a withdrawal (C4) advance only on them.
+//! * [`Engine::next_wakeup`] says when the next [`Input::Tick`] is due. Spurious ticks do nothing.
+//! * No clock, no randomness, no environment, no hash order: the same inputs give the same effects.
+//! * It never panics, never blocks, and does bounded work for each input.
+//!
+//! One function answers "may I?" (C1): the gate in this file. What leaves for disk or network leaves in a
+//! [`Permit`], which only opens against the consent record as it reads at that moment (C2).
+#![doc = include_str!("rules.md")]
+#![deny(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::unreachable
+)]
+#![cfg_attr(
+    test,
+    allow(
+        clippy::unwrap_used,
+        clippy::expect_used,
+        clippy::panic,
+        clippy::indexing_slicing,
+        clippy::unreachable
+    )
+)]
+
+mod books;
+mod calls;
+mod choice;
+mod config;
+mod consent;
+mod effect;
+mod hold;
+mod identity;
+mod input;
+mod message;
+mod outbox;
+mod outcome;
+mod permit;
+mod policy;
+mod queue;
+mod sending;
+mod sha256;
+mod store;
+mod time;
+
+pub use books::{Dropped, Stats};
+pub use config::{Config, ConfigError, DefaultConsent, IdMerge};
+pub use consent::{
+    Consent, ConsentRecord, ConsentState, Decision, DenyReason, Erasure, ErasureState, Signals, Verdict,
+};
+pub use effect::{
+    Amended, Amendment, Answer, Done, Effect, Entry, Item, ItemKind, Notice, Op, RecordId, RecordName,
+    RecordRead, Recovered, RecoveredRecord, Request, StoreFault, Ticket, Trouble, WipeScope,
+};
+pub use identity::identity_is_before;
+pub use input::{Input, Lifecycle};
+pub use outcome::{FlushMark, FlushState, Outcome, Rejection};
+pub use permit::{OutboxPermit, Permit, Refused};
+pub use time::{EventId, Now, Secret};
+
+use alloc::collections::VecDeque;
+use alloc::string::String;
+use alloc::vec::Vec;
+use choice::{Want, Work};
+use hold::Ring;
+use identity::Identity;
+use permit::{Basis, Fence};
+use queue::Queue;
+use sending::Lane;
+use store::{Pending, Retries};
+
+/// The state of one client. See the [module](self) for its contract.
+pub struct Engine {
+    config: Config,
+    now: Now,
+    phase: Phase,
+
+    /// The newest consent record seen, and what goes with it.
+    consent: ConsentState,
+    /// A decision that the store could not take; for this process only.
+    in_process: Option<Decision>,
+    signals: Signals,
+    /// At least the record's; + 1 whenever the verdict stops being `allow`.
+    epoch: u64,
+    fence: Fence,
+    /// Consent calls, one transaction after the other.
+    wants: Vec<Want>,
+    work: Option<Work>,
+    /// Grants whose callers wait until records are accepted again.
+    granted: Vec<Ticket>,
+    /// Whether the store may hold data that the verdict does not allow; wiped before anything else.
+    unclean: Unclean,
+
+    /// The epoch whose queue has been taken over.
+    opened_epoch: Option<u64>,
+    /// The store cannot take data; records live in memory.
+    memory_only: bool,
+    identity: Option<Identity>,
+    /// For the next device id.
+    spare: Option<Secret>,
+    ring: Ring,
+    queue: Queue,
+    lane: Lane,
+    outbox: outbox::Lane,
+    retries: Retries,
+    random: u64,
+
+    books: Stats,
+    outcome: Outcome,
+    effects: VecDeque<Effect>,
+    pending: Vec<(Op, Pending)>,
+    last_number: u64,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Phase {
+    Created,
+    Opening,
+    Ready,
+}
+
+/// What must go from the store before anything else happens.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Unclean {
+    No,
+    /// Data stands there; whether it may stay depends on the verdict.
+    Data,
+    /// Data stands there without a consent record (C8).
+    Orphans,
+}
+
+impl Engine {
+    /// A new engine. It reads and writes nothing before [`Input::Start`]; calls are legal before it.
+    ///
+    /// # Errors
+    /// A setting that cannot work.
+    pub fn new(config: Config) -> Result<Self, ConfigError> {
+        config.check()?;
+        Ok(Self {
+            lane: Lane::new(&config),
+            config,
+            now: Now::default(),
+            phase: Phase::Created,
+            consent: ConsentState::Absent,
+            in_process: None,
+            signals: Signals::default(),
+            epoch: 0,
+            fence: Fence::default(),
+            wants: Vec::new(),
+            work: None,
+            granted: Vec::new(),
+            unclean: Unclean::No,
+            opened_epoch: None,
+            memory_only: false,
+            identity: None,
+            spare: None,
+            ring: Ring::default(),
+            queue: Queue::default(),
+            outbox: outbox::Lane::default(),
+            retries: Retries::default(),
+            random: 0,
+            books: Stats::default(),
+            outcome: Outcome::Nothing,
+            effects: VecDeque::new(),
+            pending: Vec::new(),
+            last_number: 0,
+        })
+    }
+
+    /// Takes one input and lends out what is to be done about it.
+    pub fn handle(&mut self, now: Now, input: Input<'_>) -> Effects<'_> {
+        self.now = Now { wall_ms: now.wall_ms, mono_ms: now.mono_ms.max(self.now.mono_ms) };
+        self.outcome = Outcome::Nothing;
+        match input {
+            Input::Start { secret } => self.start(secret),
+            Input::Track { name, properties, id } => self.track(name, properties, id),
+            Input::Identify { user, id } => self.identify(user, id),
+            Input::Reset { secret } => self.reset(secret),
+            Input::Register { properties, once } => self.register(properties, once),
+            Input::Unregister { name } => self.unregister(name),
+            Input::OptIn { id, secret } => self.opt_in(id, secret),
+            Input::OptOut { erase, id } => self.opt_out(erase, id),
+            Input::Signals(signals) => self.signals = signals,
+            Input::Flush => self.flush(),
+            Input::Lifecycle(lifecycle) => self.lifecycle(lifecycle),
+            Input::Tick { secret } => self.tick(secret),
+            Input::RecordChanged { name: RecordName::Consent, read } => self.observe_consent(&read),
+            Input::RecordChanged { name: RecordName::Identity, read } => self.observe_identity(&read),
+            Input::Done { op, result } => self.done(op, result),
+        }
+        self.settle();
+        Effects(self)
+    }
+
+    /// The next effect that was not taken yet.
+    pub fn next_effect(&mut self) -> Option<Effect> {
+        self.effects.pop_front()
+    }
+
+    /// Whether effects wait to be taken.
+    pub fn has_effects(&self) -> bool {
+        !self.effects.is_empty()
+    }
+
+    /// What became of the last input.
+    pub fn outcome(&self) -> Outcome {
+        self.outcome
+    }
+
+    /// When the next [`Input::Tick`] is due, on the monotonic clock; `None` while nothing waits for time. May have
+    /// changed after every input.
+    pub fn next_wakeup(&self) -> Option<u64> {
+        let needs_secret =
+            self.spare.is_none() && self.phase == Phase::Ready && self.verdict() == Verdict::Allow;
+        [
+            (needs_secret && self.identity.is_none() && self.work.is_none()).then_some(self.now.mono_ms),
+            self.ring.expires_at(&self.config),
+            self.sending_due(),
+            self.outbox_due(),
+            self.retries.due(),
+        ]
+        .into_iter()
+        .flatten()
+        .min()
+    }
+
+    /// Whether the store has been opened, so that answers reflect what it remembers.
+    pub fn is_open(&self) -> bool {
+        self.phase == Phase::Ready
+    }
+
+    /// Whether a consent call or a step that it led to is under way.
+    pub fn is_settled(&self) -> bool {
+        self.phase == Phase::Ready && self.work.is_none() && self.wants.is_empty()
+    }
+
+    /// Where consent stands.
+    pub fn consent(&self) -> Consent {
+        let decision = match self.wants.last() {
+            Some(Want::Deny { .. }) => Decision::Denied,
+            Some(Want::Grant { .. }) => Decision::Granted,
+            None => self.in_process.or(self.consent.record().map(|r| r.decision)).unwrap_or_default(),
+        };
+        Consent { decision, verdict: self.verdict() }
+    }
+
+    /// The books.
+    pub fn stats(&self) -> Stats {
+        Stats {
+            queued: self.queue.len() as u64,
+            queued_bytes: self.queue.bytes(),
+            held: self.ring.records(),
+            ..self.books
+        }
+    }
+
+    /// What goes as `distinct_id` now; `None` while no identifier exists.
+    pub fn distinct_id(&self) -> Option<String> {
+        self.identity.as_ref().map(Identity::distinct_id)
+    }
+
+    /// The device id; `None` while none exists.
+    pub fn device_id(&self) -> Option<String> {
+        self.identity.as_ref().map(|identity| identity.device_id.clone())
+    }
+
+    /// The super properties: the text of an object.
+    pub fn super_properties(&self) -> &str {
+        self.identity.as_ref().map_or("{}", |identity| &identity.super_properties)
+    }
+
+    /// The erasure outbox (C12).
+    pub fn outbox(&self) -> &[Erasure] {
+        self.consent.record().map_or(&[], |record| &record.outbox)
+    }
+
+    /// Requests under way.
+    pub fn in_flight(&self) -> usize {
+        let request = |(_, pending): &&_| matches!(pending, Pending::Send { .. } | Pending::Erasure { .. });
+        self.pending.iter().filter(request).count()
+    }
+
+    /// How far a flush has come.
+    pub fn flush_state(&self, mark: FlushMark) -> FlushState {
+        let opening =
+            self.phase != Phase::Ready || (self.verdict() == Verdict::Allow && !self.ring.is_empty());
+        if self.lane.failures > mark.failures {
+            FlushState::Failing
+        } else if opening || self.queue.oldest_number().is_some_and(|number| number < mark.through) {
+            FlushState::Underway
+        } else {
+            FlushState::Done
+        }
+    }
+
+    /// What the rules and the record say.
+    fn verdict(&self) -> Verdict {
+        match self.wants.last() {
+            Some(Want::Deny { .. }) => return Verdict::Deny(DenyReason::Person),
+            Some(Want::Grant { .. }) => return Verdict::Hold,
+            None => {}
+        }
+        if self.phase != Phase::Ready {
+            return Verdict::Hold;
+        }
+        match self.work {
+            Some(Work::Withdrawing(ref withdrawal)) if withdrawal.recording() => {
+                Verdict::Deny(DenyReason::Person)
+            }
+            _ => consent::verdict(&self.consent, self.in_process, self.signals, &self.config),
+        }
+    }
+
+    /// "May I?" (C1): the verdict, and `Hold` while an allowed client is not ready yet.
+    fn gate(&self) -> Verdict {
+        match self.verdict() {
+            Verdict::Allow if self.identity.is_none() || self.opened_epoch != Some(self.epoch) => {
+                Verdict::Hold
+            }
+            Verdict::Allow if self.work.is_some() => Verdict::Hold,
+            verdict => verdict,
+        }
+    }
+
+    /// The ground for permits.
+    fn basis(&self) -> Basis {
+        if self.in_process.is_some() || self.memory_only {
+            Basis::InProcess { revision: self.consent.record().map(|record| record.revision) }
+        } else {
+            Basis::Recorded
+        }
+    }
+
+    /// Whether records go to the store.
+    fn durable(&self) -> bool {
+        self.basis() == Basis::Recorded
+    }
+
+    fn permit<T>(&self, content: T) -> Permit<T> {
+        Permit::new(content, self.epoch, self.basis(), &self.fence)
+    }
+
+    fn next_op(&mut self, pending: Pending) -> Op {
+        self.last_number += 1;
+        let op = Op(self.last_number << 1);
+        self.pending.push((op, pending));
+        op
+    }
+
+    fn next_ticket(&mut self) -> Ticket {
+        self.last_number += 1;
+        Ticket(self.last_number)
+    }
+
+    fn notify(&mut self, notice: Notice) {
+        self.effects.push_back(Effect::Notify(notice));
+    }
+
+    /// A number for jitter: nobody is harmed by guessing it (splitmix64).
+    fn random_below(&mut self, bound: u64) -> u64 {
+        self.random = self.random.wrapping_add(0x9E37_79B9_7F4A_7C15);
+        let mut z = self.random;
+        z = (z ^ z >> 30).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+        z = (z ^ z >> 27).wrapping_mul(0x94D0_49BB_1331_11EB);
+        (z ^ z >> 31) % bound.max(1)
+    }
+
+    fn tick(&mut self, secret: Secret) {
+        self.spare.get_or_insert(secret);
+        self.ring.expire(self.now, &self.config, &mut self.books);
+        self.expire_queue();
+        self.retry_store();
+    }
+
+    /// Does whatever is due next. Called after every input; starts at most one piece of consent or store work,
+    /// whose end is an input again.
+    fn settle(&mut self) {
+        if self.phase != Phase::Ready {
+            return;
+        }
+        while self.work.is_none() {
+            if self.wants.is_empty() {
+                break;
+            }
+            let want = self.wants.remove(0);
+            self.begin(want);
+        }
+        if self.work.is_none() {
+            match self.verdict() {
+                Verdict::Allow => self.settle_open(),
+                verdict => self.settle_closed(verdict),
+            }
+        }
+        self.send_erasures();
+    }
+}
+
+/// What is to be done, in order. Dropping it leaves the rest queued.
+#[must_use = "execute the effects, in order, before the next input"]
+pub struct Effects<'e>(&'e mut Engine);
+
+impl Effects<'_> {
+    /// What became of the input.
+    pub fn outcome(&self) -> Outcome {
+        self.0.outcome
+    }
+}
+
+impl Iterator for Effects<'_> {
+    type Item = Effect;
+
+    fn next(&mut self) -> Option<Effect> {
+        self.0.next_effect()
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,248 @@
+//! The store as the engine sees it: effects under way, how they ended, and what is tried again.
+
+use super::choice::{Want, Work};
+use super::effect::{
+    Amendment, Change, Done, Effect, Notice, Op, RecordId, RecordRead, Recovered, StoreFault,
+};
+use super::identity::{Identity, IdentityChange};
+use super::sha256;
+use super::time::{Now, Secret};
+use super::{Engine, Phase, Unclean};
+use crate::engine::consent::{ConsentChange, ConsentState, Decision};
+use alloc::vec::Vec;
+
+/// First and longest wait before the store is tried again, in milliseconds.
+const RETRY_MS: u64 = 1_000;
+const RETRY_CAP_MS: u64 = 60_000;
+
+/// What an effect under way is for.
+#[derive(Debug)]
+pub(super) enum Pending {
+    /// The step of consent or store work that `Engine::work` describes.
+    Work,
+    Acknowledge,
+    Sync,
+    NotBefore,
+    /// A change of the identity.
+    Identity(IdentityChange),
+    Send {
+        ids: Vec<RecordId>,
+        bytes: usize,
+    },
+    /// An erasure request, or the note of how far it has come.
+    Erasure {
+        id: alloc::string::String,
+    },
+    ErasureNoted,
+}
+
+/// What the store did not take.
+#[derive(Default)]
+pub(super) struct Retries {
+    records: Vec<u64>,
+    identity: Vec<IdentityChange>,
+    /// A refusal that could not be written; it holds in this process meanwhile.
+    pub(super) refusal: Option<ConsentChange>,
+    /// A purge has left something behind; before the next retry none is tried.
+    pub(super) purge_failed: bool,
+    at: Option<u64>,
+    wait_ms: u64,
+}
+
+impl Retries {
+    pub(super) fn due(&self) -> Option<u64> {
+        self.at
+    }
+
+    pub(super) fn arm(&mut self, now: Now) {
+        if self.at.is_none() {
+            self.wait_ms = (self.wait_ms * 2).clamp(RETRY_MS, RETRY_CAP_MS);
+            self.at = Some(now.mono_ms.saturating_add(self.wait_ms));
+        }
+    }
+
+    fn worked(&mut self) {
+        if self.at.is_none() {
+            self.wait_ms = 0;
+        }
+    }
+
+    /// Forgets data; a refusal stays.
+    pub(super) fn forget_data(&mut self) {
+        self.records.clear();
+        self.identity.clear();
+    }
+}
+
+impl Engine {
+    pub(super) fn start(&mut self, secret: Secret) {
+        if self.phase != Phase::Created {
+            return;
+        }
+        self.phase = Phase::Opening;
+        // The seed of the jitter must not betray the secret.
+        let digest = sha256::short(&secret.0);
+        self.random = digest.iter().skip(16).take(8).fold(0, |seed, byte| seed << 8 | u64::from(*byte));
+        self.spare = Some(secret);
+        let op = self.next_op(Pending::Work);
+        self.work = Some(Work::Opening);
+        self.effects.push_back(Effect::Open { op });
+    }
+
+    /// An effect has ended.
+    pub(super) fn done(&mut self, op: Op, result: Done) {
+        if let Some(seq) = op.appended() {
+            return self.append_done(seq, result);
+        }
+        let Some(at) = self.pending.iter().position(|(other, _)| *other == op) else { return };
+        let (_, pending) = self.pending.remove(at);
+        match (pending, result) {
+            (Pending::Work, result) => self.work_done(result),
+
+            (Pending::Identity(_), Done::Amended { read, .. }) => self.adopt_identity(&read),
+            (Pending::Identity(_), Done::Refused(read)) => self.observe_consent(&read),
+            (Pending::Identity(change), Done::Failed(fault)) => {
+                if fault != StoreFault::Unreadable {
+                    self.retries.identity.push(change);
+                    self.retries.arm(self.now);
+                }
+                self.notify(Notice::StoreTrouble(fault));
+            }
+
+            (Pending::Send { ids, bytes }, Done::Answered(answer)) => self.answered(op, &ids, bytes, &answer),
+            (Pending::Send { ids, .. }, Done::Refused(read)) => {
+                self.send_refused(op, &ids);
+                self.observe_consent(&read);
+            }
+            (Pending::Send { ids, .. }, _) => self.send_refused(op, &ids),
+
+            (Pending::Erasure { id }, result) => self.erasure_done(id, result),
+            (Pending::ErasureNoted, Done::Amended { read, .. }) => self.observe_consent(&read),
+
+            // Lost bookkeeping costs at most a record that is sent twice, with the same id.
+            _ => {}
+        }
+    }
+
+    fn append_done(&mut self, seq: u64, result: Done) {
+        match result {
+            Done::Refused(read) => {
+                self.observe_consent(&read);
+                self.not_stored(seq);
+            }
+            Done::Failed(fault) => {
+                self.not_stored(seq);
+                self.notify(Notice::StoreTrouble(fault));
+            }
+            _ => self.retries.worked(),
+        }
+    }
+
+    /// The outside has been looked at for the first time.
+    pub(super) fn opened(&mut self, consent: &RecordRead, identity: &RecordRead, data: bool) {
+        self.phase = Phase::Ready;
+        self.consent = ConsentState::of(consent);
+        let recorded = self.consent.record().map_or(0, |record| record.epoch);
+        let refused = self.wants.iter().any(|want| matches!(want, Want::Deny { .. }));
+        self.epoch = self.epoch.max(recorded + u64::from(refused)).max(1);
+        self.fence.raise(self.epoch);
+        let data = data || !matches!(identity, RecordRead::Absent);
+        self.unclean = match self.consent {
+            ConsentState::Absent if data => Unclean::Orphans,
+            ConsentState::Found(_) if data => Unclean::Data,
+            _ => Unclean::No,
+        };
+        let record_epoch = self.consent.record().filter(|r| r.decision != Decision::Denied).map(|r| r.epoch);
+        self.identity = Identity::of(identity).filter(|identity| Some(identity.epoch) == record_epoch);
+    }
+
+    /// The queue of this epoch has been taken over.
+    pub(super) fn recovered(&mut self, epoch: u64, recovered: Recovered) {
+        if epoch != self.epoch {
+            return;
+        }
+        for record in recovered.records {
+            *(if record.adopted { &mut self.books.adopted } else { &mut self.books.recovered }) += 1;
+            self.queue.restore(record.id, record.text.into(), self.now);
+        }
+        self.queue.start_at(recovered.next_seq.max(1));
+        self.books.damaged += recovered.damaged;
+        self.books.wiped += recovered.wiped;
+        if let Some(wall_ms) = recovered.not_before_ms {
+            self.resume_wait(wall_ms);
+        }
+        if self.queue.waiting() > 0 {
+            self.lane.record_queued(self.now, &self.config, self.queue.waiting());
+        }
+        self.opened_epoch = Some(epoch);
+    }
+
+    pub(super) fn acknowledge(&mut self, ids: &[RecordId]) {
+        if self.durable() {
+            let op = self.next_op(Pending::Acknowledge);
+            self.effects.push_back(Effect::Acknowledge { op, records: ids.to_vec() });
+        }
+    }
+
+    pub(super) fn store_identity(&mut self, change: IdentityChange) {
+        let amendment = self.identity_amendment(change.clone());
+        let op = self.next_op(Pending::Identity(change));
+        self.effects.push_back(Effect::Amend { op, amendment });
+    }
+
+    pub(super) fn identity_amendment(&self, change: IdentityChange) -> Amendment {
+        Amendment(Change::Identity(self.permit(change)))
+    }
+
+    /// The identity as it stands in the store, once it holds every change made here.
+    fn adopt_identity(&mut self, read: &RecordRead) {
+        let changing = self.pending.iter().any(|(_, pending)| matches!(pending, Pending::Identity(_)));
+        if changing || !self.retries.identity.is_empty() || self.identity.is_none() {
+            return;
+        }
+        if let Some(identity) = Identity::of(read).filter(|identity| identity.epoch == self.epoch) {
+            self.identity = Some(identity);
+        }
+    }
+
+    /// Another process or tab has changed the identity (C9).
+    pub(super) fn observe_identity(&mut self, read: &RecordRead) {
+        let newer = |new: &Identity| {
+            self.identity.as_ref().is_some_and(|old| new.revision != old.revision || new.secret != old.secret)
+        };
+        if Identity::of(read).is_some_and(|new| newer(&new)) {
+            self.adopt_identity(read);
+        }
+    }
+
+    fn not_stored(&mut self, seq: u64) {
+        // A withdrawal may have taken it meanwhile.
+        if self.queue.text(seq).is_some() && !self.retries.records.contains(&seq) {
+            self.retries.records.push(seq);
+            self.retries.arm(self.now);
+        }
+    }
+
+    /// Tries again what the store did not take.
+    pub(super) fn retry_store(&mut self) {
+        if self.retries.at.is_none_or(|at| at > self.now.mono_ms) {
+            return;
+        }
+        self.retries.at = None;
+        self.retries.purge_failed = false;
+        if self.work.is_none() {
+            self.retry_refusal();
+        }
+        if !self.durable() {
+            return;
+        }
+        for seq in core::mem::take(&mut self.retries.records) {
+            if let Some(text) = self.queue.text(seq) {
+                self.append(seq, text);
+            }
+        }
+        for change in core::mem::take(&mut self.retries.identity) {
+            self.store_identity(change);
+        }
+    }
+}

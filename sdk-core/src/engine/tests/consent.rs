@@ -1,0 +1,305 @@
+use super::world::*;
+use crate::engine::*;
+
+#[test]
+fn pending_holds_in_memory_and_a_grant_releases_in_order() {
+    let mut store = Store::default();
+    let mut app = Driver::started(0, config(), &mut store);
+    assert_eq!(app.track("before"), Outcome::Held);
+    app.input(Input::Register { properties: r#"{"plan":"pro"}"#, once: false });
+    assert_eq!(app.track("after"), Outcome::Held);
+    app.run(&mut store);
+    assert_eq!((store.writes, app.engine.device_id()), (0, None), "C3: nothing is written, no id is made");
+
+    let ticket = app.opt_in();
+    app.run(&mut store);
+    assert_eq!(app.result(ticket), Some(&Ok(())));
+    assert_eq!(app.track("now"), Outcome::Accepted);
+    app.input(Input::Flush);
+    let body = app.exchange(&mut store, ok());
+    let events: serde_json::Value = serde_json::from_str(&body).unwrap();
+    let names: Vec<_> = events.as_array().unwrap().iter().map(|e| e["event"].as_str().unwrap()).collect();
+    assert_eq!(names, ["before", "after", "$opt_in", "now"]);
+    assert_eq!(events[0]["properties"]["plan"], serde_json::Value::Null);
+    assert_eq!(events[1]["properties"]["plan"], "pro");
+    assert_eq!(events[0]["properties"]["time"], 1_788_220_800_000u64);
+}
+
+#[test]
+fn a_denial_drops_what_was_held_and_leaves_only_the_record() {
+    let mut store = Store::default();
+    let mut app = Driver::started(0, config(), &mut store);
+    app.track("held");
+    let ticket = app.opt_out(false);
+    assert_eq!(app.track("refused"), Outcome::Rejected(Rejection::Denied));
+    app.run(&mut store);
+    assert_eq!(app.result(ticket), Some(&Ok(())));
+    assert_eq!((store.decision(), store.has_data()), (Decision::Denied, false));
+    assert_eq!(app.engine.stats().dropped_for(Dropped::Withdrawn), 1);
+    assert_eq!(app.engine.consent().sentence(), "Not collecting: you have objected.");
+}
+
+#[test]
+fn c4_a_withdrawal_ends_in_the_same_state_wherever_it_is_cut() {
+    // The number of storage steps of a whole withdrawal, then every cut.
+    for cut in 0..8 {
+        let mut store = Store::default();
+        let mut app = Driver::started(0, granted(), &mut store);
+        app.track("a");
+        app.run(&mut store);
+        assert!(store.has_data());
+        app.opt_out(false);
+        for _ in 0..cut {
+            app.step(&mut store);
+        }
+        let recorded = store.decision() == Decision::Denied;
+        // The process dies; another one starts.
+        let mut next = Driver::started(1, granted(), &mut store);
+        if recorded {
+            assert_eq!(next.track("b"), Outcome::Rejected(Rejection::Denied), "cut after {cut}");
+            assert!(!store.has_data(), "cut after {cut}");
+            assert!(next.requests.is_empty());
+        } else {
+            assert_eq!(cut, 0, "only a withdrawal that was never written is forgotten");
+        }
+    }
+}
+
+#[test]
+fn c5_a_permit_given_out_before_is_dead_after_and_requests_are_cancelled() {
+    let mut store = Store::default();
+    let mut app = Driver::started(0, granted(), &mut store);
+    app.track("a");
+    app.input(Input::Flush);
+    app.run(&mut store);
+    let (_, permit) = app.requests.pop_front().unwrap();
+    app.opt_out(false);
+    // Not even the record is written yet: the fence alone refuses.
+    assert_eq!(permit.redeem(&store.state()).err(), Some(Refused));
+    app.run(&mut store);
+    assert_eq!(app.engine.in_flight(), 0);
+}
+
+#[test]
+fn c5_c9_another_process_obeys_before_its_next_write_and_its_next_send() {
+    let mut store = Store::default();
+    let mut one = Driver::started(0, granted(), &mut store);
+    let mut two = Driver::started(1, granted(), &mut store);
+    assert_eq!(one.engine.device_id(), two.engine.device_id(), "C9: one device, the first made wins");
+    two.track("queued");
+    two.run(&mut store);
+    two.input(Input::Flush);
+    one.opt_out(false);
+    one.run(&mut store);
+    assert!(!store.has_data());
+    two.track("late");
+    assert!(!two.depart(&store), "C5: the sender reads the record");
+    two.run(&mut store);
+    assert!(!store.has_data(), "C1: the writer reads the record");
+    assert_eq!(two.track("b"), Outcome::Rejected(Rejection::Denied));
+    assert_eq!(two.engine.stats().dropped_for(Dropped::Withdrawn), 2);
+    assert_eq!(two.engine.next_wakeup(), None, "C14: not even a timer is left");
+}
+
+#[test]
+fn c6_c11_a_later_grant_is_announced_once_with_a_new_device_and_nothing_old() {
+    let mut store = Store::default();
+    let mut app = Driver::started(0, granted(), &mut store);
+    app.track("old");
+    app.run(&mut store);
+    let device = app.engine.device_id().unwrap();
+    app.opt_out(false);
+    app.run(&mut store);
+    assert_eq!(app.engine.device_id(), None);
+    for _ in 0..2 {
+        app.opt_in();
+        app.run(&mut store);
+    }
+    assert_ne!(app.engine.device_id().unwrap(), device);
+    app.input(Input::Flush);
+    let body = app.exchange(&mut store, ok());
+    assert_eq!(body.matches("\"event\":\"$opt_in\"").count(), 1);
+    assert!(!body.contains("old") && !body.contains(&device));
+}
+
+#[test]
+fn c7_reset_leaves_the_choice() {
+    let mut store = Store::default();
+    let mut app = Driver::started(0, config(), &mut store);
+    app.opt_in();
+    app.run(&mut store);
+    let (before, device) = (store.consent.clone(), app.engine.device_id());
+    let secret = Secret(app.bits());
+    app.input(Input::Reset { secret });
+    app.run(&mut store);
+    assert!(store.consent == before && app.engine.device_id() != device);
+}
+
+#[test]
+fn c8_an_unreadable_record_is_a_refusal_and_a_grant_lasts_in_memory() {
+    let mut store = Store { consent: RecordRead::Unreadable, ..Store::default() };
+    let mut app = Driver::started(0, granted(), &mut store);
+    assert_eq!(app.track("a"), Outcome::Rejected(Rejection::Denied));
+    assert_eq!(app.engine.consent().reason(), "store_unavailable");
+    app.opt_in();
+    app.run(&mut store);
+    assert_eq!(app.track("b"), Outcome::Accepted);
+    app.input(Input::Flush);
+    assert!(app.exchange(&mut store, ok()).contains("\"b\""));
+    assert_eq!(store.writes, 0);
+    assert!(matches!(store.consent, RecordRead::Unreadable));
+    let mut next = Driver::started(1, granted(), &mut store);
+    assert_eq!(next.track("c"), Outcome::Rejected(Rejection::Denied));
+}
+
+#[test]
+fn c8_a_refusal_replaces_an_unreadable_record() {
+    let mut store = Store { consent: RecordRead::Unreadable, ..Store::default() };
+    let mut app = Driver::started(0, granted(), &mut store);
+    let ticket = app.opt_out(false);
+    app.run(&mut store);
+    assert_eq!((app.result(ticket), store.decision()), (Some(&Ok(())), Decision::Denied));
+}
+
+#[test]
+fn c8_data_without_a_record_is_wiped_before_anything_else() {
+    let mut store = Store::default();
+    store.records.push((7, 3, 1, "{}".into()));
+    let mut app = Driver::started(0, granted(), &mut store);
+    assert_eq!(store.records.len(), 0);
+    assert_eq!(app.engine.stats().wiped, 1);
+    assert_eq!(app.track("a"), Outcome::Accepted);
+}
+
+#[test]
+fn signals_refuse_without_writing_and_end_what_was_allowed() {
+    let mut store = Store::default();
+    let mut app = Driver::new(0, granted());
+    app.input(Input::Signals(Signals { gpc: true, ..Signals::default() }));
+    app.input(Input::Start { secret: Secret([1; 16]) });
+    app.run(&mut store);
+    assert_eq!(app.track("a"), Outcome::Rejected(Rejection::Denied));
+    assert_eq!((store.writes, app.engine.consent().reason()), (0, "gpc"));
+
+    app.input(Input::Signals(Signals::default()));
+    app.run(&mut store);
+    assert_eq!(app.track("b"), Outcome::Accepted);
+    app.run(&mut store);
+    let device = app.engine.device_id();
+    app.input(Input::Signals(Signals { host: true, ..Signals::default() }));
+    app.run(&mut store);
+    assert!(!store.has_data(), "C4: any change from allow to deny purges");
+    assert_eq!(store.decision(), Decision::Unset);
+    app.input(Input::Signals(Signals::default()));
+    app.run(&mut store);
+    assert_eq!(app.engine.next_wakeup(), Some(app.now.mono_ms), "a fresh secret is asked for");
+    app.advance(0);
+    app.run(&mut store);
+    assert_ne!(app.engine.device_id(), device);
+    assert_eq!(app.track("c"), Outcome::Accepted);
+}
+
+#[test]
+fn a_refusal_that_cannot_be_written_holds_here_and_is_written_later() {
+    let mut store = Store::default();
+    let mut app = Driver::started(0, granted(), &mut store);
+    app.track("a");
+    app.run(&mut store);
+    store.fault = Some(StoreFault::Full);
+    let ticket = app.opt_out(false);
+    app.run(&mut store);
+    assert_eq!(app.result(ticket), Some(&Err(Trouble::NotRecorded(StoreFault::Full))));
+    assert_eq!(app.track("b"), Outcome::Rejected(Rejection::Denied));
+    assert!(app.requests.is_empty() && store.decision() == Decision::Unset);
+    store.fault = None;
+    let due = app.engine.next_wakeup().unwrap();
+    app.advance(due - app.now.mono_ms);
+    app.run(&mut store);
+    assert_eq!((store.decision(), store.has_data()), (Decision::Denied, false));
+}
+
+#[test]
+fn calls_before_the_store_is_open_are_kept_and_a_refusal_then_counts() {
+    let mut store = Store::default();
+    let mut app = Driver::new(0, granted());
+    assert_eq!(app.track("early"), Outcome::Held);
+    app.input(Input::Start { secret: Secret([1; 16]) });
+    let ticket = app.opt_out(false);
+    assert_eq!(app.track("late"), Outcome::Rejected(Rejection::Denied));
+    app.run(&mut store);
+    assert_eq!(app.result(ticket), Some(&Ok(())));
+    assert_eq!((store.decision(), store.has_data()), (Decision::Denied, false));
+}
+
+#[test]
+fn a_store_that_takes_nothing_leaves_memory() {
+    let mut store = Store { fault: Some(StoreFault::ReadOnly), ..Store::default() };
+    let mut app = Driver::started(0, granted(), &mut store);
+    assert_eq!(app.track("a"), Outcome::Accepted);
+    app.input(Input::Flush);
+    assert!(app.exchange(&mut store, ok()).contains("\"a\""));
+    assert_eq!(app.engine.stats().delivered, 1);
+}
+
+#[test]
+fn c12_an_erasure_is_written_with_the_refusal_and_sent_whatever_the_verdict() {
+    let mut store = Store::default();
+    let mut app = Driver::started(0, granted(), &mut store);
+    app.track("a");
+    app.run(&mut store);
+    let device = app.engine.device_id().unwrap();
+    app.opt_out(true);
+    app.step(&mut store);
+    let outbox = store.state().record().unwrap().outbox.clone();
+    assert_eq!((outbox.len(), &outbox[0].device_id), (1, &device));
+    // The process dies here; the next one sends it.
+    let mut next = Driver::started(1, granted(), &mut store);
+    let (op, permit) = next.erasures.pop_front().unwrap();
+    let request = permit.redeem(&store.state()).unwrap();
+    assert!(request.body.contains(&device) && request.path == "/refrain/v1/erasures");
+    next.input(Input::Done { op, result: Done::Answered(answer(503, "")) });
+    assert!(next.erasures.is_empty());
+    let due = next.engine.next_wakeup().unwrap();
+    next.advance(due - next.now.mono_ms);
+    let (op, _) = next.erasures.pop_front().unwrap();
+    next.input(Input::Done { op, result: Done::Answered(answer(202, "{}")) });
+    next.run(&mut store);
+    assert_eq!(store.state().record().unwrap().outbox[0].state, ErasureState::Accepted);
+    assert_eq!(next.engine.next_wakeup(), None);
+}
+
+#[test]
+fn quick_changes_of_mind_end_with_the_last_word() {
+    for (out_last, decision) in [(true, Decision::Denied), (false, Decision::Granted)] {
+        let mut store = Store::default();
+        let mut app = Driver::started(0, config(), &mut store);
+        app.opt_in();
+        app.step(&mut store);
+        let out = app.opt_out(false);
+        app.opt_in();
+        assert_eq!(app.track("held"), Outcome::Held);
+        if out_last {
+            app.opt_out(false);
+            assert_eq!(app.track("no"), Outcome::Rejected(Rejection::Denied));
+        }
+        app.run(&mut store);
+        assert_eq!((store.decision(), app.engine.consent().decision), (decision, decision));
+        assert_eq!(app.result(out), Some(&Ok(())));
+        assert_eq!(store.has_data(), !out_last);
+    }
+}
+
+#[test]
+fn c7_a_refusal_outlives_a_store_that_is_emptied_underneath() {
+    let mut store = Store::default();
+    let mut app = Driver::started(0, granted(), &mut store);
+    app.opt_out(false);
+    app.run(&mut store);
+    store.consent = RecordRead::Absent;
+    app.input(Input::RecordChanged { name: RecordName::Consent, read: RecordRead::Absent });
+    app.run(&mut store);
+    assert_eq!(app.track("a"), Outcome::Rejected(Rejection::Denied));
+    app.advance(1_000);
+    app.run(&mut store);
+    assert_eq!((store.decision(), store.has_data()), (Decision::Denied, false));
+}

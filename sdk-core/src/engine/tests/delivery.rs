@@ -1,0 +1,231 @@
+use super::world::*;
+use crate::engine::*;
+
+fn names(body: &str) -> Vec<String> {
+    let events: serde_json::Value = serde_json::from_str(body).unwrap();
+    events.as_array().unwrap().iter().map(|e| e["event"].as_str().unwrap().to_string()).collect()
+}
+
+#[test]
+fn records_gather_for_the_interval_and_a_full_batch_leaves_at_once() {
+    let mut store = Store::default();
+    let mut app = Driver::started(0, granted(), &mut store);
+    app.track("a");
+    app.advance(4_999);
+    assert!(app.requests.is_empty());
+    assert_eq!(app.engine.next_wakeup(), Some(app.now.mono_ms + 1));
+    app.advance(1);
+    assert_eq!(names(&app.exchange(&mut store, ok())), ["a"]);
+    assert!(store.records.is_empty());
+    for _ in 0..120 {
+        app.track("b");
+    }
+    assert_eq!(app.requests.len(), 1, "one request at a time");
+    for expected in [50, 50, 20] {
+        assert_eq!(names(&app.exchange(&mut store, ok())).len(), expected);
+    }
+    assert_eq!((app.engine.stats().delivered, app.engine.stats().queued), (121, 0));
+}
+
+#[test]
+fn the_leading_edge_leaves_at_once_after_quiet() {
+    let mut store = Store::default();
+    let mut app = Driver::started(0, Config { leading_edge: true, ..granted() }, &mut store);
+    app.track("a");
+    assert_eq!(names(&app.exchange(&mut store, ok())), ["a"]);
+    app.track("b");
+    assert!(app.requests.is_empty());
+    app.advance(5_000);
+    assert_eq!(names(&app.exchange(&mut store, ok())), ["b"]);
+}
+
+#[test]
+fn failures_are_retried_with_backoff_and_nothing_is_lost() {
+    let mut store = Store::default();
+    let mut app = Driver::started(0, granted(), &mut store);
+    app.track("a");
+    app.input(Input::Flush);
+    for failure in [Answer::Unreachable, answer(500, ""), Answer::TimedOut, answer(200, "<html>")] {
+        app.exchange(&mut store, failure);
+        assert!(app.requests.is_empty(), "not at once");
+        let due = app.engine.next_wakeup().unwrap();
+        assert!((250..600_000).contains(&(due - app.now.mono_ms)));
+        app.advance(due - app.now.mono_ms);
+    }
+    assert_eq!(names(&app.exchange(&mut store, ok())), ["a"]);
+}
+
+#[test]
+fn retry_after_is_kept_across_a_restart_and_a_flush_does_not_override_it() {
+    let mut store = Store::default();
+    let mut app = Driver::started(0, granted(), &mut store);
+    app.track("a");
+    app.input(Input::Flush);
+    let wait = Answer::Response { status: 429, retry_after: Some("60".into()), body: "".into() };
+    app.exchange(&mut store, wait);
+    app.input(Input::Flush);
+    assert!(app.requests.is_empty());
+    let mut next = Driver::started(0, granted(), &mut store);
+    assert_eq!(next.engine.stats().recovered, 1);
+    next.input(Input::Flush);
+    next.advance(59_999);
+    assert!(next.requests.is_empty());
+    next.advance(1);
+    assert_eq!(names(&next.exchange(&mut store, ok())), ["a"]);
+}
+
+#[test]
+fn poison_is_found_by_halving_and_only_it_is_dropped() {
+    for poison in 0..7 {
+        let mut store = Store::default();
+        let mut app = Driver::started(0, granted(), &mut store);
+        for index in 0..7 {
+            app.track(if index == poison { "poison" } else { "good" });
+        }
+        app.input(Input::Flush);
+        app.run(&mut store);
+        let mut requests = 0;
+        while app.depart(&store) {
+            let bad = app.open[0].1.body.contains("poison");
+            app.answer(if bad { answer(400, "") } else { ok() });
+            app.run(&mut store);
+            requests += 1;
+            assert!(requests < 20);
+        }
+        let stats = app.engine.stats();
+        assert_eq!((stats.delivered, stats.dropped_for(Dropped::Refused), stats.queued), (6, 1, 0));
+    }
+}
+
+#[test]
+fn too_large_is_split_by_bytes_and_a_single_one_goes() {
+    let mut store = Store::default();
+    let mut app = Driver::started(0, granted(), &mut store);
+    for name in ["a", "b", "c", "d"] {
+        app.track(name);
+    }
+    app.input(Input::Flush);
+    app.run(&mut store);
+    let one = store.records[0].3.len() + 2;
+    let mut sizes = Vec::new();
+    while app.depart(&store) {
+        let size = app.open[0].1.body.len();
+        sizes.push(names(&app.open[0].1.body).len());
+        app.answer(if size > 2 * one { answer(413, "") } else { ok() });
+        app.run(&mut store);
+    }
+    assert_eq!(sizes[0], 4);
+    assert_eq!(app.engine.stats().delivered, 4);
+
+    app.track("huge");
+    app.input(Input::Flush);
+    app.exchange(&mut store, answer(413, ""));
+    assert_eq!(app.engine.stats().dropped_for(Dropped::Oversize), 1);
+}
+
+#[test]
+fn an_unwelcome_client_rests_and_keeps_everything() {
+    let mut store = Store::default();
+    let mut app = Driver::started(0, granted(), &mut store);
+    app.track("a");
+    app.input(Input::Flush);
+    app.exchange(&mut store, answer(401, ""));
+    assert!(app.notices.contains(&Notice::Paused { status: 401 }));
+    app.advance(60_000);
+    assert!(app.requests.is_empty() && store.records.len() == 1);
+}
+
+#[test]
+fn what_the_store_does_not_take_is_kept_and_stored_later() {
+    let mut store = Store::default();
+    let mut app = Driver::started(0, granted(), &mut store);
+    store.fault = Some(StoreFault::Full);
+    app.track("a");
+    app.run(&mut store);
+    assert_eq!((store.records.len(), app.engine.stats().queued), (0, 1));
+    store.fault = None;
+    app.advance(1_000);
+    app.run(&mut store);
+    assert_eq!(store.records.len(), 1);
+}
+
+#[test]
+fn the_oldest_make_room_counted() {
+    let mut store = Store::default();
+    let mut app = Driver::started(0, Config { queue_limit_bytes: 2_000, ..granted() }, &mut store);
+    for _ in 0..20 {
+        app.track("a");
+        app.run(&mut store);
+    }
+    let stats = app.engine.stats();
+    assert!(stats.queued_bytes <= 2_000 && stats.dropped_for(Dropped::Evicted) > 0);
+    assert_eq!(store.records.len() as u64, stats.queued);
+}
+
+#[test]
+fn a_dead_process_leaves_its_queue_to_the_next() {
+    let mut store = Store::default();
+    let mut dead = Driver::started(0, granted(), &mut store);
+    dead.track("a");
+    dead.run(&mut store);
+    let mut next = Driver::started(1, granted(), &mut store);
+    assert_eq!(next.engine.stats().adopted, 1);
+    next.input(Input::Flush);
+    assert_eq!(names(&next.exchange(&mut store, ok())), ["a"]);
+    assert!(store.records.is_empty());
+}
+
+#[test]
+fn identity_is_frozen_at_the_call() {
+    let mut store = Store::default();
+    let mut app = Driver::started(0, granted(), &mut store);
+    app.track("anonymous");
+    let id = EventId(app.bits());
+    app.input(Input::Identify { user: "u1", id });
+    app.track("known");
+    app.input(Input::Identify { user: "u2", id });
+    app.track("other");
+    app.input(Input::Flush);
+    let events: serde_json::Value = serde_json::from_str(&app.exchange(&mut store, ok())).unwrap();
+    let of = |i: usize| {
+        (events[i]["event"].as_str().unwrap(), events[i]["properties"]["distinct_id"].as_str().unwrap())
+    };
+    let device = app.engine.device_id().unwrap();
+    assert_eq!(of(0), ("anonymous", ["$device:", &device].concat().as_str()));
+    assert_eq!(of(1), ("$identify", "u1"));
+    assert_eq!(events[1]["properties"]["$anon_distinct_id"], ["$device:", &device].concat());
+    assert_eq!((of(2), of(3)), (("known", "u1"), ("other", "u2")));
+}
+
+#[test]
+fn a_leaving_page_sends_what_no_request_carries() {
+    let mut store = Store::default();
+    let mut app = Driver::started(0, granted(), &mut store);
+    app.track("a");
+    app.input(Input::Flush);
+    app.track("b");
+    app.input(Input::Lifecycle(Lifecycle::Leaving));
+    app.run(&mut store);
+    assert!(app.depart(&store) && app.depart(&store));
+    assert!(app.open[1].1.leaving && names(&app.open[1].1.body) == ["b"]);
+    app.answer(ok());
+    app.answer(ok());
+    assert_eq!(app.engine.stats().delivered, 2);
+}
+
+#[test]
+fn what_comes_during_a_request_gathers_for_the_interval() {
+    let mut store = Store::default();
+    let mut app = Driver::started(0, granted(), &mut store);
+    app.track("a");
+    app.advance(5_000);
+    app.track("b");
+    assert_eq!(names(&app.exchange(&mut store, ok())), ["a"]);
+    assert!(app.requests.is_empty());
+    app.advance(5_000);
+    assert_eq!(names(&app.exchange(&mut store, ok())), ["b"]);
+    // A flush of nothing does not hurry what comes later.
+    app.input(Input::Flush);
+    app.track("c");
+    assert!(app.requests.is_empty());
+}

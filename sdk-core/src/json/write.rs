@@ -1,0 +1,114 @@
+//! Putting JSON text together.
+
+use super::{Key, Object};
+use alloc::string::String;
+
+/// Appends a string with its quotes, escaped as RFC 8259 asks.
+pub fn string(out: &mut String, text: &str) {
+    out.push('"');
+    let mut clean = 0;
+    for (at, byte) in text.bytes().enumerate() {
+        if byte >= 0x20 && byte != b'"' && byte != b'\\' {
+            continue;
+        }
+        out.push_str(text.get(clean..at).unwrap_or_default());
+        clean = at + 1;
+        match byte {
+            b'"' => out.push_str("\\\""),
+            b'\\' => out.push_str("\\\\"),
+            b'\n' => out.push_str("\\n"),
+            _ => {
+                out.push_str("\\u00");
+                hex_byte(out, byte);
+            }
+        }
+    }
+    out.push_str(text.get(clean..).unwrap_or_default());
+    out.push('"');
+}
+
+/// Appends a whole number.
+pub fn integer(out: &mut String, mut number: u64) {
+    let mut digits = [0u8; 20];
+    let mut used = 0;
+    for slot in &mut digits {
+        *slot = b'0' + (number % 10) as u8;
+        number /= 10;
+        used += 1;
+        if number == 0 {
+            break;
+        }
+    }
+    out.extend(digits.iter().take(used).rev().map(|&d| d as char));
+}
+
+/// Appends bytes as lower-case hexadecimal digits.
+pub fn hex(out: &mut String, bytes: &[u8]) {
+    for &byte in bytes {
+        hex_byte(out, byte);
+    }
+}
+
+fn hex_byte(out: &mut String, byte: u8) {
+    for nibble in [byte >> 4, byte & 15] {
+        out.push(char::from_digit(u32::from(nibble), 16).unwrap_or('0'));
+    }
+}
+
+/// Appends `"key":` after a comma, where one is due.
+pub fn key(out: &mut String, key: &str) {
+    comma(out);
+    string(out, key);
+    out.push(':');
+}
+
+fn comma(out: &mut String) {
+    if !out.ends_with(['{', '[']) {
+        out.push(',');
+    }
+}
+
+/// Appends the members of several objects to an object that is being written: each key once. Earlier objects
+/// win over later ones, the last of a repeated key within one object, and what `refuse` names is left out.
+pub fn merge(out: &mut String, objects: &[Object<'_>], refuse: impl Fn(Key<'_>) -> bool) {
+    for (rank, object) in objects.iter().enumerate() {
+        let mut members = object.members();
+        while let Some((key, value)) = members.next() {
+            let stronger = objects.iter().take(rank).flat_map(|o| o.members());
+            if refuse(key) || members.clone().chain(stronger).any(|(other, _)| other.same(key)) {
+                continue;
+            }
+            comma(out);
+            out.push('"');
+            out.push_str(key.raw());
+            out.push_str("\":");
+            out.push_str(value.raw());
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_key_once_and_the_stronger_wins() {
+        let objects =
+            [r#"{"a":1,"b":2,"a":3}"#, r#"{"\u0062":9,"c":4,"token":0}"#].map(|t| Object::parse(t).unwrap());
+        let mut out = String::from("{");
+        merge(&mut out, &objects, |key| key.is("token"));
+        assert_eq!(out, r#"{"b":2,"a":3,"c":4"#);
+    }
+
+    #[test]
+    fn text_survives_escaping() {
+        let text = "a\"\\\n\u{1}\u{e9}\u{1f600}";
+        let mut out = String::new();
+        string(&mut out, text);
+        assert_eq!(serde_json::from_str::<String>(&out).unwrap(), text);
+        out.clear();
+        integer(&mut out, u64::MAX);
+        integer(&mut out, 0);
+        assert_eq!(out, "184467440737095516150");
+    }
+}

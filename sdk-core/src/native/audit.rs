@@ -1,0 +1,115 @@
+//! What a client holds, for the host to show and to check (C14).
+
+use crate::engine::{Consent, Engine, Erasure, Item, ItemKind};
+use crate::json::Object;
+use serde::Serialize;
+use std::time::Duration;
+
+/// Everything that a client holds now, in memory and in its data folder. After a withdrawal: the consent record
+/// and the erasure outbox, and nothing else.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
+pub struct Audit {
+    /// What the person chose: `unset`, `granted` or `denied`.
+    pub decision: &'static str,
+    /// What may be done: `allow`, `hold` or `deny`.
+    pub verdict: &'static str,
+    /// Why.
+    pub reason: &'static str,
+    /// The files of this project in the data folder, but for empty ones that only serve as locks. Those of other
+    /// processes on the folder too.
+    pub files: Vec<AuditedFile>,
+    /// The device id.
+    pub device_id: Option<String>,
+    /// What goes as `distinct_id`.
+    pub distinct_id: Option<String>,
+    /// The names of the super properties.
+    pub super_properties: Vec<String>,
+    /// Records waiting to be delivered.
+    pub queued_records: u64,
+    /// Their bytes.
+    pub queued_bytes: u64,
+    /// Calls waiting for a decision.
+    pub held_records: u64,
+    /// Requests under way.
+    pub requests_in_flight: usize,
+    /// When the client next acts by itself.
+    pub next_action_in: Option<Duration>,
+    /// The erasure outbox.
+    pub outbox: Vec<AuditedErasure>,
+}
+
+/// A file in the data folder.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
+pub struct AuditedFile {
+    /// Its path below the data folder.
+    pub name: String,
+    /// What it holds: `consent` or `data`.
+    pub kind: &'static str,
+    /// Its length.
+    pub bytes: u64,
+}
+
+/// A request of the erasure outbox. The proof that goes with it is not shown.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
+pub struct AuditedErasure {
+    /// Its id.
+    pub id: String,
+    /// The withdrawn device.
+    pub device_id: String,
+    /// How far it has come: `requested`, `accepted`, `completed` or `refused`.
+    pub state: &'static str,
+}
+
+impl Audit {
+    pub(super) fn new(consent: Consent) -> Self {
+        Self {
+            decision: consent.decision.as_str(),
+            verdict: consent.verdict.as_str(),
+            reason: consent.reason(),
+            files: Vec::new(),
+            device_id: None,
+            distinct_id: None,
+            super_properties: Vec::new(),
+            queued_records: 0,
+            queued_bytes: 0,
+            held_records: 0,
+            requests_in_flight: 0,
+            next_action_in: None,
+            outbox: Vec::new(),
+        }
+    }
+
+    pub(super) fn add_memory(&mut self, engine: &Engine, now_ms: u64) {
+        let stats = engine.stats();
+        let super_properties = Object::parse(engine.super_properties()).unwrap_or(Object::EMPTY);
+        self.device_id = engine.device_id();
+        self.distinct_id = engine.distinct_id();
+        self.super_properties = super_properties.members().map(|(name, _)| name.text()).collect();
+        self.queued_records = stats.queued;
+        self.queued_bytes = stats.queued_bytes;
+        self.held_records = stats.held;
+        self.requests_in_flight = engine.in_flight();
+        self.next_action_in = engine.next_wakeup().map(|at| Duration::from_millis(at.saturating_sub(now_ms)));
+        self.outbox = engine.outbox().iter().map(AuditedErasure::of).collect();
+    }
+
+    pub(super) fn add_files(&mut self, items: Vec<Item>) {
+        for Item { name, kind, bytes } in items {
+            let kind = match kind {
+                ItemKind::Consent => "consent",
+                ItemKind::Data(_) => "data",
+                ItemKind::Lock => continue,
+            };
+            self.files.push(AuditedFile { name, kind, bytes });
+        }
+    }
+}
+
+impl AuditedErasure {
+    fn of(erasure: &Erasure) -> Self {
+        Self { id: erasure.id.clone(), device_id: erasure.device_id.clone(), state: erasure.state.as_str() }
+    }
+}

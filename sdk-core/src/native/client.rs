@@ -1,0 +1,394 @@
+//! The handle that Rust programs hold.
+
+use super::audit::Audit;
+use super::entropy::{Entropy, draw_array};
+use super::registry::{self, Claim};
+use super::request_thread::RequestThread;
+use super::settings::{BuildError, Builder, Parts, Settings};
+use super::shared::{Core, Shared, State};
+use super::storage_thread::StorageThread;
+use super::store::{Layout, Ledger, Store};
+use super::transport::Transport;
+use crate::engine::{
+    Consent, Decision, DenyReason, Engine, FlushState, Input, Lifecycle, Outcome, Rejection, Signals, Stats,
+    StoreFault, Trouble, Verdict,
+};
+use crate::json::JsonError;
+use serde::Serialize;
+use std::fmt;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, MutexGuard};
+use std::thread;
+use std::time::{Duration, Instant};
+
+/// How long a question waits for the data folder to be read. On a disk that is slower than that the answer is what
+/// is known: nothing is collected yet.
+const OPENING: Duration = Duration::from_secs(10);
+
+/// A client for one project. Cheap to clone; clones are the same client.
+///
+/// Calls that record something never panic, never block on a disk or a network, and say what became of the record.
+/// When the last clone is dropped, what was recorded is still written down by the client's threads, which nobody
+/// waits for; a program that is about to exit calls [`Client::shutdown`].
+///
+/// A process that forks does not take the client's threads along. In the child every call is refused, and none of
+/// the parent's random numbers are used; make a new client there.
+///
+/// ```no_run
+/// use refrain::native::{Client, OptOut};
+/// use serde_json::json;
+/// use std::time::Duration;
+///
+/// let client = Client::builder("YOUR_TOKEN").data_dir("/var/lib/shop/refrain").build()?;
+/// client.track("Signed up", json!({"plan": "pro"})); // Held until the person has decided.
+/// client.opt_in()?;
+/// client.flush(Duration::from_secs(5));
+/// client.opt_out(OptOut::default().erase(true))?;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Clone)]
+pub struct Client(Arc<Handle>);
+
+/// What one call of `build()` has made.
+struct Handle {
+    shared: Arc<Shared>,
+    ledger: Ledger,
+    closed: AtomicBool,
+}
+
+/// How a person objects.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[must_use = "pass it to opt_out()"]
+pub struct OptOut {
+    erase: bool,
+}
+
+impl OptOut {
+    /// Also ask the collector to erase what this device has sent (C12). Default: no.
+    pub fn erase(mut self, erase: bool) -> Self {
+        self.erase = erase;
+        self
+    }
+}
+
+impl Client {
+    /// Begins to set up a client for the project with this token.
+    pub fn builder(token: impl Into<String>) -> Builder {
+        Builder::new(Settings::new(token))
+    }
+
+    /// Begins with settings from a configuration file.
+    pub fn builder_from(settings: Settings) -> Builder {
+        Builder::new(settings)
+    }
+
+    pub(super) fn open(parts: Parts) -> Result<Self, BuildError> {
+        let Parts { settings, config, endpoint, signals, transport, transport_yields, on_notice } = parts;
+        let insists = transport.is_some() && !transport_yields;
+        let folder = settings.data_dir.as_deref().map(registry::absolute);
+        let ledger = Ledger::new(folder.as_ref().map(|folder| Layout::new(folder.clone(), &settings.token)));
+        let make = || {
+            let engine = Engine::new(config).map_err(BuildError::Config)?;
+            Ok(Arc::new(Shared::new(engine, on_notice)))
+        };
+        let claim = match &folder {
+            Some(folder) => registry::claim(folder, &settings, insists, make)?,
+            None => Claim::New { shared: make()?, predecessor: None },
+        };
+        let client = |shared| {
+            Self(Arc::new(Handle { shared, ledger: ledger.clone(), closed: AtomicBool::new(false) }))
+        };
+        match claim {
+            Claim::Shared(shared) => {
+                if signals != Signals::default() {
+                    shared.call(|_| Input::Signals(signals));
+                }
+                Ok(client(shared))
+            }
+            Claim::New { shared, predecessor } => {
+                shared.call(|_| Input::Signals(signals));
+                let transport = match transport {
+                    Some(transport) => transport,
+                    None => built_in_transport()?,
+                };
+                let started = start(&shared, predecessor, transport, &ledger, endpoint);
+                if started.is_err() {
+                    shared.enter_state(State::Dead);
+                }
+                started.map(|()| client(shared)).map_err(|_| BuildError::Threads)
+            }
+        }
+    }
+
+    /// Records an event. Properties are anything that serialises to a JSON object; `()` stands for none.
+    pub fn track(&self, name: &str, properties: impl Serialize) -> Outcome {
+        match to_json(&properties) {
+            Ok(text) => self.track_json(name, &text),
+            Err(error) => self.refuse(error),
+        }
+    }
+
+    /// Records an event whose properties are the text of a JSON object already.
+    pub fn track_json(&self, name: &str, properties: &str) -> Outcome {
+        self.call(|entropy| Input::Track { name, properties, id: entropy.event_id() })
+    }
+
+    /// The person is known as this user from now on.
+    pub fn identify(&self, user: &str) -> Outcome {
+        self.call(|entropy| Input::Identify { user, id: entropy.event_id() })
+    }
+
+    /// Another person from now on, as after a logout: a new device id, no user, no super properties. The choice
+    /// about collection stays (C7).
+    pub fn reset(&self) -> Outcome {
+        self.call(|entropy| Input::Reset { secret: entropy.secret() })
+    }
+
+    /// Sets properties that go with every later event.
+    pub fn register(&self, properties: impl Serialize) -> Outcome {
+        match to_json(&properties) {
+            Ok(text) => self.register_json(&text),
+            Err(error) => self.refuse(error),
+        }
+    }
+
+    /// [`Client::register`] with the text of a JSON object.
+    pub fn register_json(&self, properties: &str) -> Outcome {
+        self.call(|_| Input::Register { properties, once: false })
+    }
+
+    /// Sets those of the properties that are not set yet.
+    pub fn register_once(&self, properties: impl Serialize) -> Outcome {
+        match to_json(&properties) {
+            Ok(text) => self.register_once_json(&text),
+            Err(error) => self.refuse(error),
+        }
+    }
+
+    /// [`Client::register_once`] with the text of a JSON object.
+    pub fn register_once_json(&self, properties: &str) -> Outcome {
+        self.call(|_| Input::Register { properties, once: true })
+    }
+
+    /// Forgets a super property.
+    pub fn unregister(&self, name: &str) -> Outcome {
+        self.call(|_| Input::Unregister { name })
+    }
+
+    /// The person agrees. Returns when the choice is on disk and records are accepted.
+    ///
+    /// # Errors
+    /// The choice could not be written; unless a refusal is on record, it holds for this process all the same.
+    pub fn opt_in(&self) -> Result<(), Trouble> {
+        self.settle(|entropy| Input::OptIn { id: entropy.event_id(), secret: entropy.secret() })
+    }
+
+    /// The person objects. When it returns nothing is collected any more, nothing leaves, and what was kept is
+    /// gone (C4, C5). It waits for the disk, and up to 5 s for a sender that was stopped in the middle, never for
+    /// an answer from the network.
+    ///
+    /// # Errors
+    /// What of the withdrawal could not be carried out. Collection in this process has stopped even so.
+    pub fn opt_out(&self, how: OptOut) -> Result<(), Trouble> {
+        self.settle(|entropy| Input::OptOut { erase: how.erase, id: entropy.event_id() })
+    }
+
+    /// Waits until the data folder has been read, so that [`consent`](Self::consent) and the ids are what it
+    /// remembers. `false` if that takes longer. Changes nothing (C10).
+    pub fn ready(&self, timeout: Duration) -> bool {
+        !self.0.shared.is_forked() && self.0.shared.wait_ready(timeout)
+    }
+
+    /// Where consent stands. Changes nothing (C10). Right after [`Builder::build`] it waits until the data folder has
+    /// been read, some milliseconds; so do the other calls that ask what is remembered.
+    pub fn consent(&self) -> Consent {
+        let unavailable = Verdict::Deny(DenyReason::StoreUnavailable);
+        let Some(core) = self.core_when(|core| core.engine.is_open()) else {
+            return Consent { decision: Decision::Unset, verdict: unavailable };
+        };
+        let consent = core.engine.consent();
+        if core.state == State::Dead { Consent { verdict: unavailable, ..consent } } else { consent }
+    }
+
+    /// Whether the person has refused. Changes nothing (C10).
+    pub fn has_opted_out(&self) -> bool {
+        self.consent().decision == Decision::Denied
+    }
+
+    /// The books (C15): what became of every record since the client was made.
+    pub fn stats(&self) -> Stats {
+        let Some(core) = self.core() else { return Stats::default() };
+        let mut stats = core.engine.stats();
+        stats.rejected += core.lost();
+        stats
+    }
+
+    /// Everything that is held now, here and in the data folder (C14). Reads the folder on the calling thread.
+    pub fn audit(&self) -> Audit {
+        let mut audit = Audit::new(self.consent());
+        if let Some(core) = self.core() {
+            audit.add_memory(&core.engine, self.0.shared.clock.now().mono_ms);
+        }
+        audit.add_files(self.0.ledger.items());
+        audit
+    }
+
+    /// What goes as `distinct_id`; `None` while no identifier exists.
+    pub fn distinct_id(&self) -> Option<String> {
+        self.core_when(|core| core.is_named(self.0.shared.clock.now()))?.engine.distinct_id()
+    }
+
+    /// The device id; `None` while none exists.
+    pub fn device_id(&self) -> Option<String> {
+        self.core_when(|core| core.is_named(self.0.shared.clock.now()))?.engine.device_id()
+    }
+
+    /// What the environment says about tracking, as a whole: a signal that is left out is taken back.
+    pub fn signals(&self, signals: Signals) {
+        self.call(|_| Input::Signals(signals));
+    }
+
+    /// The app has gone to the background or come back, or the network has.
+    pub fn lifecycle(&self, lifecycle: Lifecycle) {
+        self.call(|_| Input::Lifecycle(lifecycle));
+    }
+
+    /// Sends what is queued without waiting for the interval, and waits until it is delivered, a request has
+    /// failed, or the time is up. What is left is kept. Also makes durable what was written.
+    pub fn flush(&self, timeout: Duration) -> FlushState {
+        let start = Instant::now();
+        // What is held while the folder is being opened is to be sent too.
+        self.ready(timeout);
+        let outcome = self.call(|_| Input::Flush);
+        self.sync(timeout);
+        match outcome {
+            Outcome::Flushing(mark) => {
+                self.0.shared.wait_flushed(mark, timeout.saturating_sub(start.elapsed()))
+            }
+            _ => FlushState::Underway,
+        }
+    }
+
+    /// Waits until the data folder has been read and everything that was accepted so far stands on disk, safe from a
+    /// crash of the process and of the machine. `false` if the store did not take all of it, or not in time.
+    pub fn sync(&self, timeout: Duration) -> bool {
+        !self.0.shared.is_forked() && self.0.shared.wait_stored(timeout) == Some(true)
+    }
+
+    /// Ends this client: one last attempt to deliver, then everything is written down, and, if no other client
+    /// shares the folder, the threads end and the folder is given up. Later calls are refused. Waits for all of
+    /// that at most so long.
+    pub fn shutdown(&self, timeout: Duration) -> FlushState {
+        let start = Instant::now();
+        let state = self.flush(timeout);
+        if !self.0.closed.swap(true, Ordering::SeqCst) && self.0.shared.release() {
+            self.0.shared.wait_ended(timeout.saturating_sub(start.elapsed()));
+        }
+        state
+    }
+
+    fn call<'a>(&self, make: impl FnOnce(&mut Entropy) -> Input<'a>) -> Outcome {
+        if self.0.closed.load(Ordering::Relaxed) {
+            return Outcome::Rejected(Rejection::Closed);
+        }
+        self.0.shared.call(make)
+    }
+
+    /// The engine; `None` in a forked child, where another thread may have held its lock for ever.
+    fn core(&self) -> Option<MutexGuard<'_, Core>> {
+        (!self.0.shared.is_forked()).then(|| self.0.shared.lock())
+    }
+
+    /// [`Client::core`], when it has got so far.
+    fn core_when(&self, ready: impl Fn(&Core) -> bool) -> Option<MutexGuard<'_, Core>> {
+        let core = self.core()?;
+        if ready(&core) {
+            return Some(core);
+        }
+        drop(core);
+        self.0.shared.wait(OPENING, |core| ready(core));
+        self.core()
+    }
+
+    /// Refuses properties, and has it counted.
+    fn refuse(&self, error: JsonError) -> Outcome {
+        // Not the text of an object, so that the engine counts and refuses it.
+        self.call(|_| Input::Register { properties: "", once: true });
+        Outcome::Rejected(Rejection::InvalidProperties(error))
+    }
+
+    fn settle<'a>(&self, make: impl FnOnce(&mut Entropy) -> Input<'a>) -> Result<(), Trouble> {
+        match self.call(make) {
+            Outcome::Pending(ticket) => {
+                let ended = self.0.shared.wait_settled(ticket);
+                ended.unwrap_or(Err(Trouble::NotRecorded(StoreFault::Other)))
+            }
+            Outcome::Rejected(_) => Err(Trouble::NotRecorded(StoreFault::Other)),
+            _ => Ok(()),
+        }
+    }
+}
+
+impl fmt::Debug for Client {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Client").finish_non_exhaustive()
+    }
+}
+
+impl Drop for Handle {
+    fn drop(&mut self) {
+        if !*self.closed.get_mut() {
+            self.shared.release();
+        }
+    }
+}
+
+fn start(
+    shared: &Arc<Shared>,
+    predecessor: Option<Arc<Shared>>,
+    transport: Box<dyn Transport>,
+    ledger: &Ledger,
+    endpoint: String,
+) -> std::io::Result<()> {
+    let breaker = transport.breaker();
+    let store_ledger = ledger.clone();
+    let storage = Arc::clone(shared);
+    spawn("refrain-storage", shared, move || {
+        let store = Store::new(store_ledger, draw_array());
+        StorageThread::new(storage, store, breaker).run(predecessor);
+    })?;
+    let requests = RequestThread { shared: Arc::clone(shared), transport, ledger: ledger.clone(), endpoint };
+    spawn("refrain-request", shared, move || requests.run())
+}
+
+/// A thread whose panic turns the client into one that refuses everything.
+fn spawn(name: &str, shared: &Arc<Shared>, run: impl FnOnce() + Send + 'static) -> std::io::Result<()> {
+    let shared = Arc::clone(shared);
+    let body = move || {
+        if catch_unwind(AssertUnwindSafe(run)).is_err() {
+            shared.enter_state(State::Dead);
+        }
+    };
+    thread::Builder::new().name(name.into()).spawn(body).map(drop)
+}
+
+#[cfg(feature = "http")]
+fn built_in_transport() -> Result<Box<dyn Transport>, BuildError> {
+    Ok(Box::new(super::http::HttpTransport::new()))
+}
+
+#[cfg(not(feature = "http"))]
+fn built_in_transport() -> Result<Box<dyn Transport>, BuildError> {
+    Err(BuildError::NoTransport)
+}
+
+/// The text of an object. The host's `Serialize` may fail or panic.
+fn to_json(properties: &impl Serialize) -> Result<String, JsonError> {
+    let text = catch_unwind(AssertUnwindSafe(|| serde_json::to_string(properties)));
+    match text {
+        Ok(Ok(text)) if text == "null" => Ok("{}".into()),
+        Ok(Ok(text)) => Ok(text),
+        _ => Err(JsonError::Syntax),
+    }
+}

@@ -1,0 +1,118 @@
+//! Random bits from the operating system, drawn ahead of need.
+
+use crate::engine::{EventId, Secret};
+use std::fs::File;
+use std::hash::{BuildHasher, Hasher, RandomState};
+use std::io::Read;
+
+/// Ids drawn at once when a burst has used up what the storage thread had prepared: 4 KiB, some 10 µs.
+const REFILL: usize = 4 << 10;
+/// What the storage thread prepares.
+const FULL: usize = 64 << 10;
+
+/// A pool of random bytes. It belongs to one process: a client that finds itself in a forked child uses none of it.
+pub(super) struct Entropy {
+    source: Option<File>,
+    bytes: Vec<u8>,
+}
+
+impl Entropy {
+    /// An empty pool. Opens nothing yet.
+    pub(super) fn new() -> Self {
+        Self { source: None, bytes: Vec::new() }
+    }
+
+    /// Whether the storage thread should bring more.
+    pub(super) fn is_low(&self) -> bool {
+        self.bytes.len() < FULL / 2
+    }
+
+    /// Takes in what was drawn without a lock.
+    pub(super) fn add(&mut self, bytes: &[u8]) {
+        self.bytes.extend_from_slice(bytes);
+    }
+
+    pub(super) fn event_id(&mut self) -> EventId {
+        EventId(self.take())
+    }
+
+    pub(super) fn secret(&mut self) -> Secret {
+        Secret(self.take())
+    }
+
+    fn take<const N: usize>(&mut self) -> [u8; N] {
+        if self.bytes.len() < N {
+            let mut more = [0; REFILL];
+            draw(&mut self.source, &mut more);
+            self.bytes.extend_from_slice(&more);
+        }
+        let rest = self.bytes.len().saturating_sub(N);
+        let taken = self.bytes.get(rest..).and_then(|end| end.try_into().ok()).unwrap_or([0; N]);
+        // Handed out bytes must not linger in memory: a secret may be among them.
+        self.bytes.get_mut(rest..).unwrap_or_default().fill(0);
+        self.bytes.truncate(rest);
+        taken
+    }
+}
+
+/// As much as fills the pool, for [`Entropy::add`].
+pub(super) fn draw_pool() -> Vec<u8> {
+    let mut bytes = vec![0; FULL];
+    draw(&mut None, &mut bytes);
+    bytes
+}
+
+/// A few random bytes.
+pub(super) fn draw_array<const N: usize>() -> [u8; N] {
+    let mut bytes = [0; N];
+    draw(&mut None, &mut bytes);
+    bytes
+}
+
+fn draw(source: &mut Option<File>, bytes: &mut [u8]) {
+    if cfg!(unix) {
+        if source.is_none() {
+            *source = File::open("/dev/urandom").ok();
+        }
+        if source.as_mut().is_some_and(|file| file.read_exact(bytes).is_ok()) {
+            return;
+        }
+        *source = None;
+    }
+    // The standard library keys its hash maps with 128 bits from the operating system, once for each thread, and
+    // a keyed SipHash of a counter is as good as a stream of them. A thread of its own brings a fresh key.
+    let thread = std::thread::Builder::new().spawn(RandomState::new);
+    let keys = thread.ok().and_then(|thread| thread.join().ok()).unwrap_or_default();
+    let more = RandomState::new();
+    for (index, chunk) in bytes.chunks_mut(8).enumerate() {
+        let word = [&keys, &more].iter().fold(index as u64, |word, key| {
+            let mut hasher = key.build_hasher();
+            hasher.write_u64(word);
+            hasher.write_u64(index as u64);
+            hasher.finish()
+        });
+        chunk.copy_from_slice(word.to_le_bytes().get(..chunk.len()).unwrap_or_default());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::BTreeSet;
+
+    #[test]
+    fn ids_do_not_repeat_over_refills() {
+        let mut entropy = Entropy::new();
+        entropy.add(&draw_pool());
+        let ids: BTreeSet<_> = (0..20_000).map(|_| entropy.event_id()).collect();
+        assert_eq!(ids.len(), 20_000);
+        assert_eq!(entropy.bytes.capacity().max(FULL), entropy.bytes.capacity());
+    }
+
+    #[test]
+    fn a_pool_never_hands_out_zeros() {
+        let mut entropy = Entropy::new();
+        assert_ne!(entropy.secret(), Secret([0; 16]));
+        assert_ne!(draw_array::<16>(), [0; 16]);
+    }
+}

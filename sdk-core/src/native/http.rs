@@ -1,0 +1,252 @@
+//! The built-in transport: HTTP/1.1 over TCP or TLS.
+//!
+//! A request is redeemed at the last possible moment. [`Gate`] stands between the HTTP client and an established
+//! connection: it keeps the head back until the body is asked for, which is when the consent record is read and
+//! the permit redeemed, under the sending lock; and it lets go of the lock when the client turns to reading. So
+//! neither name resolution nor connecting nor the wait for the answer ever holds up a withdrawal.
+
+use super::transport::{PendingRequest, Sending, Transport};
+use crate::engine::Answer;
+use std::fmt;
+use std::io::{self, Read};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+use ureq::unversioned::resolver::DefaultResolver;
+use ureq::unversioned::transport::{
+    self as lower, Buffers, ConnectionDetails, Connector, DefaultConnector, NextTimeout,
+};
+use ureq::{Agent, SendBody};
+
+const CONNECT: Duration = Duration::from_secs(10);
+const WHOLE: Duration = Duration::from_secs(60);
+/// The collector's answers are shorter; what others say is not read further.
+const BODY_BYTES: u64 = 4 << 10;
+
+/// Sends with `ureq`: rustls with Mozilla's root certificates, proxies from the environment, no redirects.
+pub struct HttpTransport {
+    agent: Arc<Mutex<Option<Agent>>>,
+    gate: Arc<Mutex<Gate>>,
+}
+
+impl HttpTransport {
+    /// Opens nothing before the first request.
+    pub fn new() -> Self {
+        Self { agent: Arc::default(), gate: Arc::default() }
+    }
+
+    fn agent(&self) -> Agent {
+        let new = || {
+            let config = Agent::config_builder()
+                .http_status_as_error(false)
+                .max_redirects(0)
+                .timeout_connect(Some(CONNECT))
+                .timeout_global(Some(WHOLE))
+                .max_idle_connections(1)
+                .user_agent(concat!("refrain/", env!("CARGO_PKG_VERSION")))
+                .build();
+            let gate = GateConnector { gate: Arc::clone(&self.gate), proxied: config.proxy().is_some() };
+            Agent::with_parts(config, DefaultConnector::default().chain(gate), DefaultResolver::default())
+        };
+        lock(&self.agent).get_or_insert_with(new).clone()
+    }
+}
+
+impl Default for HttpTransport {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl fmt::Debug for HttpTransport {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("HttpTransport")
+    }
+}
+
+impl Transport for HttpTransport {
+    fn send(&mut self, request: PendingRequest<'_>) -> Answer {
+        let agent = self.agent();
+        *lock(&self.gate) = Gate::Closed(Vec::new());
+        let (url, length) = (request.url().to_owned(), request.body_len());
+        let mut body = LateBody { state: State::Pending(request), gate: &self.gate };
+        let result = agent
+            .post(&url)
+            .header("Content-Type", "application/json")
+            .header("Content-Length", length.to_string())
+            .send(SendBody::from_reader(&mut body));
+        *lock(&self.gate) = Gate::default();
+        match result {
+            Ok(mut response) => {
+                let retry_after = response.headers().get("Retry-After").and_then(|value| value.to_str().ok());
+                let (status, retry_after) = (response.status().as_u16(), retry_after.map(String::from));
+                let mut text = Vec::new();
+                // What has arrived of it is enough to judge by.
+                let _ = response.body_mut().as_reader().take(BODY_BYTES).read_to_end(&mut text);
+                Answer::Response { status, retry_after, body: String::from_utf8_lossy(&text).into_owned() }
+            }
+            Err(ureq::Error::Timeout(_)) => Answer::TimedOut,
+            Err(_) => Answer::Unreachable,
+        }
+    }
+
+    fn breaker(&self) -> Option<Box<dyn Fn() + Send + Sync>> {
+        let agent = Arc::clone(&self.agent);
+        Some(Box::new(move || {
+            // The next request makes a new one.
+            if let Some(agent) = lock(&agent).take() {
+                agent.shutdown();
+            }
+        }))
+    }
+}
+
+/// What may pass from the HTTP client to the connection.
+#[derive(Debug)]
+enum Gate {
+    /// Nothing: the request is not redeemed. What was written so far.
+    Closed(Vec<u8>),
+    /// Everything. The sending lock is held until the client reads.
+    Open { head: Vec<u8>, sending: Option<Sending> },
+}
+
+impl Default for Gate {
+    fn default() -> Self {
+        Self::Closed(Vec::new())
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// A body that is redeemed when its first byte is asked for.
+struct LateBody<'a, 'r> {
+    state: State<'r>,
+    gate: &'a Mutex<Gate>,
+}
+
+enum State<'r> {
+    Pending(PendingRequest<'r>),
+    Open(io::Cursor<String>),
+    Refused,
+}
+
+impl Read for LateBody<'_, '_> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let refused = || io::Error::other("consent no longer allows this");
+        match std::mem::replace(&mut self.state, State::Refused) {
+            State::Pending(request) => {
+                let (body, sending) = request.open().map_err(|_| refused())?.into_parts();
+                let mut gate = lock(self.gate);
+                let head = match &mut *gate {
+                    Gate::Closed(head) => std::mem::take(head),
+                    Gate::Open { .. } => Vec::new(),
+                };
+                *gate = Gate::Open { head, sending: Some(sending) };
+                self.state = State::Open(io::Cursor::new(body));
+            }
+            State::Open(body) => self.state = State::Open(body),
+            State::Refused => {}
+        }
+        match &mut self.state {
+            State::Open(body) => body.read(buffer),
+            _ => Err(refused()),
+        }
+    }
+}
+
+/// Puts a [`GatedTransport`] on every connection to the collector.
+struct GateConnector {
+    gate: Arc<Mutex<Gate>>,
+    /// Whether a proxy is in use; connections to the proxy itself are made without it, and are not gated.
+    proxied: bool,
+}
+
+impl fmt::Debug for GateConnector {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("GateConnector")
+    }
+}
+
+impl Connector<Box<dyn lower::Transport>> for GateConnector {
+    type Out = GatedTransport;
+
+    fn connect(
+        &self,
+        details: &ConnectionDetails<'_>,
+        chained: Option<Box<dyn lower::Transport>>,
+    ) -> Result<Option<GatedTransport>, ureq::Error> {
+        let to_proxy = self.proxied && details.config.proxy().is_none();
+        let gate = (!to_proxy).then(|| Arc::clone(&self.gate));
+        Ok(chained.map(|inner| GatedTransport { inner, gate }))
+    }
+}
+
+struct GatedTransport {
+    inner: Box<dyn lower::Transport>,
+    gate: Option<Arc<Mutex<Gate>>>,
+}
+
+impl fmt::Debug for GatedTransport {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("GatedTransport")
+    }
+}
+
+impl GatedTransport {
+    /// Writes what was kept back, before the bytes that already stand in the output buffer.
+    fn transmit_head(&mut self, head: &[u8], amount: usize, timeout: NextTimeout) -> Result<(), ureq::Error> {
+        let waiting = self.inner.buffers().output().get(..amount).unwrap_or_default().to_vec();
+        for bytes in [head, &waiting] {
+            let mut rest = bytes;
+            while !rest.is_empty() {
+                let output = self.inner.buffers().output();
+                let (now, later) = rest.split_at(rest.len().min(output.len()));
+                output.iter_mut().zip(now).for_each(|(slot, byte)| *slot = *byte);
+                self.inner.transmit_output(now.len(), timeout)?;
+                rest = later;
+            }
+        }
+        Ok(())
+    }
+}
+
+impl lower::Transport for GatedTransport {
+    fn buffers(&mut self) -> &mut dyn Buffers {
+        self.inner.buffers()
+    }
+
+    fn transmit_output(&mut self, amount: usize, timeout: NextTimeout) -> Result<(), ureq::Error> {
+        let Some(gate) = self.gate.clone() else { return self.inner.transmit_output(amount, timeout) };
+        let head = match &mut *lock(&gate) {
+            Gate::Closed(head) => {
+                head.extend_from_slice(self.inner.buffers().output().get(..amount).unwrap_or_default());
+                return Ok(());
+            }
+            Gate::Open { head, .. } => std::mem::take(head),
+        };
+        if head.is_empty() {
+            self.inner.transmit_output(amount, timeout)
+        } else {
+            self.transmit_head(&head, amount, timeout)
+        }
+    }
+
+    fn await_input(&mut self, timeout: NextTimeout) -> Result<bool, ureq::Error> {
+        if let Some(gate) = &self.gate {
+            // Everything is written: whoever withdraws need not wait for the answer.
+            if let Gate::Open { sending, .. } = &mut *lock(gate) {
+                drop(sending.take());
+            }
+        }
+        self.inner.await_input(timeout)
+    }
+
+    fn is_open(&mut self) -> bool {
+        self.inner.is_open()
+    }
+
+    fn is_tls(&self) -> bool {
+        self.inner.is_tls()
+    }
+}

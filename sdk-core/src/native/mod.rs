@@ -1,0 +1,31 @@
+//! The client for Rust programs: threads, files and clocks around the [engine](crate::engine).
+//!
+//! [`Client`] is the handle. A call enters the engine on the calling thread, under a lock that is never held across
+//! I/O; what the engine asks for goes into two queues, in order. One thread works off the storage queue, a few
+//! milliseconds' worth at a time, and keeps the time; another one carries requests. Nothing here decides what may
+//! be recorded or sent.
+//!
+//! Files and their locks are described in `store/layout.rs`; what a power cut or a kill can cost is what the storage
+//! thread had not taken yet (a few milliseconds), and, for a power cut, what was not synced. [`Client::sync`] waits
+//! for both.
+
+mod audit;
+mod client;
+mod clock;
+mod entropy;
+#[cfg(feature = "http")]
+mod http;
+mod registry;
+mod request_thread;
+mod settings;
+mod shared;
+mod storage_thread;
+mod store;
+mod transport;
+
+pub use audit::{Audit, AuditedErasure, AuditedFile};
+pub use client::{Client, OptOut};
+#[cfg(feature = "http")]
+pub use http::HttpTransport;
+pub use settings::{BuildError, Builder, Settings};
+pub use transport::{OpenRequest, PendingRequest, Sending, Transport};

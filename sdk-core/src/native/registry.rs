@@ -1,0 +1,83 @@
+//! The open data folders of this process: two clients on one folder share one engine.
+
+use super::settings::{BuildError, Settings};
+use super::shared::Shared;
+use once_cell::sync::Lazy;
+use std::collections::HashMap;
+use std::path::{Component, Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
+
+/// What makes a store: the folder, by its absolute path, and the project's token.
+type Key = (PathBuf, String);
+
+struct Open {
+    shared: Weak<Shared>,
+    settings: Settings,
+}
+
+static FOLDERS: Lazy<Mutex<HashMap<Key, Open>>> = Lazy::new(Mutex::default);
+
+/// What stands behind a folder now.
+pub(super) enum Claim {
+    /// A client that serves; its handles are one more now.
+    Shared(Arc<Shared>),
+    /// A new one, and the one before it whose threads may not have ended yet.
+    New { shared: Arc<Shared>, predecessor: Option<Arc<Shared>> },
+}
+
+/// Finds the client that has the folder open, or registers what `make` brings.
+///
+/// # Errors
+/// [`BuildError::Conflict`] if it was made with other settings.
+pub(super) fn claim(
+    folder: &Path,
+    settings: &Settings,
+    own_transport: bool,
+    make: impl FnOnce() -> Result<Arc<Shared>, BuildError>,
+) -> Result<Claim, BuildError> {
+    let key = (absolute(folder), settings.token.clone());
+    let mut folders = FOLDERS.lock().unwrap_or_else(PoisonError::into_inner);
+    folders.retain(|_, open| open.shared.strong_count() > 0);
+    let found = folders.get(&key).and_then(|open| Some((open.shared.upgrade()?, &open.settings)));
+    let found = found.filter(|(shared, _)| !shared.is_forked());
+    if let Some((shared, theirs)) = found.as_ref().filter(|(shared, _)| shared.retain()) {
+        return match settings.differs_from(theirs).or(own_transport.then_some("transport")) {
+            None => Ok(Claim::Shared(Arc::clone(shared))),
+            Some(setting) => {
+                shared.release();
+                Err(BuildError::Conflict { setting })
+            }
+        };
+    }
+    let predecessor = found.map(|(shared, _)| shared);
+    let shared = make()?;
+    folders.insert(key, Open { shared: Arc::downgrade(&shared), settings: settings.clone() });
+    Ok(Claim::New { shared, predecessor })
+}
+
+/// The absolute path without `.` and `..`, without asking the disk.
+pub(super) fn absolute(path: &Path) -> PathBuf {
+    let path = std::path::absolute(path).unwrap_or_else(|_| path.to_path_buf());
+    let mut clean = PathBuf::new();
+    for component in path.components() {
+        match component {
+            Component::ParentDir => {
+                clean.pop();
+            }
+            Component::CurDir => {}
+            other => clean.push(other),
+        }
+    }
+    clean
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_folder_has_one_name() {
+        assert_eq!(absolute(Path::new("/a/./b/../c/")), Path::new("/a/c"));
+        assert_eq!(absolute(Path::new("x")), std::env::current_dir().unwrap().join("x"));
+    }
+}

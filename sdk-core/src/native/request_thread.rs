@@ -1,0 +1,59 @@
+//! The thread that carries requests, so that a stalled one holds up nothing else.
+
+use super::shared::{RequestJob, Shared, State};
+use super::store::Ledger;
+use super::transport::{Opening, PendingRequest, Transport};
+use crate::engine::{Answer, Done, Input};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::{Arc, PoisonError};
+
+pub(super) struct RequestThread {
+    pub(super) shared: Arc<Shared>,
+    pub(super) transport: Box<dyn Transport>,
+    pub(super) ledger: Ledger,
+    pub(super) endpoint: String,
+}
+
+impl RequestThread {
+    /// Serves until the threads are to end.
+    pub(super) fn run(mut self) {
+        let shared = Arc::clone(&self.shared);
+        loop {
+            let nothing =
+                |core: &mut super::shared::Core| core.requests.is_empty() && core.state == State::Running;
+            let waited = shared.request_wake.wait_while(shared.lock(), nothing);
+            let mut core = waited.unwrap_or_else(PoisonError::into_inner);
+            let Some(job) = core.requests.pop_front().filter(|_| core.state == State::Running) else {
+                return;
+            };
+            drop(core);
+            let op = job.op;
+            let result = self.carry(job);
+            let mut core = shared.lock();
+            core.cancelled.retain(|cancelled| *cancelled != op);
+            shared.handle(&mut core, shared.clock.now(), Input::Done { op, result });
+            core.urgent = true;
+            drop(core);
+            shared.storage_wake.notify_one();
+            shared.announce_progress();
+        }
+    }
+
+    fn carry(&mut self, RequestJob { job, .. }: RequestJob) -> Done {
+        let url = format!("{}{}", self.endpoint, job.path());
+        let mut outcome = Opening::Never;
+        let request = PendingRequest { url: &url, job, ledger: &self.ledger, outcome: &mut outcome };
+        // The host's code may panic; its request has failed then, and its guard is dropped.
+        let answer =
+            catch_unwind(AssertUnwindSafe(|| self.transport.send(request))).unwrap_or(Answer::Unreachable);
+        match outcome {
+            Opening::Opened => Done::Answered(answer),
+            Opening::Refused(read) => Done::Refused(read),
+            // Nothing was sent, so nobody can have answered.
+            Opening::Never | Opening::Busy => Done::Answered(match answer {
+                Answer::TimedOut => Answer::TimedOut,
+                _ => Answer::Unreachable,
+            }),
+        }
+    }
+}

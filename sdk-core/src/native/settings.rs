@@ -1,0 +1,394 @@
+//! What a host sets, in code or as JSON.
+
+use crate::engine::{Config, ConfigError, DefaultConsent, IdMerge, Notice, Signals};
+use serde::Deserialize;
+use std::fmt;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::client::Client;
+use super::transport::Transport;
+
+const ENDPOINT: &str = "https://api.mixpanel.com";
+
+/// The settings of a client, as a JSON document gives them. The keys are the same words on every host; all but
+/// `token` may be left out. Durations are in seconds and may have decimals.
+///
+/// ```
+/// let settings: refrain::native::Settings = serde_json::from_str(
+///     r#"{"token": "T", "endpoint": "http://127.0.0.1:8787", "default_consent": "granted", "flush_interval": 0.5}"#,
+/// ).unwrap();
+/// assert_eq!(settings.endpoint, "http://127.0.0.1:8787");
+/// ```
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[non_exhaustive]
+pub struct Settings {
+    /// The project's token.
+    pub token: String,
+    /// Where the collector is: scheme, host, perhaps a port and a path.
+    #[serde(default = "default_endpoint")]
+    pub endpoint: String,
+    /// The folder that remembers the person's choice and what is not delivered yet. Without one nothing is
+    /// remembered, and nothing is collected before the person decides in this process.
+    #[serde(default)]
+    pub data_dir: Option<PathBuf>,
+    /// What holds while nobody has decided: `granted`, `denied` or `pending` (the default).
+    #[serde(default, with = "DefaultConsentWord")]
+    pub default_consent: DefaultConsent,
+    /// Whether Global Privacy Control counts while nobody has decided. Default: yes.
+    #[serde(default = "yes")]
+    pub honor_gpc: bool,
+    /// Whether Do Not Track counts while nobody has decided. Default: yes.
+    #[serde(default = "yes")]
+    pub honor_dnt: bool,
+    /// How long records are gathered before they are sent, in seconds.
+    #[serde(default)]
+    pub flush_interval: Option<f64>,
+    /// Records in one request at most.
+    #[serde(default)]
+    pub batch_size: Option<usize>,
+    /// Bytes of undelivered records; over it the oldest go.
+    #[serde(default)]
+    pub queue_limit_bytes: Option<u64>,
+    /// Age of undelivered records in seconds; older ones go.
+    #[serde(default)]
+    pub queue_limit_age: Option<f64>,
+    /// How the collector joins ids: `simplified` (the default) or `original`.
+    #[serde(default, with = "IdMergeWord")]
+    pub id_merge: IdMerge,
+}
+
+#[derive(Deserialize)]
+#[serde(remote = "DefaultConsent", rename_all = "lowercase")]
+enum DefaultConsentWord {
+    Granted,
+    Denied,
+    Pending,
+}
+
+#[derive(Deserialize)]
+#[serde(remote = "IdMerge", rename_all = "lowercase")]
+enum IdMergeWord {
+    Simplified,
+    Original,
+}
+
+fn default_endpoint() -> String {
+    ENDPOINT.into()
+}
+
+fn yes() -> bool {
+    true
+}
+
+impl Settings {
+    /// The defaults, for one project.
+    pub fn new(token: impl Into<String>) -> Self {
+        Self {
+            token: token.into(),
+            endpoint: default_endpoint(),
+            data_dir: None,
+            default_consent: DefaultConsent::default(),
+            honor_gpc: true,
+            honor_dnt: true,
+            flush_interval: None,
+            batch_size: None,
+            queue_limit_bytes: None,
+            queue_limit_age: None,
+            id_merge: IdMerge::default(),
+        }
+    }
+
+    /// The first setting in which another set differs.
+    pub(super) fn differs_from(&self, other: &Self) -> Option<&'static str> {
+        [
+            ("endpoint", self.endpoint == other.endpoint),
+            ("default_consent", self.default_consent == other.default_consent),
+            ("honor_gpc", self.honor_gpc == other.honor_gpc),
+            ("honor_dnt", self.honor_dnt == other.honor_dnt),
+            ("flush_interval", self.flush_interval == other.flush_interval),
+            ("batch_size", self.batch_size == other.batch_size),
+            ("queue_limit_bytes", self.queue_limit_bytes == other.queue_limit_bytes),
+            ("queue_limit_age", self.queue_limit_age == other.queue_limit_age),
+            ("id_merge", self.id_merge == other.id_merge),
+        ]
+        .into_iter()
+        .find_map(|(name, same)| (!same).then_some(name))
+    }
+
+    fn config(&self) -> Result<Config, BuildError> {
+        let mut config = Config::new(self.token.as_str());
+        config.default_consent = self.default_consent;
+        config.honor_gpc = self.honor_gpc;
+        config.honor_dnt = self.honor_dnt;
+        config.id_merge = self.id_merge;
+        config.library = "refrain-rust".into();
+        let seconds = |name, value: Option<f64>, default: u64| match value {
+            None => Ok(default),
+            Some(value) => Duration::try_from_secs_f64(value)
+                .ok()
+                .and_then(|duration| u64::try_from(duration.as_millis()).ok())
+                .ok_or(BuildError::Duration { setting: name }),
+        };
+        config.flush_interval_ms = seconds("flush_interval", self.flush_interval, config.flush_interval_ms)?;
+        config.queue_limit_age_ms =
+            seconds("queue_limit_age", self.queue_limit_age, config.queue_limit_age_ms)?;
+        config.batch_size = self.batch_size.unwrap_or(config.batch_size);
+        config.queue_limit_bytes = self.queue_limit_bytes.unwrap_or(config.queue_limit_bytes);
+        config.check().map_err(BuildError::Config)?;
+        Ok(config)
+    }
+
+    fn check_endpoint(&self) -> Result<String, BuildError> {
+        let endpoint = self.endpoint.trim_end_matches('/');
+        let host = endpoint.strip_prefix("https://").or_else(|| endpoint.strip_prefix("http://"));
+        let plain =
+            |host: &str| !host.is_empty() && !host.contains(['?', '#', '@', ' ']) && !host.starts_with('/');
+        if host.is_some_and(plain) { Ok(endpoint.into()) } else { Err(BuildError::Endpoint) }
+    }
+}
+
+/// Makes a [`Client`].
+#[must_use = "call build()"]
+pub struct Builder {
+    settings: Settings,
+    signals: Signals,
+    transport: Option<Box<dyn Transport>>,
+    transport_yields: bool,
+    library: Option<String>,
+    on_notice: Option<NoticeHook>,
+}
+
+pub(super) type NoticeHook = Arc<dyn Fn(&Notice) + Send + Sync>;
+
+/// Everything that a client is made of, checked.
+pub(super) struct Parts {
+    pub(super) settings: Settings,
+    pub(super) config: Config,
+    pub(super) endpoint: String,
+    pub(super) signals: Signals,
+    pub(super) transport: Option<Box<dyn Transport>>,
+    /// Whether the transport of a client that is open already is as good.
+    pub(super) transport_yields: bool,
+    pub(super) on_notice: Option<NoticeHook>,
+}
+
+impl Builder {
+    pub(super) fn new(settings: Settings) -> Self {
+        Self {
+            settings,
+            signals: Signals::default(),
+            transport: None,
+            transport_yields: false,
+            library: None,
+            on_notice: None,
+        }
+    }
+
+    /// Where the collector is, for example `https://api-eu.mixpanel.com`.
+    pub fn endpoint(mut self, url: impl Into<String>) -> Self {
+        self.settings.endpoint = url.into();
+        self
+    }
+
+    /// The folder that remembers the person's choice and what is not delivered yet. It is made when it is needed,
+    /// with rights for its owner only. Several projects, clients and processes may share one.
+    pub fn data_dir(mut self, path: impl Into<PathBuf>) -> Self {
+        self.settings.data_dir = Some(path.into());
+        self
+    }
+
+    /// What holds while nobody has decided. Default: [`DefaultConsent::Pending`].
+    pub fn default_consent(mut self, default: DefaultConsent) -> Self {
+        self.settings.default_consent = default;
+        self
+    }
+
+    /// Whether Global Privacy Control counts as a "no" while nobody has decided. Default: yes.
+    pub fn honor_gpc(mut self, honor: bool) -> Self {
+        self.settings.honor_gpc = honor;
+        self
+    }
+
+    /// Whether Do Not Track counts as a "no" while nobody has decided. Default: yes.
+    pub fn honor_dnt(mut self, honor: bool) -> Self {
+        self.settings.honor_dnt = honor;
+        self
+    }
+
+    /// What the environment says already, before anything is read or written. See [`Client::signals`].
+    pub fn signals(mut self, signals: Signals) -> Self {
+        self.signals = signals;
+        self
+    }
+
+    /// How long records are gathered before they are sent. Default: 5 seconds.
+    pub fn flush_interval(mut self, interval: Duration) -> Self {
+        self.settings.flush_interval = Some(interval.as_secs_f64());
+        self
+    }
+
+    /// Records in one request at most, 1 to 2,000. Default: 50.
+    pub fn batch_size(mut self, records: usize) -> Self {
+        self.settings.batch_size = Some(records);
+        self
+    }
+
+    /// Bytes of undelivered records; over it the oldest go, counted. Default: 10 MiB.
+    pub fn queue_limit_bytes(mut self, bytes: u64) -> Self {
+        self.settings.queue_limit_bytes = Some(bytes);
+        self
+    }
+
+    /// Age of undelivered records; older ones go, counted. Default: 5 days.
+    pub fn queue_limit_age(mut self, age: Duration) -> Self {
+        self.settings.queue_limit_age = Some(age.as_secs_f64());
+        self
+    }
+
+    /// How the collector joins ids. Default: [`IdMerge::Simplified`].
+    pub fn id_merge(mut self, id_merge: IdMerge) -> Self {
+        self.settings.id_merge = id_merge;
+        self
+    }
+
+    /// Carries requests in place of the built-in HTTP transport.
+    pub fn transport(mut self, transport: impl Transport + 'static) -> Self {
+        self.transport = Some(Box::new(transport));
+        self
+    }
+
+    /// As [`transport`](Self::transport), but a client that is open on the folder already keeps its own: for
+    /// bindings, where every client brings one and all are alike.
+    pub fn transport_if_first(mut self, transport: impl Transport + 'static) -> Self {
+        self.transport = Some(Box::new(transport));
+        self.transport_yields = true;
+        self
+    }
+
+    /// The name of the library that records carry: for bindings. Default: `refrain-rust`.
+    pub fn library(mut self, name: impl Into<String>) -> Self {
+        self.library = Some(name.into());
+        self
+    }
+
+    /// Is told when the collector refuses this client, or the store fails. Called on the client's storage thread: it
+    /// may record something, but not wait for the client (`opt_in`, `opt_out`, `flush`, `sync`, `shutdown`).
+    pub fn on_notice(mut self, hook: impl Fn(&Notice) + Send + Sync + 'static) -> Self {
+        self.on_notice = Some(Arc::new(hook));
+        self
+    }
+
+    /// Makes the client. Returns at once: nothing is read, written or sent on the calling thread.
+    ///
+    /// A second client for the same token and folder shares the first one's engine and threads. Folders are compared
+    /// as absolute paths; one that is reached by a symbolic link is shared as two processes share it.
+    ///
+    /// # Errors
+    /// A setting that cannot work, or one that differs from an open client's on the same folder.
+    pub fn build(self) -> Result<Client, BuildError> {
+        let Self { settings, signals, transport, transport_yields, library, on_notice } = self;
+        let mut config = settings.config()?;
+        config.library = library.unwrap_or(config.library);
+        let endpoint = settings.check_endpoint()?;
+        if transport.is_none() && !cfg!(feature = "http") {
+            return Err(BuildError::NoTransport);
+        }
+        Client::open(Parts { settings, config, endpoint, signals, transport, transport_yields, on_notice })
+    }
+}
+
+impl fmt::Debug for Builder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Builder").finish_non_exhaustive()
+    }
+}
+
+/// Why a client could not be made.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum BuildError {
+    /// A setting that cannot work.
+    Config(ConfigError),
+    /// The endpoint is no `http://` or `https://` address.
+    Endpoint,
+    /// A duration is negative, not a number, or too long.
+    Duration {
+        /// Its name.
+        setting: &'static str,
+    },
+    /// A client for this token and folder is open in this process, with another value.
+    Conflict {
+        /// The setting that differs.
+        setting: &'static str,
+    },
+    /// The crate was built without the feature `http`, and no transport was given.
+    NoTransport,
+    /// The operating system gave no thread.
+    Threads,
+}
+
+impl fmt::Display for BuildError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Config(error) => error.fmt(f),
+            Self::Endpoint => f.write_str(
+                "endpoint is not an address: pass scheme and host, as in https://api.mixpanel.com, without a query",
+            ),
+            Self::Duration { setting } => write!(f, "{setting} is not a duration: pass seconds, 0 or more"),
+            Self::Conflict { setting } => write!(
+                f,
+                "a client with another {setting} is open on this data folder: pass the same value, or clone that client"
+            ),
+            Self::NoTransport => f.write_str("no transport: pass one, or build with the feature `http`"),
+            Self::Threads => f.write_str("the operating system gave no thread: raise the process's limits"),
+        }
+    }
+}
+
+impl std::error::Error for BuildError {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(text: &str) -> Result<Settings, String> {
+        serde_json::from_str(text).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn settings_from_json() {
+        let settings = parse(
+            r#"{"token":"T","endpoint":"https://e.test/","data_dir":"/d","default_consent":"denied","honor_gpc":false,
+               "honor_dnt":false,"flush_interval":1.5,"batch_size":7,"queue_limit_bytes":9,"queue_limit_age":60,
+               "id_merge":"original"}"#,
+        )
+        .unwrap();
+        let config = settings.config().unwrap();
+        assert_eq!(settings.check_endpoint().unwrap(), "https://e.test");
+        assert_eq!((config.flush_interval_ms, config.queue_limit_age_ms), (1_500, 60_000));
+        assert_eq!((config.batch_size, config.queue_limit_bytes), (7, 9));
+        assert_eq!((config.default_consent, config.id_merge), (DefaultConsent::Denied, IdMerge::Original));
+        assert!(!config.honor_gpc && !config.honor_dnt);
+        assert_eq!(parse(r#"{"token":"T"}"#).unwrap(), Settings::new("T"));
+    }
+
+    #[test]
+    fn bad_settings_say_what_is_wrong() {
+        assert!(parse(r#"{"token":"T","endpiont":"x"}"#).unwrap_err().contains("endpiont"));
+        assert!(parse(r#"{"token":"T","default_consent":"yes"}"#).unwrap_err().contains("yes"));
+        for endpoint in ["", "api.mixpanel.com", "ftp://x", "https://", "https://x/?token=T", "https://u:p@x"]
+        {
+            let error = Builder::new(Settings::new("T")).endpoint(endpoint).build().map(drop);
+            assert_eq!(error, Err(BuildError::Endpoint), "{endpoint}");
+        }
+        let error =
+            Builder::new(Settings { flush_interval: Some(-1.0), ..Settings::new("T") }).build().map(drop);
+        assert_eq!(error, Err(BuildError::Duration { setting: "flush_interval" }));
+        let error = Builder::new(Settings::new(" ")).build().map(drop);
+        assert_eq!(error, Err(BuildError::Config(ConfigError::EmptyToken)));
+        assert!(Builder::new(Settings::new("T")).batch_size(0).build().is_err());
+    }
+}

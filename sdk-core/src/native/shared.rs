@@ -1,0 +1,380 @@
+//! The state that callers and threads share: the engine under its lock, and what it has asked for.
+
+use super::clock::Clock;
+use super::entropy::Entropy;
+use super::settings::NoticeHook;
+use super::transport::Sendable;
+use crate::engine::{
+    Effect, Engine, FlushMark, FlushState, Input, Notice, Now, Op, Outcome, Rejection, Ticket, Trouble,
+    Verdict,
+};
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+/// Storage effects that may wait. A storage thread that is stuck costs records, never memory without bound.
+const BACKLOG: usize = 100_000;
+const BACKLOG_BYTES: usize = 32 << 20;
+/// How often is looked for what other processes have changed, while anything is kept, timed or refused here.
+pub(super) const WATCH_MS: u64 = 1_000;
+
+/// One engine, entered by any thread, never while anything is read, written or sent.
+pub(super) struct Shared {
+    core: Mutex<Core>,
+    /// Wakes the storage thread.
+    pub(super) storage_wake: Condvar,
+    /// Wakes the request thread.
+    pub(super) request_wake: Condvar,
+    /// Wakes callers that wait for something to be over.
+    progress: Condvar,
+    pub(super) clock: Clock,
+    pub(super) on_notice: Option<NoticeHook>,
+    /// The process that made it. In a forked child there are no threads to serve it.
+    pid: u32,
+}
+
+/// What the lock protects.
+pub(super) struct Core {
+    pub(super) engine: Engine,
+    pub(super) entropy: Entropy,
+    pub(super) storage: VecDeque<StorageJob>,
+    /// Bytes of properties that wait in `storage`, roughly.
+    pub(super) storage_bytes: usize,
+    pub(super) requests: VecDeque<RequestJob>,
+    /// Requests under way that are to be broken off.
+    pub(super) cancelled: Vec<Op>,
+    pub(super) notices: VecDeque<Notice>,
+    pub(super) state: State,
+    /// Open handles. At none the threads end.
+    pub(super) handles: usize,
+    /// Whether the storage thread sleeps until it is woken, or looks again in a moment anyway.
+    pub(super) parked_until: Option<u64>,
+    /// Something is to be done without waiting for the next look.
+    pub(super) urgent: bool,
+    /// When the records were last read again, on the monotonic clock.
+    pub(super) watched_ms: u64,
+    /// A call was refused or held; perhaps another process has heard otherwise.
+    pub(super) watch_wanted: bool,
+    settled: BTreeMap<Ticket, Result<(), Trouble>>,
+    next_barrier: u64,
+    barriers: BTreeMap<u64, bool>,
+    /// Calls that were refused before they reached the engine.
+    lost: u64,
+}
+
+/// Whether the threads serve.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum State {
+    Running,
+    /// What is written down is still stored, then the threads end.
+    Stopping,
+    Ended,
+    /// A thread has panicked. Nothing is recorded any more.
+    Dead,
+}
+
+pub(super) enum StorageJob {
+    Effect(Effect),
+    /// Sync, and say how everything before has ended.
+    Barrier(u64),
+}
+
+impl StorageJob {
+    pub(super) fn is_append(&self) -> bool {
+        matches!(self, Self::Effect(Effect::Append { .. }))
+    }
+}
+
+pub(super) struct RequestJob {
+    pub(super) op: Op,
+    pub(super) job: Sendable,
+}
+
+impl Shared {
+    pub(super) fn new(engine: Engine, on_notice: Option<NoticeHook>) -> Self {
+        Self {
+            core: Mutex::new(Core {
+                engine,
+                entropy: Entropy::new(),
+                storage: VecDeque::new(),
+                storage_bytes: 0,
+                requests: VecDeque::new(),
+                cancelled: Vec::new(),
+                notices: VecDeque::new(),
+                state: State::Running,
+                handles: 1,
+                parked_until: None,
+                urgent: false,
+                watched_ms: 0,
+                watch_wanted: false,
+                settled: BTreeMap::new(),
+                next_barrier: 0,
+                barriers: BTreeMap::new(),
+                lost: 0,
+            }),
+            storage_wake: Condvar::new(),
+            request_wake: Condvar::new(),
+            progress: Condvar::new(),
+            clock: Clock::new(),
+            on_notice,
+            pid: std::process::id(),
+        }
+    }
+
+    /// Enters. A thread that panicked inside has left the engine between two inputs at worst.
+    pub(super) fn lock(&self) -> MutexGuard<'_, Core> {
+        self.core.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whether this is a forked child of the process that made the client.
+    pub(super) fn is_forked(&self) -> bool {
+        std::process::id() != self.pid
+    }
+
+    /// Hands a call to the engine.
+    pub(super) fn call<'a>(&self, make: impl FnOnce(&mut Entropy) -> Input<'a>) -> Outcome {
+        if self.is_forked() {
+            return Outcome::Rejected(Rejection::Closed);
+        }
+        let mut core = self.lock();
+        if core.state != State::Running {
+            core.lost += 1;
+            return Outcome::Rejected(Rejection::Closed);
+        }
+        let input = make(&mut core.entropy);
+        if let Input::Track { properties, .. } = &input {
+            if core.storage.len() >= BACKLOG || core.storage_bytes >= BACKLOG_BYTES {
+                core.lost += 1;
+                return Outcome::Rejected(Rejection::Overloaded);
+            }
+            core.storage_bytes += properties.len();
+        }
+        let now = self.clock.now();
+        let outcome = self.handle(&mut core, now, input);
+        if matches!(outcome, Outcome::Rejected(Rejection::Denied) | Outcome::Held) && core.watch_is_due(now) {
+            core.watch_wanted = true;
+            core.urgent = true;
+        }
+        self.wake(core);
+        outcome
+    }
+
+    /// Hands an input to the engine and puts what it asks for into the queues, in order.
+    pub(super) fn handle(&self, core: &mut Core, now: Now, input: Input<'_>) -> Outcome {
+        let effects = core.engine.handle(now, input);
+        let outcome = effects.outcome();
+        for effect in effects {
+            match effect {
+                Effect::Send { op, permit } => {
+                    core.requests.push_back(RequestJob { op, job: Sendable::Records(permit) });
+                    self.request_wake.notify_one();
+                }
+                Effect::SendErasure { op, permit } => {
+                    core.requests.push_back(RequestJob { op, job: Sendable::Erasure(permit) });
+                    self.request_wake.notify_one();
+                }
+                Effect::Cancel { op } => {
+                    let before = core.requests.len();
+                    core.requests.retain(|job| job.op != op);
+                    if core.requests.len() == before {
+                        core.cancelled.push(op);
+                        core.urgent = true;
+                    }
+                }
+                Effect::Notify(Notice::Settled { ticket, result }) => {
+                    core.settled.insert(ticket, result);
+                    self.progress.notify_all();
+                }
+                Effect::Notify(notice) => {
+                    if self.on_notice.is_some() {
+                        core.notices.push_back(notice);
+                        core.urgent = true;
+                    }
+                }
+                effect => {
+                    core.urgent |= !matches!(effect, Effect::Append { .. } | Effect::Acknowledge { .. });
+                    core.storage.push_back(StorageJob::Effect(effect));
+                }
+            }
+        }
+        outcome
+    }
+
+    /// Wakes the storage thread, if it would not look in time by itself.
+    fn wake(&self, core: MutexGuard<'_, Core>) {
+        let wanted = match core.parked_until {
+            None => core.urgent,
+            Some(until) => {
+                core.urgent
+                    || !core.storage.is_empty()
+                    || core.engine.next_wakeup().is_some_and(|wakeup| wakeup < until)
+            }
+        };
+        drop(core);
+        if wanted {
+            self.storage_wake.notify_one();
+        }
+    }
+
+    /// Waits for the end of a consent call.
+    pub(super) fn wait_settled(&self, ticket: Ticket) -> Option<Result<(), Trouble>> {
+        let mut core = self.lock();
+        loop {
+            if let Some(result) = core.settled.remove(&ticket) {
+                return Some(result);
+            }
+            if !matches!(core.state, State::Running | State::Stopping) {
+                return None;
+            }
+            core = self.progress.wait(core).unwrap_or_else(PoisonError::into_inner);
+        }
+    }
+
+    /// Waits until a flush has reached its mark, or cannot.
+    pub(super) fn wait_flushed(&self, mark: FlushMark, timeout: Duration) -> FlushState {
+        let mut state = FlushState::Underway;
+        self.wait(timeout, |core| {
+            state = core.engine.flush_state(mark);
+            state != FlushState::Underway
+        });
+        state
+    }
+
+    /// Waits until the engine has opened its store and nothing that it began is under way; then until everything
+    /// asked of the store before has been tried, and what was written is synced. Whether all of it was stored;
+    /// `None` if it takes longer.
+    pub(super) fn wait_stored(&self, timeout: Duration) -> Option<bool> {
+        let start = Instant::now();
+        if !self.wait(timeout, |core| core.is_settled(self.clock.now())) {
+            return None;
+        }
+        let mut core = self.lock();
+        if matches!(core.state, State::Ended | State::Dead) {
+            return None;
+        }
+        core.next_barrier += 1;
+        let barrier = core.next_barrier;
+        core.storage.push_back(StorageJob::Barrier(barrier));
+        core.urgent = true;
+        drop(core);
+        self.storage_wake.notify_one();
+        let mut stored = None;
+        self.wait(timeout.saturating_sub(start.elapsed()), |core| {
+            stored = core.barriers.remove(&barrier);
+            stored.is_some()
+        });
+        stored
+    }
+
+    /// Waits until the store has been opened and, where collecting is allowed, what was held meanwhile is recorded.
+    pub(super) fn wait_ready(&self, timeout: Duration) -> bool {
+        let mut ready = false;
+        self.wait(timeout, |core| {
+            let engine = &core.engine;
+            let opening = || engine.distinct_id().is_none() || engine.stats().held > 0;
+            ready = engine.is_settled() && (engine.consent().verdict != Verdict::Allow || !opening());
+            ready
+        });
+        ready
+    }
+
+    /// Waits until the threads have ended.
+    pub(super) fn wait_ended(&self, timeout: Duration) -> bool {
+        self.wait(timeout, |_| false)
+    }
+
+    /// Waits until a condition holds or nothing serves any more; `false` on time-out.
+    pub(super) fn wait(&self, timeout: Duration, mut until: impl FnMut(&mut Core) -> bool) -> bool {
+        let start = Instant::now();
+        let mut core = self.lock();
+        loop {
+            if until(&mut core) || matches!(core.state, State::Ended | State::Dead) {
+                return true;
+            }
+            let Some(left) = timeout.checked_sub(start.elapsed()).filter(|left| !left.is_zero()) else {
+                return false;
+            };
+            core = self.progress.wait_timeout(core, left).unwrap_or_else(PoisonError::into_inner).0;
+        }
+    }
+
+    /// Reports the end of a barrier: how many records the store keeps or is still to be asked to, and whether they
+    /// are synced. If the queue holds more, the store has not taken them.
+    pub(super) fn pass_barrier(&self, barrier: u64, kept: usize, synced: bool) {
+        let mut core = self.lock();
+        let later = core.storage.iter().filter(|job| job.is_append()).count();
+        let stored = synced && core.engine.stats().queued <= (kept + later) as u64;
+        core.barriers.insert(barrier, stored);
+        drop(core);
+        self.progress.notify_all();
+    }
+
+    /// Lets waiting callers look again.
+    pub(super) fn announce_progress(&self) {
+        self.progress.notify_all();
+    }
+
+    /// Changes the state of the threads and wakes everybody.
+    pub(super) fn enter_state(&self, state: State) {
+        let mut core = self.lock();
+        if core.state != State::Dead {
+            core.state = state;
+        }
+        core.urgent = true;
+        drop(core);
+        self.storage_wake.notify_all();
+        self.request_wake.notify_all();
+        self.progress.notify_all();
+    }
+
+    /// One handle less; the last one ends the threads. Whether it was the last.
+    pub(super) fn release(&self) -> bool {
+        if self.is_forked() {
+            return false;
+        }
+        let mut core = self.lock();
+        core.handles = core.handles.saturating_sub(1);
+        let last = core.handles == 0 && core.state == State::Running;
+        drop(core);
+        if last {
+            self.enter_state(State::Stopping);
+        }
+        last
+    }
+
+    /// One handle more, if the threads still serve.
+    pub(super) fn retain(&self) -> bool {
+        if self.is_forked() {
+            return false;
+        }
+        let mut core = self.lock();
+        let serves = core.state == State::Running;
+        core.handles += usize::from(serves);
+        serves
+    }
+}
+
+impl Core {
+    /// Calls that never reached the engine.
+    pub(super) fn lost(&self) -> u64 {
+        self.lost
+    }
+
+    /// Whether the records were not read again for a while.
+    pub(super) fn watch_is_due(&self, now: Now) -> bool {
+        now.mono_ms.saturating_sub(self.watched_ms) >= WATCH_MS
+    }
+
+    /// Whether the store is open, and a device exists where one may, or none can be had before a later try.
+    pub(super) fn is_named(&self, now: Now) -> bool {
+        let unnamed = self.engine.consent().verdict == Verdict::Allow && self.engine.device_id().is_none();
+        let waits =
+            || self.engine.is_settled() && self.engine.next_wakeup().is_none_or(|at| at > now.mono_ms);
+        self.engine.is_open() && (!unnamed || waits())
+    }
+
+    /// Whether a call made now would not be held for want of an open store.
+    fn is_settled(&self, now: Now) -> bool {
+        self.engine.is_settled() && self.is_named(now)
+    }
+}

@@ -1,0 +1,470 @@
+//! One queue on disk: an instance folder that this process owns, and its segments.
+
+use super::layout::{self, QueueFile, create_folder, queue_files, remove_file, sync_folder};
+use super::lock::Lock;
+use crate::engine::Entry;
+use crate::journal::segment::{Found, HEADER_LEN, Header, Kind, Records, encode_record};
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+
+/// A segment that has grown to this is closed, and a new one begun.
+pub(super) const SEGMENT_BYTES: u64 = 256 << 10;
+/// What stands before a record's payload.
+const RECORD_HEAD: usize = 17;
+
+/// An instance folder, and the lock that says that its owner lives.
+#[derive(Debug)]
+pub(super) struct Instance {
+    folder: PathBuf,
+    _owner: Lock,
+    /// Oldest first. Only the last one is written to.
+    segments: Vec<Segment>,
+    writer: Option<File>,
+    next_number: u64,
+    unsynced: bool,
+}
+
+#[derive(Debug)]
+struct Segment {
+    path: PathBuf,
+    header: Header,
+    /// Events in it that must still be kept.
+    live: BTreeSet<u64>,
+    /// Its undamaged length.
+    bytes: u64,
+}
+
+/// What [`Instance::load`] found.
+#[derive(Debug, Default)]
+pub(super) struct Loaded {
+    pub(super) events: BTreeMap<u64, String>,
+    pub(super) next_seq: u64,
+    pub(super) not_before_ms: Option<u64>,
+    pub(super) damaged: u64,
+    pub(super) wiped: u64,
+}
+
+impl Instance {
+    /// Makes a folder of our own. The caller holds the record lock.
+    pub(super) fn create(folder: PathBuf) -> io::Result<Self> {
+        create_folder(&folder)?;
+        let claimed = Self::claim(folder.clone())?;
+        folder.parent().map_or(Ok(()), sync_folder)?;
+        claimed.ok_or_else(|| io::ErrorKind::AlreadyExists.into())
+    }
+
+    /// Takes over a folder whose owner is gone; `None` if it lives. The caller holds the record lock.
+    pub(super) fn claim(folder: PathBuf) -> io::Result<Option<Self>> {
+        let Some(owner) = Lock::try_exclusive(&layout::owner(&folder))? else { return Ok(None) };
+        let mut file = owner.file();
+        file.set_len(0)?;
+        // Only for people: it says whom to look at. Never mind a full disk.
+        let _ = write!(file, "{}", std::process::id());
+        let numbers = queue_files(&folder)?.into_iter().map(|(_, kind)| match kind {
+            QueueFile::Segment(number) => number.saturating_add(1),
+            _ => 1,
+        });
+        let next_number = numbers.max().unwrap_or(1);
+        Ok(Some(Self {
+            folder,
+            _owner: owner,
+            segments: Vec::new(),
+            writer: None,
+            next_number,
+            unsynced: false,
+        }))
+    }
+
+    pub(super) fn folder(&self) -> &Path {
+        &self.folder
+    }
+
+    /// Reads everything of this epoch, repairs what is damaged, and deletes what is of another epoch, unread.
+    pub(super) fn load(&mut self, epoch: u64) -> io::Result<Loaded> {
+        self.writer = None;
+        self.segments.clear();
+        let mut loaded = Loaded { next_seq: 1, ..Default::default() };
+        let mut acknowledged = BTreeSet::new();
+        let files: Vec<_> = queue_files(&self.folder)?
+            .into_iter()
+            .filter_map(
+                |(path, kind)| {
+                    if let QueueFile::Segment(number) = kind { Some((path, number)) } else { None }
+                },
+            )
+            .collect();
+        let last = files.last().map(|(_, number)| *number);
+        for (path, number) in files {
+            let bytes = fs::read(&path)?;
+            match Header::decode(&bytes) {
+                Some(header) if header.epoch == epoch => {
+                    self.load_segment(path, &bytes, Some(number) == last, &mut loaded, &mut acknowledged)?;
+                }
+                // Granted again since the record was last read here: for the next owner.
+                Some(header) if header.epoch > epoch => {}
+                Some(_) => loaded.wiped += u64::from(remove_file(&path)?),
+                // The process was killed before the header was whole: nothing was ever in it.
+                None if Some(number) == last && bytes.len() < HEADER_LEN => {
+                    remove_file(&path)?;
+                }
+                None => {
+                    fs::rename(&path, layout::aside(&path))?;
+                    loaded.damaged += 1;
+                }
+            }
+        }
+        loaded.events.retain(|seq, _| !acknowledged.contains(seq));
+        for segment in &mut self.segments {
+            segment.live.retain(|seq| !acknowledged.contains(seq));
+        }
+        self.drop_finished()?;
+        Ok(loaded)
+    }
+
+    fn load_segment(
+        &mut self,
+        path: PathBuf,
+        bytes: &[u8],
+        last: bool,
+        loaded: &mut Loaded,
+        acknowledged: &mut BTreeSet<u64>,
+    ) -> io::Result<()> {
+        let Some(records) = Records::new(bytes) else { return Ok(()) };
+        let header = records.header();
+        let mut segment = Segment { path, header, live: BTreeSet::new(), bytes: bytes.len() as u64 };
+        let mut whole = header.encode().to_vec();
+        let mut bad = Vec::new();
+        let mut torn = None;
+        for found in records {
+            match found {
+                Found::Record { kind, seq, payload } => {
+                    encode_record(&mut whole, header, kind, seq, payload);
+                    match kind {
+                        Kind::Event => {
+                            loaded.next_seq = loaded.next_seq.max(seq.saturating_add(1));
+                            match String::from_utf8(payload.to_vec()) {
+                                Ok(text) => {
+                                    segment.live.insert(seq);
+                                    loaded.events.insert(seq, text);
+                                }
+                                Err(_) => loaded.damaged += 1,
+                            }
+                        }
+                        Kind::Acknowledged => {
+                            for seq in payload.as_chunks().0.iter().map(|bytes| u64::from_le_bytes(*bytes)) {
+                                loaded.next_seq = loaded.next_seq.max(seq.saturating_add(1));
+                                acknowledged.insert(seq);
+                            }
+                        }
+                        Kind::NotBefore => {
+                            if let Ok(wall_ms) = payload.try_into() {
+                                loaded.not_before_ms = Some(u64::from_le_bytes(wall_ms));
+                            }
+                        }
+                    }
+                }
+                Found::Damage { at, len } => {
+                    let stretch = bytes.get(at..at + len).unwrap_or_default();
+                    if last && at + len == bytes.len() && is_cut_short(stretch) {
+                        torn = Some(at as u64);
+                    } else {
+                        loaded.damaged += 1;
+                        bad.extend_from_slice(stretch);
+                    }
+                }
+            }
+        }
+        if !bad.is_empty() {
+            segment.bytes = whole.len() as u64;
+            repair(&segment.path, &whole, &bad)?;
+        } else if let Some(at) = torn {
+            segment.bytes = at;
+            let file = OpenOptions::new().write(true).open(&segment.path)?;
+            file.set_len(at)?;
+            file.sync_all()?;
+        }
+        self.segments.push(segment);
+        Ok(())
+    }
+
+    /// Appends entries with a single write. Nothing of them stands in the file if it fails.
+    pub(super) fn append(&mut self, epoch: u64, entries: &[Entry]) -> io::Result<()> {
+        let at = self.segment_for(epoch)?;
+        let Some(segment) = self.segments.get_mut(at) else { return Err(io::ErrorKind::NotFound.into()) };
+        let header = segment.header;
+        let mut bytes = if segment.bytes == 0 { header.encode().to_vec() } else { Vec::new() };
+        for entry in entries {
+            match entry {
+                Entry::Event { seq, text } => {
+                    encode_record(&mut bytes, header, Kind::Event, *seq, text.as_bytes())
+                }
+                Entry::NotBefore(wall_ms) => {
+                    encode_record(&mut bytes, header, Kind::NotBefore, 0, &wall_ms.to_le_bytes());
+                }
+            }
+        }
+        self.write(&bytes)?;
+        let events =
+            entries.iter().filter_map(|e| if let Entry::Event { seq, .. } = e { Some(*seq) } else { None });
+        self.segments.last_mut().into_iter().for_each(|segment| segment.live.extend(events.clone()));
+        Ok(())
+    }
+
+    /// Notes that these need no longer be kept, and deletes the segments in which nothing else stands.
+    pub(super) fn acknowledge(&mut self, seqs: &BTreeSet<u64>) -> io::Result<()> {
+        for segment in &mut self.segments {
+            segment.live.retain(|seq| !seqs.contains(seq));
+        }
+        self.drop_finished()?;
+        let Some(last) = self.segments.last() else { return Ok(()) };
+        let mut payload = Vec::with_capacity(seqs.len() * 8);
+        seqs.iter().for_each(|seq| payload.extend_from_slice(&seq.to_le_bytes()));
+        let mut bytes = Vec::new();
+        encode_record(&mut bytes, last.header, Kind::Acknowledged, 0, &payload);
+        self.write(&bytes)
+    }
+
+    /// Makes durable what was written.
+    pub(super) fn sync(&mut self) -> io::Result<()> {
+        if self.unsynced {
+            self.writer.as_ref().map_or(Ok(()), File::sync_data)?;
+            self.unsynced = false;
+        }
+        Ok(())
+    }
+
+    /// Forgets the segments below an epoch; their files are gone already.
+    pub(super) fn forget_before(&mut self, epoch: u64) {
+        self.writer = None;
+        self.segments.retain(|segment| segment.header.epoch >= epoch);
+    }
+
+    /// Whether nothing stands in it that must be kept.
+    pub(super) fn is_empty(&self) -> bool {
+        self.segments.is_empty()
+    }
+
+    /// Records that must be kept.
+    pub(super) fn kept(&self) -> usize {
+        self.segments.iter().map(|segment| segment.live.len()).sum()
+    }
+
+    /// Gives the folder up, and deletes it if nothing else stands in it. The caller holds the record lock.
+    pub(super) fn close(self) -> io::Result<()> {
+        let only_owner = queue_files(&self.folder)?.iter().all(|(_, kind)| *kind == QueueFile::Owner);
+        if self.is_empty() && only_owner {
+            remove_file(&layout::owner(&self.folder))?;
+            // A file that is not ours keeps its folder.
+            let _ = fs::remove_dir(&self.folder);
+        }
+        Ok(())
+    }
+
+    /// The index of a segment that takes records of this epoch.
+    fn segment_for(&mut self, epoch: u64) -> io::Result<usize> {
+        if let Some(last) = self.segments.last() {
+            // Another process may have wiped it.
+            let there = last.bytes == 0 || last.path.try_exists()?;
+            if there && last.header.epoch == epoch && last.bytes < SEGMENT_BYTES {
+                return Ok(self.segments.len() - 1);
+            }
+            if !there {
+                self.segments.pop();
+            }
+            self.sync()?;
+            self.writer = None;
+        }
+        let header = Header { epoch, number: self.next_number };
+        let path = layout::segment(&self.folder, header.number);
+        self.next_number = self.next_number.saturating_add(1);
+        self.segments.push(Segment { path, header, live: BTreeSet::new(), bytes: 0 });
+        Ok(self.segments.len() - 1)
+    }
+
+    /// Writes to the last segment, wholly or not at all.
+    fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
+        let Some(segment) = self.segments.last_mut() else { return Err(io::ErrorKind::NotFound.into()) };
+        let result = append_to(&mut self.writer, segment, bytes);
+        self.unsynced = true;
+        if result.is_err() {
+            // What a full disk has cut short must not stand between this record and the next.
+            match self.writer.take() {
+                Some(_) if segment.bytes == 0 => {
+                    let _ = remove_file(&segment.path);
+                }
+                // Where that fails too, it is not written to again.
+                Some(file) if file.set_len(segment.bytes).is_err() => {
+                    segment.bytes = segment.bytes.max(SEGMENT_BYTES)
+                }
+                _ => {}
+            }
+            if segment.bytes == 0 {
+                self.segments.pop();
+            }
+        }
+        result
+    }
+
+    /// Deletes finished segments from the front. One in the middle stays: it may hold acknowledgements of earlier ones.
+    fn drop_finished(&mut self) -> io::Result<()> {
+        while let Some(first) = self.segments.first() {
+            if !first.live.is_empty() {
+                break;
+            }
+            remove_file(&first.path)?;
+            self.segments.remove(0);
+            if self.segments.is_empty() {
+                self.writer = None;
+            }
+        }
+        Ok(())
+    }
+}
+
+fn append_to(writer: &mut Option<File>, segment: &mut Segment, bytes: &[u8]) -> io::Result<()> {
+    if writer.is_none() {
+        let create = segment.bytes == 0;
+        *writer = Some(OpenOptions::new().append(true).create_new(create).open(&segment.path)?);
+        if create {
+            segment.path.parent().map_or(Ok(()), sync_folder)?;
+        }
+    }
+    if let Some(file) = writer {
+        file.write_all(bytes)?;
+        segment.bytes += bytes.len() as u64;
+    }
+    Ok(())
+}
+
+/// Whether these bytes are the beginning of a record whose rest was never written.
+fn is_cut_short(bytes: &[u8]) -> bool {
+    match bytes.first_chunk() {
+        Some(len) => bytes.len() < RECORD_HEAD.saturating_add(u32::from_le_bytes(*len) as usize),
+        None => true,
+    }
+}
+
+/// Sets damaged bytes aside and leaves the segment without them.
+fn repair(segment: &Path, whole: &[u8], bad: &[u8]) -> io::Result<()> {
+    let mut aside = OpenOptions::new().append(true).create(true).open(layout::aside(segment))?;
+    aside.write_all(bad)?;
+    aside.sync_all()?;
+    let repaired = segment.with_extension("log.tmp");
+    let mut file = File::create(&repaired)?;
+    file.write_all(whole)?;
+    file.sync_all()?;
+    fs::rename(&repaired, segment)?;
+    segment.parent().map_or(Ok(()), sync_folder)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::atomic::{AtomicU64, Ordering};
+
+    struct Folder(PathBuf);
+
+    impl Folder {
+        fn new() -> Self {
+            static NEXT: AtomicU64 = AtomicU64::new(0);
+            let name =
+                format!("refrain-queue-{}-{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
+            Self(std::env::temp_dir().join(name))
+        }
+
+        fn open(&self, epoch: u64) -> (Instance, Loaded) {
+            let mut instance = Instance::create(self.0.clone()).unwrap();
+            let loaded = instance.load(epoch).unwrap();
+            (instance, loaded)
+        }
+
+        fn segments(&self) -> usize {
+            queue_files(&self.0).unwrap().iter().filter(|(_, k)| matches!(k, QueueFile::Segment(_))).count()
+        }
+    }
+
+    impl Drop for Folder {
+        fn drop(&mut self) {
+            let _ = fs::remove_dir_all(&self.0);
+        }
+    }
+
+    fn events(seqs: std::ops::Range<u64>, bytes: usize) -> Vec<Entry> {
+        seqs.map(|seq| Entry::Event { seq, text: "x".repeat(bytes).into() }).collect()
+    }
+
+    fn loaded_seqs(loaded: &Loaded) -> Vec<u64> {
+        loaded.events.keys().copied().collect()
+    }
+
+    #[test]
+    fn acknowledgements_outlive_the_process_and_finished_segments_go() {
+        let folder = Folder::new();
+        let (mut instance, _) = folder.open(1);
+        for start in [1, 4, 7] {
+            instance.append(1, &events(start..start + 3, SEGMENT_BYTES as usize / 3)).unwrap();
+        }
+        assert_eq!(folder.segments(), 3);
+        // The middle one is finished, and the first one half.
+        instance.acknowledge(&BTreeSet::from([1, 4, 5, 6])).unwrap();
+        assert_eq!(folder.segments(), 3);
+        drop(instance);
+        let (mut instance, loaded) = folder.open(1);
+        assert_eq!(loaded_seqs(&loaded), [2, 3, 7, 8, 9]);
+        assert_eq!(loaded.next_seq, 10);
+        instance.acknowledge(&BTreeSet::from([2, 3])).unwrap();
+        assert_eq!(folder.segments(), 1);
+        instance.acknowledge(&BTreeSet::from([7, 8, 9])).unwrap();
+        assert_eq!(folder.segments(), 0);
+        instance.append(1, &events(10..11, 1)).unwrap();
+        drop(instance);
+        let (instance, loaded) = folder.open(1);
+        assert_eq!(loaded_seqs(&loaded), [10]);
+        drop(instance);
+    }
+
+    #[test]
+    fn c6_segments_of_another_epoch_are_deleted_unread() {
+        let folder = Folder::new();
+        let (mut instance, _) = folder.open(1);
+        instance.append(1, &events(1..3, 9)).unwrap();
+        instance.append(2, &events(3..4, 9)).unwrap();
+        instance.append(2, &[Entry::NotBefore(77)]).unwrap();
+        assert_eq!(folder.segments(), 2);
+        drop(instance);
+        let (_instance, loaded) = folder.open(2);
+        assert_eq!((loaded_seqs(&loaded), loaded.wiped, loaded.not_before_ms), (vec![3], 1, Some(77)));
+        assert_eq!(folder.segments(), 1);
+    }
+
+    #[test]
+    fn a_folder_has_one_owner() {
+        let folder = Folder::new();
+        let (instance, _) = folder.open(1);
+        assert!(Instance::claim(folder.0.clone()).unwrap().is_none());
+        assert!(instance.close().is_ok() && !folder.0.exists());
+        assert!(folder.open(1).0.is_empty());
+    }
+
+    #[test]
+    fn a_segment_that_somebody_has_deleted_is_not_written_to() {
+        let folder = Folder::new();
+        let (mut instance, _) = folder.open(1);
+        instance.append(1, &events(1..2, 9)).unwrap();
+        fs::remove_file(layout::segment(&folder.0, 1)).unwrap();
+        instance.append(1, &events(2..3, 9)).unwrap();
+        drop(instance);
+        assert_eq!(loaded_seqs(&folder.open(1).1), [2]);
+    }
+
+    #[test]
+    fn what_was_never_whole_is_cut_and_what_was_hurt_is_told_apart() {
+        let mut record = Vec::new();
+        encode_record(&mut record, Header { epoch: 1, number: 1 }, Kind::Event, 1, b"{}");
+        assert_eq!(record.len(), RECORD_HEAD + 2);
+        assert!((1..record.len()).all(|cut| is_cut_short(&record[..cut])));
+        assert!(!is_cut_short(&record));
+    }
+}

@@ -1,0 +1,159 @@
+//! Deleting data, unread, and naming what is left.
+
+use super::instance::Instance;
+use super::layout::{Layout, QueueFile, owner, queue_files, remove_file, sync_folder};
+use super::record;
+use crate::engine::{Item, ItemKind, RecordName, RecordRead, WipeScope, identity_is_before};
+use crate::journal::segment::{HEADER_LEN, Header};
+use crate::json::Object;
+use std::fs::{self, File, TryLockError};
+use std::io::{self, Read};
+use std::path::Path;
+
+/// Whether anything stands in a queue, of whatever epoch and whoever's.
+pub(super) fn has_data(layout: &Layout) -> io::Result<bool> {
+    for folder in layout.instances()? {
+        if queue_files(&folder)?.iter().any(|(_, kind)| *kind != QueueFile::Owner) {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
+/// Deletes the data of epochs before this one: segments, what was set aside, the identity record. How many files.
+/// What fails does not keep the rest from going.
+pub(super) fn wipe(layout: &Layout, ours: &[Instance], before: u64, scope: WipeScope) -> io::Result<u64> {
+    let _held = record::lock_if_there(layout)?;
+    let (mut items, mut failure, mut others_live) = (0, Ok(()), false);
+    let mut count = |result: io::Result<u64>| match result {
+        Ok(removed) => items += removed,
+        Err(error) => failure = Err(error),
+    };
+    for folder in layout.instances()? {
+        if ours.iter().any(|instance| instance.folder() == folder) {
+            count(wipe_folder(&folder, before));
+            continue;
+        }
+        match Instance::claim(folder.clone()) {
+            Ok(Some(orphan)) => {
+                count(wipe_folder(&folder, before));
+                count(orphan.close().map(|()| 0));
+            }
+            Ok(None) => {
+                others_live = true;
+                if scope == WipeScope::Store {
+                    count(wipe_folder(&folder, before));
+                }
+            }
+            Err(error) => count(Err(error)),
+        }
+    }
+    let kept_for_others = scope == WipeScope::Own && others_live;
+    if !kept_for_others && identity_is_before(&record::read_held(layout, RecordName::Identity), before) {
+        count(record::remove(layout, RecordName::Identity));
+    }
+    failure.map(|()| items)
+}
+
+fn wipe_folder(folder: &Path, before: u64) -> io::Result<u64> {
+    let (mut items, mut failure) = (0, Ok(()));
+    for (path, kind) in queue_files(folder)? {
+        let goes = match kind {
+            QueueFile::Segment(_) => epoch_of(&path)?.is_none_or(|epoch| epoch < before),
+            QueueFile::Aside => true,
+            QueueFile::Owner => false,
+        };
+        if goes {
+            match remove_file(&path) {
+                Ok(removed) => items += u64::from(removed),
+                Err(error) => failure = Err(error),
+            }
+        }
+    }
+    failure.and_then(|()| sync_folder(folder)).map(|()| items)
+}
+
+/// A segment's epoch, from its header alone.
+fn epoch_of(path: &Path) -> io::Result<Option<u64>> {
+    let mut head = Vec::with_capacity(HEADER_LEN);
+    match File::open(path) {
+        Ok(file) => file.take(HEADER_LEN as u64).read_to_end(&mut head)?,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(error),
+    };
+    Ok(Header::decode(&head).map(|header| header.epoch))
+}
+
+/// Removes the folder of the queues, if nothing stands in it.
+pub(super) fn remove_empty_queue(layout: &Layout) {
+    let _ = fs::remove_dir(layout.queues());
+}
+
+/// Everything that stands here, as a wipe of this scope sees it.
+pub(super) fn list(layout: &Layout, ours: &[&Path], scope: WipeScope) -> io::Result<Vec<Item>> {
+    let mut items = Vec::new();
+    let mut add = |path: &Path, kind| -> io::Result<()> {
+        match fs::symlink_metadata(path) {
+            Ok(metadata) => items.push(Item { name: layout.name(path), kind, bytes: metadata.len() }),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            Err(error) => return Err(error),
+        }
+        Ok(())
+    };
+    for path in layout.slots(RecordName::Consent) {
+        add(&path, ItemKind::Consent)?;
+    }
+    let mut kept_for_others = false;
+    for folder in layout.instances()? {
+        if scope == WipeScope::Own && !ours.contains(&folder.as_path()) && is_owned(&folder) {
+            kept_for_others = true;
+            continue;
+        }
+        for (path, kind) in queue_files(&folder)? {
+            let kind = match kind {
+                QueueFile::Segment(_) => ItemKind::Data(epoch_of(&path)?),
+                QueueFile::Aside => ItemKind::Data(None),
+                QueueFile::Owner => ItemKind::Lock,
+            };
+            add(&path, kind)?;
+        }
+    }
+    if !kept_for_others {
+        let epoch = identity_epoch(&record::read(layout, RecordName::Identity));
+        for path in layout.slots(RecordName::Identity) {
+            add(&path, ItemKind::Data(epoch))?;
+        }
+    }
+    for path in [layout.record_lock(), layout.sending_lock()] {
+        add(&path, ItemKind::Lock)?;
+    }
+    Ok(items)
+}
+
+/// Who may hold the sending lock: the living owners of queues here.
+pub(super) fn senders(layout: &Layout) -> String {
+    let folders = layout.instances().unwrap_or_default();
+    let pids = folders.iter().filter(|folder| is_owned(folder)).map(|folder| {
+        fs::read_to_string(owner(folder)).ok().and_then(|text| text.trim().parse::<u32>().ok())
+    });
+    let mut names: Vec<String> = Vec::new();
+    for pid in pids {
+        names.push(match pid {
+            Some(pid) if pid == std::process::id() => format!("process {pid} (this one)"),
+            Some(pid) => format!("process {pid}"),
+            None => "a process that did not give its number".into(),
+        });
+    }
+    if names.is_empty() { "a process without a queue".into() } else { names.join(" or ") }
+}
+
+/// Whether somebody living holds the folder. Makes nothing.
+fn is_owned(folder: &Path) -> bool {
+    let Ok(file) = File::open(owner(folder)) else { return false };
+    matches!(file.try_lock_shared(), Err(TryLockError::WouldBlock))
+}
+
+fn identity_epoch(read: &RecordRead) -> Option<u64> {
+    let RecordRead::Content(bytes) = read else { return None };
+    Object::parse(std::str::from_utf8(bytes).ok()?).ok()?.get("epoch")?.integer()
+}

@@ -1,0 +1,146 @@
+//! What carries requests to the collector.
+
+use super::store::{Ledger, Lock};
+use crate::engine::{Answer, ConsentState, OutboxPermit, Permit, RecordRead, Refused, Request};
+use std::fmt;
+
+/// Carries requests, one at a time, on a thread of its own.
+///
+/// ```
+/// use refrain::engine::Answer;
+/// use refrain::native::{PendingRequest, Transport};
+///
+/// struct Printer;
+///
+/// impl Transport for Printer {
+///     fn send(&mut self, request: PendingRequest<'_>) -> Answer {
+///         // Resolve, connect, shake hands here: all that may take time and carries nothing of the person.
+///         let Ok(open) = request.open() else { return Answer::Unreachable };
+///         println!("{} bytes", open.body().len());
+///         drop(open); // The last byte is out: a withdrawal need not wait for the answer.
+///         Answer::Response { status: 200, retry_after: None, body: "1".into() }
+///     }
+/// }
+/// ```
+pub trait Transport: Send {
+    /// Sends a request as `POST` with `Content-Type: application/json` and waits for the answer.
+    ///
+    /// Must not follow redirects, and must end by itself: a minute is long enough.
+    fn send(&mut self, request: PendingRequest<'_>) -> Answer;
+
+    /// Something that breaks off the request under way from another thread, where there is such a thing.
+    fn breaker(&self) -> Option<Box<dyn Fn() + Send + Sync>> {
+        None
+    }
+}
+
+/// A request that may not be sent yet: its body comes out only if consent still stands at that moment (C2, C5).
+#[derive(Debug)]
+pub struct PendingRequest<'a> {
+    pub(super) url: &'a str,
+    pub(super) job: Sendable,
+    pub(super) ledger: &'a Ledger,
+    pub(super) outcome: &'a mut Opening,
+}
+
+/// What a request needs to be redeemed.
+#[derive(Debug)]
+pub(super) enum Sendable {
+    Records(Permit<Request>),
+    Erasure(OutboxPermit),
+}
+
+impl Sendable {
+    pub(super) fn path(&self) -> &'static str {
+        match self {
+            Self::Records(permit) => permit.path(),
+            Self::Erasure(permit) => permit.path(),
+        }
+    }
+}
+
+/// What came of [`PendingRequest::open`].
+#[derive(Debug, Default)]
+pub(super) enum Opening {
+    /// Nobody asked.
+    #[default]
+    Never,
+    Opened,
+    Refused(RecordRead),
+    /// A fence was not over in time.
+    Busy,
+}
+
+impl PendingRequest<'_> {
+    /// Where it goes. Holds no token and no id.
+    pub fn url(&self) -> &str {
+        self.url
+    }
+
+    /// The length of the body in bytes, which is not to be had yet.
+    pub fn body_len(&self) -> usize {
+        match &self.job {
+            Sendable::Records(permit) => permit.body_len(),
+            Sendable::Erasure(permit) => permit.body_len(),
+        }
+    }
+
+    /// Reads the consent record and, if it still allows it, gives out the body. Call it when the connection stands,
+    /// right before the first byte is written: a withdrawal waits until what this returns is dropped.
+    ///
+    /// # Errors
+    /// [`Refused`]: nothing may be sent. The records are dealt with; return any answer.
+    pub fn open(self) -> Result<OpenRequest, Refused> {
+        let Ok((held, read)) = self.ledger.enter() else {
+            *self.outcome = Opening::Busy;
+            return Err(Refused);
+        };
+        let state = ConsentState::of(&read);
+        let redeemed = match self.job {
+            Sendable::Records(permit) => permit.redeem(&state),
+            Sendable::Erasure(permit) => permit.redeem(&state),
+        };
+        match redeemed {
+            Ok(request) => {
+                *self.outcome = Opening::Opened;
+                Ok(OpenRequest { body: request.body, sending: Sending { _held: held } })
+            }
+            Err(refused) => {
+                *self.outcome = Opening::Refused(read);
+                Err(refused)
+            }
+        }
+    }
+}
+
+/// A request that may be sent now. Withdrawals of all processes on the data folder wait until it is dropped, or its
+/// [`Sending`] is.
+pub struct OpenRequest {
+    body: String,
+    sending: Sending,
+}
+
+impl fmt::Debug for OpenRequest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("OpenRequest").field("bytes", &self.body.len()).finish_non_exhaustive()
+    }
+}
+
+impl OpenRequest {
+    /// The body: JSON text.
+    pub fn body(&self) -> &str {
+        &self.body
+    }
+
+    /// The body, and the guard to drop once the body's last byte is out.
+    pub fn into_parts(self) -> (String, Sending) {
+        (self.body, self.sending)
+    }
+}
+
+/// Bytes are on their way. Drop it when the last one is out, before waiting for the answer.
+#[derive(Debug)]
+#[must_use = "dropping it says that the last byte is out"]
+pub struct Sending {
+    _held: Option<Lock>,
+}

@@ -1,0 +1,270 @@
+//! Folders that a crash, a disk or a person has hurt.
+
+use crate::player::Player;
+use crate::support::{Collector, Folder, PATIENCE, accepted, delivered, file_ending, files, quiet, ready};
+use refrain::engine::{FlushState, Outcome, Rejection, StoreFault, Trouble};
+use refrain::native::OptOut;
+use std::fs::{self, OpenOptions};
+use std::io::{Seek, SeekFrom, Write};
+use std::path::Path;
+
+fn flip(path: &Path, at: usize) {
+    let mut bytes = fs::read(path).unwrap();
+    bytes[at] ^= 0x10;
+    fs::write(path, bytes).unwrap();
+}
+
+/// A folder in which these were recorded and not delivered.
+fn recorded(folder: &Folder, collector: &Collector, names: &[&str]) {
+    let client = quiet(folder, collector).build().unwrap();
+    ready(&client);
+    names.iter().for_each(|name| accepted(&client, name));
+    assert!(client.sync(PATIENCE));
+}
+
+#[test]
+fn c8_a_damaged_record_is_a_no_and_stays_untouched() {
+    let (folder, collector) = (Folder::new(), Collector::start());
+    recorded(&folder, &collector, &["before"]);
+    for slot in [".consent.a", ".consent.b"] {
+        flip(&file_ending(&folder.data(), slot), 30);
+    }
+    let consent = |path: &Path| path.to_string_lossy().contains(".consent.");
+    let records = || files(&folder.data()).into_iter().filter(|(path, _)| consent(path)).collect::<Vec<_>>();
+    let hurt = records();
+
+    let client = quiet(&folder, &collector).build().unwrap();
+    client.sync(PATIENCE);
+    assert_eq!(client.consent().reason(), "store_unavailable");
+    assert_eq!(client.track("e", ()), Outcome::Rejected(Rejection::Denied));
+    client.flush(PATIENCE);
+    assert_eq!(records(), hurt);
+    assert!(collector.requests().is_empty());
+    client.opt_in().unwrap();
+    accepted(&client, "in this process only");
+    delivered(&client);
+    assert_eq!(records(), hurt);
+    assert_eq!(client.opt_out(OptOut::default()), Ok(()));
+    client.shutdown(PATIENCE);
+    let client = quiet(&folder, &collector).build().unwrap();
+    client.sync(PATIENCE);
+    assert!(client.has_opted_out(), "a refusal replaces what cannot be read");
+}
+
+#[test]
+fn damage_to_one_slot_costs_nothing() {
+    let (folder, collector) = (Folder::new(), Collector::start());
+    for slot in [".consent.a", ".consent.b"] {
+        let client = quiet(&folder, &collector).build().unwrap();
+        client.sync(PATIENCE);
+        assert_eq!(client.opt_out(OptOut::default()), Ok(()));
+        client.shutdown(PATIENCE);
+        flip(&file_ending(&folder.data(), slot), 30);
+        let client = quiet(&folder, &collector).build().unwrap();
+        client.sync(PATIENCE);
+        assert!(client.has_opted_out(), "{slot}");
+        assert_eq!(client.opt_in(), Ok(()));
+        client.shutdown(PATIENCE);
+    }
+}
+
+#[test]
+fn a_torn_tail_costs_what_was_torn() {
+    let (folder, collector) = (Folder::new(), Collector::start());
+    recorded(&folder, &collector, &["a", "b", "c"]);
+    let segment = file_ending(&folder.data(), ".log");
+    let length = fs::metadata(&segment).unwrap().len();
+    OpenOptions::new().write(true).open(&segment).unwrap().set_len(length - 7).unwrap();
+
+    let client = quiet(&folder, &collector).build().unwrap();
+    ready(&client);
+    assert_eq!((client.stats().recovered, client.stats().damaged), (2, 0));
+    accepted(&client, "d");
+    drop(client);
+    let client = quiet(&folder, &collector).build().unwrap();
+    ready(&client);
+    delivered(&client);
+    assert_eq!(collector.names(), ["a", "b", "d"]);
+}
+
+#[test]
+fn damage_in_the_middle_is_set_aside_and_counted() {
+    let (folder, collector) = (Folder::new(), Collector::start());
+    recorded(&folder, &collector, &["a", "b", "c"]);
+    let segment = file_ending(&folder.data(), ".log");
+    let whole = fs::read(&segment).unwrap();
+    flip(&segment, whole.len() / 2);
+
+    let client = quiet(&folder, &collector).build().unwrap();
+    ready(&client);
+    assert_eq!((client.stats().recovered, client.stats().damaged), (2, 1));
+    assert_eq!(
+        fs::metadata(file_ending(&folder.data(), ".log.bad")).unwrap().len() as usize,
+        whole.len() / 3 - 8
+    );
+    drop(client);
+    let client = quiet(&folder, &collector).build().unwrap();
+    ready(&client);
+    assert_eq!((client.stats().recovered, client.stats().damaged), (2, 0), "counted once");
+    delivered(&client);
+    assert_eq!(collector.names(), ["a", "c"]);
+    assert_eq!(client.opt_out(OptOut::default()), Ok(()));
+    assert!(files(&folder.data()).iter().all(|(path, _)| !path.to_string_lossy().contains("bad")));
+}
+
+#[test]
+fn a_damaged_header_costs_its_segment() {
+    let (folder, collector) = (Folder::new(), Collector::start());
+    recorded(&folder, &collector, &["a"]);
+    flip(&file_ending(&folder.data(), ".log"), 6);
+    let client = quiet(&folder, &collector).build().unwrap();
+    ready(&client);
+    assert_eq!((client.stats().recovered, client.stats().damaged), (0, 1));
+    accepted(&client, "b");
+    delivered(&client);
+    assert_eq!(collector.names(), ["b"]);
+}
+
+#[test]
+fn c8_data_without_a_record_is_wiped() {
+    let (folder, collector) = (Folder::new(), Collector::start());
+    recorded(&folder, &collector, &["orphan"]);
+    for slot in [".consent.a", ".consent.b"] {
+        fs::remove_file(file_ending(&folder.data(), slot)).unwrap();
+    }
+    let client = quiet(&folder, &collector).build().unwrap();
+    ready(&client);
+    assert_eq!(client.stats().recovered, 0);
+    assert!(client.stats().wiped > 0);
+    delivered(&client);
+    assert!(collector.requests().is_empty());
+}
+
+#[test]
+fn files_of_others_are_left_alone() {
+    let (folder, collector) = (Folder::new(), Collector::start());
+    recorded(&folder, &collector, &["a"]);
+    let queue = file_ending(&folder.data(), ".log").parent().unwrap().to_owned();
+    let foreign =
+        [folder.data().join("notes.txt"), queue.join("notes.txt"), queue.join("0000000000000001.log.orig")];
+    foreign.iter().for_each(|path| fs::write(path, "theirs").unwrap());
+    let client = quiet(&folder, &collector).build().unwrap();
+    ready(&client);
+    assert_eq!(client.opt_out(OptOut::default()), Ok(()));
+    client.shutdown(PATIENCE);
+    foreign.iter().for_each(|path| assert_eq!(fs::read(path).unwrap(), b"theirs"));
+}
+
+#[test]
+fn a_file_in_place_of_the_folder_is_a_no() {
+    let (folder, collector) = (Folder::new(), Collector::start());
+    fs::create_dir_all(folder.data().parent().unwrap()).unwrap();
+    fs::write(folder.data(), "theirs").unwrap();
+    let client = quiet(&folder, &collector).build().unwrap();
+    client.sync(PATIENCE);
+    assert_eq!(client.track("e", ()), Outcome::Rejected(Rejection::Denied));
+    assert_eq!(client.consent().reason(), "store_unavailable");
+    client.opt_in().unwrap();
+    accepted(&client, "chosen");
+    delivered(&client);
+    assert!(matches!(client.opt_out(OptOut::default()), Err(Trouble::NotRecorded(_))));
+    assert_eq!(client.track("e", ()), Outcome::Rejected(Rejection::Denied));
+    client.shutdown(PATIENCE);
+    assert_eq!(fs::read(folder.data()).unwrap(), b"theirs");
+}
+
+#[test]
+fn a_folder_that_vanishes_is_made_again() {
+    let (folder, collector) = (Folder::new(), Collector::start());
+    let client = quiet(&folder, &collector).build().unwrap();
+    ready(&client);
+    accepted(&client, "before");
+    assert!(client.sync(PATIENCE));
+    fs::remove_dir_all(folder.data()).unwrap();
+    client.track("e", ());
+    client.sync(PATIENCE);
+    ready(&client);
+    accepted(&client, "after");
+    delivered(&client);
+    assert!(!collector.names().contains(&"before".to_owned()), "the record of consent was gone (C8)");
+    assert!(client.stats().balance());
+}
+
+#[test]
+fn a_full_disk_costs_nothing_that_was_stored() {
+    let (folder, collector) = (Folder::new(), Collector::start());
+    // Room for the small records, not for the segment: its last write is cut short in the middle.
+    let mut player = Player::start_limited(64, "obey", &folder, &collector);
+    player.expect("ready");
+    player.say("track 100 x");
+    player.expect("true");
+    player.say("track 1500 y");
+    player.expect("false");
+    // What was cut short does not stand in the way of what fits.
+    player.say("track 1 z");
+    player.expect("false");
+    player.say("stats");
+    let stats = player.hear().unwrap();
+    assert_eq!(stats, "1601 queued, balanced", "what does not fit on disk is kept in memory");
+    player.signal("-KILL");
+    player.hear();
+
+    let segment = file_ending(&folder.data(), ".log");
+    assert!(fs::metadata(&segment).unwrap().len() <= 64 << 10);
+    let client = quiet(&folder, &collector).build().unwrap();
+    ready(&client);
+    let stats = client.stats();
+    assert!(stats.recovered >= 101 && stats.damaged == 0, "{stats:?}");
+    assert_eq!(client.flush(PATIENCE), FlushState::Done);
+    let names = collector.names();
+    assert_eq!(names.iter().filter(|name| *name == "x").count(), 100);
+    assert!(names.contains(&"z".to_owned()));
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_folder_that_cannot_be_made_is_a_folder_without_a_choice() {
+    let (folder, collector) = (Folder::new(), Collector::start());
+    // Nobody may make a folder there, whoever they are.
+    let client = quiet(&folder, &collector).data_dir("/sys/refrain-test").build().unwrap();
+    client.sync(PATIENCE);
+    accepted(&client, "in memory");
+    assert!(!client.sync(PATIENCE), "it is not on disk");
+    delivered(&client);
+    assert_eq!(collector.names(), ["in memory"]);
+    accepted(&client, "late");
+    assert_eq!(client.opt_out(OptOut::default()), Err(Trouble::NotRecorded(StoreFault::ReadOnly)));
+    assert_eq!(client.track("e", ()), Outcome::Rejected(Rejection::Denied));
+    client.flush(PATIENCE);
+    assert_eq!(collector.names(), ["in memory"]);
+}
+
+#[test]
+fn a_full_disk_is_said_to_whoever_decides() {
+    let (folder, collector) = (Folder::new(), Collector::start());
+    let mut player = Player::start_limited(0, "obey", &folder, &collector);
+    player.expect("ready");
+    player.say("out");
+    player.expect(&format!("{}", Trouble::NotRecorded(StoreFault::Full)));
+    player.say("verdict");
+    player.expect("deny");
+}
+
+#[test]
+fn bytes_behind_the_last_record_do_not_hide_later_ones() {
+    let (folder, collector) = (Folder::new(), Collector::start());
+    recorded(&folder, &collector, &["a"]);
+    let segment = file_ending(&folder.data(), ".log");
+    let mut file = OpenOptions::new().write(true).open(&segment).unwrap();
+    file.seek(SeekFrom::End(0)).unwrap();
+    file.write_all(&[0; 64]).unwrap();
+    drop(file);
+    let client = quiet(&folder, &collector).build().unwrap();
+    ready(&client);
+    accepted(&client, "b");
+    drop(client);
+    let client = quiet(&folder, &collector).build().unwrap();
+    ready(&client);
+    delivered(&client);
+    assert_eq!(collector.names(), ["a", "b"]);
+}

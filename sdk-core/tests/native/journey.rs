@@ -1,0 +1,215 @@
+//! Records, from the call to the collector.
+
+use crate::support::{Collector, Folder, PATIENCE, TOKEN, accepted, delivered, quiet, ready};
+use refrain::engine::{Answer, FlushState, Notice, Outcome, Rejection};
+use refrain::json::JsonError;
+use refrain::native::{Client, PendingRequest, Transport};
+use serde::{Serialize, Serializer};
+use serde_json::json;
+
+#[test]
+fn a_record_arrives_with_its_properties() {
+    let (folder, collector) = (Folder::new(), Collector::start());
+    let client = quiet(&folder, &collector).build().unwrap();
+    client.register(json!({"plan": "pro"}));
+    client.register_once(json!({"plan": "free", "shop": 7}));
+    client.track("Signed up", json!({"from": "ad"}));
+    client.unregister("shop");
+    client.identify("u1");
+    ready(&client);
+    delivered(&client);
+    let events = collector.events();
+    assert_eq!(collector.names(), ["Signed up", "$identify"]);
+    let first = &events[0]["properties"];
+    assert_eq!((&first["plan"], &first["from"], &first["shop"]), (&json!("pro"), &json!("ad"), &json!(7)));
+    assert_eq!(first["$device_id"], json!(client.device_id()));
+    assert_eq!(events[1]["properties"]["distinct_id"], "u1");
+    assert!(events[1]["properties"].get("shop").is_none());
+    assert_eq!(client.distinct_id().as_deref(), Some("u1"));
+    let head = &collector.requests()[0].head;
+    assert!(head.starts_with("POST /track/?verbose=1&ip=0 HTTP/1.1"), "{head}");
+    assert!(head.to_lowercase().contains("content-type: application/json"), "{head}");
+    assert_eq!(head.to_lowercase().matches("content-length").count(), 1, "{head}");
+    assert!(!head.to_lowercase().contains("transfer-encoding"), "{head}");
+    assert!(client.stats().balance());
+    assert_eq!(client.stats().delivered, 2);
+}
+
+#[test]
+fn several_requests_share_a_connection() {
+    let (folder, collector) = (Folder::new(), Collector::start());
+    let client = quiet(&folder, &collector).build().unwrap();
+    ready(&client);
+    for name in ["a", "b", "c"] {
+        accepted(&client, name);
+        delivered(&client);
+    }
+    assert_eq!((collector.names().len(), collector.connections()), (3, 1));
+    // A connection that the collector has closed is not used again.
+    collector.drain();
+    accepted(&client, "d");
+    delivered(&client);
+    assert_eq!((collector.names().len(), collector.connections()), (4, 2));
+}
+
+#[test]
+fn nothing_is_said_to_who_cannot_prove_its_name() {
+    let (folder, collector) = (Folder::new(), Collector::start());
+    let https = collector.url().replace("http://", "https://");
+    let client = quiet(&folder, &collector).endpoint(https).build().unwrap();
+    ready(&client);
+    accepted(&client, "kept");
+    assert_eq!(client.flush(PATIENCE), FlushState::Failing);
+    collector.drain();
+    assert!(collector.requests().is_empty() && collector.connections() > 0);
+    assert_eq!(client.stats().queued, 1);
+}
+
+#[test]
+fn an_address_where_nobody_listens_costs_a_try() {
+    let (folder, collector) = (Folder::new(), Collector::start());
+    let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let client = quiet(&folder, &collector).endpoint(format!("http://{free}")).build().unwrap();
+    ready(&client);
+    accepted(&client, "kept");
+    assert_eq!(client.flush(PATIENCE), FlushState::Failing);
+    assert_eq!(client.stats().queued, 1);
+}
+
+#[test]
+fn a_full_batch_leaves_by_itself() {
+    let (folder, collector) = (Folder::new(), Collector::start());
+    let client = quiet(&folder, &collector).batch_size(3).build().unwrap();
+    ready(&client);
+    for name in ["a", "b", "c"] {
+        accepted(&client, name);
+    }
+    assert_eq!(collector.wait_requests(1)[0].body.as_array().unwrap().len(), 3);
+}
+
+#[test]
+fn what_was_recorded_outlives_the_client() {
+    let (folder, collector) = (Folder::new(), Collector::start());
+    let client = quiet(&folder, &collector).build().unwrap();
+    ready(&client);
+    let device = client.device_id();
+    for index in 0..1_500 {
+        accepted(&client, &format!("e{index}"));
+    }
+    drop(client);
+
+    let client = quiet(&folder, &collector).build().unwrap();
+    ready(&client);
+    assert_eq!((client.stats().recovered, client.stats().queued), (1_500, 1_500));
+    assert_eq!(client.device_id(), device);
+    accepted(&client, "last");
+    delivered(&client);
+    let names = collector.names();
+    assert_eq!((names.len(), names[0].as_str(), names[1_500].as_str()), (1_501, "e0", "last"));
+    client.shutdown(PATIENCE);
+
+    let client = quiet(&folder, &collector).build().unwrap();
+    ready(&client);
+    assert_eq!(client.stats().recovered, 0, "what was delivered is not kept");
+}
+
+#[test]
+fn a_failure_keeps_the_records_and_a_wait_is_remembered() {
+    let (folder, collector) = (Folder::new(), Collector::start());
+    let client = quiet(&folder, &collector).build().unwrap();
+    ready(&client);
+    accepted(&client, "kept");
+    collector.set_status(503);
+    assert_eq!(client.flush(PATIENCE), FlushState::Failing);
+    assert_eq!((client.stats().queued, client.stats().delivered), (1, 0));
+    collector.set_status(200);
+    delivered(&client);
+    assert_eq!(client.stats().delivered, 1);
+    assert!(client.stats().balance());
+}
+
+#[test]
+fn after_the_end_every_call_is_refused() {
+    let (folder, collector) = (Folder::new(), Collector::start());
+    let client = quiet(&folder, &collector).build().unwrap();
+    ready(&client);
+    accepted(&client, "before");
+    assert_eq!(client.shutdown(PATIENCE), FlushState::Done);
+    assert_eq!(client.track("after", ()), Outcome::Rejected(Rejection::Closed));
+    assert!(client.opt_out(Default::default()).is_err());
+    assert_eq!(client.shutdown(PATIENCE), FlushState::Underway);
+    assert_eq!(collector.names(), ["before"]);
+}
+
+#[test]
+fn bad_input_is_refused_with_a_reason() {
+    struct Panics;
+    impl Serialize for Panics {
+        fn serialize<S: Serializer>(&self, _: S) -> Result<S::Ok, S::Error> {
+            panic!("the host's own code")
+        }
+    }
+    let (folder, collector) = (Folder::new(), Collector::start());
+    let client = quiet(&folder, &collector).build().unwrap();
+    ready(&client);
+    let invalid = |error| Outcome::Rejected(Rejection::InvalidProperties(error));
+    assert_eq!(client.track("e", 7), invalid(JsonError::NotAnObject));
+    assert_eq!(client.track_json("e", "{\"a\":"), invalid(JsonError::Syntax));
+    assert_eq!(client.track("e", Panics), invalid(JsonError::Syntax));
+    assert_eq!(client.register(Panics), invalid(JsonError::Syntax));
+    assert_eq!(client.track(" ", ()), Outcome::Rejected(Rejection::EmptyName));
+    assert_eq!(client.identify(""), Outcome::Rejected(Rejection::EmptyUser));
+    assert_eq!((client.stats().rejected, client.stats().tracked), (6, 0));
+}
+
+#[test]
+fn a_host_hears_when_its_client_is_not_welcome() {
+    let (folder, collector) = (Folder::new(), Collector::start());
+    let (tell, told) = std::sync::mpsc::channel();
+    let client = quiet(&folder, &collector)
+        .on_notice(move |notice| tell.send(notice.clone()).unwrap())
+        .build()
+        .unwrap();
+    collector.set_status(401);
+    ready(&client);
+    accepted(&client, "kept");
+    assert_eq!(client.flush(PATIENCE), FlushState::Failing);
+    assert_eq!(told.recv_timeout(PATIENCE), Ok(Notice::Paused { status: 401 }));
+    assert_eq!(client.stats().queued, 1);
+}
+
+#[test]
+fn a_transport_that_panics_costs_a_try() {
+    struct Panics;
+    impl Transport for Panics {
+        fn send(&mut self, request: PendingRequest<'_>) -> Answer {
+            let _open = request.open();
+            panic!("the host's own code")
+        }
+    }
+    let folder = Folder::new();
+    let builder = Client::builder(TOKEN).data_dir(folder.data()).transport(Panics);
+    let client = builder.default_consent(refrain::engine::DefaultConsent::Granted).build().unwrap();
+    ready(&client);
+    accepted(&client, "kept");
+    assert_eq!(client.flush(PATIENCE), FlushState::Failing);
+    accepted(&client, "more");
+    assert_eq!(client.opt_out(Default::default()), Ok(()), "its lock is free again");
+}
+
+#[test]
+fn an_answer_to_a_request_that_was_never_opened_is_none() {
+    struct Liar;
+    impl Transport for Liar {
+        fn send(&mut self, _: PendingRequest<'_>) -> Answer {
+            Answer::Response { status: 200, retry_after: None, body: "1".into() }
+        }
+    }
+    let folder = Folder::new();
+    let builder = Client::builder(TOKEN).data_dir(folder.data()).transport(Liar);
+    let client = builder.default_consent(refrain::engine::DefaultConsent::Granted).build().unwrap();
+    ready(&client);
+    accepted(&client, "kept");
+    assert_eq!(client.flush(PATIENCE), FlushState::Failing);
+    assert_eq!((client.stats().queued, client.stats().delivered), (1, 0));
+}

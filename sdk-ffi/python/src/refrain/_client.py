@@ -1,0 +1,258 @@
+"""The client."""
+
+import os
+import weakref
+from types import TracebackType
+from typing import Any, Callable, Dict, Mapping, Optional, Type, TypeVar, Union
+
+from . import refrain_ffi as ffi
+from ._transport import HttpClientTransport
+from ._types import Audit, AuditedErasure, AuditedFile, ConfigError, Consent, ConsentError, Outcome, Stats
+from ._values import Unusable, check_text, encode
+
+_T = TypeVar("_T")
+_ACCEPTED = Outcome("accepted")
+_HELD = Outcome("held")
+_DEFAULT_CONSENT = {
+    "granted": ffi.DefaultConsent.GRANTED,
+    "denied": ffi.DefaultConsent.DENIED,
+    "pending": ffi.DefaultConsent.PENDING,
+}
+_CONSENT_ERRORS: Dict[Type[BaseException], str] = {
+    ffi.ConsentError.NotRecorded: "not_recorded",
+    ffi.ConsentError.NotFenced: "not_fenced",
+    ffi.ConsentError.NotPurged: "not_purged",
+}
+_ID_MERGE = {"simplified": ffi.IdMerge.SIMPLIFIED, "original": ffi.IdMerge.ORIGINAL}
+
+
+class Client:
+    """Records what happens, by the person's choice.
+
+    The calls that record never raise and never wait: they say what became of the call. One client is enough for a
+    process, may be used from any thread, and shares its folder with other processes.
+
+    A process that was forked from one with a client needs a client of its own: in the child the parent's client
+    rejects every call (``forked``), because the threads that do its work stayed behind. Create clients after the
+    fork, for example in a web server's worker.
+
+    Args:
+        token: the project's token.
+        endpoint: where the collector is, for example ``http://127.0.0.1:8787``.
+        data_dir: the folder for the person's choice and for what waits to be sent. Without one nothing survives
+            the process, and nothing is collected until :meth:`opt_in` is called.
+        default_consent: what holds while the person has not decided: ``"pending"`` keeps calls in memory,
+            ``"granted"`` collects, ``"denied"`` does not.
+        honor_gpc: whether Global Privacy Control, see :meth:`signals`, is a "no" while the person has not decided.
+        honor_dnt: the same for Do Not Track.
+        flush_interval: how long records are gathered before they are sent, in seconds.
+        batch_size: records in one request at most.
+        queue_limit_bytes: what may wait to be sent; above it the oldest records go, counted.
+        queue_limit_age: how long a record may wait to be sent, in seconds.
+        id_merge: how the project joins ids, ``"simplified"`` or ``"original"``.
+        transport: sends instead of the built-in HTTP client.
+
+    Raises:
+        ConfigError: a setting cannot work.
+    """
+
+    def __init__(
+        self,
+        token: str,
+        *,
+        endpoint: Optional[str] = None,
+        data_dir: Union[str, "os.PathLike[str]", None] = None,
+        default_consent: str = "pending",
+        honor_gpc: bool = True,
+        honor_dnt: bool = True,
+        flush_interval: Optional[float] = None,
+        batch_size: Optional[int] = None,
+        queue_limit_bytes: Optional[int] = None,
+        queue_limit_age: Optional[float] = None,
+        id_merge: str = "simplified",
+        transport: Optional[ffi.HttpTransport] = None,
+    ) -> None:
+        self._process = os.getpid()
+        try:
+            config = ffi.Config(
+                token=_setting("token", token),
+                endpoint=None if endpoint is None else _setting("endpoint", endpoint),
+                data_dir=None if data_dir is None else _setting("data_dir", os.fspath(data_dir)),
+                default_consent=_word(_DEFAULT_CONSENT, "default_consent", default_consent),
+                honor_gpc=honor_gpc,
+                honor_dnt=honor_dnt,
+                flush_interval=flush_interval,
+                batch_size=batch_size,
+                queue_limit_bytes=queue_limit_bytes,
+                queue_limit_age=queue_limit_age,
+                id_merge=_word(_ID_MERGE, "id_merge", id_merge),
+                library="refrain-python",
+            )
+            self._native = ffi.Client(config, HttpClientTransport() if transport is None else transport)
+        except ffi.ConfigError as error:
+            raise ConfigError(error.reason) from None
+        except ConfigError:
+            raise
+        except (TypeError, ValueError, OverflowError) as error:
+            raise ConfigError(f"a setting has an unusable value: {error}") from None
+        # Also for a client that nobody closes: when it is collected, and at the latest when the interpreter ends.
+        weakref.finalize(self, _end, self._process, self._native, 1.0)
+
+    def track(self, name: str, properties: Optional[Mapping[str, Any]] = None) -> Outcome:
+        """Records an event."""
+        return self._record(lambda: self._native.track(_name(name), encode(properties)))
+
+    def identify(self, user_id: str) -> Outcome:
+        """The person is known as this user from now on."""
+        return self._record(lambda: self._native.identify(_text(user_id, "the user id", "invalid_user")))
+
+    def reset(self) -> Outcome:
+        """Another person from now on: a new device id, no user, no super properties. The choice stays."""
+        return self._record(lambda: self._native.reset())
+
+    def register(self, properties: Mapping[str, Any]) -> Outcome:
+        """Adds properties to every later event; they yield to the event's own."""
+        return self._record(lambda: self._native.register(encode(properties)))
+
+    def register_once(self, properties: Mapping[str, Any]) -> Outcome:
+        """As :meth:`register`, but only those that are not registered yet."""
+        return self._record(lambda: self._native.register_once(encode(properties)))
+
+    def unregister(self, name: str) -> Outcome:
+        """Forgets a property that was registered."""
+        return self._record(lambda: self._native.unregister(_name(name)))
+
+    def opt_out(self, erase: bool = False) -> None:
+        """The person objects. When this returns, the choice is durable, what was collected and not sent is deleted,
+        and no request starts any more, from this process or from another one on the same folder.
+
+        Args:
+            erase: also ask the server to erase what this device has sent.
+
+        Raises:
+            ConsentError: see its ``code``; without a ``data_dir`` always ``not_recorded``. Nothing is collected or
+                sent by this process all the same.
+        """
+        self._decide(lambda: self._native.opt_out(erase))
+
+    def opt_in(self) -> None:
+        """The person agrees. Nothing from before an objection comes back; the device gets a new id.
+
+        Raises:
+            ConsentError: the choice could not be written.
+        """
+        self._decide(lambda: self._native.opt_in())
+
+    def consent(self) -> Consent:
+        """Where consent stands. Reading changes nothing."""
+        return _copied(Consent, self._native.consent())
+
+    def has_opted_out(self) -> bool:
+        """Whether the person has objected."""
+        return self.consent().decision == "denied"
+
+    def signals(self, *, gpc: bool = False, dnt: bool = False, host: bool = False) -> None:
+        """What the environment says now, replacing what it said before. True means "do not track"; a choice of the
+        person's outranks it. A web backend passes on ``Sec-GPC`` and ``DNT``; ``host`` is the app's own setting."""
+        self._native.signals(gpc, dnt, host)
+
+    def stats(self) -> Stats:
+        """What became of every record since the client was made."""
+        return _copied(Stats, self._native.stats())
+
+    def audit(self) -> Audit:
+        """Everything that the client holds now, in the folder and in memory. After an objection: the consent record,
+        erasures that were asked for, and nothing else."""
+        audit = self._native.audit()
+        audit.files = [_copied(AuditedFile, file) for file in audit.files]
+        audit.outbox = [_copied(AuditedErasure, erasure) for erasure in audit.outbox]
+        return _copied(Audit, audit)
+
+    @property
+    def distinct_id(self) -> Optional[str]:
+        """Whom the records are about; None while nothing may be collected."""
+        return self._native.distinct_id()
+
+    @property
+    def device_id(self) -> Optional[str]:
+        """The device's random id; None while nothing may be collected."""
+        return self._native.device_id()
+
+    def flush(self, timeout: float = 10.0) -> bool:
+        """Sends what is queued, and waits for it. Whether everything was delivered in time."""
+        return not self._forked() and self._native.flush(timeout)
+
+    def close(self, timeout: float = 5.0) -> bool:
+        """Sends what is queued, waiting at most so many seconds, and ends the client. What could not be sent is kept
+        in the folder for the next time. Whether everything was delivered."""
+        return _end(self._process, self._native, timeout)
+
+    def __enter__(self) -> "Client":
+        return self
+
+    def __exit__(
+        self,
+        kind: Optional[Type[BaseException]],
+        error: Optional[BaseException],
+        trace: Optional[TracebackType],
+    ) -> None:
+        self.close()
+
+    def _record(self, call: Callable[[], ffi.Outcome]) -> Outcome:
+        if self._forked():
+            return Outcome("rejected", "forked", "the client belongs to the parent process; create one after the fork")
+        try:
+            outcome = call()
+        except Unusable as error:
+            return Outcome("rejected", error.reason, error.hint)
+        except Exception as error:  # never into the app
+            return Outcome("rejected", "internal", f"the client failed: {type(error).__name__}")
+        if outcome.is_ACCEPTED():
+            return _ACCEPTED
+        if outcome.is_HELD():
+            return _HELD
+        return Outcome("rejected", outcome.reason, outcome.hint)
+
+    def _decide(self, call: Callable[[], None]) -> None:
+        if self._forked():
+            raise ConsentError("not_recorded", "the client belongs to the parent process; create one after the fork")
+        try:
+            call()
+        except ffi.ConsentError as error:
+            raise ConsentError(_CONSENT_ERRORS[type(error)], error.reason) from None
+
+    def _forked(self) -> bool:
+        return os.getpid() != self._process
+
+
+def _end(process: int, native: ffi.Client, timeout: float) -> bool:
+    """Brings the client's threads home. Before the interpreter goes, because they must not call into it afterwards."""
+    return os.getpid() == process and native.shutdown(timeout)
+
+
+def _copied(kind: Type[_T], record: Any) -> _T:
+    """A generated record as the package's own type."""
+    return kind(**{name: getattr(record, name) for name in kind.__dataclass_fields__})  # type: ignore[attr-defined]
+
+
+def _name(name: Any) -> str:
+    return _text(name, "the name", "invalid_name")
+
+
+def _text(value: Any, what: str, reason: str) -> str:
+    check_text(value, what, reason)
+    return value
+
+
+def _setting(setting: str, value: Any) -> str:
+    try:
+        check_text(value, setting, "")
+    except Unusable as error:
+        raise ConfigError(error.hint) from None
+    return value
+
+
+def _word(words: Mapping[str, Any], setting: str, word: Any) -> Any:
+    if word not in words:
+        raise ConfigError(f"{setting} must be one of {', '.join(map(repr, words))}, not {word!r}")
+    return words[word]

@@ -1,0 +1,112 @@
+"""Sending by the standard library's HTTP client."""
+
+import gzip
+import http.client
+import socket
+import ssl
+import threading
+from typing import Optional
+from urllib.parse import urlsplit
+
+from .refrain_ffi import HttpAnswer, HttpRequest, HttpTransport
+
+_CONNECT_TIMEOUT = 10.0
+_ANSWER_TIMEOUT = 30.0
+#: Of the answer's body; the core reads no more.
+_ANSWER_BYTES = 4096
+#: Below this a body grows by compression rather than shrinks.
+_WORTH_COMPRESSING = 1024
+
+
+class HttpClientTransport(HttpTransport):
+    """HTTP and HTTPS by ``http.client``. Redirects are not followed.
+
+    The core calls :meth:`send` on a thread of its own. The exchange itself runs on one of Python's, so that
+    :meth:`cancel` can bring the core's thread home at once, even out of a name lookup that does not end: a thread
+    of the core's must not be in Python when the interpreter ends.
+    """
+
+    def __init__(self) -> None:
+        self._exchange: Optional[_Exchange] = None
+
+    def send(self, request: HttpRequest) -> HttpAnswer:
+        exchange = self._exchange = _Exchange(request)
+        threading.Thread(target=exchange.run, name="refrain-http", daemon=True).start()
+        return exchange.wait()
+
+    def cancel(self) -> None:
+        exchange = self._exchange
+        if exchange is not None:
+            exchange.abort()
+
+
+class _Exchange:
+    """One request and its answer."""
+
+    def __init__(self, request: HttpRequest) -> None:
+        self._request = request
+        self._connection: Optional[http.client.HTTPConnection] = None
+        self._answer: HttpAnswer = HttpAnswer.UNREACHABLE()
+        self._aborted = False
+        self._ended = threading.Event()
+
+    def wait(self) -> HttpAnswer:
+        self._ended.wait()
+        return self._answer
+
+    def abort(self) -> None:
+        # In this order: what is written before the socket is shut down is written before `send` returns.
+        self._aborted = True
+        connection = self._connection
+        sock = connection.sock if connection is not None else None
+        if sock is not None:
+            try:
+                # Not `sock.shutdown`: on a TLS socket that first takes TLS away from under the writing thread.
+                socket.socket.shutdown(sock, socket.SHUT_RDWR)
+            except OSError:
+                pass
+        self._ended.set()
+
+    def run(self) -> None:
+        try:
+            answer = self._talk()
+        except (socket.timeout, TimeoutError):
+            answer = HttpAnswer.TIMED_OUT()
+        except Exception:  # whatever a network, a proxy or a peer can come up with
+            answer = HttpAnswer.UNREACHABLE()
+        finally:
+            if self._connection is not None:
+                self._connection.close()
+        if not self._aborted:
+            self._answer = answer
+        self._ended.set()
+
+    def _talk(self) -> HttpAnswer:
+        url = urlsplit(self._request.url())
+        if url.scheme == "https":
+            self._connection = http.client.HTTPSConnection(
+                url.hostname or "", url.port, timeout=_CONNECT_TIMEOUT, context=ssl.create_default_context()
+            )
+        else:
+            self._connection = http.client.HTTPConnection(url.hostname or "", url.port, timeout=_CONNECT_TIMEOUT)
+        connection = self._connection
+        connection.connect()
+        connection.sock.settimeout(_ANSWER_TIMEOUT)
+        path = (url.path or "/") + ("?" + url.query if url.query else "")
+
+        # From here to `started` the folder's sending lock is held: a withdrawal waits for it, and no longer.
+        body = self._request.open()
+        if body is None or self._aborted:
+            return HttpAnswer.UNREACHABLE()
+        headers = {"Content-Type": "application/json", "Accept": "application/json", "User-Agent": "refrain-python"}
+        if len(body) >= _WORTH_COMPRESSING:
+            body = gzip.compress(body, compresslevel=1)
+            headers["Content-Encoding"] = "gzip"
+        connection.request("POST", path, body, headers)
+        self._request.started()
+
+        response = connection.getresponse()
+        text = response.read(_ANSWER_BYTES).decode("utf-8", "replace")
+        return HttpAnswer.RESPONSE(
+            status=response.status, retry_after=response.getheader("Retry-After"), body=text
+        )

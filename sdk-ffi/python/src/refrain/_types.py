@@ -1,0 +1,136 @@
+"""What the client tells."""
+
+from dataclasses import dataclass
+from typing import Dict, List, Optional
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of a call. True in a condition unless it was rejected."""
+
+    #: ``"accepted"``: recorded. ``"held"``: kept in memory until the person decides. ``"rejected"``: not recorded.
+    status: str
+    #: Why it was rejected, a stable word: ``denied``, ``empty_name``, ``not_finite``, …
+    reason: Optional[str] = None
+    #: One sentence that says what to do about it.
+    hint: Optional[str] = None
+
+    def __bool__(self) -> bool:
+        return self.status != "rejected"
+
+
+@dataclass(frozen=True)
+class Consent:
+    """Where consent stands."""
+
+    #: What the person chose: ``"granted"``, ``"denied"`` or ``"unset"``.
+    decision: str
+    #: What may be done now: ``"allow"``, ``"hold"`` or ``"deny"``.
+    verdict: str
+    #: Why: ``"person"``, ``"gpc"``, ``"dnt"``, ``"host"``, ``"default"`` or ``"store_unavailable"``.
+    reason: str
+    #: One sentence that a person can read.
+    sentence: str
+
+
+class Error(Exception):
+    """The base of what this package raises. Recording calls raise nothing."""
+
+
+class ConfigError(Error, ValueError):
+    """A setting that cannot work."""
+
+
+class ConsentError(Error):
+    """A decision that did not end as it should. See :attr:`code`."""
+
+    def __init__(self, code: str, detail: str) -> None:
+        super().__init__(detail)
+        #: ``"not_recorded"``: nothing durable was written; a refusal holds for this process all the same.
+        #: ``"not_fenced"``: the refusal is durable, but a sender did not let go in time.
+        #: ``"not_purged"``: the refusal is durable, but some data could not be deleted.
+        self.code = code
+        #: In words.
+        self.detail = detail
+
+
+@dataclass(frozen=True)
+class Stats:
+    """What became of every record since the client was made. At all times
+    ``tracked + recovered + adopted == delivered + queued + held + sum(dropped.values()) + given_up``."""
+
+    #: Records made here.
+    tracked: int
+    #: Records found in the client's own queue at the start.
+    recovered: int
+    #: Records found in queues whose owner is gone.
+    adopted: int
+    #: Records that the collector has.
+    delivered: int
+    #: Records waiting to be delivered.
+    queued: int
+    #: Calls waiting for a decision.
+    held: int
+    #: Records that were dropped, by reason.
+    dropped: Dict[str, int]
+    #: Records that another owner delivers.
+    given_up: int
+    #: Bytes waiting to be delivered.
+    queued_bytes: int
+    #: Stored records that could not be read again. Not part of the balance.
+    damaged: int
+    #: Files deleted unread because consent was withdrawn. Not part of the balance.
+    wiped: int
+    #: Calls refused, so that nothing was recorded.
+    rejected: int
+
+
+@dataclass(frozen=True)
+class AuditedFile:
+    """A file in the folder."""
+
+    #: Its path in the folder.
+    name: str
+    #: What it holds: ``"consent"`` or ``"data"``.
+    kind: str
+    #: Its length.
+    bytes: int
+
+
+@dataclass(frozen=True)
+class AuditedErasure:
+    """A request to the server to erase what this device has sent. The proof that goes with it is not shown."""
+
+    #: Its id.
+    id: str
+    #: The withdrawn device.
+    device_id: str
+    #: How far it has come: ``"requested"``, ``"accepted"``, ``"completed"`` or ``"refused"``.
+    state: str
+
+
+@dataclass(frozen=True)
+class Audit:
+    """Everything that the client holds now, in memory and in its folder. After an objection: the consent record,
+    erasures that were asked for, and nothing else."""
+
+    #: The files of this project in the folder, but for empty ones that only serve as locks.
+    files: List[AuditedFile]
+    #: The device's random id.
+    device_id: Optional[str]
+    #: Whom the records are about.
+    distinct_id: Optional[str]
+    #: The names of the registered properties.
+    super_properties: List[str]
+    #: Records waiting to be delivered.
+    queued_records: int
+    #: Their bytes.
+    queued_bytes: int
+    #: Calls waiting for a decision.
+    held_records: int
+    #: Requests under way.
+    requests_in_flight: int
+    #: In how many seconds the client next acts by itself.
+    next_action_in: Optional[float]
+    #: Erasures that were asked for.
+    outbox: List[AuditedErasure]

@@ -1,0 +1,139 @@
+"""Properties on their way to JSON text. A value that JSON cannot hold is named, with its place; nothing is guessed."""
+
+import datetime
+import json
+import math
+from typing import Any, Iterator, List, Mapping, Optional, Tuple
+
+# The core's limit; it is checked there too, for the text.
+_MAX_DEPTH = 64
+
+
+class Unusable(Exception):
+    """A value that cannot be recorded: a stable reason, and a hint that says where it stands."""
+
+    def __init__(self, reason: str, hint: str) -> None:
+        super().__init__(hint)
+        self.reason = reason
+        self.hint = hint
+
+
+def encode(properties: Optional[Mapping[str, Any]]) -> str:
+    """The JSON text of some properties.
+
+    Dates become the wire's text form (``YYYY-MM-DDTHH:MM:SS``, times with a zone in UTC); any mapping becomes an
+    object, a tuple an array. Everything else is what ``json`` makes of it.
+
+    Raises:
+        Unusable: if JSON cannot hold it.
+    """
+    if not properties:
+        if properties is None or isinstance(properties, Mapping):
+            return "{}"
+    elif type(properties) is not dict and isinstance(properties, Mapping):
+        properties = _attempt(lambda: dict(properties))
+    if not isinstance(properties, dict):
+        raise Unusable("not_an_object", f"properties must be a mapping, not {_kind(properties)}")
+    try:
+        text = _encode(properties)
+        text.encode("utf-8")
+        return text
+    except Exception as error:
+        raise _explain(properties, error) from None
+
+
+def check_text(value: Any, what: str, reason: str) -> None:
+    """Refuses what is not a text that Unicode can carry."""
+    if not isinstance(value, str):
+        raise Unusable(reason, f"{what} must be a str, not {_kind(value)}")
+    if not value.isascii():
+        try:
+            value.encode("utf-8")
+        except UnicodeEncodeError:
+            raise Unusable("lone_surrogate", f"{what} holds half of a surrogate pair") from None
+
+
+def _default(value: Any) -> Any:
+    if isinstance(value, datetime.datetime):
+        if value.tzinfo is not None:
+            value = value.astimezone(datetime.timezone.utc)
+        return value.strftime("%Y-%m-%dT%H:%M:%S")
+    if isinstance(value, datetime.date):
+        return value.isoformat()
+    if isinstance(value, Mapping):
+        return dict(value)
+    raise TypeError
+
+
+_encode = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":"), default=_default).encode
+
+
+def _attempt(read: Any) -> Any:
+    try:
+        return read()
+    except Exception as error:
+        raise Unusable("unreadable_value", f"reading the properties raised {type(error).__name__}") from None
+
+
+def _kind(value: Any) -> str:
+    return "None" if value is None else type(value).__name__
+
+
+def _explain(properties: Mapping[Any, Any], error: Exception) -> Unusable:
+    """Finds the value at fault. Only refused properties pay for it."""
+    try:
+        for found in _faults("properties", properties, []):
+            return found
+    except Exception:  # a value that cannot even be looked at
+        pass
+    return Unusable("unreadable_value", f"writing the properties as JSON raised {type(error).__name__}")
+
+
+def _faults(place: str, value: Any, above: List[int]) -> Iterator[Unusable]:
+    if value is None or isinstance(value, bool):
+        return
+    if isinstance(value, str):
+        try:
+            value.encode("utf-8")
+        except UnicodeEncodeError:
+            yield Unusable("lone_surrogate", f"{place} holds half of a surrogate pair")
+    elif isinstance(value, int):
+        try:
+            int.__repr__(value)
+        except ValueError:
+            yield Unusable("too_large", f"{place} has more digits than Python writes; pass a text")
+    elif isinstance(value, float):
+        if not math.isfinite(value):
+            yield Unusable("not_finite", f"{place} is {value}, which JSON cannot hold; leave it out or pass a text")
+    elif isinstance(value, (Mapping, list, tuple)):
+        if id(value) in above:
+            yield Unusable("circular_reference", f"{place} contains itself")
+        elif len(above) >= _MAX_DEPTH:
+            yield Unusable("nested_too_deep", f"{place} is nested deeper than {_MAX_DEPTH} levels")
+        else:
+            for part, inner in _parts(place, value):
+                if part is None:
+                    yield Unusable("unsupported_key", f"{place} has a key that is {_kind(inner)}; keys must be str")
+                else:
+                    yield from _faults(part, inner, [*above, id(value)])
+    elif not isinstance(value, (datetime.datetime, datetime.date)):
+        yield Unusable("unsupported_type", f"{place} is {_kind(value)}, which JSON cannot hold; pass a text or a number")
+
+
+def _parts(place: str, value: Any) -> Iterator[Tuple[Optional[str], Any]]:
+    if not isinstance(value, Mapping):
+        for index, item in enumerate(value):
+            yield f"{place}[{index}]", item
+        return
+    for key, item in value.items():
+        if isinstance(key, str):
+            yield f"a key of {place}", key
+            yield f"{place}.{_shown(key)}", item
+        elif key is None or isinstance(key, (int, float)):
+            yield f"{place}.{key}", item
+        else:
+            yield None, key
+
+
+def _shown(key: str) -> str:
+    return key if len(key) <= 40 else key[:40] + "…"

@@ -1,0 +1,78 @@
+"""A collector in the test's own process: it takes what the wire brings and keeps it for the test to look at."""
+
+import gzip
+import json
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any, Dict, List
+from urllib.parse import urlsplit
+
+
+class Collector:
+    """Listens on a free port of the loopback interface until it is closed."""
+
+    def __init__(self) -> None:
+        #: Every event that arrived, in order.
+        self.events: List[Dict[str, Any]] = []
+        #: Path, headers and events of every request.
+        self.requests: List[Dict[str, Any]] = []
+        #: Every erasure request.
+        self.erasures: List[Dict[str, Any]] = []
+        #: The next answers' status; 200 and the collector's own word for success while it is empty.
+        self.statuses: List[int] = []
+        #: Set while requests are answered; cleared, they are read and wait.
+        self.answering = threading.Event()
+        self.answering.set()
+        #: Counts requests that have been read.
+        self.arrived = threading.Semaphore(0)
+        collector = self
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_POST(self) -> None:
+                collector._take(self)
+
+            def log_message(self, *arguments: Any) -> None:
+                pass
+
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self._server.daemon_threads = True
+        self.url = "http://127.0.0.1:%d" % self._server.server_address[1]
+        self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
+        self._thread.start()
+
+    def names(self) -> List[str]:
+        """The names of the events that arrived."""
+        return [event["event"] for event in self.events]
+
+    def _take(self, handler: BaseHTTPRequestHandler) -> None:
+        body = handler.rfile.read(int(handler.headers["Content-Length"]))
+        if handler.headers.get("Content-Encoding") == "gzip":
+            body = gzip.decompress(body)
+        path = urlsplit(handler.path)
+        taken: List[Dict[str, Any]] = []
+        status = self.statuses.pop(0) if self.statuses else 200
+        answer = b'{"error":null,"status":1}'
+        if path.path == "/refrain/v1/erasures":
+            self.erasures.append(json.loads(body))
+            status, answer = 202, b'{"id":"e1","state":"accepted"}'
+        elif status == 200:
+            taken = json.loads(body)
+        self.events.extend(taken)
+        self.requests.append({"path": handler.path, "headers": dict(handler.headers), "events": taken})
+        self.arrived.release()
+        self.answering.wait()
+        try:
+            handler.send_response(status)
+            handler.send_header("Content-Type", "application/json")
+            handler.send_header("Content-Length", str(len(answer)))
+            handler.end_headers()
+            handler.wfile.write(answer)
+        except OSError:  # the client has gone, as some tests want it to
+            pass
+
+    def close(self) -> None:
+        """Ends it, and waiting requests with it."""
+        self.answering.set()
+        self._server.shutdown()
+        self._server.server_close()
+        self._thread.join()

@@ -1,0 +1,82 @@
+"""Forks, and the end of the interpreter."""
+
+import os
+import subprocess
+import sys
+import unittest
+
+import refrain
+from folder import FolderTestCase
+
+
+class Forks(FolderTestCase):
+    def test_a_forked_child_needs_a_client_of_its_own(self) -> None:
+        client = self.client(default_consent="granted", flush_interval=3600)
+        client.track("parent")
+        child = os.fork()
+        if child == 0:
+            try:
+                outcome = client.track("child")
+                said = (outcome.status, outcome.reason, client.flush(), client.close())
+                os._exit(0 if said == ("rejected", "forked", False, False) else 1)
+            finally:
+                os._exit(2)
+        self.assertEqual(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), 0)
+        self.assertTrue(client.flush(timeout=30))
+        self.assertEqual(self.collector.names(), ["parent"])
+
+
+class Sharing(FolderTestCase):
+    def test_two_clients_on_a_folder_are_one_person(self) -> None:
+        one = self.client(default_consent="granted", flush_interval=3600)
+        other = self.client(default_consent="granted", flush_interval=3600)
+        one.track("one")
+        one.close(timeout=30)
+        other.track("other")
+        self.assertTrue(other.flush(timeout=30))  # over the transport that the closed one brought
+        self.assertEqual(sorted(self.collector.names()), ["one", "other"])
+        self.assertEqual(len({event["properties"]["$device_id"] for event in self.collector.events}), 1)
+        other.opt_out()
+        self.assertEqual(one.track("late").status, "rejected")
+
+    def test_settings_that_contradict_an_open_client_are_refused(self) -> None:
+        self.client(default_consent="pending")
+        with self.assertRaises(refrain.ConfigError) as caught:
+            self.client(default_consent="granted")
+        self.assertIn("default_consent", str(caught.exception))
+
+
+class Ends(FolderTestCase):
+    def run_script(self, script: str) -> None:
+        run = subprocess.run(
+            [sys.executable, "-X", "dev", "-c", script, self.collector.url, str(self.folder)],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            universal_newlines=True,
+            timeout=120,
+        )
+        self.assertEqual((run.returncode, run.stdout, run.stderr), (0, "", ""))
+
+    def test_a_script_that_forgets_to_close_ends_and_what_it_recorded_is_sent(self) -> None:
+        self.run_script(
+            "import sys, refrain\n"
+            "client = refrain.Client('t', endpoint=sys.argv[1], data_dir=sys.argv[2], default_consent='granted')\n"
+            "client.track('forgotten')\n"
+        )
+        later = self.client(default_consent="granted")
+        later.flush(timeout=30)
+        self.assertEqual(self.collector.names(), ["forgotten"])
+
+    def test_a_script_ends_while_a_request_is_under_way(self) -> None:
+        self.collector.answering.clear()
+        self.run_script(
+            "import sys, refrain\n"
+            "client = refrain.Client('t', endpoint=sys.argv[1], data_dir=sys.argv[2], default_consent='granted')\n"
+            "client.track('under way')\n"
+            "client.flush(timeout=1)\n"
+        )
+        self.assertTrue(self.collector.arrived.acquire(timeout=60))
+
+
+if __name__ == "__main__":
+    unittest.main()

@@ -1,0 +1,107 @@
+"""The network, and whatever else may stand in for it, cannot harm the app or lose a record."""
+
+import unittest
+from typing import List, Optional
+
+import refrain
+from folder import FolderTestCase, nobody
+
+
+class NeverUnderWay(refrain.HttpTransport):
+    def cancel(self) -> None:
+        pass
+
+
+class Raising(NeverUnderWay):
+    """A host transport with a bug."""
+
+    def __init__(self) -> None:
+        self.calls = 0
+
+    def send(self, request: refrain.HttpRequest) -> refrain.HttpAnswer:
+        self.calls += 1
+        raise ZeroDivisionError("a bug in the host")
+
+
+class Hoarding(NeverUnderWay):
+    """A host transport that keeps its requests and takes the body only when it is too late."""
+
+    def __init__(self) -> None:
+        self.requests: List[refrain.HttpRequest] = []
+
+    def send(self, request: refrain.HttpRequest) -> refrain.HttpAnswer:
+        self.requests.append(request)
+        return refrain.HttpAnswer.UNREACHABLE()
+
+
+class Greedy(NeverUnderWay):
+    """A host transport that takes the body twice and never says that it has begun."""
+
+    def __init__(self) -> None:
+        self.bodies: List[Optional[bytes]] = []
+
+    def send(self, request: refrain.HttpRequest) -> refrain.HttpAnswer:
+        self.bodies += [request.open(), request.open()]
+        return refrain.HttpAnswer.RESPONSE(status=200, retry_after=None, body="1")
+
+
+class Transports(FolderTestCase):
+    def test_one_that_raises_loses_nothing(self) -> None:
+        transport = Raising()
+        client = self.client(default_consent="granted", transport=transport)
+        client.track("kept")
+        self.assertFalse(client.flush(timeout=30))
+        self.assertGreater(transport.calls, 0)
+        self.assertEqual((client.stats().delivered, client.stats().queued), (0, 1))
+        client.close(timeout=0)
+
+        later = self.client(default_consent="granted")
+        later.track("and sent")
+        self.assertTrue(later.flush(timeout=30))
+        self.assertEqual(sorted(self.collector.names()), ["and sent", "kept"])
+
+    def test_a_body_is_given_out_once_and_in_time_only(self) -> None:
+        hoarding = Hoarding()
+        client = self.client(default_consent="granted", transport=hoarding)
+        client.track("kept")
+        self.assertFalse(client.flush(timeout=30))
+        client.opt_out()
+        self.assertTrue(hoarding.requests)
+        self.assertEqual([request.open() for request in hoarding.requests], [None] * len(hoarding.requests))
+        client.close(timeout=0)
+
+    def test_one_that_never_says_it_began_holds_nobody_up(self) -> None:
+        greedy = Greedy()
+        client = self.client(default_consent="granted", transport=greedy)
+        client.track("sent")
+        self.assertTrue(client.flush(timeout=30))
+        self.assertEqual(len(greedy.bodies), 2)
+        self.assertIn(b'"event":"sent"', greedy.bodies[0] or b"")
+        self.assertIsNone(greedy.bodies[1])
+        client.opt_out()  # raises if the sending lock were still held
+
+    def test_nobody_listens(self) -> None:
+        client = self.client(endpoint=nobody(), default_consent="granted")
+        client.track("kept")
+        self.assertFalse(client.flush(timeout=30))
+        self.assertEqual(client.stats().queued, 1)
+
+    def test_an_answer_that_is_not_the_collectors_is_no_delivery(self) -> None:
+        self.collector.statuses = [302]
+        client = self.client(default_consent="granted")
+        client.track("kept")
+        self.assertFalse(client.flush(timeout=30))
+        self.assertEqual((client.stats().delivered, client.stats().queued), (0, 1))
+
+    def test_a_withdrawal_does_not_wait_for_an_answer(self) -> None:
+        self.collector.answering.clear()
+        client = self.client(default_consent="granted")
+        client.track("under way")
+        client.flush(timeout=0)
+        self.assertTrue(self.collector.arrived.acquire(timeout=60))
+        client.opt_out()
+        self.assertTrue(client.has_opted_out())
+
+
+if __name__ == "__main__":
+    unittest.main()

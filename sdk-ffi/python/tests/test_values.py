@@ -1,0 +1,103 @@
+"""What JSON cannot hold is refused with a reason and a place, and never raises into the app."""
+
+import unittest
+from typing import Any, Dict, List
+
+import refrain
+from folder import FolderTestCase
+
+
+class Hostile(dict):
+    """A mapping that cannot be read."""
+
+    def items(self) -> Any:
+        raise RuntimeError("not today")
+
+    def __iter__(self) -> Any:
+        raise RuntimeError("not today")
+
+
+class Values(FolderTestCase):
+    def setUp(self) -> None:
+        super().setUp()
+        self.recorder = self.client(default_consent="granted")
+
+    def refused(self, properties: Any, reason: str, *places: str) -> None:
+        for call in (lambda: self.recorder.track("Event", properties), lambda: self.recorder.register(properties)):
+            outcome = call()
+            self.assertEqual((outcome.status, outcome.reason), ("rejected", reason), outcome)
+            self.assertFalse(outcome)
+            for place in places:
+                self.assertIn(place, outcome.hint)
+
+    def test_circular_references(self) -> None:
+        circle: Dict[str, Any] = {"list": [1, {}]}
+        circle["list"][1]["back"] = circle
+        self.refused(circle, "circular_reference", "properties.list[1].back")
+        ring: List[Any] = []
+        ring.append(ring)
+        self.refused({"ring": ring}, "circular_reference", "properties.ring[0]")
+
+    def test_numbers_that_are_none(self) -> None:
+        for number in (float("nan"), float("inf"), float("-inf")):
+            self.refused({"cart": [{"price": number}]}, "not_finite", "properties.cart[0].price")
+
+    def test_types_that_json_does_not_have(self) -> None:
+        for value, kind in ((b"bytes", "bytes"), ({1, 2}, "set"), (object(), "object"), (1 + 2j, "complex")):
+            self.refused({"value": value}, "unsupported_type", "properties.value", kind)
+        self.refused({"value": {(1, 2): 3}}, "unsupported_key", "properties.value", "tuple")
+
+    def test_halves_of_surrogate_pairs(self) -> None:
+        self.refused({"name": "a\ud800"}, "lone_surrogate", "properties.name")
+        self.refused({"\udc00": 1}, "lone_surrogate", "properties")
+        self.assertEqual(self.recorder.track("a\ud800").reason, "lone_surrogate")
+        self.assertEqual(self.recorder.identify("a\ud800").reason, "lone_surrogate")
+
+    def test_too_much(self) -> None:
+        deep: Any = 1
+        for _ in range(100_000):
+            deep = [deep]
+        self.refused({"deep": deep}, "nested_too_deep")
+        self.refused({"digits": 10**5000}, "too_large", "properties.digits")
+        outcome = self.recorder.track("Event", {"text": "x" * 2_000_000})
+        self.assertEqual((outcome.status, outcome.reason), ("rejected", "too_large"))
+        while isinstance(deep, list):  # taking it apart here spares the interpreter a deep recursion
+            deep = deep[0]
+
+    def test_no_mapping_at_all(self) -> None:
+        for properties in ([1], [], "text", "", 7, 0, b"", (("a", 1),)):
+            self.refused(properties, "not_an_object")
+
+    def test_a_mapping_that_raises(self) -> None:
+        self.refused({"inner": Hostile(a=1)}, "unreadable_value", "RuntimeError")
+
+    def test_names(self) -> None:
+        for name in (None, 7, b"Event"):
+            self.assertEqual(self.recorder.track(name).reason, "invalid_name")  # type: ignore[arg-type]
+        self.assertEqual(self.recorder.track("").reason, "empty_name")
+        self.assertEqual(self.recorder.track("x" * 256).reason, "name_too_long")
+        self.assertEqual(self.recorder.identify("").reason, "empty_user")
+        self.assertEqual(self.recorder.identify("$device:1").reason, "reserved_user")
+        self.assertEqual(self.recorder.identify(7).reason, "invalid_user")  # type: ignore[arg-type]
+
+    def test_settings(self) -> None:
+        for settings, word in (
+            ({"token": ""}, "token"),
+            ({"token": None}, "token"),
+            ({"default_consent": "yes"}, "default_consent"),
+            ({"id_merge": "both"}, "id_merge"),
+            ({"batch_size": 0}, "batch_size"),
+            ({"batch_size": -1}, "setting"),
+            ({"flush_interval": -1.0}, "flush_interval"),
+            ({"flush_interval": float("nan")}, "flush_interval"),
+            ({"endpoint": "ftp://example.org"}, "endpoint"),
+            ({"endpoint": "no address"}, "endpoint"),
+        ):
+            with self.subTest(settings=settings), self.assertRaises(refrain.ConfigError) as caught:
+                refrain.Client(**{"token": "t", **settings})
+            self.assertIn(word, str(caught.exception))
+            self.assertIsInstance(caught.exception, ValueError)
+
+
+if __name__ == "__main__":
+    unittest.main()

@@ -1,0 +1,136 @@
+//! The client.
+
+use crate::config::{Config, ConfigError};
+use crate::host::HostTransport;
+use crate::outcome::{ConsentError, Outcome};
+use crate::state::{Audit, Consent, Stats};
+use crate::transport::HttpTransport;
+use refrain::engine::{FlushState, Signals};
+use refrain::native;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// How long a question waits for the folder to be read; the disk would have to be stuck.
+const READING: Duration = Duration::from_secs(5);
+
+/// Records what happens, by the person's choice.
+#[derive(uniffi::Object)]
+pub struct Client {
+    native: native::Client,
+    /// Also held here, so that the host's object is let go by whoever lets go of the client, and not by a thread of
+    /// the client's while the host's runtime ends.
+    transport: HostTransport,
+}
+
+#[uniffi::export]
+impl Client {
+    /// Makes a client. Returns at once: files are read on a thread of the client's.
+    ///
+    /// # Errors
+    /// A setting that cannot work.
+    #[uniffi::constructor]
+    pub fn new(config: Config, transport: Arc<dyn HttpTransport>) -> Result<Self, ConfigError> {
+        let transport = HostTransport::new(transport);
+        let native = config.builder().transport_if_first(transport.clone()).build()?;
+        Ok(Self { native, transport })
+    }
+
+    /// Records an event. `properties` is the text of a JSON object.
+    pub fn track(&self, name: &str, properties: &str) -> Outcome {
+        self.native.track_json(name, properties).into()
+    }
+
+    /// The person is known as this user from now on.
+    pub fn identify(&self, user: &str) -> Outcome {
+        self.native.identify(user).into()
+    }
+
+    /// Another person from now on: a new device id, no user, no super properties. The choice stays.
+    pub fn reset(&self) -> Outcome {
+        self.native.reset().into()
+    }
+
+    /// Adds properties, the text of a JSON object, to every later event. They yield to the event's own.
+    pub fn register(&self, properties: &str) -> Outcome {
+        self.native.register_json(properties).into()
+    }
+
+    /// As [`register`](Self::register), but only those that are not registered yet.
+    pub fn register_once(&self, properties: &str) -> Outcome {
+        self.native.register_once_json(properties).into()
+    }
+
+    /// Forgets a property that was registered.
+    pub fn unregister(&self, name: &str) -> Outcome {
+        self.native.unregister(name).into()
+    }
+
+    /// The person agrees. Waits until it is recorded.
+    ///
+    /// # Errors
+    /// It could not be recorded.
+    pub fn opt_in(&self) -> Result<(), ConsentError> {
+        Ok(self.native.opt_in()?)
+    }
+
+    /// The person objects; with `erase` the server is asked to erase what this device has sent. Waits until the
+    /// refusal is durable, what was collected is deleted and no request can start any more.
+    ///
+    /// # Errors
+    /// One of the steps failed. Nothing is collected or sent by this process all the same.
+    pub fn opt_out(&self, erase: bool) -> Result<(), ConsentError> {
+        Ok(self.native.opt_out(native::OptOut::default().erase(erase))?)
+    }
+
+    /// Where consent stands. The first call may wait for the folder to be read. Reading changes nothing.
+    pub fn consent(&self) -> Consent {
+        self.native.ready(READING);
+        self.native.consent().into()
+    }
+
+    /// What the environment says now; `true` means "do not track".
+    pub fn signals(&self, gpc: bool, dnt: bool, host: bool) {
+        self.native.signals(Signals { gpc, dnt, host });
+    }
+
+    /// What became of every record.
+    pub fn stats(&self) -> Stats {
+        self.native.stats().into()
+    }
+
+    /// Everything that the client holds now.
+    pub fn audit(&self) -> Audit {
+        self.native.ready(READING);
+        self.native.audit().into()
+    }
+
+    /// Whom the records are about; `None` while no identifier exists.
+    pub fn distinct_id(&self) -> Option<String> {
+        self.native.ready(READING);
+        self.native.distinct_id()
+    }
+
+    /// The device's id; `None` while none exists.
+    pub fn device_id(&self) -> Option<String> {
+        self.native.ready(READING);
+        self.native.device_id()
+    }
+
+    /// Sends what is queued, and waits for it at most so many seconds. Whether everything was delivered.
+    pub fn flush(&self, timeout: f64) -> bool {
+        self.native.flush(seconds(timeout)) == FlushState::Done
+    }
+
+    /// Sends what is queued, waiting at most so many seconds, and ends the client. What could not be sent is kept in
+    /// the folder. Whether everything was delivered. Afterwards no thread of the client's is in the host's code.
+    pub fn shutdown(&self, timeout: f64) -> bool {
+        let state = self.native.shutdown(seconds(timeout));
+        self.transport.leave();
+        state == FlushState::Done
+    }
+}
+
+/// What is no duration is none.
+fn seconds(timeout: f64) -> Duration {
+    Duration::try_from_secs_f64(timeout.min(f64::from(u32::MAX))).unwrap_or_default()
+}

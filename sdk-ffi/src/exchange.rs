@@ -1,0 +1,88 @@
+//! One request between two threads: the core's request thread, which holds the permit and the sending lock, and the
+//! host's code, which connects and writes.
+
+use crate::transport::HttpAnswer;
+use std::mem;
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+
+/// The place where both meet.
+#[derive(Default)]
+pub(crate) struct Exchange {
+    state: Mutex<State>,
+    changed: Condvar,
+    /// One question at a time.
+    asking: Mutex<()>,
+}
+
+#[derive(Default)]
+struct State {
+    /// The host asks for the body.
+    asked: bool,
+    /// The body, or that there is none.
+    reply: Option<Option<Vec<u8>>>,
+    /// The host has written it.
+    started: bool,
+    /// The host is done, or was told to break off.
+    ended: Option<HttpAnswer>,
+    /// The request thread has left.
+    over: bool,
+}
+
+impl Exchange {
+    /// For the host: the body.
+    pub(crate) fn open(&self) -> Option<Vec<u8>> {
+        let _asking = lock(&self.asking);
+        lock(&self.state).asked = true;
+        self.changed.notify_all();
+        let waits = |state: &mut State| !state.over && state.reply.is_none();
+        let mut state =
+            self.changed.wait_while(lock(&self.state), waits).unwrap_or_else(PoisonError::into_inner);
+        let reply = state.reply.take();
+        // What nobody holds the lock for any more is not given out.
+        if state.over { None } else { reply.flatten() }
+    }
+
+    /// For the host: the body is written.
+    pub(crate) fn started(&self) {
+        lock(&self.state).started = true;
+        self.changed.notify_all();
+    }
+
+    /// Ends it with an answer; the first one counts.
+    pub(crate) fn end(&self, answer: HttpAnswer) {
+        lock(&self.state).ended.get_or_insert(answer);
+        self.changed.notify_all();
+    }
+
+    /// For the request thread: answers the host until the exchange has ended. `open` redeems the permit, and gives
+    /// out the body with what holds the sending lock.
+    pub(crate) fn serve<G>(&self, open: impl FnOnce() -> Option<(Vec<u8>, G)>) -> HttpAnswer {
+        let mut open = Some(open);
+        let mut guard = None;
+        let mut state = lock(&self.state);
+        loop {
+            if mem::take(&mut state.started) {
+                guard = None;
+            }
+            if mem::take(&mut state.asked) {
+                drop(state);
+                let (body, held) = open.take().and_then(|open| open()).unzip();
+                guard = guard.or(held);
+                state = lock(&self.state);
+                state.reply = Some(body);
+                self.changed.notify_all();
+            }
+            if let Some(answer) = state.ended.take() {
+                state.over = true;
+                self.changed.notify_all();
+                return answer;
+            }
+            let waits = |state: &mut State| !state.started && !state.asked && state.ended.is_none();
+            state = self.changed.wait_while(state, waits).unwrap_or_else(PoisonError::into_inner);
+        }
+    }
+}
+
+pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

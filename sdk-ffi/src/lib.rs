@@ -1,0 +1,31 @@
+//! Refrain for Kotlin, Swift and Python.
+//!
+//! The face that UniFFI shows of the native client, and no rule of its own: the decisions are made in `refrain`.
+//! The idiomatic packages in `kotlin/`, `swift/` and `python/` stand on the generated bindings.
+//!
+//! * Properties cross as one JSON text, never as a map of enums.
+//! * Calls that record return an [`Outcome`] and never throw; [`Client::opt_in`], [`Client::opt_out`] and the
+//!   constructor return errors.
+//! * HTTP is the host's: it implements [`HttpTransport`], which is called without a lock held.
+
+mod client;
+mod config;
+mod exchange;
+mod host;
+mod outcome;
+mod state;
+mod transport;
+
+pub use client::Client;
+pub use config::{Config, ConfigError, DefaultConsent, IdMerge};
+pub use outcome::{ConsentError, Outcome};
+pub use state::{Audit, AuditedErasure, AuditedFile, Consent, Stats};
+pub use transport::{HttpAnswer, HttpRequest, HttpTransport, TransportError};
+
+uniffi::setup_scaffolding!();
+
+/// The library's version.
+#[uniffi::export]
+pub fn version() -> String {
+    env!("CARGO_PKG_VERSION").into()
+}

@@ -1,0 +1,105 @@
+//! What the host implements and gets for HTTP.
+
+use crate::exchange::Exchange;
+use std::fmt;
+use std::sync::Arc;
+
+/// The host's HTTP client.
+#[uniffi::export(foreign)]
+pub trait HttpTransport: Send + Sync {
+    /// Sends one request and returns its answer. Called on the client's request thread, without a lock held, and
+    /// one call at a time.
+    ///
+    /// In this order: connect to [`HttpRequest::url`]; take the body by [`HttpRequest::open`], and give up if there
+    /// is none; write headers and body of a `POST`; call [`HttpRequest::started`]; read the answer, without
+    /// following redirects. Between `open` and `started` a withdrawal waits for the request, so nothing else may be
+    /// waited for there.
+    ///
+    /// # Errors
+    /// Whatever the host throws counts as a network failure: the records are kept and sent later.
+    fn send(&self, request: Arc<HttpRequest>) -> Result<HttpAnswer, TransportError>;
+
+    /// Break off the request that is under way, where the platform can; its answer is of no interest any more.
+    /// Called from another thread than [`send`](Self::send). Must not wait for anything.
+    ///
+    /// # Errors
+    /// Not looked at.
+    fn cancel(&self) -> Result<(), TransportError>;
+}
+
+/// How a request ended.
+#[derive(Debug, Clone, PartialEq, Eq, uniffi::Enum)]
+pub enum HttpAnswer {
+    /// Somebody answered.
+    Response {
+        /// The HTTP status.
+        status: u16,
+        /// The `Retry-After` header, as sent.
+        retry_after: Option<String>,
+        /// The beginning of the body; 4 KiB are plenty.
+        body: String,
+    },
+    /// No connection, or it broke; also where [`HttpRequest::open`] gave no body.
+    Unreachable,
+    /// No answer in time.
+    TimedOut,
+}
+
+/// A network failure that the host reports by throwing.
+#[derive(Debug, uniffi::Error)]
+pub enum TransportError {
+    /// It failed.
+    Failed {
+        /// How. Not looked at.
+        reason: String,
+    },
+}
+
+impl fmt::Display for TransportError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the host's HTTP client failed")
+    }
+}
+
+impl std::error::Error for TransportError {}
+
+impl From<uniffi::UnexpectedUniFFICallbackError> for TransportError {
+    fn from(error: uniffi::UnexpectedUniFFICallbackError) -> Self {
+        Self::Failed { reason: error.reason }
+    }
+}
+
+/// One request, for the host to carry out.
+///
+/// It only passes the host's calls on to the request thread, which holds the permit and the sending lock: a request
+/// whose [`HttpTransport::send`] has returned has nobody to call, and gives out nothing any more.
+#[derive(uniffi::Object)]
+pub struct HttpRequest {
+    url: String,
+    exchange: Arc<Exchange>,
+}
+
+impl HttpRequest {
+    pub(crate) fn new(url: String, exchange: Arc<Exchange>) -> Self {
+        Self { url, exchange }
+    }
+}
+
+#[uniffi::export]
+impl HttpRequest {
+    /// Where to `POST` to, as `application/json`.
+    pub fn url(&self) -> String {
+        self.url.clone()
+    }
+
+    /// The body, if it may be sent at this moment: consent is read again here. Gives it out once. From now until
+    /// [`started`](Self::started) a withdrawal, of any process on the folder, waits for this request.
+    pub fn open(&self) -> Option<Vec<u8>> {
+        self.exchange.open()
+    }
+
+    /// Headers and body are written, or will not be.
+    pub fn started(&self) {
+        self.exchange.started();
+    }
+}

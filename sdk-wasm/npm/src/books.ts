@@ -1,0 +1,13 @@
+// The books, out of the row of numbers that the module gives.
+
+import type { Stats } from './types';
+
+const COUNTS = 'tracked,recovered,adopted,delivered,queued,held,givenUp,queuedBytes,damaged,wiped,rejected';
+const DROPS = 'withdrawn,hold_full,hold_expired,evicted,expired,oversize,refused,no_identity';
+
+/** The requests under way, and the books. */
+export const books = (row: string): [inFlight: number, stats: Stats] => {
+  const numbers = row.split(',').map(Number);
+  const take = (names: string) => Object.fromEntries(names.split(',').map((name) => [name, numbers.shift()!]));
+  return [numbers.shift()!, { ...take(COUNTS), dropped: take(DROPS) } as unknown as Stats];
+};

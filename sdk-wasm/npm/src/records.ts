@@ -1,0 +1,78 @@
+// The two records in IndexedDB: the store whose reads are ordered after other tabs' finished writes.
+
+/** The records that a database of one project holds. */
+export type Key = 'consent' | 'identity';
+
+const STORE = 'records';
+
+export const openRecords = (name: string) => {
+  let open: Promise<IDBDatabase | undefined> | undefined;
+
+  const connect = (create: boolean) =>
+    new Promise<IDBDatabase | undefined>((done, fail) => {
+      const request = indexedDB.open(name);
+      let absent = false;
+      request.onupgradeneeded = () => {
+        if (create) {
+          request.result.createObjectStore(STORE);
+        } else {
+          // Looking must not make a database: without this one version there is none.
+          absent = true;
+          request.transaction!.abort();
+        }
+      };
+      request.onsuccess = () => {
+        const database = request.result;
+        database.onversionchange = database.onclose = close;
+        done(database);
+      };
+      request.onerror = (event) => {
+        event.preventDefault();
+        if (absent) done(undefined);
+        else fail(request.error);
+      };
+    });
+
+  const close = () => {
+    open?.then((database) => database?.close(), () => {});
+    open = undefined;
+  };
+
+  const run = async <T>(create: boolean, act: (store: IDBObjectStore) => IDBRequest<T>): Promise<T | undefined> => {
+    for (let tries = 0; ; tries++) {
+      try {
+        const database = await (open ??= connect(create));
+        if (database) {
+          return await new Promise((done, fail) => {
+            // A choice must survive the power going off, as far as the browser lets us ask for it.
+            const transaction = database.transaction(STORE, create ? 'readwrite' : 'readonly', { durability: 'strict' });
+            const request = act(transaction.objectStore(STORE));
+            transaction.oncomplete = () => done(request.result);
+            transaction.onabort = () => fail(transaction.error);
+          });
+        }
+        open = undefined;
+        if (!create) return undefined;
+      } catch (error) {
+        // A connection may have been closed under us; a second one tells.
+        close();
+        if (tries) throw error;
+      }
+    }
+  };
+
+  return {
+    close,
+    /** The record's text; an empty one if it cannot be read. */
+    read: async (key: Key): Promise<string | undefined> => {
+      try {
+        const value = await run(false, (store) => store.get(key));
+        return value === undefined || typeof value == 'string' ? value : '';
+      } catch {
+        return '';
+      }
+    },
+    write: (key: Key, text: string) => run(true, (store) => store.put(text, key)),
+    remove: (key: Key) => run(true, (store) => store.delete(key)),
+  };
+};

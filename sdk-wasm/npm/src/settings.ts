@@ -1,0 +1,35 @@
+// The options of `init`: their names in a browser, their defaults there, and what is wrong with them.
+
+import type { Options } from './types';
+
+/** `localStorage` holds about 5 MB for the whole site, in two bytes a character: most of it must stay the site's. */
+const QUEUE_BYTES = 1 << 20;
+const DAY = 86_400_000;
+
+/** What the module is opened with. Throws for what cannot be. Unknown keys are the page's own affair. */
+export const settings = (options: Options) => {
+  const word = (name: 'defaultConsent' | 'idMerge', ...words: string[]) => {
+    const at = words.indexOf(options[name] ?? words[0]!);
+    if (at < 0) throw Error(`${name} must be one of: ${words}`);
+    return at;
+  };
+  const flag = (name: 'honorGpc' | 'honorDnt') => {
+    const value = options[name] ?? true;
+    if (value !== !!value) throw Error(name + ' must be true or false');
+    return +value;
+  };
+  const whole = (name: 'flushInterval' | 'batchSize' | 'queueLimitBytes' | 'queueLimitAge', otherwise: number, most = 2 ** 53) => {
+    const value = options[name] ?? otherwise;
+    if (!(Number.isInteger(value) && value >= 0 && value <= most)) throw Error(`${name} must be a whole number up to ${most}`);
+    return value;
+  };
+  return [
+    word('defaultConsent', 'pending', 'granted', 'denied'),
+    !!word('idMerge', 'simplified', 'original'),
+    flag('honorGpc') + 2 * flag('honorDnt'),
+    whole('flushInterval', 5000),
+    whole('batchSize', 50, 2000),
+    whole('queueLimitBytes', QUEUE_BYTES),
+    whole('queueLimitAge', 5 * DAY),
+  ] as const;
+};

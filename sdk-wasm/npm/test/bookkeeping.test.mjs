@@ -1,0 +1,145 @@
+// The parts that need no browser: keys of the queue, settings, the books.
+
+import test from 'node:test';
+import assert from 'node:assert/strict';
+import { build } from 'esbuild';
+
+const load = async (name) => {
+  const { outputFiles } = await build({
+    entryPoints: [new URL(`../src/${name}.ts`, import.meta.url).pathname],
+    bundle: true,
+    write: false,
+    format: 'esm',
+  });
+  return import('data:text/javascript,' + encodeURIComponent(outputFiles[0].text));
+};
+const { openQueue } = await load('queue');
+const { settings } = await load('settings');
+const { books } = await load('books');
+
+class Memory {
+  constructor(entries) {
+    Object.assign(this, entries);
+  }
+  getItem(key) {
+    return this[key] ?? null;
+  }
+  setItem(key, value) {
+    this[key] = value;
+  }
+  removeItem(key) {
+    delete this[key];
+  }
+}
+
+const P = 'refrain:T:';
+const FOREIGN = {
+  [P + 'consent']: '{}',
+  'refrain:U:q:me:7': '1|{}',
+  [P + 'q:me:x']: '1|{}',
+  [P + 'q:me']: '1|{}',
+  'q:me:7': '1|{}',
+};
+const recover = (queue, epoch, gone, found = () => true) => {
+  const events = [];
+  const rest = queue.recover(epoch, gone, (...event) => events.push(event) && found(...event));
+  return [events, ...rest];
+};
+
+test('keys are understood or left alone', () => {
+  const local = new Memory({ ...FOREIGN, [P + 'q:me:7']: '1|{}', [P + 'nb:other']: '1|5' });
+  const queue = openQueue(P, local, undefined, 'me');
+  assert.deepEqual([...queue.others()], ['other']);
+  assert.equal(queue.wipe(9, false, []), 2);
+  assert.deepEqual({ ...local }, FOREIGN);
+  assert.equal(queue.hasData(), false);
+});
+
+test('C6 only the epoch asked for is read; the rest is deleted unread', () => {
+  const local = new Memory({ [P + 'q:me:1']: '3|{"a":1}' });
+  ['2|{}', '{}', '|{}', '3.0|{}', '', '33|{}'].forEach((value, at) => local.setItem(P + 'q:me:1' + at, value));
+  const [events, notBefore, wiped] = recover(openQueue(P, local, undefined, 'me'), 3, []);
+  assert.deepEqual(events, [[0, 1, '{"a":1}']]);
+  assert.deepEqual([notBefore, wiped], [0, 6]);
+  assert.deepEqual(Object.keys(local), [P + 'q:me:1']);
+});
+
+test('queues of tabs that are gone come first, in order, and a living one is left alone', () => {
+  const local = new Memory({
+    [P + 'q:me:2']: '1|c',
+    [P + 'q:gone:10']: '1|b',
+    [P + 'q:gone:9']: '1|a',
+    [P + 'q:living:1']: '1|x',
+    [P + 'nb:me']: '1|70',
+    [P + 'nb:gone']: '1|90',
+  });
+  const session = new Memory({});
+  const queue = openQueue(P, local, session, 'me');
+  const [events, notBefore, wiped] = recover(queue, 1, ['gone'], (_, seq) => seq != 9);
+  assert.deepEqual(events, [[1, 9, 'a'], [1, 10, 'b'], [0, 2, 'c']]);
+  assert.deepEqual([notBefore, wiped], [90, 0]);
+  assert.equal(P + 'q:gone:9' in local, false, 'what cannot be read goes');
+  assert.equal(session.getItem(P + 'tab'), 'me');
+  assert.equal(openQueue(P, local, session, 'other').tabs[0], 'me');
+});
+
+test('C4 a wipe takes what is older or cannot be told; of living tabs only if it is for the whole store', () => {
+  const fill = () => new Memory({ [P + 'q:me:1']: '1|', [P + 'q:me:2']: '2|', [P + 'q:living:1']: '1|', [P + 'nb:me']: '?' });
+  for (const [own, wiped, left] of [[true, 2, [P + 'q:me:2', P + 'q:living:1']], [false, 3, [P + 'q:me:2']]]) {
+    const local = fill();
+    const queue = openQueue(P, local, undefined, 'me');
+    const listed = [];
+    queue.list(false, (_, epoch) => listed.push(epoch));
+    assert.deepEqual(listed, [1, 2, 1, -1]);
+    assert.equal(queue.wipe(2, own, []), wiped);
+    assert.deepEqual(Object.keys(local), left);
+  }
+});
+
+test('without storage there is nothing', () => {
+  const queue = openQueue(P, undefined, undefined, 'me');
+  assert.deepEqual(recover(queue, 1, []), [[], 0, 0]);
+  assert.equal(queue.wipe(1, false, []), 0);
+  assert.deepEqual(queue.keys(), []);
+});
+
+test('an empty object gives the defaults of a browser, and every option arrives', () => {
+  assert.deepEqual(settings({}), [0, false, 3, 5000, 50, 1 << 20, 432_000_000]);
+  assert.deepEqual(
+    settings({
+      defaultConsent: 'denied',
+      idMerge: 'original',
+      honorGpc: false,
+      honorDnt: true,
+      flushInterval: 10,
+      batchSize: 7,
+      queueLimitBytes: 8,
+      queueLimitAge: 9,
+      endpoint: 'x',
+    }),
+    [2, true, 2, 10, 7, 8, 9],
+  );
+});
+
+test('a setting that cannot work is named', () => {
+  for (const [options, word] of [
+    [{ defaultConsent: 'yes' }, /defaultConsent/],
+    [{ idMerge: 1 }, /idMerge/],
+    [{ honorGpc: 1 }, /honorGpc/],
+    [{ flushInterval: -1 }, /flushInterval/],
+    [{ flushInterval: '5' }, /flushInterval/],
+    [{ batchSize: 2001 }, /batchSize/],
+  ]) {
+    assert.throws(() => settings(options), word);
+  }
+});
+
+test('C15 every number of the books has its name', () => {
+  const [inFlight, stats] = books('100,1,2,3,4,5,6,7,8,9,10,11,12,13,14,15,16,17,18,19,');
+  assert.equal(inFlight, 100);
+  assert.deepEqual(
+    [stats.tracked, stats.adopted, stats.givenUp, stats.queuedBytes, stats.rejected],
+    [1, 3, 7, 8, 11],
+  );
+  assert.deepEqual([stats.dropped.withdrawn, stats.dropped.no_identity], [12, 19]);
+});

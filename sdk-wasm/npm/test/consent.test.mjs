@@ -1,0 +1,201 @@
+import assert from 'node:assert/strict';
+import { after, before, test } from 'node:test';
+import { kept, NOTHING, start, startWorld } from './support/browser.mjs';
+
+let world;
+before(async () => (world = await startWorld()));
+after(() => world.stop());
+
+const CONSENT_ONLY = { local: ['refrain:T:consent'], session: [], databases: { 'refrain:T': ['consent'] } };
+
+/** The names of what is kept. */
+const names = async (page) => {
+  const { local, session, databases } = await kept(page);
+  const records = Object.entries(databases).map(([name, content]) => [name, Object.keys(content)]);
+  return { local: Object.keys(local), session: Object.keys(session), databases: Object.fromEntries(records) };
+};
+
+test('C3 while the decision is pending nothing is written or sent, and a grant releases what was held', async (t) => {
+  const { collector, open } = await world.person(t);
+  const page = await open({});
+  const results = await page.evaluate(async () => {
+    const { r } = window;
+    const results = [r.track('Held', { n: 1 }), r.register({ plan: 'pro' }), r.identify('u1'), r.track('Held', { n: 2 })];
+    await r.flush();
+    return [...results, r.consent().verdict, r.distinctId() ?? null, r.stats().held];
+  });
+  assert.deepEqual(results, ['held', 'held', 'held', 'held', 'hold', null, 2]);
+  assert.deepEqual(await kept(page), NOTHING);
+  assert.deepEqual(collector.requests, []);
+
+  await page.evaluate(() => window.r.optIn());
+  const [one, two] = await collector.arrived('Held', 2);
+  assert.deepEqual([one.properties.n, one.properties.plan, two.properties.plan], [1, undefined, 'pro']);
+  assert.ok(one.properties.distinct_id.startsWith('$device:'));
+  assert.equal(two.properties.distinct_id, 'u1');
+  assert.equal((await collector.arrived('$opt_in')).length, 1);
+  assert.deepEqual((await names(page)).databases, { 'refrain:T': ['consent', 'identity'] });
+});
+
+test('C3 C4 C14 after optOut only the choice is kept, and nothing arrives any more', async (t) => {
+  const { collector, open } = await world.person(t);
+  const page = await open({ defaultConsent: 'granted', flushInterval: 3_600_000 });
+  await page.evaluate(() => window.r.track('First'));
+  await page.waitForFunction(() => window.r.stats().delivered === 1);
+  await page.evaluate(() => {
+    window.r.register({ plan: 'pro' });
+    window.r.track('Queued');
+  });
+  await page.waitForFunction(() => Object.values(localStorage).some((value) => value.includes('Queued')));
+  const { inTab, audit, rejected } = await page.evaluate(async () => {
+    const { r } = window;
+    const gone = r.optOut();
+    const inTab = [r.consent().verdict, r.track('Refused').rejected, r.stats().queued];
+    await gone;
+    return { inTab, audit: await r.audit(), rejected: r.identify('u1') };
+  });
+  assert.deepEqual(inTab, ['deny', 'denied', 0], 'this tab has stopped before the promise was returned');
+  assert.deepEqual(await names(page), CONSENT_ONLY);
+  assert.deepEqual(audit, {
+    items: ['localStorage refrain:T:consent', 'indexedDB refrain:T consent'],
+    queued: 0, held: 0, timers: 0, inFlight: 0, outbox: [],
+  });
+  assert.equal(rejected.rejected, 'denied');
+
+  const count = collector.requests.length;
+  await page.evaluate(async (url) => {
+    await window.r.flush();
+    await fetch(url + '/marker');
+  }, collector.url);
+  assert.deepEqual(collector.requests.slice(count).map(({ path }) => path), ['/marker']);
+  const stats = await page.evaluate(() => window.r.stats());
+  assert.equal(stats.dropped.withdrawn, 1);
+});
+
+test('C7 C6 a refusal is remembered after a reload; a later grant is a new device and sends nothing old', async (t) => {
+  const { collector, open } = await world.person(t);
+  const page = await open({ defaultConsent: 'granted', flushInterval: 3_600_000 });
+  await page.evaluate(() => window.r.track('First'));
+  const [first] = await collector.arrived('First');
+  await page.waitForFunction(() => window.r.stats().delivered === 1);
+  await page.evaluate(() => {
+    window.r.track('Old');
+    return window.r.optOut();
+  });
+  await page.reload();
+  await start(page, collector, { defaultConsent: 'granted' });
+  const after = await page.evaluate(() => {
+    const { r } = window;
+    return [r.hasOptedOut(), r.consent(), r.track('Refused').rejected, r.deviceId() ?? null];
+  });
+  assert.deepEqual(after, [
+    true,
+    { decision: 'denied', verdict: 'deny', reason: 'person', sentence: 'Not collecting: you have objected.' },
+    'denied',
+    null,
+  ]);
+  assert.deepEqual(await names(page), CONSENT_ONLY);
+
+  await page.evaluate(async () => {
+    await window.r.optIn();
+    window.r.track('New');
+  });
+  const [fresh] = await collector.arrived('New');
+  assert.notEqual(fresh.properties.$device_id, first.properties.$device_id);
+  assert.deepEqual(collector.named('Old'), []);
+  assert.deepEqual(collector.named('Refused'), []);
+  assert.equal(collector.named('$opt_in').length, 1);
+});
+
+test('C11 opting in twice is one event; a reload makes no third', async (t) => {
+  const { collector, open } = await world.person(t);
+  const page = await open({});
+  await page.evaluate(async () => {
+    await window.r.optIn();
+    await window.r.optIn();
+  });
+  await page.reload();
+  await start(page, collector);
+  await page.evaluate(async () => {
+    await window.r.optIn();
+    window.r.track('Last');
+    await window.r.flush();
+  });
+  await collector.arrived('Last');
+  assert.equal(new Set(collector.named('$opt_in').map((event) => event.properties.$insert_id)).size, 1);
+});
+
+test('Global Privacy Control says no, in words, and nothing is written', async (t) => {
+  const { collector, context, open } = await world.person(t);
+  await context.addInitScript(() => Object.defineProperty(navigator, 'globalPrivacyControl', { value: true }));
+  const page = await open({ defaultConsent: 'granted' });
+  const [consent, result] = await page.evaluate(async () => {
+    const result = [window.r.track('E').rejected, window.r.identify('u').rejected];
+    await window.r.flush();
+    return [window.r.consent(), result];
+  });
+  assert.deepEqual(consent, {
+    decision: 'unset',
+    verdict: 'deny',
+    reason: 'gpc',
+    sentence: 'Not collecting: this browser sends Global Privacy Control.',
+  });
+  assert.deepEqual(result, ['denied', 'denied']);
+  assert.deepEqual(await kept(page), NOTHING);
+  assert.deepEqual(collector.requests, []);
+
+  await page.evaluate(() => window.r.optIn());
+  await collector.arrived('$opt_in');
+});
+
+test('Do Not Track says no, unless the host does not honour it', async (t) => {
+  const { context, open } = await world.person(t);
+  await context.addInitScript(() => Object.defineProperty(navigator, 'doNotTrack', { value: '1' }));
+  const page = await open({ defaultConsent: 'granted' });
+  assert.equal(await page.evaluate(() => window.r.consent().reason), 'dnt');
+  assert.deepEqual(await kept(page), NOTHING);
+  const other = await open({ defaultConsent: 'granted', honorDnt: false });
+  assert.equal(await other.evaluate(() => window.r.consent().verdict), 'allow');
+});
+
+test('C3 a default of "denied" writes nothing, and C10 asking writes nothing', async (t) => {
+  const { collector, open } = await world.person(t);
+  const page = await open({ defaultConsent: 'denied' });
+  const seen = await page.evaluate(async () => {
+    const { r } = window;
+    return [r.consent().reason, r.hasOptedOut(), r.track('E').rejected, (await r.audit()).items];
+  });
+  assert.deepEqual(seen, ['default', false, 'denied', []]);
+  assert.deepEqual(await kept(page), NOTHING);
+  assert.deepEqual(collector.requests, []);
+});
+
+test('C4 what an allow has left goes when a signal says no', async (t) => {
+  const { collector, context, open } = await world.person(t);
+  const page = await open({ defaultConsent: 'granted', flushInterval: 3_600_000 });
+  await page.evaluate(() => window.r.track('First'));
+  await page.waitForFunction(() => window.r.stats().delivered === 1);
+  await page.evaluate(() => window.r.track('Left'));
+  await page.waitForFunction(() => Object.values(localStorage).some((value) => value.includes('Left')));
+  await context.addInitScript(() => Object.defineProperty(navigator, 'globalPrivacyControl', { value: true }));
+  await page.goto(world.site.url + '?again');
+  assert.ok((await names(page)).local.length > 1);
+  await start(page, collector, { defaultConsent: 'granted' });
+  assert.equal(await page.evaluate(() => window.r.consent().reason), 'gpc');
+  assert.deepEqual(await names(page), CONSENT_ONLY);
+});
+
+test('an erasure is asked for with the withdrawal, and carries the proof', async (t) => {
+  const { collector, open } = await world.person(t);
+  const page = await open({ defaultConsent: 'granted' });
+  await page.evaluate(() => window.r.track('First'));
+  const [first] = await collector.arrived('First');
+  await page.evaluate(() => window.r.optOut({ erase: true }));
+  const asked = await collector.until('the erasure', () => collector.requests.find(({ path, method }) => path === '/refrain/v1/erasures' && method === 'POST'));
+  const { token, device_id, secret } = JSON.parse(asked.text);
+  assert.deepEqual([token, device_id], ['T', first.properties.$device_id]);
+  assert.match(secret, /^[0-9a-f]{32}$/);
+  const audit = await page.evaluate(() => window.r.audit());
+  assert.equal(audit.outbox.length, 1);
+  assert.deepEqual(audit.items, ['localStorage refrain:T:consent', 'indexedDB refrain:T consent']);
+});

@@ -1,0 +1,189 @@
+import assert from 'node:assert/strict';
+import { execFile } from 'node:child_process';
+import { after, before, test } from 'node:test';
+import { promisify } from 'node:util';
+import { kept, start, startWorld } from './support/browser.mjs';
+
+let world;
+before(async () => (world = await startWorld()));
+after(() => world.stop());
+
+/** A page of a browser in which storing is forbidden. */
+const FORBIDDEN = () => {
+  const refuse = { get: () => { throw new DOMException('Access is denied for this document.', 'SecurityError'); } };
+  for (const name of ['localStorage', 'sessionStorage', 'indexedDB']) Object.defineProperty(window, name, refuse);
+};
+
+test('C8 without storage nothing is collected until the person decides, and a grant lasts for the page', async (t) => {
+  const { collector, context, open } = await world.person(t);
+  await context.addInitScript(FORBIDDEN);
+  const page = await open({ defaultConsent: 'granted' });
+  const before = await page.evaluate(() => [window.r.consent().reason, window.r.track('E').rejected]);
+  assert.deepEqual(before, ['store_unavailable', 'denied']);
+  await page.evaluate(async () => {
+    await window.r.optIn();
+    window.r.track('Allowed');
+  });
+  await collector.arrived('Allowed');
+
+  const error = await page.evaluate(() => window.r.optOut().then(() => '', (error) => error.message));
+  assert.match(error, /^not_recorded: /);
+  const after = await page.evaluate(async (url) => {
+    const result = window.r.track('E').rejected;
+    await window.r.flush();
+    await fetch(url + '/marker');
+    return [result, window.r.consent().verdict];
+  }, collector.url);
+  assert.deepEqual(after, ['denied', 'deny']);
+  assert.deepEqual(collector.named('E'), []);
+});
+
+test('a full storage keeps events in memory', async (t) => {
+  const { collector, open } = await world.person(t);
+  const page = await open();
+  await page.evaluate(() => {
+    const whole = Storage.prototype.setItem;
+    Storage.prototype.setItem = function (key, value) {
+      if (key.includes(':q:')) throw new DOMException('full', 'QuotaExceededError');
+      whole.call(this, key, value);
+    };
+  });
+  await start(page, collector, { defaultConsent: 'granted' });
+  await page.evaluate(() => window.r.track('Kept'));
+  await collector.arrived('Kept');
+});
+
+for (const [what, damage] of [
+  ['record', async (page) => {
+    await page.evaluate(
+      () =>
+        new Promise((done, fail) => {
+          const request = indexedDB.open('refrain:T');
+          request.onsuccess = () => {
+            const transaction = request.result.transaction('records', 'readwrite');
+            transaction.objectStore('records').put('{"v":1,"decision"', 'consent');
+            transaction.oncomplete = () => done(request.result.close());
+            transaction.onabort = fail;
+          };
+        }),
+    );
+  }],
+  ['mirror', (page) => page.evaluate(() => void (localStorage['refrain:T:consent'] = 'gran'))],
+]) {
+  test(`C8 a damaged consent ${what} is a "no" until the person decides`, async (t) => {
+    const { collector, open } = await world.person(t);
+    const page = await open({ defaultConsent: 'granted' });
+    await page.evaluate(() => window.r.track('First'));
+    await collector.arrived('First');
+    await page.goto(world.site.url + '?elsewhere');
+    await damage(page);
+    await start(page, collector, { defaultConsent: 'granted' });
+    const consent = await page.evaluate(() => [window.r.consent().reason, window.r.track('E').rejected]);
+    assert.deepEqual(consent, ['store_unavailable', 'denied']);
+
+    await page.evaluate(() => window.r.optOut());
+    await page.reload();
+    await start(page, collector, { defaultConsent: 'granted' });
+    assert.equal(await page.evaluate(() => window.r.consent().reason), 'person');
+    const { local, databases } = await kept(page);
+    assert.deepEqual([Object.keys(local), Object.keys(databases['refrain:T'])], [['refrain:T:consent'], ['consent']]);
+    assert.deepEqual(collector.named('E'), []);
+  });
+}
+
+test('C5 where record and mirror differ, the refusal wins', async (t) => {
+  const { collector, open } = await world.person(t);
+  const page = await open({ defaultConsent: 'granted' });
+  await page.goto(world.site.url + '?elsewhere');
+  await page.evaluate(() => {
+    const record = JSON.parse(localStorage['refrain:T:consent']);
+    localStorage['refrain:T:consent'] = JSON.stringify({ ...record, decision: 'denied' });
+  });
+  await start(page, collector, { defaultConsent: 'granted' });
+  assert.equal(await page.evaluate(() => window.r.consent().reason), 'person');
+  // And the person can still change their mind.
+  await page.evaluate(() => window.r.optIn());
+  assert.equal(await page.evaluate(() => window.r.consent().verdict), 'allow');
+  await page.reload();
+  await start(page, collector, { defaultConsent: 'granted' });
+  assert.equal(await page.evaluate(() => window.r.consent().verdict), 'allow');
+});
+
+test('C8 data without a record is wiped', async (t) => {
+  const { collector, open } = await world.person(t);
+  const page = await open();
+  await page.evaluate(() => (localStorage['refrain:T:q:gone:1'] = '1|{"event":"Orphan","properties":{"token":"T"}}'));
+  await start(page, collector, { defaultConsent: 'pending' });
+  assert.equal(await page.evaluate(() => window.r.consent().verdict), 'hold');
+  await page.waitForFunction(() => localStorage.length === 0);
+  assert.equal((await page.evaluate(() => window.r.stats())).wiped, 1);
+});
+
+test('a damaged event is counted and does not poison the rest', async (t) => {
+  const { collector, open } = await world.person(t);
+  const page = await open({ defaultConsent: 'granted' });
+  await page.goto(world.site.url + '?elsewhere');
+  await page.evaluate(() => {
+    const { epoch } = JSON.parse(localStorage['refrain:T:consent']);
+    localStorage['refrain:T:q:gone:1'] = epoch + '|{"event":"Torn","prop';
+    localStorage['refrain:T:q:gone:2'] = epoch + '|{"event":"Whole","properties":{"token":"T"}}';
+    localStorage['refrain:T:q:gone:3'] = epoch + 7 + '|{"event":"Other epoch","properties":{"token":"T"}}';
+  });
+  await start(page, collector, { defaultConsent: 'granted' });
+  await collector.arrived('Whole');
+  const stats = await page.evaluate(() => window.r.stats());
+  assert.deepEqual([stats.adopted, stats.damaged, stats.wiped], [1, 1, 1]);
+  assert.deepEqual(collector.named('Other epoch'), []);
+});
+
+test('without Web Locks a page takes over its own queue only', async (t) => {
+  const { collector, context, open } = await world.person(t);
+  await context.addInitScript(() => Object.defineProperty(navigator, 'locks', { value: undefined }));
+  const options = { defaultConsent: 'granted', flushInterval: 3_600_000 };
+  const page = await open(options);
+  await page.evaluate(() => window.r.track('First'));
+  await page.waitForFunction(() => window.r.stats().delivered === 1);
+  await page.evaluate(() => window.r.track('Mine'));
+  await page.waitForFunction(() => Object.values(localStorage).some((value) => value.includes('Mine')));
+  const other = await open(options);
+  assert.equal((await other.evaluate(() => window.r.stats())).adopted, 0);
+  await page.reload();
+  await start(page, collector, options);
+  assert.equal((await page.evaluate(() => window.r.stats())).recovered, 1);
+  await page.evaluate(() => window.r.optOut());
+  assert.equal(await page.evaluate(() => window.r.consent().verdict), 'deny');
+  await other.waitForFunction(() => window.r.consent().verdict === 'deny');
+});
+
+test('a setting that cannot work, or a module that does not load, is said by `ready`, and nothing throws', async (t) => {
+  const { collector, open } = await world.person(t);
+  for (const [options, word] of [
+    [{ defaultConsent: 'yes' }, 'defaultConsent'],
+    [{ token: '' }, 'token'],
+    [{ wasmUrl: '/nothing.wasm' }, 'WebAssembly'],
+  ]) {
+    const page = await open();
+    await start(page, collector, { ...options, ready: false });
+    const seen = await page.evaluate(async () => {
+      const { r } = window;
+      const early = r.track('E');
+      const error = await r.ready.catch((error) => '' + error);
+      return [early, error, r.track('E').rejected, await r.optOut().catch((error) => error.message), r.consent().verdict];
+    });
+    assert.equal(seen[0], 'held');
+    assert.ok(seen[1].includes(word), seen[1]);
+    assert.equal(seen[2], 'not_loaded');
+    assert.ok(seen[3].includes(word));
+    assert.equal(seen[4], 'hold');
+  }
+});
+
+test('where there is no page it can be imported, and says so', async () => {
+  const script = `
+    import { init } from '${new URL('../dist/index.js', import.meta.url)}';
+    const r = init('T', {});
+    const error = await r.ready.catch((error) => error.message);
+    console.log(JSON.stringify([error, r.track('E').rejected, r.hasOptedOut()]));`;
+  const { stdout } = await promisify(execFile)(process.execPath, ['--input-type=module', '-e', script]);
+  assert.deepEqual(JSON.parse(stdout), ['there is no page here', 'not_loaded', false]);
+});

@@ -1,0 +1,115 @@
+import assert from 'node:assert/strict';
+import { after, before, test } from 'node:test';
+import { kept, start, startWorld } from './support/browser.mjs';
+
+let world;
+before(async () => (world = await startWorld()));
+after(() => world.stop());
+
+const SLOW = { defaultConsent: 'granted', flushInterval: 3_600_000 };
+
+/** Does something in a page that ends with leaving it; whether its end is heard of is chance. */
+const leave = (page, work, argument) => void page.evaluate(work, argument).catch(() => {});
+
+/** Until the next page is there: Chromium may never close a context whose page is between two. */
+const elsewhere = (page) => page.waitForURL('**/?elsewhere');
+
+/** A page whose first event has left, so that the next ones wait for the interval. */
+const quietPage = async (collector, open) => {
+  const page = await open(SLOW);
+  await page.evaluate(() => window.r.track('First'));
+  await page.waitForFunction(() => window.r.stats().delivered === 1);
+  return page;
+};
+
+test('a page that is left sends what is queued, as a form without a preflight', async (t) => {
+  const { collector, open } = await world.person(t);
+  const page = await quietPage(collector, open);
+  const count = collector.requests.length;
+  leave(page, () => {
+    window.r.track('Left', { text: 'é & + %' });
+    location.href = '/?elsewhere';
+  });
+  const [event] = await collector.arrived('Left');
+  assert.equal(event.properties.text, 'é & + %');
+  const [request] = collector.requests.slice(count);
+  assert.deepEqual([request.method, request.type], ['POST', 'application/x-www-form-urlencoded']);
+  await elsewhere(page);
+});
+
+test('a closed tab sends what is queued', async (t) => {
+  const { collector, open } = await world.person(t);
+  const page = await quietPage(collector, open);
+  await page.evaluate(() => window.r.track('Left'));
+  await page.close({ runBeforeUnload: true });
+  await collector.arrived('Left');
+});
+
+test('what was sent on leaving is sent again with the same id, and only once', async (t) => {
+  const { collector, open } = await world.person(t);
+  const page = await quietPage(collector, open);
+  // In the same task as the reload, so that nothing but `pagehide` can have written it down.
+  leave(page, () => {
+    window.r.track('Left');
+    location.reload();
+  });
+  await collector.arrived('Left');
+  await page.waitForFunction(() => !window.r);
+  await start(page, collector, SLOW);
+  await collector.arrived('Left', 2);
+  await page.waitForFunction(() => window.r.stats().delivered === 1);
+  const ids = collector.named('Left').map((event) => event.properties.$insert_id);
+  assert.deepEqual([ids.length, new Set(ids).size], [2, 1]);
+  assert.equal(await page.evaluate(() => window.r.stats().recovered), 1);
+  await page.waitForFunction(() => !Object.keys(localStorage).some((key) => key.includes(':q:')));
+});
+
+test('a page that is left with much in its queue sends what fits, and keeps it all until it is answered', async (t) => {
+  const { collector, open } = await world.person(t);
+  const page = await quietPage(collector, open);
+  // This one is never answered.
+  collector.answers.push(() => {});
+  await page.evaluate(() => {
+    for (let n = 0; n < 400; n++) window.r.track('Many', { n, text: 'x'.repeat(200) });
+  });
+  await collector.arrived('Many', 50);
+  await page.waitForFunction(() => Object.keys(localStorage).filter((key) => key.includes(':q:')).length === 400);
+  await page.goto(world.site.url + '?elsewhere');
+  await collector.arrived('Many', 51);
+  const last = collector.tracks().at(-1);
+  assert.equal(last.type, 'application/x-www-form-urlencoded');
+  assert.equal(last.events[0].properties.n, 50);
+  assert.ok(last.text.length < 64 << 10);
+  assert.equal(Object.keys((await kept(page)).local).filter((key) => key.includes(':q:')).length, 400);
+});
+
+test('a leaving page obeys a refusal that the mirror already shows', async (t) => {
+  const { collector, open } = await world.person(t);
+  const page = await quietPage(collector, open);
+  const count = collector.requests.length;
+  leave(page, (url) => {
+    window.r.track('Left');
+    const record = JSON.parse(localStorage['refrain:T:consent']);
+    const refusal = { ...record, decision: 'denied', revision: record.revision + 1, epoch: record.epoch + 1 };
+    localStorage['refrain:T:consent'] = JSON.stringify(refusal);
+    addEventListener('pagehide', () => fetch(url + '/left', { method: 'POST', keepalive: true }));
+    location.href = '/?elsewhere';
+  }, collector.url);
+  await collector.until('the last request', () => collector.requests.some(({ path }) => path === '/left'));
+  assert.deepEqual(collector.requests.slice(count).filter(({ path }) => path === '/track/'), []);
+  await elsewhere(page);
+});
+
+test('a page that comes back from the back/forward cache goes on, and has heard of a refusal', async (t) => {
+  const { collector, open } = await world.person(t);
+  const page = await quietPage(collector, open);
+  await page.evaluate(() => (window.mark = 1));
+  await page.goto(world.site.url + '?elsewhere');
+  const other = await open(SLOW);
+  await other.evaluate(() => window.r.optOut());
+  await page.goBack();
+  // Chromium may have thrown the frozen page away; a loaded one has to hear of it all the same.
+  if (!(await page.evaluate(() => window.mark))) await start(page, collector, SLOW);
+  await page.waitForFunction(() => window.r.consent().verdict === 'deny');
+  assert.equal(await page.evaluate(() => window.r.track('Back').rejected), 'denied');
+});

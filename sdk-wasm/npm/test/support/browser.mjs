@@ -1,0 +1,120 @@
+// A Chromium, a site that serves the built package, and pages of it.
+
+import { chromium } from 'playwright-core';
+import { createServer } from 'node:http';
+import { readFile } from 'node:fs/promises';
+import { startCollector } from './collector.mjs';
+
+const ARGUMENTS = [
+  '--no-sandbox',
+  '--disable-gpu',
+  '--disable-quic',
+  '--no-first-run',
+  '--disable-background-networking',
+  '--disable-component-update',
+  '--disable-sync',
+];
+const TYPES = { html: 'text/html', js: 'text/javascript', wasm: 'application/wasm' };
+const DIST = new URL('../../dist/', import.meta.url);
+
+const startSite = async () => {
+  const server = createServer(async (request, response) => {
+    const name = request.url.split('?')[0].slice(1);
+    const file = name.startsWith('dist/') ? await readFile(new URL(name.slice(5), DIST)).catch(() => undefined) : undefined;
+    response.setHeader('Content-Type', TYPES[file ? name.split('.').pop() : 'html']);
+    response.end(file ?? '<!doctype html><title>shop</title>');
+  });
+  await new Promise((done) => server.listen(0, '127.0.0.1', done));
+  return {
+    url: `http://127.0.0.1:${server.address().port}/`,
+    stop: () => {
+      server.closeAllConnections();
+      server.close();
+    },
+  };
+};
+
+/** What the tests of one file share. Close it with `stop`. */
+export const startWorld = async () => {
+  const site = await startSite();
+  const browser = await chromium.launch({
+    executablePath: process.env.CHROMIUM ?? '/usr/bin/chromium',
+    args: ARGUMENTS,
+  });
+  return {
+    site,
+    /** A person's browser with a collector, for one test. */
+    person: async (t) => {
+      const collector = await startCollector();
+      const context = await browser.newContext();
+      context.setDefaultTimeout(20_000);
+      t.after(async () => {
+        await context.close();
+        await collector.stop();
+      });
+      return { collector, context, open: (options) => openPage(context, site, collector, options) };
+    },
+    stop: async () => {
+      await browser.close();
+      site.stop();
+    },
+  };
+};
+
+/** A page of the site; with options, one with a client that is ready as `window.r`. */
+const openPage = async (context, site, collector, options) => {
+  const page = await context.newPage();
+  await page.goto(site.url);
+  if (options) await start(page, collector, options);
+  return page;
+};
+
+/** Starts a client in a page. `ready: false` in the options does not wait for it. */
+export const start = (page, collector, { ready = true, token = 'T', ...options } = {}) =>
+  page.evaluate(
+    async ([token, options, ready]) => {
+      const { init } = await import('/dist/index.js');
+      window.r = init(token, options);
+      if (ready) await window.r.ready;
+    },
+    [token, { endpoint: collector.url, flushInterval: 50, ...options }, ready],
+  );
+
+/** Everything that the page's origin keeps. */
+export const kept = (page) =>
+  page.evaluate(async () => {
+    const databases = {};
+    for (const { name } of await indexedDB.databases()) {
+      databases[name] = await new Promise((done, fail) => {
+        const request = indexedDB.open(name);
+        request.onerror = () => fail(request.error);
+        request.onsuccess = () => {
+          const records = {};
+          const stores = [...request.result.objectStoreNames];
+          if (!stores.length) return request.result.close(), done(records);
+          const transaction = request.result.transaction(stores);
+          for (const store of stores) {
+            const cursor = transaction.objectStore(store).openCursor();
+            cursor.onsuccess = () => {
+              if (!cursor.result) return;
+              records[cursor.result.key] = cursor.result.value;
+              cursor.result.continue();
+            };
+          }
+          transaction.oncomplete = () => {
+            request.result.close();
+            done(records);
+          };
+        };
+      });
+    }
+    return {
+      local: { ...localStorage },
+      session: { ...sessionStorage },
+      cookies: document.cookie,
+      databases,
+    };
+  });
+
+/** What a person who has decided nothing, or against it by a signal, leaves behind. */
+export const NOTHING = { local: {}, session: {}, cookies: '', databases: {} };

@@ -1,0 +1,243 @@
+//! Storage effects, one after the other. The head of the lane is the effect under way: JavaScript asks what it is,
+//! does the part that needs promises, and hands over what it read or how it ended.
+
+use super::{Core, copies};
+use alloc::string::String;
+use alloc::vec::Vec;
+use refrain::engine::{
+    Amended, Answer, ConsentState, Decision, Done, Effect, Input, Item, ItemKind, Op, RecordId, RecordName,
+    RecordRead, RecoveredRecord, StoreFault, WipeScope, identity_is_before,
+};
+use refrain::json::Object;
+use wasm_bindgen::prelude::*;
+
+/// Appends in one go at most, so that a burst makes no long task.
+const APPENDS: usize = 64;
+
+/// A record that JavaScript is writing.
+pub struct Writing {
+    op: Op,
+    record: RecordName,
+    text: String,
+    /// Whether it differs from what stood there.
+    changed: bool,
+}
+
+#[wasm_bindgen]
+impl Core {
+    /// What the storage effect under way is: 0 none, 1 open, 2 recover (`number`: the epoch), 3 amend the consent
+    /// record, 4 amend the identity, 5 the queue, 6 fence, 7 wipe what is older than `number`, 8 the same but for
+    /// what belongs to living tabs, 9 list.
+    pub fn step(&mut self) -> u32 {
+        let Some(effect) = self.lane.front() else { return 0 };
+        let (kind, number) = match effect {
+            Effect::Open { .. } => (1, 0),
+            Effect::Recover { epoch, .. } => (2, *epoch),
+            Effect::Amend { amendment, .. } if amendment.record() == RecordName::Consent => (3, 0),
+            Effect::Amend { .. } => (4, 0),
+            Effect::Fence { .. } => (6, 0),
+            Effect::Wipe { before, scope: WipeScope::Store, .. } => (7, *before),
+            Effect::Wipe { before, .. } => (8, *before),
+            Effect::List { .. } => (9, 0),
+            _ => (5, 0),
+        };
+        self.number = number as f64;
+        kind
+    }
+
+    /// Names the tab whose queue this is: 0 is this tab's own, the others are of tabs that are gone.
+    pub fn tab(&mut self, queue: usize, name: String) {
+        match self.store.tabs.get_mut(queue) {
+            Some(tab) => *tab = name,
+            None => self.store.tabs.push(name),
+        }
+    }
+
+    /// Something was found during `recover`: an event of a queue, oldest first. Says whether it can be read.
+    pub fn found(&mut self, queue: u32, seq: f64, text: String) -> bool {
+        let id = RecordId { queue, seq: seq as u64 };
+        if queue == 0 {
+            self.recovered.next_seq = self.recovered.next_seq.max(id.seq + 1);
+        }
+        let sound = Object::parse(&text).is_ok();
+        if sound {
+            self.recovered.records.push(RecoveredRecord { id, text, adopted: queue > 0 });
+        } else {
+            self.recovered.damaged += 1;
+        }
+        sound
+    }
+
+    /// Data that stands in the store, for `list`; a negative epoch is one that cannot be told.
+    pub fn item(&mut self, name: String, epoch: f64, bytes: f64) {
+        let epoch = if epoch >= 0.0 { Some(epoch as u64) } else { None };
+        self.items.push(Item { name, kind: ItemKind::Data(epoch), bytes: bytes as u64 });
+    }
+
+    /// Works out what `amend` makes of the record as read under the lock; an identity needs the consent record beside
+    /// it. Gives out the text to write, which has to be told as written or failed; `undefined` if there is nothing to
+    /// write, which ends it.
+    pub fn amend(&mut self, copy: Option<String>, consent: Option<String>) -> Option<String> {
+        if !matches!(self.step(), 3 | 4) {
+            return None;
+        }
+        let Some(Effect::Amend { op, amendment }) = self.lane.pop_front() else { return None };
+        let stored = copies::read_of(copy);
+        let record = amendment.record();
+        let (read, state) = match record {
+            RecordName::Consent => (copies::ground(&stored, &self.store.mirror()), ConsentState::Absent),
+            RecordName::Identity => (stored.clone(), self.consent_state(consent, false)),
+        };
+        let result = match amendment.apply(&read, &state) {
+            Amended::Write(bytes) => return self.write(op, record, bytes, true),
+            Amended::Keep => match read {
+                // It stays, but the copies have to agree on it.
+                RecordRead::Content(bytes) if record == RecordName::Consent && !is(&stored, &bytes) => {
+                    return self.write(op, record, bytes, false);
+                }
+                read => Done::Amended { read, changed: false },
+            },
+            Amended::Refuse => Done::Failed(StoreFault::Unreadable),
+            Amended::Withdrawn => Done::Refused(copies::as_read(&state)),
+        };
+        self.feed(Input::Done { op, result });
+        None
+    }
+
+    /// Does what is next for the queue, given the consent record as read now. `leaving`: the page cannot wait, and
+    /// only the mirror was read.
+    pub fn queue(&mut self, copy: Option<String>, leaving: bool) {
+        let state = self.consent_state(copy, leaving);
+        if leaving && !matches!(state, ConsentState::Found(_)) {
+            return;
+        }
+        for _ in 0..if leaving { usize::MAX } else { APPENDS } {
+            if self.step() != 5 {
+                return;
+            }
+            let mut result = Done::Stored;
+            let op = match self.lane.pop_front() {
+                Some(Effect::Append { op, permit }) => {
+                    let epoch = permit.epoch();
+                    match permit.redeem(&state) {
+                        Ok(entry) => {
+                            if let Err(fault) = self.store.append(epoch, &entry) {
+                                result = Done::Failed(fault);
+                            }
+                        }
+                        Err(_) => result = Done::Refused(copies::as_read(&state)),
+                    }
+                    op
+                }
+                Some(Effect::Acknowledge { op, records }) => {
+                    self.store.acknowledge(&records);
+                    op
+                }
+                // What `localStorage` has taken is as durable as it will get.
+                Some(Effect::Sync { op }) => op,
+                _ => return,
+            };
+            self.feed(Input::Done { op, result });
+        }
+    }
+
+    /// Whether a `wipe` has to take this identity, as read under the lock.
+    pub fn stale(&self, identity: Option<String>) -> bool {
+        match self.lane.front() {
+            Some(Effect::Wipe { before, .. }) => identity_is_before(&copies::read_of(identity), *before),
+            _ => false,
+        }
+    }
+
+    /// How the storage effect under way has ended: 0 it is done; 1 opened, with both records as read, and whether
+    /// there is data (`x`); 2 recovered, with the wall time before which nothing may be sent (`x`, 0: none) and the
+    /// keys that went (`y`); 3 written; 4 `x` items are wiped; 5 listed; 6 no fence, and who still sends, in words;
+    /// it could not be executed: 7 no room, 8 anything else.
+    ///
+    /// Or what came from elsewhere: another tab has changed 9 the consent record, 10 the identity; 11 request `x` has
+    /// ended with HTTP status `y` (0: no answer, 1: none in time), `Retry-After` and body.
+    pub fn tell(&mut self, kind: u32, one: Option<String>, two: Option<String>, x: f64, y: f64) {
+        let result = match kind {
+            0 => Done::Stored,
+            1 => Done::Opened {
+                consent: copies::as_read(&self.consent_state(one, false)),
+                identity: copies::read_of(two),
+                data: x > 0.0,
+            },
+            2 => {
+                let mut recovered = core::mem::take(&mut self.recovered);
+                recovered.not_before_ms = if x > 0.0 { Some(x as u64) } else { None };
+                recovered.wiped = y as u64;
+                Done::Recovered(recovered)
+            }
+            3 => match &self.writing {
+                Some(Writing { text, changed, record, .. }) => {
+                    if *record == RecordName::Consent {
+                        self.store.set_mirror(text);
+                    }
+                    Done::Amended { read: RecordRead::Content(Vec::from(text.as_bytes())), changed: *changed }
+                }
+                None => return,
+            },
+            4 => Done::Wiped { items: x as u64 },
+            5 => Done::Listed(core::mem::take(&mut self.items)),
+            6 => Done::Unfenced(one.unwrap_or_default()),
+            7 => Done::Failed(StoreFault::Full),
+            8 => Done::Failed(StoreFault::Other),
+            9 => {
+                let read = copies::as_read(&self.consent_state(one, false));
+                return self.feed(Input::RecordChanged { name: RecordName::Consent, read });
+            }
+            10 => {
+                let read = copies::read_of(one);
+                return self.feed(Input::RecordChanged { name: RecordName::Identity, read });
+            }
+            _ => {
+                let answer = match y as u16 {
+                    0 => Answer::Unreachable,
+                    1 => Answer::TimedOut,
+                    status => Answer::Response { status, retry_after: one, body: two.unwrap_or_default() },
+                };
+                return self.feed(Input::Done { op: Op(x as u64), result: Done::Answered(answer) });
+            }
+        };
+        let op = match self.writing.take() {
+            Some(writing) => writing.op,
+            None => match self.lane.pop_front() {
+                Some(
+                    Effect::Open { op }
+                    | Effect::Recover { op, .. }
+                    | Effect::Amend { op, .. }
+                    | Effect::Append { op, .. }
+                    | Effect::Acknowledge { op, .. }
+                    | Effect::Sync { op }
+                    | Effect::Fence { op }
+                    | Effect::Wipe { op, .. }
+                    | Effect::List { op },
+                ) => op,
+                _ => return,
+            },
+        };
+        self.feed(Input::Done { op, result });
+    }
+}
+
+impl Core {
+    fn write(&mut self, op: Op, record: RecordName, bytes: Vec<u8>, changed: bool) -> Option<String> {
+        let read = RecordRead::Content(bytes);
+        let refuses = record == RecordName::Consent
+            && ConsentState::of(&read).record().is_some_and(|record| record.decision == Decision::Denied);
+        let RecordRead::Content(bytes) = read else { return None };
+        let text = String::from_utf8(bytes).unwrap_or_default();
+        if refuses {
+            // A refusal is in the mirror first: a page that is leaving reads nothing else.
+            self.store.set_mirror(&text);
+        }
+        self.writing = Some(Writing { op, record, text: text.clone(), changed });
+        Some(text)
+    }
+}
+
+fn is(read: &RecordRead, content: &[u8]) -> bool {
+    matches!(read, RecordRead::Content(bytes) if bytes == content)
+}

@@ -1,0 +1,454 @@
+//! The configuration: one document for `--config`, `PUT /mock/config` and the fixtures of the wire vectors.
+
+use std::fmt;
+
+use serde_json::{Map, Value, json};
+
+use super::time;
+
+/// The whole configuration.
+#[derive(Debug, Clone, Default)]
+pub struct Config {
+    /// Known projects. With none, any token makes its project unless `unknown_token` says otherwise.
+    pub projects: Vec<Project>,
+    /// Service accounts for `/import`, export and queries.
+    pub service_accounts: Vec<ServiceAccount>,
+    /// Bearer tokens for the GDPR API.
+    pub gdpr_oauth: Vec<OauthToken>,
+    /// Settings of all projects.
+    pub settings: Settings,
+    unknown_token: Option<UnknownToken>,
+    document: Map<String, Value>,
+}
+
+/// A configured project.
+#[derive(Debug, Clone)]
+pub struct Project {
+    /// The token that clients put into their records.
+    pub token: String,
+    /// The number that tools put into queries.
+    pub project_id: i64,
+    /// How ids are merged.
+    pub id_merge: IdMerge,
+    /// The legacy secret, where one is configured.
+    pub project_secret: Option<String>,
+    /// Legacy keys for `/import`.
+    pub api_keys: Vec<String>,
+    /// Lookup tables that exist: id and name.
+    pub lookup_tables: Vec<(String, String)>,
+    /// Settings, with the global ones filled in.
+    pub settings: Settings,
+}
+
+/// A service account.
+#[derive(Debug, Clone)]
+pub struct ServiceAccount {
+    /// Name, the first half of the Basic credentials.
+    pub username: String,
+    /// Secret, the second half.
+    pub secret: String,
+    /// `owner`, `admin`, or less.
+    pub role: String,
+    /// Numbers of its projects; `None` is all.
+    pub projects: Option<Vec<i64>>,
+}
+
+/// A bearer token of the GDPR API.
+#[derive(Debug, Clone)]
+pub struct OauthToken {
+    /// The token.
+    pub token: String,
+    /// Who asks, shown in tasks.
+    pub user: String,
+    /// When it ends, in milliseconds; `None` is never.
+    pub expires: Option<i64>,
+    /// Numbers of its projects; `None` is all.
+    pub projects: Option<Vec<i64>>,
+}
+
+/// How ids of a project are merged (SPEC §16).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum IdMerge {
+    /// A device belongs to its first user.
+    #[default]
+    Simplified,
+    /// Clusters from `$identify`, `$create_alias`, `$merge`.
+    Original,
+    /// Every id stands for itself.
+    None,
+}
+
+/// What happens to records of an unknown project (SPEC §3.4).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum UnknownToken {
+    /// The token makes its project.
+    Create,
+    /// Answered as success, dropped.
+    AcceptAndDrop,
+    /// The same, with a log line.
+    AcceptAndCount,
+    /// Answered as a rejection.
+    Reject,
+}
+
+/// From when the retention window counts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RetentionBasis {
+    /// The instant of receipt.
+    Received,
+    /// The UTC day of the event's own time.
+    EventDate,
+}
+
+/// Settings that may stand globally or in a project (SPEC §19.1). `None` is `off`.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Settings {
+    /// Oldest `time` that `/track` takes, in days.
+    pub track_max_age_days: Option<i64>,
+    /// Days that events are kept.
+    pub retention_events_days: Option<i64>,
+    /// From when they count.
+    pub retention_basis: RetentionBasis,
+    /// Days that profiles are kept after `$last_seen`.
+    pub retention_profiles_days: Option<i64>,
+    /// Seconds during which a deletion can be cancelled.
+    pub gdpr_staging_seconds: i64,
+    /// Requests a second to the GDPR API.
+    pub gdpr_rate_limit_per_s: Option<f64>,
+    /// Events a second to `/import`, averaged over a rolling minute.
+    pub import_rate_limit: Option<f64>,
+    /// Days that late resends of erased ids are barred.
+    pub erasure_barrier_days: Option<i64>,
+    /// Whether records sent with `Sec-GPC: 1` are dropped.
+    pub honor_gpc: bool,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Settings {
+            track_max_age_days: Some(5),
+            retention_events_days: Some(1825),
+            retention_basis: RetentionBasis::Received,
+            retention_profiles_days: None,
+            gdpr_staging_seconds: 60,
+            gdpr_rate_limit_per_s: Some(1.0),
+            import_rate_limit: None,
+            erasure_barrier_days: Some(30),
+            honor_gpc: false,
+        }
+    }
+}
+
+/// What is wrong with a configuration, and what would be right.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ConfigError(String);
+
+impl fmt::Display for ConfigError {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for ConfigError {}
+
+impl Config {
+    /// Reads a configuration. Keys that it does not know are ignored at the top level (the fixtures line of the
+    /// vectors has some) and refused in `settings`, where a typing error would silently change a promise.
+    pub fn from_json(document: &Value) -> Result<Config, ConfigError> {
+        let top = object(document, "the configuration")?;
+        let mut settings = Settings::default();
+        let mut unknown_token = None;
+        if let Some(value) = top.get("settings") {
+            let map = object(value, "settings")?;
+            settings.apply(map, true)?;
+            unknown_token = map.get("unknown_token").map(unknown_token_mode).transpose()?;
+        }
+        let projects = list(top, "projects")?.iter().map(|value| Project::read(value, &settings));
+        let accounts = list(top, "service_accounts")?.iter().map(ServiceAccount::read);
+        let oauth = list(top, "gdpr_oauth")?.iter().map(OauthToken::read);
+        let config = Config {
+            projects: projects.collect::<Result<_, _>>()?,
+            service_accounts: accounts.collect::<Result<_, _>>()?,
+            gdpr_oauth: oauth.collect::<Result<_, _>>()?,
+            settings,
+            unknown_token,
+            document: top.clone(),
+        };
+        for (index, project) in config.projects.iter().enumerate() {
+            let double =
+                |other: &Project| other.token == project.token || other.project_id == project.project_id;
+            if config.projects[..index].iter().any(double) {
+                return Err(error(format!("projects[{index}] repeats a token or a project_id")));
+            }
+        }
+        Ok(config)
+    }
+
+    /// The document as it was given, with the four sections always there.
+    pub fn to_json(&self) -> Value {
+        let mut document = self.document.clone();
+        for section in ["projects", "service_accounts", "gdpr_oauth"] {
+            document.entry(section).or_insert_with(|| json!([]));
+        }
+        document.entry("settings").or_insert_with(|| json!({}));
+        Value::Object(document)
+    }
+
+    /// What happens to records of an unknown project.
+    pub fn unknown_token(&self) -> UnknownToken {
+        self.unknown_token.unwrap_or(if self.projects.is_empty() {
+            UnknownToken::Create
+        } else {
+            UnknownToken::AcceptAndDrop
+        })
+    }
+
+    /// The configured project of a token.
+    pub fn project(&self, token: &str) -> Option<&Project> {
+        self.projects.iter().find(|project| project.token == token)
+    }
+
+    /// The project of a token: the configured one, or the one that the token makes where that is allowed.
+    pub fn project_or_new(&self, token: &str) -> Option<Project> {
+        self.project(token).cloned().or_else(|| {
+            (self.unknown_token() == UnknownToken::Create && !token.is_empty()).then(|| self.unlisted(token))
+        })
+    }
+
+    /// How a project that is not listed is treated.
+    pub fn unlisted(&self, token: &str) -> Project {
+        Project {
+            token: token.to_owned(),
+            project_id: 0,
+            id_merge: IdMerge::Simplified,
+            project_secret: None,
+            api_keys: Vec::new(),
+            lookup_tables: Vec::new(),
+            settings: self.settings.clone(),
+        }
+    }
+}
+
+impl Project {
+    fn read(value: &Value, global: &Settings) -> Result<Project, ConfigError> {
+        let map = object(value, "projects[]")?;
+        let mut settings = global.clone();
+        settings.apply(map, false)?;
+        let id_merge = match map.get("id_merge").map_or(Some("simplified"), Value::as_str) {
+            Some("simplified") => IdMerge::Simplified,
+            Some("original") => IdMerge::Original,
+            Some("none") => IdMerge::None,
+            _ => return Err(error("id_merge is one of simplified, original, none")),
+        };
+        let tables = list(map, "lookup_tables")?.iter().filter_map(|table| {
+            let name = table.get("name").and_then(Value::as_str).unwrap_or_default();
+            Some((table.get("id")?.as_str()?.to_owned(), name.to_owned()))
+        });
+        let keys = list(map, "api_keys")?.iter().filter_map(Value::as_str).map(str::to_owned);
+        Ok(Project {
+            token: text(map, "token", "projects[]")?,
+            project_id: map
+                .get("project_id")
+                .and_then(Value::as_i64)
+                .ok_or_else(|| error("projects[] needs a project_id: an integer such as 12345"))?,
+            id_merge,
+            project_secret: map.get("project_secret").and_then(Value::as_str).map(str::to_owned),
+            api_keys: keys.collect(),
+            lookup_tables: tables.collect(),
+            settings,
+        })
+    }
+}
+
+impl ServiceAccount {
+    fn read(value: &Value) -> Result<ServiceAccount, ConfigError> {
+        let map = object(value, "service_accounts[]")?;
+        Ok(ServiceAccount {
+            username: text(map, "username", "service_accounts[]")?,
+            secret: text(map, "secret", "service_accounts[]")?,
+            role: map.get("role").and_then(Value::as_str).unwrap_or("owner").to_ascii_lowercase(),
+            projects: project_ids(map)?,
+        })
+    }
+}
+
+impl OauthToken {
+    fn read(value: &Value) -> Result<OauthToken, ConfigError> {
+        let map = object(value, "gdpr_oauth[]")?;
+        let expires = match map.get("expires") {
+            None | Some(Value::Null) => None,
+            Some(value) => Some(
+                value
+                    .as_str()
+                    .and_then(time::parse_iso)
+                    .ok_or_else(|| error("gdpr_oauth[].expires is a date such as \"2027-08-01\""))?,
+            ),
+        };
+        Ok(OauthToken {
+            token: text(map, "token", "gdpr_oauth[]")?,
+            user: map.get("user").and_then(Value::as_str).unwrap_or_default().to_owned(),
+            expires,
+            projects: project_ids(map)?,
+        })
+    }
+}
+
+impl Settings {
+    /// Takes over what a map says; `strict` refuses names that are no settings.
+    fn apply(&mut self, map: &Map<String, Value>, strict: bool) -> Result<(), ConfigError> {
+        if let Some(preset) = map.get("preset") {
+            let (days, basis) = match preset.as_str() {
+                Some("gdpr-page") => (1825, RetentionBasis::Received),
+                Some("mixpanel-2025") => (730, RetentionBasis::EventDate),
+                _ => return Err(error("preset is one of gdpr-page, mixpanel-2025")),
+            };
+            self.retention_events_days = Some(days);
+            self.retention_basis = basis;
+        }
+        for (name, value) in map {
+            match name.as_str() {
+                "track_max_age_days" => self.track_max_age_days = days(name, value)?,
+                "retention_events_days" => self.retention_events_days = days(name, value)?,
+                "retention_profiles_days" => self.retention_profiles_days = days(name, value)?,
+                "erasure_barrier_days" => self.erasure_barrier_days = days(name, value)?,
+                "retention_basis" => {
+                    self.retention_basis = match value.as_str() {
+                        Some("received") => RetentionBasis::Received,
+                        Some("event_date") => RetentionBasis::EventDate,
+                        _ => return Err(error("retention_basis is one of received, event_date")),
+                    }
+                }
+                "gdpr_staging_seconds" => {
+                    self.gdpr_staging_seconds =
+                        value.as_i64().filter(|seconds| *seconds >= 0).ok_or_else(|| {
+                            error("gdpr_staging_seconds is a whole number of seconds, 0 or more")
+                        })?;
+                }
+                "gdpr_rate_limit_per_s" => self.gdpr_rate_limit_per_s = rate(name, value)?,
+                "import_rate_limit" => self.import_rate_limit = rate(name, value)?,
+                "honor_gpc" => {
+                    self.honor_gpc = value.as_bool().ok_or_else(|| error("honor_gpc is true or false"))?;
+                }
+                // Read elsewhere, or about data that this server does not keep (replays) or states that
+                // it does not have yet (soft deletion); their values are still checked.
+                "preset" | "unknown_token" => {}
+                "retention_replays_days" => {
+                    days(name, value)?;
+                }
+                "soft_delete_days" => {
+                    value
+                        .as_i64()
+                        .filter(|days| (60..=90).contains(days))
+                        .ok_or_else(|| error("soft_delete_days is a whole number from 60 to 90"))?;
+                }
+                other if strict => {
+                    return Err(error(format!(
+                        "settings.{other} is not a setting; known are unknown_token, track_max_age_days, \
+                         retention_events_days, retention_basis, retention_profiles_days, retention_replays_days, \
+                         soft_delete_days, gdpr_staging_seconds, gdpr_rate_limit_per_s, import_rate_limit, \
+                         erasure_barrier_days, honor_gpc, preset"
+                    )));
+                }
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+}
+
+fn unknown_token_mode(value: &Value) -> Result<UnknownToken, ConfigError> {
+    match value.as_str() {
+        Some("create") => Ok(UnknownToken::Create),
+        Some("accept_and_drop") => Ok(UnknownToken::AcceptAndDrop),
+        Some("accept_and_count") => Ok(UnknownToken::AcceptAndCount),
+        Some("reject") => Ok(UnknownToken::Reject),
+        _ => Err(error("unknown_token is one of create, accept_and_drop, accept_and_count, reject")),
+    }
+}
+
+fn error(text: impl Into<String>) -> ConfigError {
+    ConfigError(text.into())
+}
+
+fn object<'a>(value: &'a Value, what: &str) -> Result<&'a Map<String, Value>, ConfigError> {
+    value.as_object().ok_or_else(|| error(format!("{what} must be a JSON object")))
+}
+
+fn list<'a>(map: &'a Map<String, Value>, name: &str) -> Result<&'a [Value], ConfigError> {
+    match map.get(name) {
+        None | Some(Value::Null) => Ok(&[]),
+        Some(Value::Array(list)) => Ok(list),
+        Some(_) => Err(error(format!("{name} must be a list"))),
+    }
+}
+
+fn text(map: &Map<String, Value>, name: &str, what: &str) -> Result<String, ConfigError> {
+    let value = map.get(name).and_then(Value::as_str).filter(|text| !text.is_empty());
+    value.map(str::to_owned).ok_or_else(|| error(format!("{what} needs a text {name:?}")))
+}
+
+fn project_ids(map: &Map<String, Value>) -> Result<Option<Vec<i64>>, ConfigError> {
+    match map.get("projects") {
+        None | Some(Value::Null) => Ok(None),
+        Some(_) => {
+            let ids = list(map, "projects")?.iter().map(Value::as_i64).collect::<Option<Vec<_>>>();
+            ids.map(Some).ok_or_else(|| error("projects of an account is a list of project_id numbers"))
+        }
+    }
+}
+
+fn days(name: &str, value: &Value) -> Result<Option<i64>, ConfigError> {
+    match value {
+        Value::String(text) if text == "off" => Ok(None),
+        other => other
+            .as_i64()
+            .filter(|days| (0..=1_000_000).contains(days))
+            .map(Some)
+            .ok_or_else(|| error(format!("{name} is a whole number of days, or \"off\""))),
+    }
+}
+
+fn rate(name: &str, value: &Value) -> Result<Option<f64>, ConfigError> {
+    match value {
+        Value::String(text) if text == "off" => Ok(None),
+        other => other
+            .as_f64()
+            .filter(|rate| *rate >= 0.0)
+            .map(Some)
+            .ok_or_else(|| error(format!("{name} is a number, or \"off\""))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_project_overrides_the_settings_of_all() {
+        let config = Config::from_json(&json!({
+            "projects": [{"token": "A", "project_id": 1, "retention_events_days": 10}, {"token": "B", "project_id": 2}],
+            "settings": {"preset": "mixpanel-2025", "track_max_age_days": "off"},
+            "note": "ignored",
+        }))
+        .unwrap();
+        assert_eq!(config.project("A").unwrap().settings.retention_events_days, Some(10));
+        let other = &config.project("B").unwrap().settings;
+        assert_eq!(
+            (other.retention_events_days, other.retention_basis),
+            (Some(730), RetentionBasis::EventDate)
+        );
+        assert_eq!(other.track_max_age_days, None);
+        assert_eq!(config.unknown_token(), UnknownToken::AcceptAndDrop);
+        assert_eq!(Config::default().unknown_token(), UnknownToken::Create);
+    }
+
+    #[test]
+    fn mistakes_are_named() {
+        let wrong = |document: Value| Config::from_json(&document).unwrap_err().to_string();
+        assert!(wrong(json!({"settings": {"retention_event_days": 3}})).contains("retention_event_days"));
+        assert!(wrong(json!({"settings": {"unknown_token": "maybe"}})).contains("accept_and_drop"));
+        assert!(wrong(json!({"projects": [{"token": "A"}]})).contains("project_id"));
+        assert!(wrong(json!({"settings": {"soft_delete_days": 10}})).contains("60 to 90"));
+        assert!(wrong(json!([])).contains("object"));
+    }
+}

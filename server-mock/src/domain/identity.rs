@@ -1,0 +1,189 @@
+//! Whose record is it? The literal ids that a record carries, and the identity verbs (SPEC §16).
+
+use serde_json::{Map, Value};
+
+use super::config::IdMerge;
+
+/// What a device id is prefixed with where it serves as a distinct id.
+pub const DEVICE_PREFIX: &str = "$device:";
+
+/// The combination of literal ids under which a record is kept. Every combination has its own key.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
+pub struct Ids {
+    /// The device, without prefix.
+    pub device: Option<String>,
+    /// The user. On projects with original merge, the distinct id (a node of the cluster graph).
+    pub user: Option<String>,
+}
+
+impl Ids {
+    /// The distinct id of the combination itself, before any link.
+    pub fn own(&self) -> Option<String> {
+        self.user.clone().or_else(|| self.device.as_ref().map(|device| format!("{DEVICE_PREFIX}{device}")))
+    }
+
+    /// The combination that a bare distinct id stands for: of an erasure, a profile, a filter.
+    pub fn of_distinct_id(mode: IdMerge, id: &str) -> Ids {
+        match (mode, id.strip_prefix(DEVICE_PREFIX)) {
+            (IdMerge::Simplified, Some(device)) => Ids { device: Some(device.to_owned()), user: None },
+            (IdMerge::Original, Some(device)) => Ids { device: None, user: Some(device.to_owned()) },
+            _ => Ids { device: None, user: Some(id.to_owned()) },
+        }
+    }
+}
+
+/// An identity verb of the original merge.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Verb {
+    /// `$identify`: the anonymous id joins the user's cluster, once, and only if it is a UUIDv4.
+    Identify {
+        /// The user.
+        user: String,
+        /// The anonymous id, without prefix.
+        anonymous: String,
+    },
+    /// `$create_alias`: the alias joins the cluster of the id, once.
+    Alias {
+        /// An id of the cluster.
+        id: String,
+        /// The new name.
+        alias: String,
+    },
+    /// `$merge`: two clusters become one.
+    Merge(String, String),
+}
+
+/// Whether an event name is an identity verb.
+pub fn is_verb(name: &str) -> bool {
+    matches!(name, "$identify" | "$create_alias" | "$merge")
+}
+
+/// An id as text: numbers and booleans are coerced, nothing and empty texts are no id.
+pub fn id_text(value: Option<&Value>) -> Option<String> {
+    let text = match value? {
+        Value::Null => return None,
+        Value::String(text) => text.clone(),
+        other => other.to_string(),
+    };
+    (!text.is_empty()).then_some(text)
+}
+
+fn strip(id: &str) -> &str {
+    id.strip_prefix(DEVICE_PREFIX).unwrap_or(id)
+}
+
+/// The ids of a record, by the rules of its project.
+pub fn ids_of(mode: IdMerge, name: &str, properties: &Map<String, Value>) -> Ids {
+    let get = |key: &str| id_text(properties.get(key));
+    let device = get("$device_id").map(|id| strip(&id).to_owned()).filter(|id| !id.is_empty());
+    let distinct = get("distinct_id");
+    match mode {
+        IdMerge::Simplified => {
+            let user = get("$user_id");
+            if user.is_some() || device.is_some() {
+                return Ids { device, user };
+            }
+            distinct.map(|id| Ids::of_distinct_id(mode, &id)).unwrap_or_default()
+        }
+        IdMerge::Original => {
+            let named = distinct
+                .or_else(|| {
+                    verb_of(name, properties).map(|verb| match verb {
+                        Verb::Identify { user, .. } => user,
+                        Verb::Alias { id, .. } => id,
+                        Verb::Merge(first, _) => first,
+                    })
+                })
+                .or_else(|| get("$user_id"))
+                .or_else(|| device.clone());
+            Ids { device, user: named.map(|id| strip(&id).to_owned()) }
+        }
+        IdMerge::None => {
+            let named = distinct.or_else(|| get("$user_id"));
+            if named.is_none() {
+                return Ids { device, user: None };
+            }
+            Ids { device, user: named }
+        }
+    }
+}
+
+/// The verb that an event is, if it names the ids that it needs.
+pub fn verb_of(name: &str, properties: &Map<String, Value>) -> Option<Verb> {
+    let get = |key: &str| id_text(properties.get(key)).map(|id| strip(&id).to_owned());
+    match name {
+        "$identify" => Some(Verb::Identify {
+            user: get("$identified_id").or_else(|| get("distinct_id")).or_else(|| get("$user_id"))?,
+            anonymous: get("$anon_id").or_else(|| get("$anon_distinct_id"))?,
+        }),
+        "$create_alias" => Some(Verb::Alias { id: get("distinct_id")?, alias: get("alias")? }),
+        "$merge" => match properties.get("$distinct_ids")?.as_array()?.as_slice() {
+            [first, second] => Some(Verb::Merge(
+                strip(&id_text(Some(first))?).to_owned(),
+                strip(&id_text(Some(second))?).to_owned(),
+            )),
+            _ => None,
+        },
+        _ => None,
+    }
+}
+
+/// Whether a text is a UUID of version 4.
+pub fn is_uuid4(text: &str) -> bool {
+    let bytes = text.as_bytes();
+    bytes.len() == 36
+        && bytes.iter().enumerate().all(|(at, byte)| match at {
+            8 | 13 | 18 | 23 => *byte == b'-',
+            14 => *byte == b'4',
+            19 => matches!(byte.to_ascii_lowercase(), b'8' | b'9' | b'a' | b'b'),
+            _ => byte.is_ascii_hexdigit(),
+        })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn ids(mode: IdMerge, properties: Value) -> (Option<String>, Option<String>) {
+        let ids = ids_of(mode, "A", properties.as_object().unwrap());
+        (ids.device, ids.user)
+    }
+
+    fn some(text: &str) -> Option<String> {
+        Some(text.to_owned())
+    }
+
+    #[test]
+    fn simplified_resolution_follows_its_five_steps() {
+        let simplified = |properties| ids(IdMerge::Simplified, properties);
+        assert_eq!(simplified(json!({"$user_id": "U", "distinct_id": "x"})), (None, some("U")));
+        assert_eq!(simplified(json!({"$device_id": "$device:D", "distinct_id": "x"})), (some("D"), None));
+        assert_eq!(simplified(json!({"distinct_id": "$device:D"})), (some("D"), None));
+        assert_eq!(simplified(json!({"distinct_id": 13})), (None, some("13")));
+        assert_eq!(simplified(json!({"distinct_id": ""})), (None, None));
+        assert_eq!(simplified(json!({"$device_id": "D", "$user_id": "U"})), (some("D"), some("U")));
+    }
+
+    #[test]
+    fn original_takes_the_distinct_id_and_remembers_the_device() {
+        let original = |properties| ids(IdMerge::Original, properties);
+        assert_eq!(original(json!({"distinct_id": "$device:D", "$device_id": "D"})), (some("D"), some("D")));
+        assert_eq!(original(json!({"distinct_id": "u"})), (None, some("u")));
+    }
+
+    #[test]
+    fn verbs_are_read_in_the_documented_and_in_the_sent_form() {
+        let verb = |name, properties: Value| verb_of(name, properties.as_object().unwrap());
+        let expected = Some(Verb::Identify { user: "U".into(), anonymous: "A".into() });
+        assert_eq!(verb("$identify", json!({"$identified_id": "U", "$anon_id": "A"})), expected);
+        assert_eq!(
+            verb("$identify", json!({"distinct_id": "U", "$anon_distinct_id": "$device:A"})),
+            expected
+        );
+        assert_eq!(verb("$merge", json!({"$distinct_ids": ["a"]})), None);
+        assert!(is_uuid4("6f8f1c1e-2d1c-4a11-9d0e-0f1b6ad1c111"));
+        assert!(!is_uuid4("6f8f1c1e-2d1c-1a11-9d0e-0f1b6ad1c111"));
+        assert!(!is_uuid4("not-a-uuid"));
+    }
+}

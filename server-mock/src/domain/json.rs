@@ -1,0 +1,337 @@
+//! Reads JSON from bytes, so that a bad string spoils its own record and not the batch (SPEC §2.2).
+//!
+//! Strict JSON, except that invalid UTF-8 and lone surrogates inside a string are replaced and reported by
+//! path. Duplicate keys: the last one wins, in its first place. Numbers keep their text.
+
+use serde_json::{Map, Number, Value};
+
+/// Containers deeper than this are refused, so that hostile input cannot exhaust the stack.
+const DEPTH_LIMIT: usize = 128;
+
+/// One value of a payload, with what is known about its text.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Record {
+    /// The value itself.
+    pub value: Value,
+    /// Length of its JSON text in bytes (SPEC §2.4: one record is below 1 MB).
+    pub bytes: usize,
+    /// Paths (object keys, outermost first) of strings that were not valid UTF-8.
+    pub bad_utf8: Vec<Vec<String>>,
+}
+
+/// Why a text is not JSON.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum JsonError {
+    /// A complete value, followed by something else.
+    TrailingData,
+    /// Anything else.
+    Invalid,
+}
+
+/// Reads one value: the elements of an array, or the single value itself. The flag says which.
+pub fn records(text: &[u8]) -> Result<(Vec<Record>, bool), JsonError> {
+    let mut parser = Parser::new(text);
+    parser.white_space();
+    let mut found = Vec::new();
+    let is_array = parser.peek() == Some(b'[');
+    if is_array {
+        parser.at += 1;
+        parser.white_space();
+        if parser.peek() == Some(b']') {
+            parser.at += 1;
+        } else {
+            loop {
+                found.push(parser.record()?);
+                parser.white_space();
+                match parser.next() {
+                    Some(b',') => {}
+                    Some(b']') => break,
+                    _ => return Err(JsonError::Invalid),
+                }
+            }
+        }
+    } else {
+        found.push(parser.record()?);
+    }
+    parser.white_space();
+    if parser.at == text.len() { Ok((found, is_array)) } else { Err(JsonError::TrailingData) }
+}
+
+/// Reads one value and nothing else.
+pub fn value(text: &[u8]) -> Result<Value, JsonError> {
+    let mut parser = Parser::new(text);
+    parser.white_space();
+    let record = parser.record()?;
+    parser.white_space();
+    if parser.at == text.len() { Ok(record.value) } else { Err(JsonError::TrailingData) }
+}
+
+struct Parser<'a> {
+    text: &'a [u8],
+    at: usize,
+    path: Vec<String>,
+    bad: Vec<Vec<String>>,
+}
+
+impl<'a> Parser<'a> {
+    fn new(text: &'a [u8]) -> Self {
+        Parser { text, at: 0, path: Vec::new(), bad: Vec::new() }
+    }
+
+    fn peek(&self) -> Option<u8> {
+        self.text.get(self.at).copied()
+    }
+
+    fn next(&mut self) -> Option<u8> {
+        let byte = self.peek();
+        self.at += usize::from(byte.is_some());
+        byte
+    }
+
+    fn white_space(&mut self) {
+        while matches!(self.peek(), Some(b' ' | b'\t' | b'\r' | b'\n')) {
+            self.at += 1;
+        }
+    }
+
+    fn record(&mut self) -> Result<Record, JsonError> {
+        self.white_space();
+        let start = self.at;
+        let value = self.value(0)?;
+        Ok(Record { value, bytes: self.at - start, bad_utf8: std::mem::take(&mut self.bad) })
+    }
+
+    fn value(&mut self, depth: usize) -> Result<Value, JsonError> {
+        if depth > DEPTH_LIMIT {
+            return Err(JsonError::Invalid);
+        }
+        self.white_space();
+        match self.peek() {
+            Some(b'{') => self.object(depth),
+            Some(b'[') => self.array(depth),
+            Some(b'"') => self.string().map(Value::String),
+            Some(b'-' | b'0'..=b'9') => self.number(),
+            Some(b't') => self.word(b"true", Value::Bool(true)),
+            Some(b'f') => self.word(b"false", Value::Bool(false)),
+            Some(b'n') => self.word(b"null", Value::Null),
+            _ => Err(JsonError::Invalid),
+        }
+    }
+
+    fn word(&mut self, word: &[u8], value: Value) -> Result<Value, JsonError> {
+        if !self.text[self.at..].starts_with(word) {
+            return Err(JsonError::Invalid);
+        }
+        self.at += word.len();
+        Ok(value)
+    }
+
+    fn object(&mut self, depth: usize) -> Result<Value, JsonError> {
+        self.at += 1;
+        let mut map = Map::new();
+        self.white_space();
+        if self.peek() == Some(b'}') {
+            self.at += 1;
+            return Ok(Value::Object(map));
+        }
+        loop {
+            self.white_space();
+            if self.peek() != Some(b'"') {
+                return Err(JsonError::Invalid);
+            }
+            let key = self.string()?;
+            self.white_space();
+            if self.next() != Some(b':') {
+                return Err(JsonError::Invalid);
+            }
+            self.path.push(key);
+            let value = self.value(depth + 1);
+            let key = self.path.pop().unwrap_or_default();
+            map.insert(key, value?);
+            self.white_space();
+            match self.next() {
+                Some(b',') => {}
+                Some(b'}') => return Ok(Value::Object(map)),
+                _ => return Err(JsonError::Invalid),
+            }
+        }
+    }
+
+    fn array(&mut self, depth: usize) -> Result<Value, JsonError> {
+        self.at += 1;
+        let mut list = Vec::new();
+        self.white_space();
+        if self.peek() == Some(b']') {
+            self.at += 1;
+            return Ok(Value::Array(list));
+        }
+        loop {
+            list.push(self.value(depth + 1)?);
+            self.white_space();
+            match self.next() {
+                Some(b',') => {}
+                Some(b']') => return Ok(Value::Array(list)),
+                _ => return Err(JsonError::Invalid),
+            }
+        }
+    }
+
+    fn number(&mut self) -> Result<Value, JsonError> {
+        let start = self.at;
+        if self.peek() == Some(b'-') {
+            self.at += 1;
+        }
+        match self.next() {
+            Some(b'0') => {}
+            Some(b'1'..=b'9') => self.digits(),
+            _ => return Err(JsonError::Invalid),
+        }
+        if self.peek() == Some(b'.') {
+            self.at += 1;
+            self.some_digits()?;
+        }
+        if matches!(self.peek(), Some(b'e' | b'E')) {
+            self.at += 1;
+            if matches!(self.peek(), Some(b'+' | b'-')) {
+                self.at += 1;
+            }
+            self.some_digits()?;
+        }
+        let text = String::from_utf8_lossy(&self.text[start..self.at]).into_owned();
+        Ok(Value::Number(Number::from_string_unchecked(text)))
+    }
+
+    fn digits(&mut self) {
+        while matches!(self.peek(), Some(b'0'..=b'9')) {
+            self.at += 1;
+        }
+    }
+
+    fn some_digits(&mut self) -> Result<(), JsonError> {
+        let start = self.at;
+        self.digits();
+        if self.at > start { Ok(()) } else { Err(JsonError::Invalid) }
+    }
+
+    fn string(&mut self) -> Result<String, JsonError> {
+        self.at += 1;
+        let mut bytes = Vec::new();
+        let mut lone_surrogate = false;
+        loop {
+            let start = self.at;
+            while !matches!(self.peek(), None | Some(b'"' | b'\\' | 0..=0x1f)) {
+                self.at += 1;
+            }
+            bytes.extend_from_slice(&self.text[start..self.at]);
+            match self.next() {
+                Some(b'"') => break,
+                Some(b'\\') => self.escape(&mut bytes, &mut lone_surrogate)?,
+                _ => return Err(JsonError::Invalid),
+            }
+        }
+        match String::from_utf8(bytes) {
+            Ok(text) if !lone_surrogate => Ok(text),
+            Ok(text) => {
+                self.bad.push(self.path.clone());
+                Ok(text)
+            }
+            Err(error) => {
+                self.bad.push(self.path.clone());
+                Ok(String::from_utf8_lossy(error.as_bytes()).into_owned())
+            }
+        }
+    }
+
+    fn escape(&mut self, bytes: &mut Vec<u8>, lone_surrogate: &mut bool) -> Result<(), JsonError> {
+        let plain = match self.next() {
+            Some(byte @ (b'"' | b'\\' | b'/')) => byte,
+            Some(b'b') => 8,
+            Some(b'f') => 12,
+            Some(b'n') => b'\n',
+            Some(b'r') => b'\r',
+            Some(b't') => b'\t',
+            Some(b'u') => {
+                let first = self.hex4()?;
+                let code = match first {
+                    0xd800..=0xdbff => self.low_surrogate(first)?,
+                    _ => u32::from(first),
+                };
+                let character = char::from_u32(code).unwrap_or_else(|| {
+                    *lone_surrogate = true;
+                    char::REPLACEMENT_CHARACTER
+                });
+                bytes.extend_from_slice(character.encode_utf8(&mut [0; 4]).as_bytes());
+                return Ok(());
+            }
+            _ => return Err(JsonError::Invalid),
+        };
+        bytes.push(plain);
+        Ok(())
+    }
+
+    /// The code point of a surrogate pair, or the high surrogate alone when no low one follows.
+    fn low_surrogate(&mut self, high: u16) -> Result<u32, JsonError> {
+        if !self.text[self.at..].starts_with(b"\\u") {
+            return Ok(u32::from(high));
+        }
+        let back = self.at;
+        self.at += 2;
+        let low = self.hex4()?;
+        if (0xdc00..=0xdfff).contains(&low) {
+            return Ok(0x10000 + ((u32::from(high) - 0xd800) << 10) + (u32::from(low) - 0xdc00));
+        }
+        self.at = back;
+        Ok(u32::from(high))
+    }
+
+    fn hex4(&mut self) -> Result<u16, JsonError> {
+        let mut code = 0;
+        for _ in 0..4 {
+            let digit =
+                self.next().and_then(|byte| char::from(byte).to_digit(16)).ok_or(JsonError::Invalid)?;
+            code = code << 4 | digit as u16;
+        }
+        Ok(code)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn keeps_order_and_the_text_of_numbers() {
+        let text = br#" {"b":1.50,"a":12345678901234567890123,"b":2} "#;
+        assert_eq!(value(text).unwrap().to_string(), r#"{"b":2,"a":12345678901234567890123}"#);
+    }
+
+    #[test]
+    fn refuses_what_is_not_json() {
+        for text in
+            ["", "[1,]", "{\"a\":1,}", "01", "1.", "NaN", "[1 2]", "\"a", "{a:1}", "// x\n1", "\"\n\""]
+        {
+            assert!(records(text.as_bytes()).is_err(), "{text}");
+        }
+        assert_eq!(records(b"{} {}"), Err(JsonError::TrailingData));
+        let deep = "[".repeat(100_000);
+        assert_eq!(records(deep.as_bytes()), Err(JsonError::Invalid));
+    }
+
+    #[test]
+    fn a_bad_string_spoils_only_its_record() {
+        let (found, is_array) =
+            records(b"[{\"p\":{\"x\":\"a\xff\"}},{\"y\":\"\\ud83d\\ude00\"},\"\\ud800\"]").unwrap();
+        assert!(is_array);
+        assert_eq!(found[0].bad_utf8, vec![vec!["p".to_owned(), "x".to_owned()]]);
+        assert_eq!(found[0].value["p"]["x"], "a\u{fffd}");
+        assert!(found[1].bad_utf8.is_empty());
+        assert_eq!(found[1].value["y"], "\u{1f600}");
+        assert_eq!(found[2].bad_utf8.len(), 1);
+    }
+
+    #[test]
+    fn counts_the_bytes_of_each_record() {
+        let (found, _) = records(b"[ {\"a\": 1} , 22]").unwrap();
+        assert_eq!((found[0].bytes, found[1].bytes), (8, 2));
+    }
+}

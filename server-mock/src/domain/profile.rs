@@ -1,0 +1,277 @@
+//! What `/engage` and `/groups` do to a profile (SPEC §9, §10).
+
+use serde_json::{Map, Number, Value};
+
+use super::identity;
+use super::json::Record;
+use super::limits;
+use super::time;
+use super::wire::RECORD_BYTES_LIMIT;
+
+/// Most properties of a profile; adding beyond is without effect.
+const PROPERTIES: usize = 2000;
+
+/// Operators, in the order in which several of one record are applied.
+const OPERATORS: [&str; 9] =
+    ["$delete", "$set", "$set_once", "$merge", "$add", "$append", "$union", "$remove", "$unset"];
+
+/// Whose profile it is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Subject {
+    /// A person, by distinct id.
+    Person(String),
+    /// A group, by key and id.
+    Group(String, String),
+}
+
+/// A valid update.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Update {
+    /// Whose profile.
+    pub subject: Subject,
+    /// `$ignore_alias`: the literal id is meant, not the one that it maps to.
+    pub ignore_alias: bool,
+    /// What `$last_seen` becomes, in milliseconds; `None` leaves it alone.
+    pub seen: Option<i64>,
+    /// `$delete` stands alone: nothing after it is applied.
+    pub delete: bool,
+    operations: Map<String, Value>,
+}
+
+/// Reads one record of `/engage` (or of `/groups`). The error is the text for the answer.
+pub fn read(record: &Record, groups: bool, now: i64) -> Result<Update, &'static str> {
+    let empty = Map::new();
+    let map = record.value.as_object().unwrap_or(&empty);
+    token_of(&record.value).ok_or("$token, missing or empty")?;
+    let id = |name: &str| identity::id_text(map.get(name));
+    let subject = if groups {
+        let key = id("$group_key").ok_or("$group_key, missing or empty")?;
+        Subject::Group(key, id("$group_id").ok_or("$group_id, missing or empty")?)
+    } else {
+        Subject::Person(id("$distinct_id").ok_or("$distinct_id, missing or empty")?)
+    };
+    if record.bytes >= RECORD_BYTES_LIMIT {
+        return Err("update, larger than 1 MB");
+    }
+    let delete = map.contains_key("$delete");
+    let mut operations = Map::new();
+    for operator in OPERATORS.iter().filter(|operator| !delete && map.contains_key(**operator)) {
+        let value = &map[*operator];
+        let fits = match *operator {
+            "$unset" => value.is_array() || value.is_string(),
+            _ => value.is_object(),
+        };
+        if !fits {
+            return Err("operator, its value has the wrong type");
+        }
+        operations.insert((*operator).to_owned(), value.clone());
+    }
+    if operations.is_empty() && !delete {
+        return Err("operator, missing");
+    }
+    let ignores_time =
+        map.get("$ignore_time").is_some_and(|value| *value == Value::Bool(true) || value == "true");
+    let client_time = map.get("$time").and_then(time::client_time).map(|time| time.min(now));
+    Ok(Update {
+        subject,
+        ignore_alias: map
+            .get("$ignore_alias")
+            .is_some_and(|value| *value == Value::Bool(true) || value == "true"),
+        seen: (!ignores_time).then(|| client_time.unwrap_or(now)),
+        delete,
+        operations,
+    })
+}
+
+/// The token of an update, if it is a text that is not empty.
+pub fn token_of(record: &Value) -> Option<&str> {
+    record.get("$token")?.as_str().filter(|token| !token.is_empty())
+}
+
+impl Update {
+    /// Applies the operators to the properties of a profile.
+    pub fn apply(&self, properties: &mut Map<String, Value>) {
+        for (operator, operand) in &self.operations {
+            if let ("$unset", Some(names)) = (operator.as_str(), unset_names(operand)) {
+                names.iter().for_each(|name| drop(properties.shift_remove(*name)));
+                continue;
+            }
+            for (name, value) in operand.as_object().into_iter().flatten() {
+                let name = limits::cut(name);
+                let before = properties.get(name);
+                let after = match operator.as_str() {
+                    "$set" => Some(value.clone()),
+                    "$set_once" => (before.is_none() && !value.is_null()).then(|| value.clone()),
+                    "$merge" => merged(before, value),
+                    "$add" => sum(before, value),
+                    "$append" => appended(before, value),
+                    "$union" => united(before, value),
+                    "$remove" => removed(before, value),
+                    _ => None,
+                };
+                if let Some(mut after) = after
+                    && (before.is_some() || properties.len() < PROPERTIES)
+                {
+                    limits::fit_profile_value(&mut after);
+                    properties.insert(name.to_owned(), after);
+                }
+            }
+        }
+        if let Some(seen) = self.seen {
+            properties.insert("$last_seen".to_owned(), time::format_seconds(seen).into());
+        }
+    }
+}
+
+fn unset_names(operand: &Value) -> Option<Vec<&str>> {
+    match operand {
+        Value::String(name) => Some(vec![name]),
+        Value::Array(names) => Some(names.iter().filter_map(Value::as_str).collect()),
+        _ => None,
+    }
+}
+
+/// Shallow merge of an object into the object of that name; anything else is replaced.
+fn merged(before: Option<&Value>, value: &Value) -> Option<Value> {
+    match (before.and_then(Value::as_object), value.as_object()) {
+        (Some(old), Some(new)) => {
+            let mut all = old.clone();
+            all.extend(new.clone());
+            Some(Value::Object(all))
+        }
+        _ => Some(value.clone()),
+    }
+}
+
+fn sum(before: Option<&Value>, value: &Value) -> Option<Value> {
+    let zero = Value::from(0);
+    let (left, right) = (before.unwrap_or(&zero), value);
+    if let (Some(left), Some(right)) = (left.as_i64(), right.as_i64())
+        && let Some(sum) = left.checked_add(right)
+    {
+        return Some(sum.into());
+    }
+    let (left, right) = (left.as_number()?.as_f64()?, right.as_number()?.as_f64()?);
+    Number::from_f64(left + right).map(Value::Number)
+}
+
+fn appended(before: Option<&Value>, value: &Value) -> Option<Value> {
+    match before {
+        None => Some(Value::Array(vec![value.clone()])),
+        Some(Value::Array(list)) => {
+            let mut list = list.clone();
+            list.push(value.clone());
+            Some(Value::Array(list))
+        }
+        Some(_) => None,
+    }
+}
+
+fn united(before: Option<&Value>, value: &Value) -> Option<Value> {
+    let mut list = match before {
+        None => Vec::new(),
+        Some(Value::Array(list)) => list.clone(),
+        Some(_) => return None,
+    };
+    let one = std::slice::from_ref(value);
+    for new in value.as_array().map_or(one, Vec::as_slice) {
+        if !list.iter().any(|known| same(known, new)) {
+            list.push(new.clone());
+        }
+    }
+    Some(Value::Array(list))
+}
+
+fn removed(before: Option<&Value>, value: &Value) -> Option<Value> {
+    let list = before?.as_array()?;
+    Some(list.iter().filter(|known| !same(known, value)).cloned().collect())
+}
+
+/// Equality of values, numbers by value and not by text.
+fn same(left: &Value, right: &Value) -> bool {
+    match (left, right) {
+        (Value::Number(left), Value::Number(right)) => left == right || left.as_f64() == right.as_f64(),
+        _ => left == right,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    const NOW: i64 = 1_788_220_800_000;
+
+    fn update(fields: Value) -> Result<Update, &'static str> {
+        let mut value = json!({"$token": "T", "$distinct_id": "u", "$ignore_time": true});
+        value.as_object_mut().unwrap().extend(fields.as_object().unwrap().clone());
+        read(&Record { value, bytes: 10, bad_utf8: Vec::new() }, false, NOW)
+    }
+
+    fn after(before: Value, fields: Value) -> Value {
+        let mut properties = before.as_object().unwrap().clone();
+        update(fields).unwrap().apply(&mut properties);
+        Value::Object(properties)
+    }
+
+    #[test]
+    fn each_operator_does_what_its_row_says() {
+        assert_eq!(after(json!({"a": 1}), json!({"$set": {"a": 2, "b": null}})), json!({"a": 2, "b": null}));
+        assert_eq!(
+            after(json!({"a": 1}), json!({"$set_once": {"a": 2, "b": 3, "c": null}})),
+            json!({"a": 1, "b": 3})
+        );
+        assert_eq!(
+            after(json!({"a": 1, "s": "x"}), json!({"$add": {"a": 12, "b": -3, "s": 1, "n": "x"}})),
+            json!({"a": 13, "s": "x", "b": -3})
+        );
+        assert_eq!(after(json!({"a": 1.5}), json!({"$add": {"a": 1}})), json!({"a": 2.5}));
+        assert_eq!(
+            after(json!({"l": [1], "s": 1}), json!({"$append": {"l": [2], "m": 3, "s": 4}})),
+            json!({"l": [1, [2]], "s": 1, "m": [3]})
+        );
+        assert_eq!(
+            after(json!({"l": [1, "a"]}), json!({"$union": {"l": ["a", 1.0, 2], "m": ["x", "x"], "n": 5}})),
+            json!({"l": [1, "a", 2], "m": ["x"], "n": [5]})
+        );
+        assert_eq!(
+            after(json!({"l": [1, 2, 1], "s": 1}), json!({"$remove": {"l": 1, "s": 1, "n": 1}})),
+            json!({"l": [2], "s": 1})
+        );
+        assert_eq!(after(json!({"a": 1, "b": 2}), json!({"$unset": ["a", "nope"]})), json!({"b": 2}));
+        assert_eq!(
+            after(json!({"p": {"a": 1}}), json!({"$merge": {"p": {"b": 2}, "q": {"c": 3}}})),
+            json!({"p": {"a": 1, "b": 2}, "q": {"c": 3}})
+        );
+    }
+
+    #[test]
+    fn delete_is_decided_by_presence_and_stands_alone() {
+        for value in [json!(null), json!(""), json!({}), json!("u")] {
+            assert!(update(json!({"$delete": value, "$set": {"a": 1}})).unwrap().delete);
+        }
+    }
+
+    #[test]
+    fn invalid_updates_say_why() {
+        let fault =
+            |value: Value| read(&Record { value, bytes: 10, bad_utf8: Vec::new() }, false, NOW).unwrap_err();
+        assert_eq!(fault(json!({"$distinct_id": "u", "$set": {}})), "$token, missing or empty");
+        assert_eq!(fault(json!({"$token": "T", "$set": {}})), "$distinct_id, missing or empty");
+        assert_eq!(fault(json!({"$token": "T", "$distinct_id": "u"})), "operator, missing");
+        assert_eq!(fault(json!(7)), "$token, missing or empty");
+        assert!(update(json!({"$set": [1]})).is_err());
+    }
+
+    #[test]
+    fn last_seen_follows_the_update_unless_it_is_to_be_ignored() {
+        let mut properties = Map::new();
+        let mut seen = update(json!({"$set": {"a": 1}, "$ignore_time": false})).unwrap();
+        seen.apply(&mut properties);
+        assert_eq!(properties["$last_seen"], "2026-09-01T00:00:00");
+        seen.seen = None;
+        properties.insert("$last_seen".into(), "before".into());
+        seen.apply(&mut properties);
+        assert_eq!(properties["$last_seen"], "before");
+    }
+}

@@ -1,0 +1,126 @@
+//! A request, read in full, and its answer.
+
+use http_body_util::Full;
+use hyper::body::Bytes;
+use hyper::header::{HeaderMap, HeaderName, HeaderValue};
+use hyper::{Response, StatusCode};
+use serde_json::{Value, json};
+
+use crate::domain::wire::{Params, Raw};
+
+/// A request.
+pub struct Call {
+    /// In upper case: some clients send it in lower case.
+    pub method: String,
+    /// As sent, without the query.
+    pub path: String,
+    /// The raw query.
+    pub query: String,
+    /// Headers.
+    pub headers: HeaderMap,
+    /// The body as received; empty when it was too large.
+    pub body: Vec<u8>,
+    /// More than the limit was received.
+    pub oversize: bool,
+}
+
+impl Call {
+    /// A header as text; absent is empty.
+    pub fn header(&self, name: &str) -> &str {
+        self.headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default()
+    }
+
+    /// What decoding needs.
+    pub fn raw(&self) -> Raw<'_> {
+        Raw {
+            is_get: self.method == "GET",
+            content_type: self.header("content-type"),
+            content_encoding: self.header("content-encoding"),
+            query: &self.query,
+            body: &self.body,
+        }
+    }
+
+    /// The parameters of the query.
+    pub fn query_params(&self) -> Params {
+        Params::parse(self.query.as_bytes())
+    }
+}
+
+/// An answer, and what the request log says about it.
+pub struct Reply {
+    pub status: u16,
+    pub headers: Vec<(&'static str, String)>,
+    pub body: Vec<u8>,
+    /// The path for the request log, where the one that was sent must not be remembered.
+    pub route: Option<&'static str>,
+    pub decoded_bytes: usize,
+    pub records: usize,
+    pub library: Option<String>,
+}
+
+impl Reply {
+    /// A body of a media type.
+    pub fn new(status: u16, media_type: &str, body: impl Into<Vec<u8>>) -> Reply {
+        Reply {
+            status,
+            headers: vec![("content-type", media_type.to_owned())],
+            body: body.into(),
+            route: None,
+            decoded_bytes: 0,
+            records: 0,
+            library: None,
+        }
+    }
+
+    /// A JSON body.
+    pub fn json(status: u16, value: &Value) -> Reply {
+        Reply::new(status, "application/json", value.to_string())
+    }
+
+    /// No body.
+    pub fn empty(status: u16) -> Reply {
+        Reply { headers: Vec::new(), ..Reply::new(status, "", "") }
+    }
+
+    /// The error shape of the app, query and control APIs.
+    pub fn error(status: u16, text: &str) -> Reply {
+        Reply::json(status, &json!({"status": "error", "error": text}))
+    }
+
+    /// Storage is in trouble: try again later (SPEC §23). Never a `0`, which clients take for a refusal.
+    pub fn unavailable() -> Reply {
+        Reply::json(503, &json!({"error": "a temporary failure occurred", "status": 0}))
+            .with("retry-after", "5")
+    }
+
+    /// The method is not one of the route's.
+    pub fn method_not_allowed(allowed: &str) -> Reply {
+        Reply::error(405, &format!("method not allowed, use {allowed}")).with("allow", allowed)
+    }
+
+    /// Adds a header.
+    pub fn with(mut self, name: &'static str, value: impl Into<String>) -> Reply {
+        self.headers.push((name, value.into()));
+        self
+    }
+
+    /// Sets what the log shows instead of the path.
+    pub fn routed(mut self, route: &'static str) -> Reply {
+        self.route = Some(route);
+        self
+    }
+
+    pub(super) fn into_response(self) -> Response<Full<Bytes>> {
+        let mut response = Response::new(Full::new(Bytes::from(self.body)));
+        *response.status_mut() =
+            StatusCode::from_u16(self.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        for (name, value) in self.headers {
+            // A value that cannot stand in a header (an Origin cannot be one) is left out.
+            if let Ok(value) = HeaderValue::from_str(&value) {
+                response.headers_mut().append(HeaderName::from_static(name), value);
+            }
+        }
+        response
+    }
+}

@@ -1,0 +1,37 @@
+//! Cross-origin answers of the routes that browsers call (SPEC §5).
+
+use hyper::header::HeaderValue;
+
+use super::call::{Call, Reply};
+
+/// Whether browsers call a route from other origins. `/import`, `/api` and `/mock` are none of them.
+pub fn is_browser_route(path: &str) -> bool {
+    let first = path.trim_start_matches('/').split('/').next().unwrap_or_default();
+    matches!(first, "track" | "engage" | "groups" | "record" | "flags" | "settings" | "decide")
+}
+
+/// Adds the headers of an answer, errors included.
+pub fn apply(reply: &mut Reply, origin: Option<&HeaderValue>) {
+    reply.headers.push(("vary", "Origin".into()));
+    reply.headers.push(("cache-control", "no-cache, no-store".into()));
+    reply.headers.push(("x-content-type-options", "nosniff".into()));
+    if let Some(origin) = origin.and_then(|origin| origin.to_str().ok()) {
+        reply.headers.push(("access-control-allow-origin", origin.to_owned()));
+        reply.headers.push(("access-control-allow-credentials", "true".into()));
+        reply.headers.push(("access-control-expose-headers", "Retry-After".into()));
+    }
+}
+
+/// Answers a preflight.
+pub fn preflight(call: &Call) -> Reply {
+    let asked = call.header("access-control-request-headers");
+    let allowed = if asked.is_empty() {
+        "authorization, content-type, content-encoding, traceparent, x-requested-with"
+    } else {
+        asked
+    };
+    Reply::empty(204)
+        .with("access-control-allow-methods", "GET, POST, OPTIONS")
+        .with("access-control-allow-headers", allowed)
+        .with("access-control-max-age", "86400")
+}

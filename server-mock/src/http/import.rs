@@ -1,0 +1,130 @@
+//! `/import` and its three kinds of answer (SPEC §7.4).
+
+use std::sync::Arc;
+
+use serde_json::{Value, json};
+
+use super::App;
+use super::auth;
+use super::call::{Call, Reply};
+use super::collect::{library_of, too_large};
+use crate::core::Stats;
+use crate::domain::import::{self, Fault, Import};
+use crate::domain::json::Record;
+use crate::domain::wire::{self, DecodeError, Params};
+
+const FAILED: &str = "some data points in the request failed validation";
+const NOT_ALLOWED: &str =
+    "identity events are not allowed when project is using simplified identity management";
+
+pub async fn answer(app: &Arc<App>, call: &Call) -> Reply {
+    if call.method != "GET" && call.method != "POST" {
+        return Reply::method_not_allowed("GET, POST");
+    }
+    if call.oversize {
+        return too_large();
+    }
+    let decoded = wire::decode(call.raw());
+    let config = app.shared.config();
+    let project = match auth::import(&config, call, &decoded.params) {
+        Ok(project) => project,
+        Err(text) => return Reply::json(401, &json!({"code": 401, "error": text, "status": "Unauthorized"})),
+    };
+    let records = match decoded.records {
+        Ok(records) => records,
+        Err(DecodeError::TooLarge) => return too_large(),
+        Err(error) => {
+            Stats::add(&app.shared.stats.rejected, 1);
+            return bad_request(error.text(), 0, None);
+        }
+    };
+    let now = app.shared.now();
+    if !app.import_limit.admits(&project, records.len(), now) {
+        let text = "Project exceeded rate limits. Please retry the request with exponential backoff.";
+        return Reply::json(429, &json!({"code": 429, "error": text, "status": "Too Many Requests"}))
+            .with("retry-after", "60");
+    }
+    let (count, library) = (records.len(), library_of(&records));
+    let mut reply = store(app, call, &decoded.params, project, records, now).await;
+    reply.records = count;
+    reply.decoded_bytes = decoded.decoded_bytes;
+    reply.library = library;
+    reply
+}
+
+async fn store(
+    app: &Arc<App>,
+    call: &Call,
+    params: &Params,
+    project: crate::domain::config::Project,
+    records: Vec<Record>,
+    now: i64,
+) -> Reply {
+    let strict = params.is_on("strict");
+    let stats = &app.shared.stats;
+    Stats::add(&stats.received, records.len());
+    let verbs = records.iter().filter(|record| import::is_refused_verb(record, project.id_merge)).count();
+    if strict && verbs > 0 {
+        Stats::add(&stats.rejected, records.len());
+        return bad_request(FAILED, 0, Some(vec![NOT_ALLOWED.into()]));
+    }
+    let host = call.header("host");
+    let endpoint = host.rsplit_once(':').map_or(host, |(name, _)| name);
+    let circumstances = Import { strict, now, id_merge: project.id_merge, endpoint };
+    let drops_gpc = project.settings.honor_gpc && call.header("sec-gpc") == "1";
+    let (mut events, mut faults, mut ignored) = (Vec::new(), Vec::new(), 0);
+    for (index, record) in records.iter().enumerate() {
+        if import::is_refused_verb(record, project.id_merge) {
+            continue;
+        }
+        match import::judge(record, circumstances) {
+            Ok(Some(event)) if !drops_gpc => events.push(event),
+            Ok(_) => ignored += 1,
+            Err(fault) => faults.push((index, fault)),
+        }
+    }
+    let imported = events.len() + ignored;
+    Stats::add(&stats.rejected, faults.len());
+    Stats::add(&stats.suppressed, ignored + verbs);
+    if !events.is_empty() {
+        match app.worker.write(move |core| core.ingest(&project, events, now)).await {
+            Ok(done) => {
+                Stats::add(&stats.stored, done.stored);
+                Stats::add(&stats.duplicates, done.duplicates);
+                Stats::add(&stats.suppressed, done.barred);
+            }
+            Err(_) => return Reply::unavailable(),
+        }
+    }
+    render(params, strict, imported, records.len(), &faults)
+}
+
+fn render(params: &Params, strict: bool, imported: usize, count: usize, faults: &[(usize, Fault)]) -> Reply {
+    if strict && !faults.is_empty() {
+        let failed = faults.iter().map(|(index, fault)| {
+            let id = fault.insert_id.clone().unwrap_or_default();
+            json!({"index": index, "insert_id": id, "$insert_id": id, "field": fault.field, "message": fault.message})
+        });
+        return bad_request(FAILED, imported, Some(failed.collect()));
+    }
+    if params.is_on("verbose") {
+        let good = imported > 0 || (strict && count == 0);
+        let error = if good { Value::Null } else { FAILED.into() };
+        let status = u8::from(good);
+        let answer = json!({"code": 200, "error": error, "num_records_imported": imported, "status": status});
+        return Reply::json(200, &answer);
+    }
+    if strict {
+        return Reply::json(200, &json!({"code": 200, "num_records_imported": imported, "status": "OK"}));
+    }
+    Reply::new(200, "text/plain", if imported > 0 { "1" } else { "0" })
+}
+
+fn bad_request(error: &str, imported: usize, failed: Option<Vec<Value>>) -> Reply {
+    let mut answer =
+        json!({"code": 400, "error": error, "num_records_imported": imported, "status": "Bad Request"});
+    if let Some(failed) = failed {
+        answer["failed_records"] = failed.into();
+    }
+    Reply::json(400, &answer)
+}

@@ -1,0 +1,102 @@
+//! `/lookup-tables` (SPEC §11). A table is checked and not kept: nothing that this server answers reads one.
+
+use serde_json::{Value, json};
+
+use super::App;
+use super::auth;
+use super::call::{Call, Reply};
+use crate::domain::wire;
+
+/// Faults that an answer lists at most.
+const FAULTS: usize = 10;
+
+pub fn answer(app: &App, call: &Call, id: Option<&str>) -> Reply {
+    let method = if id.is_some() { "PUT" } else { "GET" };
+    let reply = if call.method == method { table(app, call, id) } else { Reply::method_not_allowed(method) };
+    if id.is_some() { reply.routed("/lookup-tables/{id}") } else { reply.routed("/lookup-tables") }
+}
+
+fn table(app: &App, call: &Call, id: Option<&str>) -> Reply {
+    if call.oversize {
+        return super::collect::too_large();
+    }
+    let config = app.shared.config();
+    let project = match auth::lookup(&config, call, &call.query_params()) {
+        Ok(project) => project,
+        Err(text) => return Reply::json(401, &json!({"code": 401, "error": text, "status": "Unauthorized"})),
+    };
+    let Some(id) = id else {
+        let tables = project.lookup_tables.iter().map(|(id, name)| json!({"id": id, "name": name}));
+        let tables: Vec<Value> = tables.collect();
+        return Reply::json(200, &json!({"code": 200, "status": "OK", "results": tables}));
+    };
+    if !project.lookup_tables.iter().any(|(known, _)| known == id) {
+        let shown: String = id.chars().take(64).collect();
+        let text = format!("Lookup table with id '{shown}' was not found.");
+        return Reply::json(404, &json!({"code": 404, "error": text, "status": "Not Found"}));
+    }
+    match wire::decompress(call.raw()) {
+        Err(error) => Reply::json(400, &json!({"code": 400, "error": error.text(), "status": "Bad Request"})),
+        Ok(body) => check(&String::from_utf8_lossy(&body)),
+    }
+}
+
+fn check(csv: &str) -> Reply {
+    let rows = first_fields(csv);
+    let blank = rows.iter().enumerate().skip(1).filter(|(_, key)| key.trim().is_empty());
+    let faults: Vec<Value> = blank
+        .take(FAULTS)
+        .map(|(index, _)| json!({"index": index, "message": "primary key is required and cannot be blank"}))
+        .collect();
+    if faults.is_empty() {
+        return Reply::json(200, &json!({"code": 200, "status": "OK"}));
+    }
+    Reply::json(
+        400,
+        &json!({
+            "code": 400,
+            "error": "Some data points in the request failed validation.",
+            "status": "Bad Request",
+            "failed_records": faults,
+        }),
+    )
+}
+
+/// The first field of each row; a quoted field may hold commas and line ends.
+fn first_fields(csv: &str) -> Vec<String> {
+    let mut rows = Vec::new();
+    let (mut field, mut quoted, mut in_first, mut any) = (String::new(), false, true, false);
+    for character in csv.chars().chain(std::iter::once('\n')) {
+        match character {
+            '"' => quoted = !quoted,
+            '\n' if !quoted => {
+                if any {
+                    rows.push(std::mem::take(&mut field));
+                }
+                field.clear();
+                (in_first, any) = (true, false);
+                continue;
+            }
+            ',' if !quoted => in_first = false,
+            '\r' => continue,
+            other if in_first => field.push(other),
+            _ => {}
+        }
+        any = true;
+    }
+    rows
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_row_needs_its_key() {
+        assert_eq!(first_fields("id,a\n1,2\n\n\"x,\ny\",3\r\n,4"), ["id", "1", "x,\ny", ""]);
+        assert_eq!(check("id,a\n1,2\n").status, 200);
+        let refused = check("id,a\n1,2\n ,3\n");
+        assert_eq!(refused.status, 400);
+        assert!(String::from_utf8_lossy(&refused.body).contains("\"index\":2"));
+    }
+}

@@ -1,0 +1,286 @@
+//! The GDPR API: deletions and retrievals (SPEC §15).
+
+mod archive;
+
+use std::sync::Arc;
+
+use serde_json::{Map, Value, json};
+
+use super::App;
+use super::auth;
+use super::call::{Call, Reply};
+use crate::core::privacy::{Cancelled, due_time};
+use crate::core::random_uuid;
+use crate::domain::config::{OauthToken, Project};
+use crate::domain::time;
+use crate::store::{NewTask, StoreError, StoredTask, TaskKind, TaskState};
+
+/// Most ids of one deletion.
+const IDS: usize = 2000;
+
+/// Answers a call below `/api/app/data-retrievals/`: `rest` is `v3.0`, `v3.0/{id}` or `v3.0/{id}/archive`.
+pub async fn retrievals(app: &Arc<App>, call: &Call, rest: &str) -> Reply {
+    let parts: Vec<&str> = rest.split('/').collect();
+    let (route, methods) = match parts[..] {
+        ["v3.0" | "v2.0"] => ("/api/app/data-retrievals/v3.0", "POST"),
+        ["v3.0" | "v2.0", _] => ("/api/app/data-retrievals/v3.0/{id}", "GET"),
+        ["v3.0" | "v2.0", _, "archive"] => ("/api/app/data-retrievals/v3.0/{id}/archive", "GET"),
+        _ => return Reply::error(404, "there is no such route"),
+    };
+    if call.method != methods {
+        return Reply::method_not_allowed(methods).routed(route);
+    }
+    let (bearer, project) = match admitted(app, call) {
+        Ok(found) => found,
+        Err(reply) => return reply.routed(route),
+    };
+    let done = match parts[..] {
+        [_] => create(app, call, bearer, project, TaskKind::Retrieval).await,
+        [_, id] => check_retrieval(app, call, &project, id).await,
+        _ => archive::answer(app, &project, parts[1]).await,
+    };
+    done.unwrap_or_else(|_| Reply::unavailable()).routed(route)
+}
+
+/// Who asks about which project, if the call is good and not too many came before it.
+fn admitted(app: &App, call: &Call) -> Result<(OauthToken, Project), Reply> {
+    if call.oversize {
+        return Err(super::collect::too_large());
+    }
+    let config = app.shared.config();
+    let (bearer, project) = auth::gdpr(app, &config, call, &call.query_params())?;
+    if !app.gdpr_limit.admits(&bearer.token, project.settings.gdpr_rate_limit_per_s, app.shared.now()) {
+        let text = "Too Many Requests, this API is limited to 1 req/s";
+        return Err(Reply::error(429, text).with("retry-after", "1"));
+    }
+    Ok((bearer, project))
+}
+
+/// Answers a call below `/api/app/data-deletions/`: `rest` is `v3.0` or `v3.0/{id}`.
+pub async fn deletions(app: &Arc<App>, call: &Call, rest: &str) -> Reply {
+    let (version, id) = rest.split_once('/').map_or((rest, None), |(version, id)| (version, Some(id)));
+    if !matches!(version, "v3.0" | "v2.0") || id.is_some_and(|id| id.contains('/')) {
+        return Reply::error(404, "there is no such route");
+    }
+    let route = match id {
+        Some(_) => "/api/app/data-deletions/v3.0/{id}",
+        None => "/api/app/data-deletions/v3.0",
+    };
+    let methods = if id.is_some() { "GET, DELETE" } else { "POST, DELETE" };
+    if !methods.split(", ").any(|method| method == call.method) {
+        return Reply::method_not_allowed(methods).routed(route);
+    }
+    let (bearer, project) = match admitted(app, call) {
+        Ok(found) => found,
+        Err(reply) => return reply.routed(route),
+    };
+    let done = match (call.method.as_str(), id) {
+        ("GET", Some(id)) => check(app, &project, id).await,
+        (_, Some(id)) => cancel(app, project, id).await,
+        ("POST", None) => create(app, call, bearer, project, TaskKind::Deletion).await,
+        (_, None) => cancel_by_ids(app, call, project).await,
+    };
+    done.unwrap_or_else(|_| Reply::unavailable()).routed(route)
+}
+
+/// Reads the body as JSON whatever its content type is: the documented `curl -d` sends a form's.
+fn body(call: &Call) -> Result<Map<String, Value>, Reply> {
+    match crate::domain::json::value(&call.body) {
+        Ok(Value::Object(map)) => {
+            Ok(map.into_iter().map(|(key, value)| (key.to_ascii_lowercase(), value)).collect())
+        }
+        _ => Err(Reply::error(400, "the body is not a JSON object such as {\"distinct_ids\":[\"a\"]}")),
+    }
+}
+
+fn ids(body: &Map<String, Value>) -> Result<Vec<String>, Reply> {
+    let text = |value: &Value| match value {
+        Value::String(text) if !text.is_empty() => Some(text.clone()),
+        Value::Number(number) => Some(number.to_string()),
+        _ => None,
+    };
+    let found = match (body.get("distinct_ids"), body.get("distinct_id")) {
+        (Some(Value::Array(list)), _) => list.iter().map(text).collect::<Option<Vec<_>>>(),
+        (Some(value), _) | (None, Some(value)) => text(value).map(|id| vec![id]),
+        (None, None) => None,
+    };
+    match found {
+        Some(ids) if ids.len() > IDS => Err(Reply::error(400, "distinct_ids has more than 2000 ids")),
+        Some(mut ids) if !ids.is_empty() => {
+            let mut seen = std::collections::HashSet::new();
+            ids.retain(|id| seen.insert(id.clone()));
+            Ok(ids)
+        }
+        _ => Err(Reply::error(400, "distinct_ids is a list of 1 to 2000 texts, none of them empty")),
+    }
+}
+
+async fn create(
+    app: &Arc<App>,
+    call: &Call,
+    bearer: OauthToken,
+    project: Project,
+    kind: TaskKind,
+) -> Result<Reply, StoreError> {
+    let body = match body(call) {
+        Ok(body) => body,
+        Err(reply) => return Ok(reply),
+    };
+    let ids = match ids(&body) {
+        Ok(ids) => ids,
+        Err(reply) => return Ok(reply),
+    };
+    let compliance = body.get("compliance_type").map_or(Some("GDPR".to_owned()), |value| {
+        value.as_str().map(str::to_ascii_uppercase).filter(|text| matches!(text.as_str(), "GDPR" | "CCPA"))
+    });
+    let Some(compliance) = compliance else {
+        return Ok(Reply::error(400, "compliance_type is GDPR or CCPA"));
+    };
+    let disclosure = body.get("disclosure_type").map_or(Some("DATA".to_owned()), |value| {
+        let known = |text: &String| matches!(text.as_str(), "DATA" | "CATEGORIES" | "SOURCES");
+        value.as_str().map(str::to_ascii_uppercase).filter(known)
+    });
+    let Some(disclosure) = disclosure else {
+        return Ok(Reply::error(400, "disclosure_type is Data, Categories or Sources"));
+    };
+    if disclosure != "DATA" && compliance != "CCPA" {
+        return Ok(Reply::error(400, "disclosure_type Categories and Sources need compliance_type CCPA"));
+    }
+    let now = app.shared.now();
+    let task = NewTask {
+        kind,
+        id: random_uuid()?,
+        requested: now,
+        due: due_time(&project, now),
+        about: json!({"user": bearer.user, "compliance": compliance, "disclosure": disclosure}),
+        ids,
+    };
+    let shown = json!({
+        "task_id": task.id,
+        "tracking_id": task.id,
+        "status": "PENDING",
+        "disclosure_type": disclosure,
+        "date_requested": time::format_seconds(now) + &format!(".{:06}", now.rem_euclid(1000) * 1000),
+        "project_id": project.project_id,
+        "compliance_type": compliance.to_ascii_lowercase(),
+        "destination_url": null,
+        "requesting_user": bearer.user,
+        "distinct_id_count": task.ids.len(),
+    });
+    match app.worker.alone(move |core| core.request_task(&project, &task)).await? {
+        Ok(()) => Ok(Reply::json(201, &json!({"status": "ok", "results": shown}))),
+        Err(conflict) => Ok(Reply::json(
+            409,
+            &json!({
+                "status": "error",
+                "error": {
+                    "conflicting_distinct_ids": conflict.ids,
+                    "conflicting_task_ids": conflict.tasks,
+                    "error": "some ids have an unfinished deletion: leave them out and send the rest",
+                },
+            }),
+        )),
+    }
+}
+
+async fn check(app: &Arc<App>, project: &Project, id: &str) -> Result<Reply, StoreError> {
+    let (token, asked) = (project.token.clone(), id.to_owned());
+    let task = app.worker.alone(move |core| core.task(&token, TaskKind::Deletion, &asked)).await?;
+    let Some(task) = task else {
+        let none = json!({"tracking_id": id, "status": "NOT_FOUND", "result": "", "distinct_ids": []});
+        return Ok(Reply::json(200, &json!({"status": "ok", "results": none})));
+    };
+    Ok(Reply::json(
+        200,
+        &json!({
+            "status": "ok",
+            "results": {
+                "tracking_id": task.id,
+                "task_id": task.id,
+                "status": state(&task, app.shared.now()),
+                "requesting_user": task.about["user"],
+                "compliance_type": task.about["compliance"],
+                "project_id": project.project_id,
+                "date_requested": time::format_seconds(task.requested),
+                "distinct_ids": task.ids,
+                "distinct_id_count": task.id_count,
+                "result": "",
+                "erased": {"events": task.events, "profiles": task.profiles},
+            },
+        }),
+    ))
+}
+
+async fn check_retrieval(
+    app: &Arc<App>,
+    call: &Call,
+    project: &Project,
+    id: &str,
+) -> Result<Reply, StoreError> {
+    let (token, asked) = (project.token.clone(), id.to_owned());
+    let task = app.worker.alone(move |core| core.task(&token, TaskKind::Retrieval, &asked)).await?;
+    let now = app.shared.now();
+    let shown = match task {
+        None => {
+            json!({"tracking_id": id, "status": "NOT_FOUND", "result": "", "results": "", "distinct_ids": []})
+        }
+        Some(task) => {
+            let link = if archive::is_there(&task, now) {
+                let token = &project.token;
+                let host = call.header("host");
+                format!("http://{host}/api/app/data-retrievals/v3.0/{}/archive/?token={token}", task.id)
+            } else {
+                String::new()
+            };
+            json!({
+                "tracking_id": task.id,
+                "task_id": task.id,
+                "status": state(&task, now),
+                "result": link,
+                "results": link,
+                "distinct_ids": task.ids,
+                "distinct_id_count": task.id_count,
+                "requesting_user": task.about["user"],
+                "compliance_type": task.about["compliance"],
+                "disclosure_type": task.about["disclosure"],
+                "project_id": project.project_id,
+                "date_requested": time::format_seconds(task.requested),
+            })
+        }
+    };
+    Ok(Reply::json(200, &json!({"status": "ok", "results": shown})))
+}
+
+/// The first half of the waiting time is `PENDING`, the second `STAGING`.
+fn state(task: &StoredTask, now: i64) -> &'static str {
+    match task.state {
+        TaskState::Waiting if now < task.requested + (task.due - task.requested) / 2 => "PENDING",
+        TaskState::Waiting => "STAGING",
+        TaskState::Started => "STARTED",
+        TaskState::Done => "SUCCESS",
+        TaskState::Revoked => "REVOKED",
+    }
+}
+
+async fn cancel(app: &Arc<App>, project: Project, id: &str) -> Result<Reply, StoreError> {
+    let id = id.to_owned();
+    Ok(cancelled(app.worker.alone(move |core| core.cancel_deletion(&project.token, &id)).await?))
+}
+
+async fn cancel_by_ids(app: &Arc<App>, call: &Call, project: Project) -> Result<Reply, StoreError> {
+    let ids = match body(call).and_then(|body| ids(&body)) {
+        Ok(ids) => ids,
+        Err(reply) => return Ok(reply),
+    };
+    Ok(cancelled(app.worker.alone(move |core| core.cancel_deletions_of(&project.token, &ids)).await?))
+}
+
+fn cancelled(outcome: Cancelled) -> Reply {
+    match outcome {
+        Cancelled::Yes => Reply::empty(204),
+        Cancelled::TooLate => {
+            Reply::error(405, "the deletion can no longer be cancelled").with("allow", "GET")
+        }
+        Cancelled::Unknown => Reply::error(404, "there is no such deletion"),
+    }
+}

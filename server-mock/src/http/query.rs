@@ -1,0 +1,373 @@
+//! Reading back: raw export, events of given users, profiles (SPEC §12, §13).
+
+use std::collections::HashMap;
+use std::io::Write;
+use std::sync::Arc;
+
+use serde_json::{Map, Value, json};
+
+use super::App;
+use super::auth;
+use super::call::{Call, Reply};
+use crate::core::{Core, EventQuery, Session};
+use crate::domain::config::Project;
+use crate::domain::expression::{self, Expression, Scope, Term};
+use crate::domain::profile::Subject;
+use crate::domain::time::{self, DAY};
+use crate::domain::wire::{Params, media_type};
+use crate::store::{StoreError, StoredProfile};
+
+/// Most events of an export.
+const EXPORT_LIMIT: usize = 100_000;
+/// Smaller bodies are not worth compressing.
+const GZIP_FROM: usize = 1400;
+/// Profiles of a page, unless the call says otherwise.
+const PAGE: usize = 1000;
+/// How long a snapshot of profiles is remembered, in milliseconds.
+const SESSION_LIFE: i64 = 600_000;
+/// Snapshots remembered at most.
+const SESSIONS: usize = 1000;
+
+pub async fn answer(app: &Arc<App>, call: &Call, path: &str) -> Reply {
+    let (methods, work) = match path {
+        "/api/2.0/export" => ("GET", 0),
+        "/api/query/stream/query" | "/api/2.0/stream/query" => ("GET", 1),
+        "/api/query/engage" | "/api/2.0/engage" => ("GET, POST", 2),
+        _ => return Reply::error(404, "not implemented"),
+    };
+    if !methods.split(", ").any(|method| method == call.method) {
+        return Reply::method_not_allowed(methods);
+    }
+    if call.oversize {
+        return super::collect::too_large();
+    }
+    let mut params = call.query_params();
+    if call.method == "POST" && media_type(call.header("content-type")) != "application/json" {
+        params = Params::parse(&[call.query.as_bytes(), b"&", &call.body].concat());
+    }
+    let config = app.shared.config();
+    let project = match auth::query(&config, call, &params) {
+        Ok(project) => project,
+        Err(reply) => return reply,
+    };
+    let done = match work {
+        0 => export(app, call, &params, project).await,
+        1 => stream(app, &params, project).await,
+        _ => engage(app, &params, project).await,
+    };
+    match done {
+        Ok(reply) => reply,
+        Err(Failure::Bad(text)) => Reply::json(400, &json!({"error": text, "status": "error"})),
+        Err(Failure::Store) => Reply::unavailable(),
+    }
+}
+
+/// Why there is no answer.
+enum Failure {
+    Bad(String),
+    Store,
+}
+
+impl From<StoreError> for Failure {
+    fn from(_: StoreError) -> Failure {
+        Failure::Store
+    }
+}
+
+fn bad<T>(text: impl Into<String>) -> Result<T, Failure> {
+    Err(Failure::Bad(text.into()))
+}
+
+/// The period of a query in milliseconds: both dates inclusive, in UTC.
+fn period(app: &App, params: &Params) -> Result<(i64, i64), Failure> {
+    let day = |name: &str| match params.text(name) {
+        None => bad(format!("{name} is missing: a date such as 2026-09-01")),
+        Some(text) => time::parse_date(&text)
+            .map_or_else(|| bad(format!("{name} is not a date such as 2026-09-01")), Ok),
+    };
+    let (from, to) = (day("from_date")?, day("to_date")?);
+    if to > app.shared.now().div_euclid(DAY) {
+        return bad("to_date cannot be later than today");
+    }
+    if from > to {
+        return bad("from_date cannot be later than to_date");
+    }
+    Ok((from * DAY, (to + 1) * DAY))
+}
+
+fn text_list(params: &Params, name: &str) -> Result<Option<Vec<String>>, Failure> {
+    let Some(text) = params.text(name).filter(|text| !text.is_empty()) else { return Ok(None) };
+    let list = crate::domain::json::value(text.as_bytes()).ok();
+    let list = list.as_ref().and_then(Value::as_array).map(|list| {
+        list.iter().map(|value| value.as_str().map_or_else(|| value.to_string(), str::to_owned)).collect()
+    });
+    list.map_or_else(|| bad(format!("{name} is a JSON list such as [\"a\"]")), |list| Ok(Some(list)))
+}
+
+fn filter(params: &Params) -> Result<Option<Expression>, Failure> {
+    match params.text("where").filter(|text| !text.trim().is_empty()) {
+        None => Ok(None),
+        Some(text) => expression::parse(&text).map(Some).or_else(|error| bad(format!("where: {error}"))),
+    }
+}
+
+fn look_up(map: &Map<String, Value>, name: &str) -> Term {
+    map.get(name).map_or(Term::Undefined, Term::from)
+}
+
+async fn export(app: &Arc<App>, call: &Call, params: &Params, project: Project) -> Result<Reply, Failure> {
+    let (from, until) = period(app, params)?;
+    let limit = match params.text("limit").filter(|text| !text.is_empty()).map(|text| text.parse::<usize>()) {
+        None => usize::MAX,
+        Some(Ok(limit)) if limit <= EXPORT_LIMIT => limit,
+        Some(_) => return bad("limit is a whole number up to 100000"),
+    };
+    let query = EventQuery {
+        from: Some(from),
+        until: Some(until),
+        names: text_list(params, "event")?,
+        by_time: true,
+        time_in_ms: params.text("time_in_ms").is_some_and(|text| text == "true" || text == "1"),
+        ..EventQuery::default()
+    };
+    let filter = filter(params)?;
+    let lines =
+        app.worker.alone(move |core| lines(core, &project.token, &query, filter.as_ref(), limit)).await?;
+    let body = lines.map_err(Failure::Bad)?;
+    let accepts = call.header("accept-encoding").split(',').any(|coding| {
+        let mut parts = coding.split(';');
+        parts.next().is_some_and(|name| name.trim().eq_ignore_ascii_case("gzip"))
+            && !parts.any(|part| matches!(part.trim(), "q=0" | "q=0.0"))
+    });
+    if accepts && body.len() > GZIP_FROM {
+        let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+        if let Ok(zipped) = encoder.write_all(&body).and_then(|()| encoder.finish()) {
+            return Ok(Reply::new(200, "text/plain", zipped).with("content-encoding", "gzip"));
+        }
+    }
+    Ok(Reply::new(200, "text/plain", body))
+}
+
+/// JSON lines; the inner error is about the filter.
+fn lines(
+    core: &mut Core,
+    token: &str,
+    query: &EventQuery,
+    filter: Option<&Expression>,
+    limit: usize,
+) -> Result<Result<Vec<u8>, String>, StoreError> {
+    let users = match filter {
+        Some(filter) if filter.uses_user() => profiles_by_id(core, token)?,
+        _ => HashMap::new(),
+    };
+    let mut body = Vec::new();
+    let (mut count, mut fault) = (0, None);
+    core.events(token, query, &mut |event, rendered| {
+        if count == limit {
+            return false;
+        }
+        let nothing = Map::new();
+        let user = rendered.distinct_id.as_ref().and_then(|id| users.get(id)).unwrap_or(&nothing);
+        let look = |scope, name: &str| match (scope, name) {
+            (Scope::Properties, _) => look_up(&rendered.properties, name),
+            (Scope::User, _) => look_up(user, name),
+            (Scope::Event, "name" | "$name" | "event") => Term::Text(event.name.clone()),
+            (Scope::Event, "time" | "$time") => Term::Number(event.time as f64 / 1000.0),
+            (Scope::Event, "distinct_id" | "$distinct_id") => look_up(&rendered.properties, "distinct_id"),
+            (Scope::Event, _) => Term::Undefined,
+        };
+        match filter.map_or(Ok(true), |filter| filter.matches(&look)) {
+            Ok(true) => {}
+            Ok(false) => return true,
+            Err(error) => {
+                fault = Some(format!("where: {error}"));
+                return false;
+            }
+        }
+        let line = json!({"event": event.name, "properties": rendered.properties});
+        body.extend_from_slice(line.to_string().as_bytes());
+        body.push(b'\n');
+        count += 1;
+        true
+    })?;
+    Ok(fault.map_or(Ok(body), Err))
+}
+
+fn profiles_by_id(core: &mut Core, token: &str) -> Result<HashMap<String, Map<String, Value>>, StoreError> {
+    let mut all = HashMap::new();
+    core.profiles(token, false, &mut |profile| {
+        if let Subject::Person(id) = profile.subject {
+            all.insert(id, profile.properties);
+        }
+        true
+    })?;
+    Ok(all)
+}
+
+async fn stream(app: &Arc<App>, params: &Params, project: Project) -> Result<Reply, Failure> {
+    let (from, until) = period(app, params)?;
+    let Some(ids) = text_list(params, "distinct_ids")? else {
+        return bad("distinct_ids is missing: a JSON list such as [\"a\"]");
+    };
+    let events = app
+        .worker
+        .alone(move |core| {
+            let query = EventQuery {
+                from: Some(from),
+                until: Some(until),
+                distinct_ids: Some(core.profile_names(&project.token, &ids)?),
+                by_time: true,
+                ..EventQuery::default()
+            };
+            let mut events = Vec::new();
+            core.events(&project.token, &query, &mut |event, rendered| {
+                events.push(json!({"event": event.name, "properties": rendered.properties}));
+                true
+            })?;
+            Ok(events)
+        })
+        .await?;
+    Ok(Reply::json(200, &json!({"status": "ok", "results": {"events": events}})))
+}
+
+/// What a profile query asks for.
+struct ProfileQuery {
+    ids: Option<Vec<String>>,
+    group: Option<String>,
+    filter: Option<Expression>,
+    output: Option<Vec<String>>,
+    page: usize,
+    page_size: usize,
+    session: Option<String>,
+}
+
+async fn engage(app: &Arc<App>, params: &Params, project: Project) -> Result<Reply, Failure> {
+    for unsupported in ["filter_by_cohort", "behaviors"] {
+        if params.text(unsupported).is_some_and(|text| !text.is_empty()) {
+            return bad(format!("{unsupported} is not supported"));
+        }
+    }
+    let number = |name: &str, default: usize| match params.text(name).filter(|text| !text.is_empty()) {
+        None => Ok(default),
+        Some(text) => text.parse().or_else(|_| bad(format!("{name} is a whole number, 0 or more"))),
+    };
+    let text = |name: &str| params.text(name).filter(|text| !text.is_empty());
+    let ids = match (text("distinct_id"), text_list(params, "distinct_ids")?) {
+        (Some(id), Some(mut ids)) => {
+            ids.push(id);
+            Some(ids)
+        }
+        (Some(id), None) => Some(vec![id]),
+        (None, ids) => ids,
+    };
+    let query = ProfileQuery {
+        ids,
+        group: text("data_group_id"),
+        filter: filter(params)?,
+        output: text_list(params, "output_properties")?,
+        page: number("page", 0)?,
+        page_size: number("page_size", PAGE)?,
+        session: text("session_id"),
+    };
+    if query.page_size == 0 {
+        return bad("page_size is 1 or more");
+    }
+    let done = app.worker.alone(move |core| profiles(core, &project.token, &query)).await?;
+    done.map(|answer| Reply::json(200, &answer)).map_err(Failure::Bad)
+}
+
+/// One page; the inner error is about the query.
+fn profiles(core: &mut Core, token: &str, query: &ProfileQuery) -> Result<Result<Value, String>, StoreError> {
+    let now = core.shared.now();
+    core.sessions.retain(|_, session| (0..SESSION_LIFE).contains(&(now - session.made)));
+    let groups = query.group.is_some();
+    let known = query
+        .session
+        .as_ref()
+        .and_then(|id| core.sessions.get(id).map(|session| (id.clone(), session.clone())));
+    let known = known.filter(|(_, session)| session.token == token && session.groups == groups);
+    if known.is_none() && (query.page > 0 || query.session.is_some()) {
+        return Ok(Err("request for page in uncached query for params".into()));
+    }
+    let mut all: Vec<StoredProfile> = Vec::new();
+    core.profiles(token, groups, &mut |profile| {
+        all.push(profile);
+        true
+    })?;
+    let (session, rows) = match known {
+        Some((id, session)) => (id, session.rows),
+        None => {
+            let rows = match select(core, token, query, &all)? {
+                Ok(rows) => rows,
+                Err(text) => return Ok(Err(text)),
+            };
+            if core.sessions.len() >= SESSIONS {
+                core.sessions.clear();
+            }
+            let id = crate::core::random_hex(16)?;
+            let session = Session { made: now, token: token.to_owned(), groups, rows: rows.clone() };
+            core.sessions.insert(id.clone(), session);
+            (id, rows)
+        }
+    };
+    let by_row: HashMap<i64, &StoredProfile> = all.iter().map(|profile| (profile.row, profile)).collect();
+    let first = query.page.saturating_mul(query.page_size);
+    let shown = rows.iter().skip(first).take(query.page_size).filter_map(|row| by_row.get(row));
+    let results: Vec<Value> = shown.map(|profile| render(profile, query.output.as_deref())).collect();
+    Ok(Ok(json!({
+        "page": query.page,
+        "page_size": query.page_size,
+        "results": results,
+        "session_id": session,
+        "status": "ok",
+        "total": rows.len(),
+    })))
+}
+
+fn select(
+    core: &mut Core,
+    token: &str,
+    query: &ProfileQuery,
+    all: &[StoredProfile],
+) -> Result<Result<Vec<i64>, String>, StoreError> {
+    let names = query.ids.as_ref().map(|ids| core.profile_names(token, ids)).transpose()?;
+    let mut rows = Vec::new();
+    for profile in all {
+        let (id, in_group) = match &profile.subject {
+            Subject::Person(id) => (id, true),
+            Subject::Group(group, id) => (id, query.group.as_ref() == Some(group)),
+        };
+        let named = match (&names, &query.ids, query.group.is_some()) {
+            (Some(names), _, false) => names.contains(id),
+            (_, Some(ids), true) => ids.contains(id),
+            _ => true,
+        };
+        if !in_group || !named {
+            continue;
+        }
+        let look = |scope, name: &str| match scope {
+            Scope::Properties | Scope::User => look_up(&profile.properties, name),
+            Scope::Event => Term::Undefined,
+        };
+        match query.filter.as_ref().map_or(Ok(true), |filter| filter.matches(&look)) {
+            Ok(true) => rows.push(profile.row),
+            Ok(false) => {}
+            Err(error) => return Ok(Err(format!("where: {error}"))),
+        }
+    }
+    Ok(Ok(rows))
+}
+
+fn render(profile: &StoredProfile, output: Option<&[String]>) -> Value {
+    let id = match &profile.subject {
+        Subject::Person(id) | Subject::Group(_, id) => id,
+    };
+    let wanted = |name: &String| output.is_none_or(|names| names.contains(name));
+    let properties: Map<String, Value> = profile
+        .properties
+        .iter()
+        .filter(|(name, _)| wanted(name))
+        .map(|(name, value)| (name.clone(), value.clone()))
+        .collect();
+    json!({"$distinct_id": id, "$properties": properties})
+}

@@ -1,0 +1,84 @@
+//! The answer of `/track`, `/engage` and `/groups` (SPEC §4).
+
+use serde_json::json;
+
+use super::call::Reply;
+use crate::domain::wire::Params;
+
+/// A transparent image of one pixel.
+const PIXEL: &[u8] =
+    b"GIF89a\x01\x00\x01\x00\x80\x00\x00\x00\x00\x00\xff\xff\xff!\xf9\x04\x01\x00\x00\x00\x00,\
+\x00\x00\x00\x00\x01\x00\x01\x00\x00\x02\x02D\x01\x00;";
+
+/// `error` is the first fault of a request in which no record was valid.
+pub fn collected(params: &Params, error: Option<&str>) -> Reply {
+    let status = u8::from(error.is_none());
+    if params.bytes("img") == Some(b"1") {
+        return Reply::new(200, "image/gif", PIXEL);
+    }
+    let verbose = json!({"error": error, "status": status}).to_string();
+    let body = if params.is_on("verbose") { verbose.clone() } else { status.to_string() };
+    if let Some(callback) = params.text("callback").filter(|name| is_callback(name)) {
+        return Reply::new(200, "text/javascript", format!("{callback}({body});"));
+    }
+    if params.is_on("verbose") {
+        Reply::new(200, "application/json", verbose)
+    } else {
+        Reply::new(200, "text/plain", body)
+    }
+}
+
+/// The report that tools ask for with `strict=1`.
+pub fn strict(count: usize, faults: &[(usize, &'static str)]) -> Reply {
+    let imported = count - faults.len();
+    if faults.is_empty() {
+        return Reply::json(200, &json!({"code": 200, "num_records_imported": imported, "status": "OK"}));
+    }
+    let failed: Vec<_> =
+        faults.iter().map(|(index, text)| json!({"index": index, "message": text})).collect();
+    Reply::json(
+        400,
+        &json!({
+            "code": 400,
+            "error": "some data points in the request failed validation",
+            "failed_records": failed,
+            "num_records_imported": imported,
+            "status": "Bad Request",
+        }),
+    )
+}
+
+/// Names that may be called: anything else could be a script of somebody else's.
+fn is_callback(name: &str) -> bool {
+    let mut characters = name.chars();
+    let first = |c: char| c.is_ascii_alphabetic() || matches!(c, '_' | '$');
+    let plain = name.len() <= 128
+        && characters.next().is_some_and(first)
+        && characters.all(|c| first(c) || c.is_ascii_digit() || c == '.');
+    plain || name == "(function(){})"
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn body(query: &str, error: Option<&str>) -> String {
+        String::from_utf8(collected(&Params::parse(query.as_bytes()), error).body).unwrap()
+    }
+
+    #[test]
+    fn the_plain_answer_is_one_byte() {
+        assert_eq!(body("", None), "1");
+        assert_eq!(body("verbose=0", Some("x")), "0");
+        assert_eq!(body("verbose=", None), "1");
+        assert_eq!(body("verbose=2", Some("x")), r#"{"error":"x","status":0}"#);
+    }
+
+    #[test]
+    fn only_names_are_called() {
+        assert_eq!(body("callback=a.b$", None), "a.b$(1);");
+        assert_eq!(body("callback=(function(){})", None), "(function(){})(1);");
+        assert_eq!(body("callback=alert(1)//", None), "1");
+        assert_eq!(body("callback=1a", None), "1");
+    }
+}

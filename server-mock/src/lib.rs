@@ -1,0 +1,49 @@
+//! A mock collection server that speaks Mixpanel's wire protocol and keeps its privacy promises.
+//!
+//! # Who calls whom
+//!
+//! ```text
+//! main.rs ──> MockServer (server.rs): listener, connections, shutdown
+//!                 │ one task per request
+//!                 v
+//!             http/: one file per family of routes. Decodes, asks, renders. No rule, no SQL.
+//!                 │ pure calls                     │ jobs
+//!                 v                                v
+//!             domain/: rules of the protocol   core.rs: what a job may do, on the worker's thread
+//!             and of privacy. No HTTP, no SQL,    │   (worker.rs: one thread, group commit)
+//!             no clock of its own.                v
+//!                                              store/: the `Store` trait; sqlite.rs (rows), vault.rs (keys)
+//! ```
+//!
+//! *One thread writes.* Handlers send it jobs; it runs all that wait in one transaction, commits (new keys
+//! are synced before, rows with the commit), and only then lets the handlers answer. A job that fails is rolled
+//! back alone; a commit that fails is a 503 for everybody in the group.
+//!
+//! *No byte of a person reaches the disk in the clear.* Each combination of literal ids that records carry has
+//! a random key in the vault, a file of fixed-size slots that is overwritten in place. Everything that came
+//! under the combination, ids and names included, is sealed with that key and found by keyed hashes. To erase
+//! is to overwrite the slots; the rows follow. The order is: intent (durable), keys, sync, rows, `SUCCESS`.
+//! A process killed in between resumes at its next start, before it says that it is ready.
+//!
+//! *Identity is resolved when it is read*, from the combinations themselves (simplified) or from merge edges
+//! between them (original), so that links work backwards and the closure of an erasure is exact.
+//!
+//! *Time comes from [`domain::clock`]*, which a test can move; work that falls due runs in order of its due
+//! time before the next answer.
+
+pub mod domain;
+pub mod store;
+
+mod core;
+mod http;
+mod server;
+mod worker;
+
+pub use domain::config::Config;
+pub use server::{MockServer, Options, StartError, StorePlace, serve_until_signal};
+
+/// Tells the operator something. A closed stderr is no reason to fail.
+fn notice(text: &str) {
+    use std::io::Write;
+    let _ = writeln!(std::io::stderr(), "refrain-mock: {text}");
+}

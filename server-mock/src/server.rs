@@ -1,0 +1,237 @@
+//! The listener: connections, shutdown, and the library's handle.
+
+use std::fmt;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::server::graceful::GracefulShutdown;
+use tokio::net::TcpListener;
+use tokio::sync::oneshot;
+
+use crate::core::{Core, Shared};
+use crate::domain::config::Config;
+use crate::http::{self, App};
+use crate::store::Store;
+use crate::store::sqlite::SqliteStore;
+use crate::worker::Worker;
+
+/// How long a client may take for the head of its request.
+const HEAD_TIMEOUT: Duration = Duration::from_secs(30);
+/// How long requests under way are waited for at the end.
+const DRAIN_TIMEOUT: Duration = Duration::from_secs(10);
+/// File size limit exceeded; the same number on Linux and macOS.
+const SIGXFSZ: i32 = 25;
+
+/// Where data is kept.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub enum StorePlace {
+    /// In memory, until the server stops.
+    #[default]
+    Memory,
+    /// In a folder.
+    Folder(PathBuf),
+}
+
+/// How a server is started.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// Address to listen on; port 0 picks a free one.
+    pub listen: SocketAddr,
+    /// Where data is kept.
+    pub store: StorePlace,
+    /// Projects, accounts, settings.
+    pub config: Config,
+    /// What has to be shown to use the control API.
+    pub control_token: Option<String>,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Options {
+            listen: SocketAddr::from(([127, 0, 0, 1], 0)),
+            store: StorePlace::Memory,
+            config: Config::default(),
+            control_token: None,
+        }
+    }
+}
+
+/// Why a server did not start.
+#[derive(Debug)]
+pub enum StartError {
+    /// The address cannot be listened on.
+    Listen(SocketAddr, std::io::Error),
+    /// The data cannot be used.
+    Store(crate::store::StoreError),
+    /// The system refuses threads or the like.
+    System(std::io::Error),
+}
+
+impl fmt::Display for StartError {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            StartError::Listen(address, error) => {
+                write!(
+                    formatter,
+                    "cannot listen on {address}: {error}; choose another with --listen (port 0 picks a free one)"
+                )
+            }
+            StartError::Store(error) => write!(formatter, "{error}"),
+            StartError::System(error) => write!(formatter, "cannot start: {error}"),
+        }
+    }
+}
+
+impl std::error::Error for StartError {}
+
+/// A server that runs in this process, on threads of its own, until it is dropped.
+pub struct MockServer {
+    address: SocketAddr,
+    stop: Option<oneshot::Sender<()>>,
+    thread: Option<std::thread::JoinHandle<()>>,
+}
+
+impl MockServer {
+    /// Starts an in-memory server on a free port of the loopback interface.
+    pub fn start() -> Result<MockServer, StartError> {
+        MockServer::start_with(Options::default())
+    }
+
+    /// Starts a server. When this returns it answers.
+    pub fn start_with(options: Options) -> Result<MockServer, StartError> {
+        let (stop, stopped) = oneshot::channel();
+        let (ready, started) = std::sync::mpsc::channel();
+        let thread = std::thread::Builder::new().name("refrain-mock".into()).spawn(move || {
+            let report = ready.clone();
+            let result = run(options, move |address| drop(report.send(Ok(address))), async {
+                // Stops also when the handle is gone.
+                let _ = stopped.await;
+            });
+            if let Err(error) = result {
+                drop(ready.send(Err(error)));
+            }
+        });
+        let thread = thread.map_err(StartError::System)?;
+        match started.recv() {
+            Ok(Ok(address)) => Ok(MockServer { address, stop: Some(stop), thread: Some(thread) }),
+            Ok(Err(error)) => Err(error),
+            Err(_) => Err(StartError::System(std::io::Error::other("the server's thread ended"))),
+        }
+    }
+
+    /// The address that it listens on.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// `http://127.0.0.1:PORT`.
+    pub fn url(&self) -> String {
+        format!("http://{}", self.address)
+    }
+}
+
+impl Drop for MockServer {
+    fn drop(&mut self) {
+        drop(self.stop.take());
+        if let Some(thread) = self.thread.take() {
+            // A panic there was reported when it happened.
+            let _ = thread.join();
+        }
+    }
+}
+
+/// Runs a server in this thread until `stop` is done; calls `ready` when it answers.
+pub fn run(
+    options: Options,
+    ready: impl FnOnce(SocketAddr),
+    stop: impl Future<Output = ()>,
+) -> Result<(), StartError> {
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build()
+        .map_err(StartError::System)?;
+    let result = runtime.block_on(serve(options, ready, stop));
+    runtime.shutdown_timeout(Duration::from_secs(1));
+    result
+}
+
+async fn serve(
+    options: Options,
+    ready: impl FnOnce(SocketAddr),
+    stop: impl Future<Output = ()>,
+) -> Result<(), StartError> {
+    let failed = |error| StartError::Listen(options.listen, error);
+    let listener = TcpListener::bind(options.listen).await.map_err(failed)?;
+    let address = listener.local_addr().map_err(failed)?;
+    let store: Box<dyn Store> = match &options.store {
+        StorePlace::Memory => Box::new(SqliteStore::in_memory().map_err(StartError::Store)?),
+        StorePlace::Folder(folder) => Box::new(SqliteStore::open(folder).map_err(StartError::Store)?),
+    };
+    let shared = Arc::new(Shared::new(options.config, options.control_token));
+    let core = Core::new(store, shared.clone()).map_err(StartError::Store)?;
+    let worker = Worker::start(core).map_err(StartError::System)?;
+    let app = Arc::new(App::new(shared, worker));
+    ready(address);
+
+    let graceful = GracefulShutdown::new();
+    tokio::pin!(stop);
+    loop {
+        let stream = tokio::select! {
+            accepted = listener.accept() => match accepted {
+                Ok((stream, _)) => stream,
+                Err(_) => {
+                    // Out of file handles or the like: other connections go on, and this passes.
+                    tokio::time::sleep(Duration::from_millis(20)).await;
+                    continue;
+                }
+            },
+            () = &mut stop => break,
+        };
+        // Answers are small and somebody waits for each.
+        let _ = stream.set_nodelay(true);
+        let app = app.clone();
+        let service = service_fn(move |request| {
+            let app = app.clone();
+            async move { Ok::<_, std::convert::Infallible>(http::serve(app, request).await) }
+        });
+        let connection = http1::Builder::new()
+            .timer(TokioTimer::new())
+            .header_read_timeout(HEAD_TIMEOUT)
+            .serve_connection(TokioIo::new(stream), service);
+        let connection = graceful.watch(connection);
+        tokio::spawn(async move {
+            // A client that goes away is no event of ours.
+            let _ = connection.await;
+        });
+    }
+    drop(listener);
+    let _ = tokio::time::timeout(DRAIN_TIMEOUT, graceful.shutdown()).await;
+    let worker = app.clone();
+    // The last commits; a blocking join, off the runtime's threads.
+    let _ = tokio::task::spawn_blocking(move || worker.worker.stop()).await;
+    Ok(())
+}
+
+/// Runs a server in this thread until SIGTERM or SIGINT.
+pub fn serve_until_signal(options: Options, ready: impl FnOnce(SocketAddr)) -> Result<(), StartError> {
+    use tokio::signal::unix::{SignalKind, signal};
+    run(options, ready, async {
+        // Beyond a file-size limit, a write is an error that is answered with 503, not the end of the process.
+        let _file_size = signal(SignalKind::from_raw(SIGXFSZ));
+        match (signal(SignalKind::terminate()), signal(SignalKind::interrupt())) {
+            (Ok(mut terminate), Ok(mut interrupt)) => {
+                tokio::select! {
+                    _ = terminate.recv() => {}
+                    _ = interrupt.recv() => {}
+                }
+            }
+            _ => std::future::pending().await,
+        }
+    })
+}

@@ -1,0 +1,246 @@
+//! Erasure by the account holder: what is gone, what stays, and that no byte can bring it back.
+
+use std::path::Path;
+
+use chacha20poly1305::aead::{Aead, KeyInit, Payload};
+use chacha20poly1305::{XChaCha20Poly1305, XNonce};
+use refrain_mock::{MockServer, StorePlace};
+use rusqlite::Connection;
+use serde_json::{Value, json};
+
+use crate::support::{Folder, Server, search_raw, secret_text, server};
+
+const JSON: (&str, &str) = ("content-type", "application/json");
+
+fn erase(server: &MockServer, ids: &[&str]) -> String {
+    let answer = server.gdpr("POST", "", &json!({"distinct_ids": ids}).to_string());
+    assert_eq!(answer.status, 201, "{}", answer.text());
+    answer.json()["results"]["task_id"].as_str().unwrap().to_owned()
+}
+
+fn check(server: &MockServer, task: &str) -> Value {
+    server.gdpr("GET", task, "").json()["results"].clone()
+}
+
+/// The keys in the vault that are in use, by the layout that its documentation gives.
+fn live_keys(folder: &Path) -> Vec<[u8; 32]> {
+    let bytes = std::fs::read(folder.join("vault.keys")).unwrap();
+    let slots = bytes[4096..].chunks_exact(64).filter(|slot| slot[8..16] != [0; 8]);
+    slots.map(|slot| slot[16..48].try_into().unwrap()).collect()
+}
+
+/// Everything that any of the keys opens in any row of the database.
+fn readable(folder: &Path, keys: &[[u8; 32]]) -> Vec<Vec<u8>> {
+    let database = Connection::open(folder.join("events.sqlite")).unwrap();
+    let mut texts = Vec::new();
+    for (purpose, sql) in [
+        ("ids", "SELECT id, ids FROM keys"),
+        ("event", "SELECT key, body FROM events"),
+        ("profile", "SELECT key, body FROM profiles"),
+    ] {
+        let mut statement = database.prepare(sql).unwrap();
+        let rows =
+            statement.query_map([], |row| Ok((row.get::<_, i64>(0)?, row.get::<_, Vec<u8>>(1)?))).unwrap();
+        for (row, sealed) in rows.map(Result::unwrap) {
+            let context = [purpose.as_bytes(), &row.to_le_bytes()].concat();
+            let nonce: [u8; 24] = sealed[..24].try_into().unwrap();
+            texts.extend(keys.iter().find_map(|key| {
+                let payload = Payload { msg: &sealed[24..], aad: &context };
+                XChaCha20Poly1305::new(key.into()).decrypt(&XNonce::from(nonce), payload).ok()
+            }));
+        }
+    }
+    texts
+}
+
+fn holds(texts: &[Vec<u8>], needle: &str) -> bool {
+    texts.iter().any(|text| text.windows(needle.len()).any(|part| part == needle.as_bytes()))
+}
+
+#[test]
+fn nothing_of_an_erased_person_is_left_in_the_folder() {
+    let folder = Folder::new("forensic");
+    let data = folder.data();
+    let server = server(StorePlace::Folder(data.clone()));
+    let planted: Vec<String> = (0..6).map(|_| secret_text()).collect();
+    let [user, device, name, property, value, mail] = &planted[..] else { panic!() };
+    let track = |records: Vec<Value>| assert_eq!(server.track(records.into()), "1");
+    for round in 0..60 {
+        let mut batch: Vec<Value> = (0..50)
+            .map(|n| json!({"event": "Other", "properties": {"token": "T", "distinct_id": format!("other-{}", n % 7), "n": round}}))
+            .collect();
+        batch.push(json!({"event": name, "properties": {"token": "T", "$device_id": device, property.as_str(): value}}));
+        if round > 30 {
+            batch.push(json!({"event": name, "properties": {"token": "T", "$device_id": device, "$user_id": user, "m": mail}}));
+        }
+        track(batch);
+        let profile =
+            json!({"$token": "T", "$distinct_id": user, "$set": {"mail": mail, property.as_str(): round}});
+        assert_eq!(server.send("POST", "/engage", &[JSON], profile.to_string().as_bytes()).text(), "1");
+    }
+    track(vec![
+        json!({"event": "Shared", "properties": {"token": "T", "$device_id": device, "$user_id": "second"}}),
+    ]);
+    assert_eq!(server.total(&format!("distinct_id={user}")), 89);
+    for text in &planted {
+        assert_eq!(search_raw(&data, text.as_bytes()), Vec::<String>::new(), "in the clear before erasure");
+    }
+    let keys_before = live_keys(&data);
+    let texts = readable(&data, &keys_before);
+    assert!(planted.iter().all(|text| holds(&texts, text)), "the test can read what is there");
+
+    let reader = Connection::open(data.join("events.sqlite")).unwrap();
+    reader.execute_batch("BEGIN").unwrap();
+    let open: i64 = reader.query_row("SELECT count(*) FROM events", [], |row| row.get(0)).unwrap();
+    assert_eq!(open, 60 * 51 + 29 + 1);
+    let copy = folder.path().join("backup");
+    std::fs::create_dir(&copy).unwrap();
+    for file in ["events.sqlite", "events.sqlite-wal"] {
+        std::fs::copy(data.join(file), copy.join(file)).unwrap();
+    }
+
+    let task = erase(&server, &[user]);
+    assert_eq!(check(&server, &task)["status"], "PENDING");
+    server.control("PUT", "/mock/clock", json!({"advance_s": 40}));
+    assert_eq!(check(&server, &task)["status"], "STAGING");
+    server.control("PUT", "/mock/clock", json!({"advance_s": 20}));
+    let done = check(&server, &task);
+    assert_eq!((&done["status"], &done["distinct_ids"]), (&json!("SUCCESS"), &json!([])));
+    assert_eq!(done["erased"], json!({"events": 89, "profiles": 1}));
+
+    assert_eq!(server.total(&format!("distinct_id={user}")), 0);
+    assert_eq!((server.total("event=Other"), server.total("distinct_id=second")), (3000, 1));
+    assert_eq!(server.get("/mock/profiles")["total"], 0);
+    let keys_after = live_keys(&data);
+    for text in &planted {
+        assert_eq!(search_raw(&data, text.as_bytes()), Vec::<String>::new());
+    }
+    let gone: Vec<_> = keys_before.iter().filter(|key| !keys_after.contains(key)).collect();
+    assert_eq!(gone.len(), 3, "the device alone, the device with the user, the profile");
+    for key in gone {
+        assert_eq!(search_raw(&data, key), Vec::<String>::new(), "a destroyed key is nowhere");
+    }
+    let texts = readable(&data, &keys_after);
+    for text in planted.iter().filter(|text| *text != device) {
+        assert!(!holds(&texts, text));
+    }
+    let backup = readable(&copy, &keys_after);
+    assert!(backup.len() > 3000, "the copy made before can still be read for the others");
+    for text in planted.iter().filter(|text| *text != device) {
+        assert!(!holds(&backup, text), "and not for the erased");
+    }
+    drop(reader);
+}
+
+#[test]
+fn the_closure_takes_the_devices_of_a_user_and_leaves_other_users_alone() {
+    let server = server(StorePlace::Memory);
+    server.track(json!([
+        {"event": "A", "properties": {"token": "T", "$device_id": "D1"}},
+        {"event": "B", "properties": {"token": "T", "$device_id": "D1", "$user_id": "U1"}},
+        {"event": "C", "properties": {"token": "T", "$device_id": "D1", "$user_id": "U2"}},
+        {"event": "D", "properties": {"token": "T", "$device_id": "D2", "$user_id": "U1"}},
+        {"event": "E", "properties": {"token": "T", "distinct_id": "$device:D2"}},
+        {"event": "F", "properties": {"token": "O", "distinct_id": "U1"}},
+    ]));
+    erase(&server, &["$device:D2"]);
+    server.control("PUT", "/mock/clock", json!({"advance_s": 60}));
+    let left = server.get("/mock/events");
+    let names: Vec<&str> =
+        left["events"].as_array().unwrap().iter().map(|e| e["event"].as_str().unwrap()).collect();
+    assert_eq!(names, ["C", "F"]);
+}
+
+#[test]
+fn a_profile_from_before_the_link_goes_with_its_user() {
+    let server = server(StorePlace::Memory);
+    let engage = |id: &str| {
+        let record = json!({"$token": "T", "$distinct_id": id, "$set": {"a": 1}});
+        assert_eq!(server.send("POST", "/engage", &[JSON], record.to_string().as_bytes()).text(), "1");
+    };
+    engage("$device:D");
+    engage("$device:E");
+    server.track(json!([
+        {"event": "A", "properties": {"token": "T", "$device_id": "D", "$user_id": "U"}},
+        {"event": "B", "properties": {"token": "T", "$device_id": "E", "$user_id": "V"}},
+        {"event": "C", "properties": {"token": "T", "$device_id": "E", "$user_id": "U"}},
+    ]));
+    erase(&server, &["U"]);
+    server.control("PUT", "/mock/clock", json!({"advance_s": 60}));
+    let left = server.get("/mock/profiles");
+    assert_eq!((&left["total"], &left["profiles"][0]["distinct_id"]), (&json!(1), &json!("$device:E")));
+    assert_eq!((server.total(""), server.total("distinct_id=V")), (1, 1));
+}
+
+#[test]
+fn late_copies_are_barred_and_new_data_is_not() {
+    let server = server(StorePlace::Memory);
+    server.control("PUT", "/mock/clock", json!({"now_s": 1_788_220_800, "frozen": true}));
+    let event = |time: i64| json!([{"event": "A", "properties": {"token": "T", "distinct_id": "u", "time": time, "$insert_id": "i"}}]);
+    server.track(event(1_788_220_700));
+    erase(&server, &["u"]);
+    server.control("PUT", "/mock/clock", json!({"advance_s": 100}));
+    assert_eq!(server.track(event(1_788_220_700)), "1", "a late copy is accepted and dropped");
+    assert_eq!(server.track(event(1_788_220_800)), "1");
+    assert_eq!(server.total(""), 0);
+    assert_eq!(server.track(event(1_788_220_801)), "1");
+    assert_eq!(server.total(""), 1);
+}
+
+#[test]
+fn deletions_conflict_are_cancelled_once_and_belong_to_their_project() {
+    let server = server(StorePlace::Memory);
+    server.track(json!({"event": "A", "properties": {"token": "T", "distinct_id": "u"}}));
+    let task = erase(&server, &["u", "v"]);
+    let answer = server.gdpr("POST", "", r#"{"distinct_ids":["w","v"]}"#);
+    assert_eq!(answer.status, 409);
+    assert_eq!(answer.json()["error"]["conflicting_distinct_ids"], json!(["v"]));
+    assert_eq!(answer.json()["error"]["conflicting_task_ids"], json!([task]));
+    assert_eq!(server.gdpr("DELETE", &task, "").status, 204);
+    assert_eq!(server.gdpr("DELETE", &task, "").status, 405);
+    assert_eq!(server.gdpr("DELETE", "unknown", "").status, 404);
+    assert_eq!(check(&server, &task)["status"], "REVOKED");
+    server.control("PUT", "/mock/clock", json!({"advance": "P40D"}));
+    assert_eq!(server.total(""), 1);
+    let again = erase(&server, &["u"]);
+    server.control("PUT", "/mock/clock", json!({"advance_s": 60}));
+    assert_eq!(check(&server, &again)["status"], "SUCCESS");
+    assert_eq!(check(&server, &task)["distinct_ids"], json!([]), "no other task shows an erased id");
+    assert_eq!(server.total(""), 0);
+}
+
+#[test]
+fn merged_ids_are_erased_together_on_an_original_project() {
+    let server = server(StorePlace::Memory);
+    let anonymous = "6f8f1c1e-2d1c-4a11-9d0e-0f1b6ad1c111";
+    server.track(json!([
+        {"event": "Before", "properties": {"token": "O", "distinct_id": anonymous}},
+        {"event": "$identify", "properties": {"token": "O", "$identified_id": "U", "$anon_id": anonymous}},
+        {"event": "$create_alias", "properties": {"token": "O", "distinct_id": "U", "alias": "mail"}},
+        {"event": "Mailed", "properties": {"token": "O", "distinct_id": "mail"}},
+        {"event": "Other", "properties": {"token": "O", "distinct_id": "V"}},
+    ]));
+    assert_eq!(server.total("distinct_id=U"), 4);
+    let target = "/api/app/data-deletions/v3.0/?token=O";
+    let answer =
+        server.send("POST", target, &[("authorization", "Bearer OWNER")], br#"{"distinct_ids":["mail"]}"#);
+    assert_eq!(answer.status, 201);
+    server.control("PUT", "/mock/clock", json!({"advance_s": 60}));
+    assert_eq!((server.total(""), server.total("distinct_id=V")), (1, 1));
+}
+
+#[test]
+fn a_deleted_profile_leaves_no_key() {
+    let folder = Folder::new("profile");
+    let data = folder.data();
+    let server = server(StorePlace::Folder(data.clone()));
+    let engage = |record: Value| {
+        assert_eq!(server.send("POST", "/engage", &[JSON], record.to_string().as_bytes()).text(), "1");
+    };
+    engage(json!({"$token": "T", "$distinct_id": "u", "$set": {"a": 1}}));
+    let before = live_keys(&data);
+    assert_eq!(before.len(), 1);
+    engage(json!({"$token": "T", "$distinct_id": "u", "$delete": null}));
+    assert!(live_keys(&data).is_empty());
+    assert_eq!(search_raw(&data, &before[0]), Vec::<String>::new());
+}

@@ -1,0 +1,93 @@
+//! What expires, when, and that nothing shows it any more.
+
+use refrain_mock::{MockServer, StorePlace};
+use serde_json::{Value, json};
+
+use crate::support::{Server, config, server};
+
+const START: i64 = 1_788_220_800;
+const DAY: i64 = 86_400;
+
+fn at(server: &MockServer, second: i64) {
+    server.control("PUT", "/mock/clock", json!({"now_s": second, "frozen": true}));
+}
+
+fn with_settings(server: &MockServer, settings: Value) {
+    let mut document = config();
+    document["settings"].as_object_mut().unwrap().extend(settings.as_object().unwrap().clone());
+    server.control("PUT", "/mock/config", document);
+}
+
+fn import(server: &MockServer, time: i64) {
+    let body = json!([{"event": "A", "properties": {"time": time, "distinct_id": "u", "$insert_id": format!("i-{time}")}}]);
+    let headers = [("content-type", "application/json"), ("authorization", "Basic c2E6cHc=")];
+    let answer = server.send("POST", "/import?strict=1&project_id=1", &headers, body.to_string().as_bytes());
+    assert_eq!(answer.json()["num_records_imported"], 1);
+}
+
+#[test]
+fn five_years_after_receipt_events_are_gone_to_the_second() {
+    let server = server(StorePlace::Memory);
+    at(&server, START);
+    import(&server, START - 400 * DAY);
+    at(&server, START + 1825 * DAY - 1);
+    assert_eq!(server.total(""), 1);
+    at(&server, START + 1825 * DAY);
+    assert_eq!(server.total(""), 0);
+    assert_eq!(server.get("/mock/stats")["expired"], 1);
+    at(&server, START);
+    assert_eq!(server.total(""), 0, "moving back revives nothing");
+}
+
+#[test]
+fn by_event_date_the_window_counts_from_the_day_of_the_event() {
+    let server = server(StorePlace::Memory);
+    with_settings(&server, json!({"preset": "mixpanel-2025"}));
+    at(&server, START);
+    import(&server, START - 729 * DAY + 5_000);
+    import(&server, START - 730 * DAY + 5_000);
+    assert_eq!(server.total(""), 1, "outside of the window: accepted, never stored");
+    at(&server, START + DAY - 1);
+    assert_eq!(server.total(""), 1);
+    at(&server, START + DAY);
+    assert_eq!(server.total(""), 0);
+}
+
+#[test]
+fn a_shorter_window_holds_from_its_first_moment_on() {
+    let server = server(StorePlace::Memory);
+    at(&server, START);
+    import(&server, START - DAY);
+    at(&server, START + 10 * DAY);
+    with_settings(&server, json!({"retention_events_days": 11}));
+    assert_eq!(server.total(""), 1);
+    with_settings(&server, json!({"retention_events_days": 10}));
+    assert_eq!(server.total(""), 0);
+    with_settings(&server, json!({"retention_events_days": "off"}));
+    assert_eq!(server.total(""), 0, "deleted is deleted");
+}
+
+#[test]
+fn profiles_stay_unless_a_window_is_set() {
+    let server = server(StorePlace::Memory);
+    at(&server, START);
+    let body = br#"{"$token":"T","$distinct_id":"u","$set":{"a":1}}"#;
+    server.send("POST", "/engage", &[("content-type", "application/json")], body);
+    at(&server, START + 4000 * DAY);
+    assert_eq!(server.get("/mock/profiles")["total"], 1);
+    with_settings(&server, json!({"retention_profiles_days": 4000}));
+    assert_eq!(server.get("/mock/profiles")["total"], 0);
+}
+
+#[test]
+fn a_link_lasts_as_long_as_events_depend_on_it() {
+    let server = server(StorePlace::Memory);
+    with_settings(&server, json!({"retention_events_days": 10}));
+    at(&server, START);
+    server
+        .track(json!({"event": "Linked", "properties": {"token": "T", "$device_id": "D", "$user_id": "U"}}));
+    at(&server, START + 5 * DAY);
+    server.track(json!({"event": "Anonymous", "properties": {"token": "T", "$device_id": "D"}}));
+    at(&server, START + 11 * DAY);
+    assert_eq!((server.total(""), server.total("distinct_id=U")), (1, 1));
+}

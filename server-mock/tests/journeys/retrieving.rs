@@ -1,0 +1,114 @@
+//! Access: a person's data as an archive, and no longer than it may be had.
+
+use refrain_mock::StorePlace;
+use serde_json::{Value, json};
+
+use crate::support::{Server, server};
+
+/// The files of a ZIP whose entries are stored, read by its central directory.
+fn unzip(bytes: &[u8]) -> Vec<(String, Vec<u8>)> {
+    let u16_at = |at: usize| u16::from_le_bytes(bytes[at..at + 2].try_into().unwrap()) as usize;
+    let u32_at = |at: usize| u32::from_le_bytes(bytes[at..at + 4].try_into().unwrap()) as usize;
+    let end = bytes.len() - 22;
+    assert_eq!(&bytes[end..end + 4], b"PK\x05\x06");
+    let mut at = u32_at(end + 16);
+    (0..u16_at(end + 10))
+        .map(|_| {
+            assert_eq!(&bytes[at..at + 4], b"PK\x01\x02");
+            let (size, name, local) = (u32_at(at + 24), u16_at(at + 28), u32_at(at + 42));
+            let title = String::from_utf8(bytes[at + 46..at + 46 + name].to_vec()).unwrap();
+            let start = local + 30 + u16_at(local + 26);
+            let data = bytes[start..start + size].to_vec();
+            let mut crc = flate2::Crc::new();
+            crc.update(&data);
+            assert_eq!(crc.sum() as usize, u32_at(at + 16), "{title}");
+            at += 46 + name;
+            (title, data)
+        })
+        .collect()
+}
+
+#[test]
+fn everything_about_a_person_is_in_the_archive_and_nothing_about_others() {
+    let server = server(StorePlace::Memory);
+    server.track(json!([
+        {"event": "Anonymous", "properties": {"token": "T", "$device_id": "D"}},
+        {"event": "Known", "properties": {"token": "T", "$device_id": "D", "$user_id": "U", "mp_lib": "web"}},
+        {"event": "Stranger", "properties": {"token": "T", "distinct_id": "V"}},
+    ]));
+    server.send(
+        "POST",
+        "/engage",
+        &[("content-type", "application/json")],
+        br#"{"$token":"T","$distinct_id":"U","$set":{"a":1}}"#,
+    );
+    let created = server.retrieval("POST", "", r#"{"distinct_ids":["U"]}"#);
+    assert_eq!(created.status, 201);
+    let task = created.json()["results"]["task_id"].as_str().unwrap().to_owned();
+    assert_eq!(server.retrieval("GET", &task, "").json()["results"]["result"], "");
+    assert_eq!(server.retrieval("GET", &format!("{task}/archive"), "").status, 404);
+    server.control("PUT", "/mock/clock", json!({"advance_s": 60}));
+    let checked = server.retrieval("GET", &task, "").json()["results"].clone();
+    assert_eq!((&checked["status"], &checked["result"]), (&json!("SUCCESS"), &checked["results"]));
+    let link = checked["result"].as_str().unwrap();
+    let target = &link[link.find("/api/").unwrap()..];
+    assert_eq!(server.send("GET", target, &[], b"").status, 401, "the link alone is not enough");
+    let archive = server.send("GET", target, &[("authorization", "Bearer OWNER")], b"");
+    assert_eq!(archive.header("content-type").as_deref(), Some("application/zip"));
+    let files = unzip(&archive.body);
+    let names: Vec<&str> = files.iter().map(|(name, _)| name.as_str()).collect();
+    assert_eq!(names, ["events.jsonl", "profiles.jsonl", "identities.jsonl", "manifest.json"]);
+    let lines = |file: usize| {
+        let text = String::from_utf8(files[file].1.clone()).unwrap();
+        text.lines().map(|line| serde_json::from_str::<Value>(line).unwrap()).collect::<Vec<_>>()
+    };
+    let events: Vec<Value> = lines(0).into_iter().map(|event| event["event"].clone()).collect();
+    assert_eq!(events, ["Anonymous", "Known"]);
+    assert_eq!(lines(1)[0]["$properties"]["a"], 1);
+    assert_eq!(lines(2), [json!({"id": "$device:D"}), json!({"id": "U"})]);
+    assert_eq!((&lines(3)[0]["ids_found"], &lines(3)[0]["events"]), (&json!(["U"]), &json!(2)));
+}
+
+#[test]
+fn an_archive_ends_with_its_time_and_with_the_erasure_of_its_person() {
+    for end in ["expired", "erased"] {
+        let server = server(StorePlace::Memory);
+        server.track(json!({"event": "A", "properties": {"token": "T", "distinct_id": "u"}}));
+        let created = server.retrieval("POST", "", r#"{"distinct_ids":["u"]}"#).json();
+        let task = created["results"]["task_id"].as_str().unwrap().to_owned();
+        server.control("PUT", "/mock/clock", json!({"advance_s": 60}));
+        assert_eq!(server.retrieval("GET", &format!("{task}/archive"), "").status, 200);
+        match end {
+            "expired" => drop(server.control("PUT", "/mock/clock", json!({"advance": "P7D"}))),
+            _ => {
+                assert_eq!(server.gdpr("POST", "", r#"{"distinct_ids":["u"]}"#).status, 201);
+                server.control("PUT", "/mock/clock", json!({"advance_s": 60}));
+            }
+        }
+        assert_eq!(server.retrieval("GET", &format!("{task}/archive"), "").status, 404, "{end}");
+        let checked = server.retrieval("GET", &task, "").json()["results"].clone();
+        assert_eq!((&checked["result"], &checked["distinct_ids"]), (&json!(""), &json!([])), "{end}");
+    }
+}
+
+#[test]
+fn categories_and_sources_are_for_ccpa() {
+    let server = server(StorePlace::Memory);
+    server.track(json!({"event": "A", "properties": {"token": "T", "distinct_id": "u", "mp_lib": "web", "plan": "pro"}}));
+    let ask = |document: Value| server.retrieval("POST", "", &document.to_string());
+    assert_eq!(ask(json!({"distinct_ids": ["u"], "disclosure_type": "Sources"})).status, 400);
+    assert_eq!(
+        ask(json!({"distinct_ids": ["u"], "disclosure_type": "All", "compliance_type": "CCPA"})).status,
+        400
+    );
+    let created =
+        ask(json!({"distinct_ids": ["u"], "disclosure_type": "categories", "compliance_type": "ccpa"}));
+    assert_eq!(created.status, 201);
+    let task = created.json()["results"]["task_id"].as_str().unwrap().to_owned();
+    assert_eq!(server.retrieval("DELETE", &task, "").status, 405);
+    server.control("PUT", "/mock/clock", json!({"advance_s": 60}));
+    let files = unzip(&server.retrieval("GET", &format!("{task}/archive"), "").body);
+    assert_eq!(files[0].0, "categories.json");
+    let text = String::from_utf8(files[0].1.clone()).unwrap();
+    assert!(text.contains("\"plan\"") && !text.contains("pro\""), "{text}");
+}

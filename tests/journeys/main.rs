@@ -1,0 +1,3 @@
+//! Journeys of the real native client to the real server, over a real socket.
+
+mod killed_server;

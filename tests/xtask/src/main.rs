@@ -1,0 +1,58 @@
+//! The project's commands. `cargo xtask` without arguments lists them.
+
+mod browser;
+mod command;
+mod demo;
+mod machine;
+mod project;
+mod report;
+mod size;
+mod test;
+mod wasm;
+
+use std::process::ExitCode;
+
+const USAGE: &str = "\
+cargo xtask demo [--once]                  a small shop, its visitors and its collector in a browser page; --once checks it and ends
+cargo xtask test [--all] [--only ROW]...   every test; --all adds Swift, --only runs the rows whose names contain ROW
+cargo xtask size                           sizes of the browser package and of the mobile library, against their budgets
+cargo xtask wasm                           build the WebAssembly module and its glue into sdk-wasm/npm/wasm/
+";
+
+fn main() -> ExitCode {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    match run(&arguments) {
+        Ok(code) => code,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(arguments: &[String]) -> anyhow::Result<ExitCode> {
+    let Some((name, options)) = arguments.split_first() else {
+        print!("{USAGE}");
+        return Ok(ExitCode::from(2));
+    };
+    match name.as_str() {
+        "test" => test::run(&test::Options::parse(options)?),
+        "demo" => match options {
+            [] => demo::run(false),
+            [once] if once == "--once" => demo::run(true),
+            _ => anyhow::bail!("`demo` takes --once or nothing, got {options:?}"),
+        },
+        "size" => no_options(name, options).and_then(|()| size::run()),
+        "wasm" => no_options(name, options).and_then(|()| wasm::run()),
+        "help" | "--help" | "-h" => {
+            print!("{USAGE}");
+            Ok(ExitCode::SUCCESS)
+        }
+        unknown => anyhow::bail!("no command `{unknown}`; there are:\n{USAGE}"),
+    }
+}
+
+fn no_options(name: &str, options: &[String]) -> anyhow::Result<()> {
+    anyhow::ensure!(options.is_empty(), "`{name}` takes no options, got {options:?}");
+    Ok(())
+}

@@ -1,0 +1,238 @@
+//! `cargo xtask size`: what a page or an app has to load, against its budget.
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use anyhow::{Context, Result, bail, ensure};
+
+use crate::browser;
+use crate::command::{self, cargo};
+use crate::machine::{self, Need};
+use crate::project;
+
+const KB: u64 = 1024;
+
+/// What one thing weighs, in bytes. Several files are compressed one by one, as they travel.
+#[derive(Clone, Copy, Default)]
+struct Weight {
+    raw: u64,
+    gzip: u64,
+    brotli: u64,
+}
+
+/// The figure that counts for a budget.
+enum Budget {
+    Raw(u64),
+    Gzip(u64),
+    /// Shown for orientation; the sum has the budget.
+    None,
+}
+
+struct Row {
+    what: &'static str,
+    weight: Weight,
+    budget: Budget,
+}
+
+/// The command.
+pub fn run() -> Result<ExitCode> {
+    let package = match browser::build()? {
+        Need::Met(folder) => folder,
+        Need::Missing(why) => bail!(why),
+    };
+    let loaded = Loaded::from_entry(&entry(&package)?)?;
+    let library = library()?;
+    let of = |paths: &BTreeSet<PathBuf>, keep: fn(&Path) -> bool| {
+        weigh(&paths.iter().filter(|path| keep(path)).cloned().collect::<Vec<_>>())
+    };
+    let rows = [
+        Row {
+            what: "browser: before the first call",
+            weight: of(&loaded.at_once, |_| true)?,
+            budget: Budget::Gzip(KB),
+        },
+        Row { what: "browser: WebAssembly", weight: of(&loaded.all, is_wasm)?, budget: Budget::None },
+        Row {
+            what: "browser: JavaScript",
+            weight: of(&loaded.all, |path| !is_wasm(path))?,
+            budget: Budget::None,
+        },
+        Row { what: "browser: all", weight: of(&loaded.all, |_| true)?, budget: Budget::Gzip(16 * KB) },
+        Row {
+            what: "mobile library, without HTTP",
+            weight: weigh(&[library])?,
+            budget: Budget::Raw(500 * KB),
+        },
+    ];
+    print!("\n{}", render(&rows));
+    let over = rows.iter().any(|row| verdict(row) == "OVER");
+    Ok(if over { ExitCode::FAILURE } else { ExitCode::SUCCESS })
+}
+
+fn verdict(row: &Row) -> &'static str {
+    let fits = |size: u64, budget: u64| if size <= budget { "fits" } else { "OVER" };
+    match row.budget {
+        Budget::Raw(budget) => fits(row.weight.raw, budget),
+        Budget::Gzip(budget) => fits(row.weight.gzip, budget),
+        Budget::None => "",
+    }
+}
+
+fn render(rows: &[Row]) -> String {
+    let width = rows.iter().map(|row| row.what.len()).max().unwrap_or(0);
+    let mut text = format!(
+        "{:width$} {:>9} {:>9} {:>9}   {:15} verdict\n",
+        "bytes", "raw", "gzip -9", "brotli", "budget"
+    );
+    for row in rows {
+        let Weight { raw, gzip, brotli } = row.weight;
+        let budget = match row.budget {
+            Budget::Raw(bytes) => format!("{} raw", bytes),
+            Budget::Gzip(bytes) => format!("{} gzip", bytes),
+            Budget::None => String::new(),
+        };
+        let line =
+            format!("{:width$} {raw:>9} {gzip:>9} {brotli:>9}   {budget:15} {}", row.what, verdict(row));
+        text.push_str(line.trim_end());
+        text.push('\n');
+    }
+    text
+}
+
+fn is_wasm(path: &Path) -> bool {
+    path.extension().is_some_and(|it| it == "wasm")
+}
+
+/// The library that Kotlin and Swift load, as it ships: stripped by its profile and built together with a standard
+/// library for size. Where the standard library's source cannot be had, the ordinary one is measured, and said to be.
+fn library() -> Result<PathBuf> {
+    let mut build = cargo(["build", "--quiet", "--package", "refrain-ffi", "--lib", "--profile", "ffi"]);
+    let mut folder = project::target();
+    match machine::rust_source() {
+        Need::Met(()) => {
+            let host = host()?;
+            build.args(["--target", &host, "-Zbuild-std=std,panic_unwind"]);
+            // Cargo on the stable channel takes `-Z` only with this.
+            build.arg("-Zbuild-std-features=panic-unwind,optimize_for_size").env("RUSTC_BOOTSTRAP", "1");
+            folder.push(host);
+        }
+        Need::Missing(why) => {
+            println!("{why}: the mobile library is measured with the ordinary standard library")
+        }
+    }
+    command::run(&mut build)?;
+    let name = format!("{}refrain_ffi{}", std::env::consts::DLL_PREFIX, std::env::consts::DLL_SUFFIX);
+    let library = folder.join("ffi").join(name);
+    ensure!(library.is_file(), "{} was not built", library.display());
+    Ok(library)
+}
+
+/// The target triple of this machine.
+fn host() -> Result<String> {
+    let version = command::read(&mut command::program("rustc", &project::root(), ["-vV"]))?;
+    let host = version.lines().find_map(|line| line.strip_prefix("host: "));
+    Ok(host.context("rustc does not name its host")?.to_owned())
+}
+
+/// The file behind the package's default entry.
+fn entry(package: &Path) -> Result<PathBuf> {
+    let script = "const it = require('./package.json').exports['.']; \
+        const at = (it) => typeof it === 'string' ? it : at(it.import ?? it.browser ?? it.default); \
+        console.log(at(it))";
+    let entry = command::read(&mut command::program("node", package, ["-e", script]))?;
+    let path = package.join(entry.trim_start_matches("./"));
+    path.canonicalize().with_context(|| format!("the package's entry {}", path.display()))
+}
+
+/// The files that a page loads for the default entry.
+struct Loaded {
+    /// The entry and what it imports statically: needed before the first call can be made.
+    at_once: BTreeSet<PathBuf>,
+    /// Those, and all that they name otherwise: dynamic imports, and the WebAssembly module.
+    all: BTreeSet<PathBuf>,
+}
+
+impl Loaded {
+    fn from_entry(entry: &Path) -> Result<Self> {
+        let at_once = reachable(entry, |before| before.ends_with("from") || before.ends_with("import"))?;
+        Ok(Self { at_once, all: reachable(entry, |_| true)? })
+    }
+}
+
+/// The entry and every script or module that it names, directly or not, as a quoted relative path. `follow` sees
+/// the text before the quotation mark.
+fn reachable(entry: &Path, follow: fn(&str) -> bool) -> Result<BTreeSet<PathBuf>> {
+    let mut found = BTreeSet::new();
+    let mut waiting = vec![entry.to_path_buf()];
+    while let Some(file) = waiting.pop() {
+        if !found.insert(file.clone()) || is_wasm(&file) {
+            continue;
+        }
+        let text =
+            std::fs::read_to_string(&file).with_context(|| format!("cannot read {}", file.display()))?;
+        let folder = file.parent().context("a file has a folder")?;
+        for name in named_files(&text, follow) {
+            let named = folder.join(name).components().collect::<PathBuf>();
+            if let Ok(named) = named.canonicalize() {
+                waiting.push(named);
+            }
+        }
+    }
+    Ok(found)
+}
+
+fn named_files(script: &str, follow: fn(&str) -> bool) -> Vec<&str> {
+    let mut names = Vec::new();
+    for quote in ['"', '\'', '`'] {
+        let mut rest = 0;
+        while let Some(start) = script[rest..].find(quote).map(|it| rest + it + 1) {
+            let Some(end) = script[start..].find([quote, '\n']).map(|it| start + it) else { break };
+            let name = &script[start..end];
+            let is_file = (name.ends_with(".js") || name.ends_with(".wasm")) && !name.contains("://");
+            if is_file && follow(script[..start - 1].trim_end()) {
+                names.push(name);
+            }
+            rest = if is_file { end + 1 } else { start };
+        }
+    }
+    names
+}
+
+fn weigh(files: &[PathBuf]) -> Result<Weight> {
+    let script = "const fs = require('fs'), zlib = require('zlib'); \
+        for (const file of process.argv.slice(1)) { const it = fs.readFileSync(file); console.log(it.length, \
+        zlib.gzipSync(it, { level: 9 }).length, zlib.brotliCompressSync(it).length) }";
+    let mut node = command::program("node", &project::root(), ["-e", script]);
+    let mut sum = Weight::default();
+    for line in command::read(node.args(files))?.lines() {
+        let numbers = line.split(' ').map(str::parse).collect::<Result<Vec<u64>, _>>()?;
+        let [raw, gzip, brotli] = numbers[..] else { bail!("three sizes a line, not {line:?}") };
+        sum = Weight { raw: sum.raw + raw, gzip: sum.gzip + gzip, brotli: sum.brotli + brotli };
+    }
+    Ok(sum)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn finds_the_files_that_a_script_names() {
+        let script = r#"import{a as b}from"./a.js";import './b.js';
+            const later = () => import("./c.js"), m = new URL('x_bg.wasm', import.meta.url), u = "https://a.b/c.js""#;
+        assert_eq!(named_files(script, |_| true), ["./a.js", "./c.js", "./b.js", "x_bg.wasm"]);
+        let at_once = named_files(script, |before| before.ends_with("from") || before.ends_with("import"));
+        assert_eq!(at_once, ["./a.js", "./b.js"]);
+    }
+
+    #[test]
+    fn judges_by_the_figure_that_counts() {
+        let weight = Weight { raw: 3000, gzip: 1025, brotli: 900 };
+        let row = |budget| Row { what: "it", weight, budget };
+        assert_eq!(verdict(&row(Budget::Gzip(1024))), "OVER");
+        assert_eq!(verdict(&row(Budget::Gzip(1025))), "fits");
+        assert_eq!(verdict(&row(Budget::Raw(2999))), "OVER");
+        assert_eq!(verdict(&row(Budget::None)), "");
+    }
+}

@@ -1,0 +1,287 @@
+//! `cargo xtask test`: every test of the project, one row per step. A step that fails does not stop the others.
+
+use std::path::PathBuf;
+use std::process::{Command, ExitCode};
+use std::time::Instant;
+
+use anyhow::{Result, bail, ensure};
+
+use crate::browser;
+use crate::command::{self, cargo};
+use crate::demo;
+use crate::machine::{self, Need};
+use crate::project;
+use crate::report::{self, Outcome, Row};
+use crate::wasm;
+
+/// What the person asked for.
+pub struct Options {
+    all: bool,
+    only: Vec<String>,
+}
+
+impl Options {
+    /// Reads the command line after `test`.
+    pub fn parse(arguments: &[String]) -> Result<Self> {
+        let mut options = Self { all: false, only: Vec::new() };
+        let mut arguments = arguments.iter();
+        while let Some(argument) = arguments.next() {
+            match argument.as_str() {
+                "--all" => options.all = true,
+                "--only" => match arguments.next() {
+                    Some(name) => options.only.push(name.clone()),
+                    None => bail!("--only wants a part of a row's name, such as `--only clippy`"),
+                },
+                unknown => bail!("`test` has no option `{unknown}`; it has --all and --only ROW"),
+            }
+        }
+        for wanted in &options.only {
+            ensure!(
+                STEPS.iter().any(|step| step.name.contains(wanted.as_str())),
+                "no row's name contains `{wanted}`; the rows are: {}",
+                STEPS.iter().map(|step| step.name).collect::<Vec<_>>().join(", ")
+            );
+        }
+        Ok(options)
+    }
+
+    fn wants(&self, step: &Step) -> bool {
+        if self.only.is_empty() {
+            return self.all || !step.only_with_all;
+        }
+        self.only.iter().any(|wanted| step.name.contains(wanted.as_str()))
+    }
+}
+
+struct Step {
+    name: &'static str,
+    /// Left out unless asked for: it needs gigabytes that most machines lack.
+    only_with_all: bool,
+    run: fn() -> Result<Outcome>,
+}
+
+const fn step(name: &'static str, run: fn() -> Result<Outcome>) -> Step {
+    Step { name, only_with_all: false, run }
+}
+
+/// In this order: what is quick to fail comes first, and `rust tests` builds what the later rows start.
+const STEPS: [Step; 14] = [
+    step("format", format),
+    step("clippy", clippy),
+    step("clippy for the browser", clippy_for_the_browser),
+    step("rust tests", rust_tests),
+    step("docs", docs),
+    step("conformance vectors", conformance),
+    step("published client: Python", published_python),
+    step("published client: Node", published_node),
+    step("published client: Chromium", published_browser),
+    step("browser package", browser_package),
+    step("demo", the_demo),
+    step("Python package", python_package),
+    step("Kotlin package", kotlin_package),
+    Step { name: "Swift package", only_with_all: true, run: swift_package },
+];
+
+/// The Rust test that replays the vectors: a row of its own, so the row before leaves it out.
+const VECTORS_TEST: &str = "the_server_answers_every_vector_as_specified";
+
+/// The command.
+pub fn run(options: &Options) -> Result<ExitCode> {
+    let skips_fail = std::env::var("CI").is_ok_and(|it| it == "true");
+    let mut rows = Vec::new();
+    for step in STEPS.iter().filter(|step| options.wants(step)) {
+        println!("\n== {}", step.name);
+        let start = Instant::now();
+        let outcome = (step.run)().unwrap_or_else(|error| Outcome::Failed(format!("{error:#}")));
+        let outcome = if skips_fail && !step.only_with_all { without_skips(outcome) } else { outcome };
+        match &outcome {
+            Outcome::Passed => {}
+            Outcome::Failed(why) => println!("failed: {why}"),
+            Outcome::Skipped(why) => println!("skipped: {why}"),
+        }
+        rows.push(Row { name: step.name, outcome, took: start.elapsed() });
+    }
+    print!("\n{}", report::render(&rows));
+    Ok(if report::any_failed(&rows) { ExitCode::FAILURE } else { ExitCode::SUCCESS })
+}
+
+/// On a machine that is meant to have everything, a step that could not run has failed.
+fn without_skips(outcome: Outcome) -> Outcome {
+    match outcome {
+        Outcome::Skipped(why) if why != NOT_YET => {
+            Outcome::Failed(format!("skipped although CI=true: {why}"))
+        }
+        other => other,
+    }
+}
+
+/// The reason of a row whose folder is not in the project.
+const NOT_YET: &str = "not part of this version yet";
+
+fn passed(command: &mut Command) -> Result<Outcome> {
+    command::run(command)?;
+    Ok(Outcome::Passed)
+}
+
+/// Unwraps a need, or ends the step with `Skipped`.
+macro_rules! need {
+    ($need:expr) => {
+        match $need {
+            Need::Met(it) => it,
+            Need::Missing(why) => return Ok(Outcome::Skipped(why)),
+        }
+    };
+}
+
+fn format() -> Result<Outcome> {
+    need!(machine::rust_component("rustfmt", "fmt"));
+    passed(&mut cargo(["fmt", "--all", "--check"]))
+}
+
+fn clippy() -> Result<Outcome> {
+    need!(machine::rust_component("clippy", "clippy"));
+    passed(&mut cargo(["clippy", "--quiet", "--workspace", "--all-targets", "--", "-D", "warnings"]))
+}
+
+fn clippy_for_the_browser() -> Result<Outcome> {
+    need!(machine::rust_component("clippy", "clippy"));
+    need!(machine::rust_target(wasm::TARGET));
+    let mut lint =
+        cargo(["clippy", "--quiet", "--package", "refrain-wasm", "--lib", "--target", wasm::TARGET]);
+    passed(lint.args(["--", "-D", "warnings"]))
+}
+
+fn rust_tests() -> Result<Outcome> {
+    passed(&mut cargo(["test", "--quiet", "--workspace", "--no-fail-fast", "--", "--skip", VECTORS_TEST]))
+}
+
+fn docs() -> Result<Outcome> {
+    passed(cargo(["doc", "--quiet", "--workspace", "--no-deps"]).env("RUSTDOCFLAGS", "-D warnings"))
+}
+
+fn conformance() -> Result<Outcome> {
+    let server = server()?;
+    let mut test = cargo(["test", "--quiet", "--workspace", "--test", "conformance", "--", VECTORS_TEST]);
+    passed(test.arg("--nocapture").env("REFRAIN_MOCK_BIN", server))
+}
+
+fn published_python() -> Result<Outcome> {
+    let folder = project::path("tests/e2e/python");
+    let python = need!(machine::python("e2e", Some(&folder.join("requirements.txt")))?);
+    let mut test = command::program(python, &folder, ["-m", "unittest", "-v", "test_published_client"]);
+    passed(test.env("REFRAIN_MOCK_BIN", server()?))
+}
+
+fn published_node() -> Result<Outcome> {
+    let folder = project::path("tests/e2e/node");
+    need!(machine::node());
+    machine::npm_packages(&folder)?;
+    let mut test =
+        command::program("node", &folder, ["--test", "--test-reporter=spec", "node_client.test.mjs"]);
+    passed(test.env("REFRAIN_MOCK_BIN", server()?))
+}
+
+fn published_browser() -> Result<Outcome> {
+    let folder = project::path("tests/e2e/node");
+    need!(machine::node());
+    let chromium = need!(machine::chromium());
+    machine::npm_packages(&folder)?;
+    let mut test =
+        command::program("node", &folder, ["--test", "--test-reporter=spec", "browser_client.test.mjs"]);
+    passed(test.env("REFRAIN_MOCK_BIN", server()?).env("CHROMIUM", chromium))
+}
+
+fn browser_package() -> Result<Outcome> {
+    let folder = need!(browser::build()?);
+    let chromium = need!(machine::chromium());
+    let mut test = command::program("npm", &folder, ["test"]);
+    passed(test.env("REFRAIN_MOCK_BIN", server()?).env("CHROMIUM", chromium))
+}
+
+fn the_demo() -> Result<Outcome> {
+    if need!(demo::start(true)?) {
+        Ok(Outcome::Passed)
+    } else {
+        Ok(Outcome::Failed("the demo did not go as it should".to_owned()))
+    }
+}
+
+fn python_package() -> Result<Outcome> {
+    let folder = project::path("sdk-ffi/python");
+    let python = need!(machine::python("package", None)?);
+    let mut install =
+        command::program(&python, &folder, ["-m", "pip", "install", "--quiet", "--force-reinstall"]);
+    command::run(install.args(["--disable-pip-version-check", "."]))?;
+    let mut test = command::program(&python, &folder, ["-m", "unittest", "discover", "-s", "tests"]);
+    passed(test.env("REFRAIN_MOCK_BIN", server()?))
+}
+
+fn kotlin_package() -> Result<Outcome> {
+    let folder = project::path("sdk-ffi/kotlin");
+    if !folder.is_dir() {
+        return Ok(Outcome::Skipped(NOT_YET.to_owned()));
+    }
+    if !command::answers("javac", "-version") || !command::answers("mvn", "--version") {
+        return Ok(Outcome::Skipped("a JDK with Maven is not installed".to_owned()));
+    }
+    ensure!(folder.join("pom.xml").is_file(), "sdk-ffi/kotlin has no pom.xml");
+    passed(&mut command::program("mvn", &folder, ["--quiet", "--batch-mode", "verify"]))
+}
+
+fn swift_package() -> Result<Outcome> {
+    let folder = project::path("sdk-ffi/swift");
+    if !folder.is_dir() {
+        return Ok(Outcome::Skipped(NOT_YET.to_owned()));
+    }
+    if !command::answers("swift", "--version") {
+        return Ok(Outcome::Skipped("a Swift toolchain is not installed".to_owned()));
+    }
+    passed(&mut command::program("swift", &folder, ["test"]))
+}
+
+/// The mock server's program. Built with the same selection of packages as the Rust tests, so that cargo does not
+/// build their dependencies a second time; by itself where another package does not compile.
+fn server() -> Result<PathBuf> {
+    if command::run(&mut cargo(["test", "--quiet", "--workspace", "--no-run"])).is_err() {
+        command::run(&mut cargo(["build", "--quiet", "--package", "refrain-mock"]))?;
+    }
+    let program = project::program("debug", "refrain-mock");
+    ensure!(program.is_file(), "{} was not built", program.display());
+    Ok(program)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn options(line: &[&str]) -> Result<Options> {
+        Options::parse(&line.iter().map(|it| (*it).to_owned()).collect::<Vec<_>>())
+    }
+
+    fn rows(line: &[&str]) -> Vec<&'static str> {
+        let options = options(line).expect("valid options");
+        STEPS.iter().filter(|step| options.wants(step)).map(|step| step.name).collect()
+    }
+
+    #[test]
+    fn swift_runs_with_all_or_by_name() {
+        assert_eq!(rows(&[]).len(), STEPS.len() - 1);
+        assert!(!rows(&[]).contains(&"Swift package"));
+        assert_eq!(rows(&["--all"]).len(), STEPS.len());
+        assert_eq!(rows(&["--only", "Swift", "--only", "docs"]), ["docs", "Swift package"]);
+    }
+
+    #[test]
+    fn an_option_that_means_nothing_is_an_error() {
+        for line in [&["--only"][..], &["--only", "no such row"], &["--fast"]] {
+            assert!(options(line).is_err(), "{line:?}");
+        }
+    }
+
+    #[test]
+    fn ci_forgives_only_what_the_project_does_not_have() {
+        assert!(matches!(without_skips(Outcome::Skipped("no JDK".to_owned())), Outcome::Failed(_)));
+        assert!(matches!(without_skips(Outcome::Skipped(NOT_YET.to_owned())), Outcome::Skipped(_)));
+        assert!(matches!(without_skips(Outcome::Passed), Outcome::Passed));
+    }
+}
