@@ -165,6 +165,10 @@ fn run(client: &Client) {
         if client.track(&name, ()) == Outcome::Accepted && client.sync(PATIENCE) {
             say(&format!("took {name}"));
         }
+        // Some are sent before the next change of mind, however slow the machine; others wait for the interval.
+        if (index + round) % 5 == 4 {
+            client.flush(PATIENCE);
+        }
         if (index + round) % 11 == 10 {
             client.opt_out(OptOut::default()).unwrap();
             say("out");
