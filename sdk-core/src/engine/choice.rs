@@ -1,17 +1,17 @@
 //! The person's choice, carried out: grants, withdrawals (C4), and choices made elsewhere (C9).
 
 use super::books::Dropped;
-use super::consent::{ConsentChange, ConsentState, Decision, DenyReason, Erasure, ErasureState, Verdict};
+use super::call::{Call, Kept};
+use super::consent::{ConsentChange, ConsentState, Decision, DenyReason, Erasure, Verdict};
 use super::effect::{
     Amendment, Done, Effect, Item, ItemKind, Notice, RecordRead, StoreFault, Ticket, Trouble, WipeScope,
 };
-use super::hold::Call;
 use super::identity::{Identity, IdentityChange};
+use super::input::Also;
 use super::outcome::Outcome;
 use super::store::Pending;
 use super::time::{EventId, Secret};
 use super::{Engine, Phase, Unclean};
-use crate::json::write;
 use alloc::string::String;
 use alloc::vec::Vec;
 
@@ -21,7 +21,7 @@ const PURGE_TRIES: u32 = 3;
 /// A consent call that waits for its turn.
 pub(super) enum Want {
     Grant { ticket: Ticket, id: EventId, secret: Secret },
-    Deny { ticket: Ticket, erase: Option<EventId>, erasure: Option<Erasure> },
+    Deny { ticket: Ticket, also: Also, id: EventId, outbox: Vec<Erasure> },
 }
 
 /// The one piece of consent or store work under way. Its effect's end is the next step.
@@ -96,13 +96,12 @@ impl Engine {
     }
 
     /// Everything in this process stops before this returns; the rest of C4 follows.
-    pub(super) fn opt_out(&mut self, erase: bool, id: EventId) {
-        let erase = erase.then_some(id);
-        let erasure = self.erasure(erase);
+    pub(super) fn opt_out(&mut self, also: Also, id: EventId) {
+        let outbox = self.erasures(also, id);
         self.stop(self.epoch.saturating_add(1));
         self.drop_ring();
         let ticket = self.next_ticket();
-        self.wants.push(Want::Deny { ticket, erase, erasure });
+        self.wants.push(Want::Deny { ticket, also, id, outbox });
         self.outcome = Outcome::Pending(ticket);
     }
 
@@ -122,27 +121,17 @@ impl Engine {
                     self.work(Work::Granting { ticket, id, known }, |op| amend(op, change));
                 }
             }
-            Want::Deny { ticket, erase, erasure } => {
+            Want::Deny { ticket, also, id, mut outbox } => {
                 // The device may have been read only after the call.
-                let erasure = erasure.or_else(|| self.erasure(erase));
-                self.identity = None;
-                let revision = self.known_revision().saturating_add(1);
+                if outbox.is_empty() {
+                    outbox = self.erasures(also, id);
+                }
+                self.subject.forget();
+                let (epoch, revision) = (self.epoch, self.known_revision().saturating_add(1));
                 let at_ms = self.now.wall_ms;
-                self.refuse(
-                    ConsentChange::Deny { epoch: self.epoch, revision, at_ms, erasure },
-                    Some(ticket),
-                );
+                self.refuse(ConsentChange::Deny { epoch, revision, at_ms, outbox }, Some(ticket));
             }
         }
-    }
-
-    /// The request to erase what this device has sent, if it is asked for and there is a device.
-    fn erasure(&self, erase: Option<EventId>) -> Option<Erasure> {
-        let (id, identity) = (erase?, self.identity.as_ref()?);
-        let mut secret = String::with_capacity(32);
-        write::hex(&mut secret, &identity.secret.0);
-        let state = ErasureState::Requested;
-        Some(Erasure { id: id.to_hex(), device_id: identity.device_id.clone(), secret, state })
     }
 
     fn known_revision(&self) -> u64 {
@@ -156,9 +145,9 @@ impl Engine {
 
     /// A refusal that could not be written is written as soon as it can be.
     pub(super) fn retry_refusal(&mut self) {
-        if let Some(ConsentChange::Deny { at_ms, erasure, .. }) = self.retries.refusal.take() {
+        if let Some(ConsentChange::Deny { at_ms, outbox, .. }) = self.retries.refusal.take() {
             let (epoch, revision) = (self.epoch, self.known_revision().saturating_add(1));
-            self.refuse(ConsentChange::Deny { epoch, revision, at_ms, erasure }, None);
+            self.refuse(ConsentChange::Deny { epoch, revision, at_ms, outbox }, None);
         }
     }
 
@@ -298,7 +287,7 @@ impl Engine {
                 if let Some(record) = self.consent.record().filter(|r| r.decision == Decision::Denied) {
                     let (epoch, revision, at_ms) = (self.epoch, record.revision, record.at_ms);
                     self.retries.refusal =
-                        Some(ConsentChange::Deny { epoch, revision, at_ms, erasure: None });
+                        Some(ConsentChange::Deny { epoch, revision, at_ms, outbox: Vec::new() });
                     self.retries.arm(self.now);
                     self.in_process = Some(Decision::Denied);
                 }
@@ -344,7 +333,7 @@ impl Engine {
         self.abandon_requests();
         let dropped = self.queue.clear();
         self.books.drop_records(Dropped::Withdrawn, dropped);
-        self.identity = None;
+        self.subject.forget();
         self.opened_epoch = None;
         self.memory_only = false;
         self.retries.forget_data();
@@ -366,7 +355,7 @@ impl Engine {
         if verdict == Verdict::Deny(DenyReason::StoreUnavailable) {
             return;
         }
-        if self.opened_epoch.is_some() || self.identity.is_some() {
+        if self.opened_epoch.is_some() || self.subject.identity().is_some() {
             self.stop(self.epoch.saturating_add(1));
             if self.unclean == Unclean::No {
                 self.unclean = Unclean::Data;
@@ -416,9 +405,9 @@ impl Engine {
             }
         }
         self.opened_epoch = Some(self.epoch);
-        if self.identity.is_none() {
+        if self.subject.identity().is_none() {
             let Some(secret) = self.spare.take() else { return };
-            let change = IdentityChange::Ensure { secret };
+            let change = IdentityChange::Ensure(secret);
             if self.durable() {
                 let epoch = self.epoch;
                 // Should the store fail, the device lives in memory.
@@ -426,12 +415,10 @@ impl Engine {
                 let amendment = self.identity_amendment(change);
                 return self.work(Work::Naming { epoch }, |op| Effect::Amend { op, amendment });
             }
-            self.identity = change.create(self.epoch);
+            self.subject.set(change.create(self.epoch));
         }
         if !self.ring.is_empty() {
-            let outcome = self.outcome;
             self.replay_ring();
-            self.outcome = outcome;
         }
         self.settle_grants();
         self.deliver();
@@ -447,14 +434,15 @@ impl Engine {
             _ => None,
         };
         let spare = self.spare.take();
-        self.identity = match (stored, spare) {
+        let identity = match (stored, spare) {
             (Some(identity), _) => Some(identity),
             (None, Some(secret)) => {
                 self.notify(Notice::StoreTrouble(fault_of(&result)));
-                IdentityChange::Ensure { secret }.create(epoch)
+                IdentityChange::Ensure(secret).create(epoch)
             }
             (None, None) => None,
         };
+        self.subject.set(identity);
     }
 
     /// The store takes nothing: this process goes on in memory.
@@ -474,8 +462,7 @@ impl Engine {
     /// The transition is an event of its own, once (C11), after what was held.
     fn announce_grant(&mut self, id: EventId) {
         let outcome = self.outcome;
-        let call = Call::Track { name: String::from("$opt_in"), properties: String::from("{}"), id };
-        if self.hold(call) {
+        if self.hold(Kept::new(self.now, Call::track("$opt_in", "{}", id))) {
             self.books.tracked += 1;
         }
         self.outcome = outcome;

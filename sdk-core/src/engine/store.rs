@@ -2,13 +2,14 @@
 
 use super::choice::{Want, Work};
 use super::effect::{
-    Amendment, Change, Done, Effect, Notice, Op, RecordId, RecordRead, Recovered, StoreFault,
+    Amendment, Change, Done, Effect, Lane, Notice, Op, RecordId, RecordRead, Recovered, StoreFault,
 };
 use super::identity::{Identity, IdentityChange};
+use super::queue::Batch;
 use super::sha256;
 use super::time::{Now, Secret};
 use super::{Engine, Phase, Unclean};
-use crate::engine::consent::{ConsentChange, ConsentState, Decision};
+use crate::engine::consent::{ConsentChange, ConsentState, Decision, ErasureState};
 use alloc::vec::Vec;
 
 /// First and longest wait before the store is tried again, in milliseconds.
@@ -26,12 +27,14 @@ pub(super) enum Pending {
     /// A change of the identity.
     Identity(IdentityChange),
     Send {
-        ids: Vec<RecordId>,
+        lane: Lane,
+        batch: Batch,
         bytes: usize,
     },
-    /// An erasure request, or the note of how far it has come.
+    /// A request of the outbox, or the note of how far its entry has come.
     Erasure {
         id: alloc::string::String,
+        state: ErasureState,
     },
     ErasureNoted,
 }
@@ -109,14 +112,17 @@ impl Engine {
                 self.notify(Notice::StoreTrouble(fault));
             }
 
-            (Pending::Send { ids, bytes }, Done::Answered(answer)) => self.answered(op, &ids, bytes, &answer),
-            (Pending::Send { ids, .. }, Done::Refused(read)) => {
-                self.send_refused(op, &ids);
-                self.observe_consent(&read);
+            (Pending::Send { lane, batch, bytes }, Done::Answered(answer)) => {
+                self.answered(op, lane, &batch, bytes, &answer);
             }
-            (Pending::Send { ids, .. }, _) => self.send_refused(op, &ids),
+            (Pending::Send { lane, batch, .. }, result) => {
+                self.send_refused(op, lane, &batch);
+                if let Done::Refused(read) = result {
+                    self.observe_consent(&read);
+                }
+            }
 
-            (Pending::Erasure { id }, result) => self.erasure_done(id, result),
+            (Pending::Erasure { id, state }, result) => self.erasure_done(id, state, result),
             (Pending::ErasureNoted, Done::Amended { read, .. }) => self.observe_consent(&read),
 
             // Lost bookkeeping costs at most a record that is sent twice, with the same id.
@@ -153,7 +159,7 @@ impl Engine {
             _ => Unclean::No,
         };
         let record_epoch = self.consent.record().filter(|r| r.decision != Decision::Denied).map(|r| r.epoch);
-        self.identity = Identity::of(identity).filter(|identity| Some(identity.epoch) == record_epoch);
+        self.subject.set(Identity::of(identity).filter(|identity| Some(identity.epoch) == record_epoch));
     }
 
     /// The queue of this epoch has been taken over.
@@ -171,16 +177,18 @@ impl Engine {
         if let Some(wall_ms) = recovered.not_before_ms {
             self.resume_wait(wall_ms);
         }
-        if self.queue.waiting() > 0 {
-            self.lane.record_queued(self.now, &self.config, self.queue.waiting());
+        for lane in Lane::ALL {
+            if self.queue.waiting(lane) > 0 {
+                self.record_queued(lane);
+            }
         }
         self.opened_epoch = Some(epoch);
     }
 
-    pub(super) fn acknowledge(&mut self, ids: &[RecordId]) {
-        if self.durable() {
+    pub(super) fn acknowledge(&mut self, records: Vec<RecordId>) {
+        if !records.is_empty() && self.durable() {
             let op = self.next_op(Pending::Acknowledge);
-            self.effects.push_back(Effect::Acknowledge { op, records: ids.to_vec() });
+            self.effects.push_back(Effect::Acknowledge { op, records });
         }
     }
 
@@ -197,18 +205,20 @@ impl Engine {
     /// The identity as it stands in the store, once it holds every change made here.
     fn adopt_identity(&mut self, read: &RecordRead) {
         let changing = self.pending.iter().any(|(_, pending)| matches!(pending, Pending::Identity(_)));
-        if changing || !self.retries.identity.is_empty() || self.identity.is_none() {
+        if changing || !self.retries.identity.is_empty() || self.subject.identity().is_none() {
             return;
         }
-        if let Some(identity) = Identity::of(read).filter(|identity| identity.epoch == self.epoch) {
-            self.identity = Some(identity);
+        let read = Identity::of(read).filter(|identity| identity.epoch == self.epoch);
+        if read.is_some() && read.as_ref() != self.subject.identity() {
+            self.subject.set(read);
         }
     }
 
     /// Another process or tab has changed the identity (C9).
     pub(super) fn observe_identity(&mut self, read: &RecordRead) {
         let newer = |new: &Identity| {
-            self.identity.as_ref().is_some_and(|old| new.revision != old.revision || new.secret != old.secret)
+            let old = self.subject.identity();
+            old.is_some_and(|old| new.revision != old.revision || new.secret != old.secret)
         };
         if Identity::of(read).is_some_and(|new| newer(&new)) {
             self.adopt_identity(read);

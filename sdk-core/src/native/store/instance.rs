@@ -197,7 +197,7 @@ impl Instance {
         let mut bytes = if segment.bytes == 0 { header.encode().to_vec() } else { Vec::new() };
         for entry in entries {
             match entry {
-                Entry::Event { seq, text } => {
+                Entry::Record { seq, text } => {
                     encode_record(&mut bytes, header, Kind::Event, *seq, text.as_bytes())
                 }
                 Entry::NotBefore(wall_ms) => {
@@ -207,7 +207,7 @@ impl Instance {
         }
         self.write(&bytes)?;
         let events =
-            entries.iter().filter_map(|e| if let Entry::Event { seq, .. } = e { Some(*seq) } else { None });
+            entries.iter().filter_map(|e| if let Entry::Record { seq, .. } = e { Some(*seq) } else { None });
         self.segments.last_mut().into_iter().for_each(|segment| segment.live.extend(events.clone()));
         Ok(())
     }
@@ -392,7 +392,7 @@ mod tests {
     }
 
     fn events(seqs: std::ops::Range<u64>, bytes: usize) -> Vec<Entry> {
-        seqs.map(|seq| Entry::Event { seq, text: "x".repeat(bytes).into() }).collect()
+        seqs.map(|seq| Entry::Record { seq, text: "x".repeat(bytes).into() }).collect()
     }
 
     fn loaded_seqs(loaded: &Loaded) -> Vec<u64> {

@@ -152,7 +152,7 @@ impl Store {
                         self.write(&mut chunk, &mut answers);
                     }
                     chunk.0 = epoch;
-                    chunk.1 += if let Entry::Event { text, .. } = &entry { text.len() + 32 } else { 32 };
+                    chunk.1 += if let Entry::Record { text, .. } = &entry { text.len() + 32 } else { 32 };
                     chunk.2.push(entry);
                 }
                 Err(_) => {
