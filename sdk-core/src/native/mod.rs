@@ -39,4 +39,10 @@ pub use http::{HttpTransport, InvalidProxy};
 #[cfg(feature = "typed")]
 pub use profile::Profile;
 pub use settings::{BuildError, Builder, Settings};
+/// The store and what it stands on, for the project's own simulation; not part of the interface.
+#[cfg(feature = "simulation")]
+#[doc(hidden)]
+pub mod simulation {
+    pub use super::store::{Disk, DiskFile, Hold, Layout, Ledger, Mode, Store};
+}
 pub use transport::{OpenRequest, PendingRequest, Sending, Transport};

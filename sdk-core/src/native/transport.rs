@@ -1,6 +1,6 @@
 //! What carries requests to the collector.
 
-use super::store::{Ledger, Lock};
+use super::store::{FileLock, Ledger};
 use crate::engine::{Answer, ConsentState, OutboxPermit, Permit, RecordRead, Refused, Request};
 use std::fmt;
 
@@ -148,5 +148,5 @@ impl OpenRequest {
 #[derive(Debug)]
 #[must_use = "dropping it says that the last byte is out"]
 pub struct Sending {
-    _held: Option<Lock>,
+    _held: Option<FileLock>,
 }
