@@ -81,6 +81,7 @@ fn explain(trouble: &Trouble) -> String {
             text.push_str(fault.as_str());
             text.push_str("); it holds in this page only");
         }
+        Trouble::Overruled => text.push_str("overruled: a refusal was given meanwhile, which counts"),
         Trouble::NotFenced(who) => {
             text.push_str("not_fenced: the choice is recorded, but a sender is not stopped yet: ");
             text.push_str(who);

@@ -20,8 +20,8 @@ const PURGE_TRIES: u32 = 3;
 
 /// A consent call that waits for its turn.
 pub(super) enum Want {
-    Grant { ticket: Ticket, id: EventId, secret: Secret },
-    Deny { ticket: Ticket, also: Also, id: EventId, outbox: Vec<Erasure> },
+    Grant { ticket: Ticket, id: EventId, secret: Secret, known: u64, at_ms: u64 },
+    Deny { ticket: Ticket, also: Also, id: EventId, outbox: Vec<Erasure>, at_ms: u64 },
 }
 
 /// The one piece of consent or store work under way. Its effect's end is the next step.
@@ -36,6 +36,7 @@ pub(super) enum Work {
     /// Making sure that a device exists.
     Naming {
         epoch: u64,
+        fresh: Identity,
     },
     Granting {
         ticket: Ticket,
@@ -91,7 +92,8 @@ impl Withdrawal {
 impl Engine {
     pub(super) fn opt_in(&mut self, id: EventId, secret: Secret) {
         let ticket = self.next_ticket();
-        self.wants.push(Want::Grant { ticket, id, secret });
+        let (known, at_ms) = (self.known_revision(), self.now.wall_ms);
+        self.wants.push(Want::Grant { ticket, id, secret, known, at_ms });
         self.outcome = Outcome::Pending(ticket);
     }
 
@@ -101,14 +103,14 @@ impl Engine {
         self.stop(self.epoch.saturating_add(1));
         self.drop_ring();
         let ticket = self.next_ticket();
-        self.wants.push(Want::Deny { ticket, also, id, outbox });
+        self.wants.push(Want::Deny { ticket, also, id, outbox, at_ms: self.now.wall_ms });
         self.outcome = Outcome::Pending(ticket);
     }
 
     /// Starts the transaction of a consent call.
     pub(super) fn begin(&mut self, want: Want) {
         match want {
-            Want::Grant { ticket, id, secret } => {
+            Want::Grant { ticket, id, secret, known: at_call, at_ms } => {
                 self.spare = Some(secret);
                 self.retries.refusal = None;
                 if matches!(self.consent, ConsentState::Unreadable) {
@@ -116,26 +118,35 @@ impl Engine {
                     self.granted.push(ticket);
                 } else {
                     // Also where it seems to be granted already: somebody else may have withdrawn meanwhile.
-                    let (epoch, known, at_ms) = (self.epoch, self.known_revision(), self.now.wall_ms);
-                    let change = ConsentChange::Grant { epoch, known, at_ms };
+                    let (epoch, known, own) = (self.epoch, self.known_revision(), self.own_refusal);
+                    let change = ConsentChange::Grant { epoch, known, at_call, own, at_ms };
                     self.work(Work::Granting { ticket, id, known }, |op| amend(op, change));
                 }
             }
-            Want::Deny { ticket, also, id, mut outbox } => {
+            Want::Deny { ticket, also, id, mut outbox, at_ms } => {
                 // The device may have been read only after the call.
                 if outbox.is_empty() {
                     outbox = self.erasures(also, id);
                 }
                 self.subject.forget();
                 let (epoch, revision) = (self.epoch, self.known_revision().saturating_add(1));
-                let at_ms = self.now.wall_ms;
                 self.refuse(ConsentChange::Deny { epoch, revision, at_ms, outbox }, Some(ticket));
             }
         }
     }
 
+    /// The newest revision ever seen here, also while the record cannot be read: what is written over it must outrank
+    /// what others have seen (C9).
     fn known_revision(&self) -> u64 {
-        self.consent.record().map_or(0, |record| record.revision)
+        self.seen_revision
+    }
+
+    /// Takes what was read, or worked out of it, as what stands in the store.
+    pub(super) fn set_consent(&mut self, state: ConsentState) {
+        if let Some(record) = state.record() {
+            self.seen_revision = self.seen_revision.max(record.revision);
+        }
+        self.consent = state;
     }
 
     fn refuse(&mut self, change: ConsentChange, ticket: Option<Ticket>) {
@@ -174,26 +185,36 @@ impl Engine {
 
             (Work::Recovering { epoch }, Done::Recovered(recovered)) => self.recovered(epoch, recovered),
             (Work::Recovering { epoch }, result) => {
-                self.recovered(epoch, super::Recovered::default());
                 self.go_memory_only(&result);
+                self.recovered(epoch, super::Recovered::default());
             }
 
             (Work::Naming { .. }, Done::Refused(read)) => self.observe_consent(&read),
-            (Work::Naming { epoch }, result) => self.named(epoch, result),
+            (Work::Naming { epoch, fresh }, result) => self.named(epoch, fresh, result),
 
             (Work::Granting { ticket, id, known }, Done::Amended { read, changed }) => {
                 self.learn(ConsentState::of(&read), Some(known.saturating_add(u64::from(changed))));
                 self.in_process = None;
                 let granted =
                     self.consent.record().is_some_and(|record| record.decision == Decision::Granted);
-                if changed && granted {
+                // One that is taken back already is not announced: it would wait here for the next one.
+                let refused = self.wants.iter().any(|want| matches!(want, Want::Deny { .. }));
+                if changed && granted && !refused {
                     self.announce_grant(id);
                 }
-                self.granted.push(ticket);
+                if granted {
+                    self.granted.push(ticket);
+                } else {
+                    self.settled(ticket, Err(Trouble::Overruled));
+                }
             }
             (Work::Granting { ticket, id, .. }, result) => {
                 // A stored refusal stands. Otherwise the grant lasts for this process.
                 if self.consent.record().is_none_or(|record| record.decision != Decision::Denied) {
+                    if fault_of(&result) == StoreFault::Unreadable {
+                        // Behind it may stand a refusal, and what is held was captured before it (C6).
+                        self.drop_ring();
+                    }
                     self.grant_in_process(id);
                 }
                 self.settled(ticket, Err(Trouble::NotRecorded(fault_of(&result))));
@@ -211,6 +232,10 @@ impl Engine {
                     self.memory_only = false;
                     let asked = withdrawal.change.as_ref().map_or(0, ConsentChange::revision);
                     self.learn(ConsentState::of(&read), Some(asked));
+                    // If somebody else has written in between, theirs may be the later word of the same moment.
+                    if self.consent.record().is_some_and(|record| record.revision == asked) {
+                        self.own_refusal = asked;
+                    }
                     withdrawal.before = self.consent.record().map_or(self.epoch, |record| record.epoch);
                     withdrawal.step = Step::Fencing;
                     self.work(Work::Withdrawing(withdrawal), |op| Effect::Fence { op });
@@ -279,7 +304,10 @@ impl Engine {
         }
         let state = ConsentState::of(read);
         match (&state, &self.consent) {
-            (ConsentState::Found(new), ConsentState::Found(old)) if !new.outranks(old) => {}
+            // A refusal counts also where it was written over a record that could not be read, and so numbered anew.
+            (ConsentState::Found(new), ConsentState::Found(old))
+                if !new.outranks(old)
+                    && (new.decision != Decision::Denied || old.decision == Decision::Denied) => {}
             (ConsentState::Absent, ConsentState::Absent) => {}
             // The store was emptied underneath: what stands there now stands without a record (C8).
             (ConsentState::Absent, _) => {
@@ -293,10 +321,15 @@ impl Engine {
                 }
                 self.stop(self.epoch.saturating_add(1));
                 self.unclean = Unclean::Orphans;
-                self.consent = state;
+                self.set_consent(state);
             }
-            // Nothing is collected while it cannot be read; what was accepted waits.
-            (ConsentState::Unreadable, _) => self.consent = state,
+            // Nothing is collected while it cannot be read; what was accepted waits, and it is looked at again. Behind
+            // what cannot be read may stand a refusal, and what is held was captured before it (C6).
+            (ConsentState::Unreadable, _) => {
+                self.drop_ring();
+                self.set_consent(state);
+                self.retries.arm(self.now);
+            }
             (ConsentState::Found(_), _) => self.learn(state, None),
         }
     }
@@ -309,12 +342,15 @@ impl Engine {
         let (epoch, denied, granted) =
             (record.epoch, record.decision == Decision::Denied, record.decision == Decision::Granted);
         let mine = asked == Some(record.revision);
-        let withdrawn = !mine && (denied || epoch > self.consent.record().map_or(1, |known| known.epoch));
+        let known = self.consent.record();
+        // The same refusal with another note in its outbox is none.
+        let same = known.is_some_and(|known| known.decision == Decision::Denied && known.epoch == epoch);
+        let withdrawn = !mine && (denied && !same || epoch > known.map_or(1, |known| known.epoch));
         // A decision that could not be written ends with the record's; a refusal is still to be written.
         if mine || self.in_process == Some(Decision::Granted) && (withdrawn || granted) {
             self.in_process = None;
         }
-        self.consent = state;
+        self.set_consent(state);
         if withdrawn {
             self.drop_ring();
             self.stop(epoch.max(self.epoch));
@@ -395,8 +431,8 @@ impl Engine {
         if self.durable() {
             let recorded = self.consent.record().is_some_and(|record| record.epoch >= self.epoch);
             if !recorded {
-                let change = ConsentChange::Establish { epoch: self.epoch, at_ms: self.now.wall_ms };
                 let known = self.known_revision();
+                let change = ConsentChange::Establish { epoch: self.epoch, known, at_ms: self.now.wall_ms };
                 return self.work(Work::Establishing { known }, |op| amend(op, change));
             }
             if self.opened_epoch != Some(self.epoch) {
@@ -407,15 +443,13 @@ impl Engine {
         self.opened_epoch = Some(self.epoch);
         if self.subject.identity().is_none() {
             let Some(secret) = self.spare.take() else { return };
-            let change = IdentityChange::Ensure(secret);
+            let fresh = Identity::fresh(self.epoch, secret);
             if self.durable() {
                 let epoch = self.epoch;
-                // Should the store fail, the device lives in memory.
-                self.spare = Some(secret);
-                let amendment = self.identity_amendment(change);
-                return self.work(Work::Naming { epoch }, |op| Effect::Amend { op, amendment });
+                let amendment = self.identity_amendment(IdentityChange::Ensure(fresh.clone()));
+                return self.work(Work::Naming { epoch, fresh }, |op| Effect::Amend { op, amendment });
             }
-            self.subject.set(change.create(self.epoch));
+            self.subject.set(Some(fresh));
         }
         if !self.ring.is_empty() {
             self.replay_ring();
@@ -424,8 +458,8 @@ impl Engine {
         self.deliver();
     }
 
-    /// The store was asked for a device.
-    fn named(&mut self, epoch: u64, result: Done) {
+    /// The store was asked for a device. Should it fail, the fresh one lives in memory until the store works again.
+    fn named(&mut self, epoch: u64, fresh: Identity, result: Done) {
         if epoch != self.epoch {
             return;
         }
@@ -433,21 +467,21 @@ impl Engine {
             Done::Amended { read, .. } => Identity::of(read).filter(|identity| identity.epoch == epoch),
             _ => None,
         };
-        let spare = self.spare.take();
-        let identity = match (stored, spare) {
-            (Some(identity), _) => Some(identity),
-            (None, Some(secret)) => {
-                self.notify(Notice::StoreTrouble(fault_of(&result)));
-                IdentityChange::Ensure(secret).create(epoch)
-            }
-            (None, None) => None,
-        };
-        self.subject.set(identity);
+        if stored.is_none() {
+            self.notify(Notice::StoreTrouble(fault_of(&result)));
+            self.retries.identity_missing = true;
+            self.retries.arm(self.now);
+        }
+        self.subject.set(Some(stored.unwrap_or(fresh)));
     }
 
-    /// The store takes nothing: this process goes on in memory.
+    /// The store takes nothing: this process goes on in memory, until it does.
     fn go_memory_only(&mut self, result: &Done) {
         self.memory_only = true;
+        if fault_of(result) != StoreFault::Absent {
+            self.retries.identity_missing = true;
+            self.retries.arm(self.now);
+        }
         self.notify(Notice::StoreTrouble(fault_of(result)));
     }
 

@@ -407,11 +407,13 @@ impl ConsentState {
 /// A change of the consent record, applied by the driver to what it reads under the store's lock.
 #[derive(Debug, Clone)]
 pub(super) enum ConsentChange {
-    /// Make the record exist, with at least this epoch, before any other data is written (C8).
-    Establish { epoch: u64, at_ms: u64 },
-    /// The person agreed. `known` is the newest revision seen: a refusal that is newer was made elsewhere, and what
-    /// this process has captured was captured before it (C6).
-    Grant { epoch: u64, known: u64, at_ms: u64 },
+    /// Make the record exist, with at least this epoch, before any other data is written (C8). `known` is the newest
+    /// revision seen, which what is written outranks.
+    Establish { epoch: u64, known: u64, at_ms: u64 },
+    /// The person agreed, at this moment. `known` is the newest revision seen: a refusal that is newer was made
+    /// elsewhere, and what this process has captured was captured before it (C6). A refusal that was not known at the
+    /// call (`at_call`), is not this process's `own`, and was made at that moment or later, is the last word (C9).
+    Grant { epoch: u64, known: u64, at_call: u64, own: u64, at_ms: u64 },
     /// The person refused. `revision` is the lowest that may be written, for a record that cannot be read.
     Deny { epoch: u64, revision: u64, at_ms: u64, outbox: Vec<Erasure> },
     /// An entry of the outbox has come further.
@@ -428,26 +430,37 @@ impl ConsentChange {
     }
 
     pub(super) fn apply(&self, read: &RecordRead) -> Amended {
-        let (absent, mut new) = match ConsentState::of(read) {
-            ConsentState::Found(record) => (false, record),
-            ConsentState::Unreadable if !matches!(self, Self::Deny { .. }) => return Amended::Refuse,
-            _ => (true, ConsentRecord::default()),
+        let state = ConsentState::of(read);
+        let (absent, unreadable) = (state.record().is_none(), matches!(state, ConsentState::Unreadable));
+        if unreadable && !matches!(self, Self::Deny { .. }) {
+            return Amended::Refuse;
+        }
+        let mut new = match state {
+            ConsentState::Found(record) => record,
+            _ => ConsentRecord::default(),
         };
         let (decision, revision, old_epoch) = (new.decision, new.revision, new.epoch);
         new.revision = new.revision.saturating_add(1);
         match self {
-            Self::Establish { epoch, at_ms } => {
+            Self::Establish { epoch, known, at_ms } => {
                 if !absent && (old_epoch >= *epoch || decision == Decision::Denied) {
                     return Amended::Keep;
                 }
+                new.revision = new.revision.max(known.saturating_add(1));
                 new.epoch = *epoch;
                 new.at_ms = *at_ms;
             }
-            Self::Grant { epoch, known, at_ms } => {
+            Self::Grant { epoch, known, at_call, own, at_ms } => {
                 if decision == Decision::Granted && old_epoch >= *epoch {
                     return Amended::Keep;
                 }
-                let unseen = decision == Decision::Denied && revision > *known;
+                let denied = decision == Decision::Denied;
+                let later = new.at_ms > *at_ms || new.at_ms == *at_ms && revision > *own;
+                if denied && revision > *at_call && later {
+                    return Amended::Keep;
+                }
+                let unseen = denied && revision > *known;
+                new.revision = new.revision.max(known.saturating_add(1));
                 new.decision = Decision::Granted;
                 new.epoch = old_epoch.max(*epoch).saturating_add(u64::from(unseen));
                 new.at_ms = *at_ms;
@@ -457,8 +470,14 @@ impl ConsentChange {
             Self::Deny { epoch, revision: lowest, at_ms, outbox } => {
                 new.decision = Decision::Denied;
                 new.epoch = old_epoch.saturating_add(1).max(*epoch);
-                new.at_ms = *at_ms;
                 new.revision = new.revision.max(*lowest);
+                if unreadable {
+                    // What stands there, and what others have seen of it, was counted up; this is above that.
+                    new.epoch = new.epoch.max(*at_ms);
+                    new.revision = new.revision.max(*at_ms);
+                }
+                // Over a refusal: the later one of both.
+                new.at_ms = if decision == Decision::Denied { new.at_ms.max(*at_ms) } else { *at_ms };
                 new.outbox.extend_from_slice(outbox);
                 forget_finished(&mut new.outbox);
             }
@@ -598,14 +617,31 @@ mod tests {
     fn c8_only_a_refusal_may_replace_what_cannot_be_read() {
         let damaged = RecordRead::Content(b"{\"v\":1,".to_vec());
         assert!(matches!(
-            ConsentChange::Grant { epoch: 1, known: 0, at_ms: 0 }.apply(&damaged),
+            ConsentChange::Grant { epoch: 1, known: 0, at_call: 0, own: 0, at_ms: 0 }.apply(&damaged),
             Amended::Refuse
         ));
-        assert!(matches!(ConsentChange::Establish { epoch: 1, at_ms: 0 }.apply(&damaged), Amended::Refuse));
-        let deny = ConsentChange::Deny { epoch: 5, revision: 9, at_ms: 0, outbox: Vec::new() };
+        assert!(matches!(
+            ConsentChange::Establish { epoch: 1, known: 0, at_ms: 0 }.apply(&damaged),
+            Amended::Refuse
+        ));
+        let deny = ConsentChange::Deny { epoch: 5, revision: 9, at_ms: 7_000, outbox: Vec::new() };
         let Amended::Write(bytes) = deny.apply(&damaged) else { panic!("a refusal is always written") };
         let record = ConsentRecord::decode(core::str::from_utf8(&bytes).unwrap()).unwrap();
-        assert_eq!((record.decision, record.revision, record.epoch), (Decision::Denied, 9, 5));
+        assert_eq!((record.decision, record.revision, record.epoch), (Decision::Denied, 7_000, 7_000));
+    }
+
+    #[test]
+    fn c9_a_grant_that_comes_late_does_not_take_back_a_refusal_of_after_it() {
+        let record =
+            ConsentRecord { decision: Decision::Denied, revision: 5, at_ms: 1_000, ..Default::default() };
+        let grant = |at_call, own, at_ms| {
+            written(&ConsentChange::Grant { epoch: 1, known: 5, at_call, own, at_ms }, &record)
+        };
+        assert_eq!(grant(4, 0, 999), None, "the refusal came after it");
+        assert_eq!(grant(4, 0, 1_000), None, "on a tie the refusal counts");
+        assert!(grant(4, 5, 1_000).is_some(), "unless the same person has made it here, before");
+        assert!(grant(4, 0, 1_001).is_some());
+        assert!(grant(5, 0, 0).is_some(), "it was known, whatever the clocks say");
     }
 
     #[test]

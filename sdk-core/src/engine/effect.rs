@@ -34,8 +34,8 @@ pub struct Ticket(pub u64);
 /// Storage effects are executed one after the other; `Send` and `SendErasure` beside them.
 #[derive(Debug)]
 pub enum Effect {
-    /// Read both records and see whether any data stands beside them, changing nothing.
-    /// Ends in [`Done::Opened`].
+    /// Read both records and see whether any data stands beside them, changing nothing. At the start, and again while
+    /// the consent record cannot be read. Ends in [`Done::Opened`].
     Open {
         /// Its number.
         op: Op,
@@ -473,6 +473,9 @@ impl fmt::Display for StoreFault {
 pub enum Trouble {
     /// The decision could not be written. A refusal holds for this process all the same, and writing is tried again.
     NotRecorded(StoreFault),
+    /// The person has refused elsewhere, after this grant was given and before it could be written: that is the last
+    /// word.
+    Overruled,
     /// The refusal is durable, but one sender did not let go in time; who, in words.
     NotFenced(String),
     /// The refusal is durable, but these could not be deleted.
@@ -483,6 +486,7 @@ impl fmt::Display for Trouble {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::NotRecorded(fault) => write!(f, "the decision is not recorded: {fault}"),
+            Self::Overruled => f.write_str("a refusal was given meanwhile, which counts"),
             Self::NotFenced(who) => {
                 write!(f, "the withdrawal is durable, but a sender is not fenced yet: {who}")
             }

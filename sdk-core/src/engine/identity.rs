@@ -21,6 +21,12 @@ pub(super) struct Identity {
     pub(super) super_properties: String,
 }
 
+impl core::fmt::Debug for Identity {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.debug_struct("Identity").field("revision", &self.revision).finish_non_exhaustive()
+    }
+}
+
 impl Identity {
     pub(super) fn fresh(epoch: u64, secret: Secret) -> Self {
         let super_properties = String::from("{}");
@@ -85,8 +91,8 @@ pub fn identity_is_before(read: &RecordRead, epoch: u64) -> bool {
 /// A change of the identity record, applied by the driver to what it reads under the store's lock.
 #[derive(Debug, Clone)]
 pub(super) enum IdentityChange {
-    /// Make a device exist; the first made wins (C9).
-    Ensure(Secret),
+    /// Make an identity exist; the first made wins (C9).
+    Ensure(Identity),
     /// What an app has called.
     Call(Kept),
 }
@@ -105,9 +111,9 @@ impl IdentityChange {
     }
 
     /// The identity that this makes where there is none; most changes need one.
-    pub(super) fn create(&self, epoch: u64) -> Option<Identity> {
+    fn create(&self, epoch: u64) -> Option<Identity> {
         match self {
-            Self::Ensure(secret) => Some(Identity::fresh(epoch, *secret)),
+            Self::Ensure(identity) => Some(identity.clone()),
             Self::Call(kept) if matches!(kept.kind, CallKind::Reset | CallKind::SwitchUser) => {
                 let mut identity = Identity::fresh(epoch, Secret(kept.bits));
                 identity.change(&kept.call());
@@ -247,18 +253,19 @@ mod tests {
 
     #[test]
     fn c9_the_first_device_wins() {
-        let first = apply(&IdentityChange::Ensure(SECRET), 1, &RecordRead::Absent).unwrap();
-        assert_eq!(apply(&IdentityChange::Ensure(Secret([8; 16])), 1, &first), None);
+        let first =
+            apply(&IdentityChange::Ensure(Identity::fresh(1, SECRET)), 1, &RecordRead::Absent).unwrap();
+        assert_eq!(apply(&IdentityChange::Ensure(Identity::fresh(1, Secret([8; 16]))), 1, &first), None);
         assert_eq!(Identity::of(&first).unwrap().secret, SECRET);
     }
 
     #[test]
     fn c6_an_identity_of_an_older_epoch_is_replaced() {
-        let old = apply(&IdentityChange::Ensure(SECRET), 1, &RecordRead::Absent).unwrap();
+        let old = apply(&IdentityChange::Ensure(Identity::fresh(1, SECRET)), 1, &RecordRead::Absent).unwrap();
         assert!(identity_is_before(&old, 2) && !identity_is_before(&old, 1));
-        let new = apply(&IdentityChange::Ensure(Secret([8; 16])), 2, &old).unwrap();
+        let new = apply(&IdentityChange::Ensure(Identity::fresh(2, Secret([8; 16]))), 2, &old).unwrap();
         assert_eq!(Identity::of(&new).unwrap().secret, Secret([8; 16]));
-        assert!(matches!(IdentityChange::Ensure(SECRET).apply(1, &new), Amended::Refuse));
+        assert!(matches!(IdentityChange::Ensure(Identity::fresh(1, SECRET)).apply(1, &new), Amended::Refuse));
     }
 
     fn made(calls: &[Call<'_>]) -> Identity {

@@ -114,6 +114,10 @@ pub struct Engine {
     work: Option<Work>,
     /// Grants whose callers wait until records are accepted again.
     granted: Vec<Ticket>,
+    /// The newest revision of the record ever seen here.
+    seen_revision: u64,
+    /// The revision of the newest refusal that this process has written.
+    own_refusal: u64,
     /// Whether the store may hold data that the verdict does not allow; wiped before anything else.
     unclean: Unclean,
 
@@ -180,6 +184,8 @@ impl Engine {
             wants: Vec::new(),
             work: None,
             granted: Vec::new(),
+            seen_revision: 0,
+            own_refusal: 0,
             unclean: Unclean::No,
             opened_epoch: None,
             memory_only: false,

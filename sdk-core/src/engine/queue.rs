@@ -67,9 +67,18 @@ impl Queue {
         lane
     }
 
-    /// Numbers below this one are taken in the driver's own queue.
-    pub(super) fn start_at(&mut self, seq: u64) {
-        self.next_seq = self.next_seq.max(seq);
+    /// Gives this driver's own records numbers in the store from this one on; which they are now.
+    pub(super) fn renumber(&mut self, from: u64) -> Vec<(u64, Arc<str>)> {
+        self.next_seq = self.next_seq.max(from);
+        let mut renumbered = Vec::new();
+        for queued in &mut self.records {
+            if queued.id.queue == 0 && queued.state != State::Gone {
+                queued.id.seq = self.next_seq;
+                renumbered.push((self.next_seq, queued.text.clone()));
+                self.next_seq += 1;
+            }
+        }
+        renumbered
     }
 
     /// Takes the next records of a lane for a request: a JSON array, at most so many records and bytes, at least one

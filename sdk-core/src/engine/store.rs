@@ -21,6 +21,8 @@ const RETRY_CAP_MS: u64 = 60_000;
 pub(super) enum Pending {
     /// The step of consent or store work that `Engine::work` describes.
     Work,
+    /// Another look at a record that could not be read.
+    Look,
     Acknowledge,
     Sync,
     NotBefore,
@@ -44,6 +46,8 @@ pub(super) enum Pending {
 pub(super) struct Retries {
     records: Vec<u64>,
     identity: Vec<IdentityChange>,
+    /// The identity in memory stands nowhere in the store.
+    pub(super) identity_missing: bool,
     /// A refusal that could not be written; it holds in this process meanwhile.
     pub(super) refusal: Option<ConsentChange>,
     /// A purge has left something behind; before the next retry none is tried.
@@ -74,6 +78,7 @@ impl Retries {
     pub(super) fn forget_data(&mut self) {
         self.records.clear();
         self.identity.clear();
+        self.identity_missing = false;
     }
 }
 
@@ -101,6 +106,9 @@ impl Engine {
         let (_, pending) = self.pending.remove(at);
         match (pending, result) {
             (Pending::Work, result) => self.work_done(result),
+
+            (Pending::Look, Done::Opened { consent, .. }) => self.observe_consent(&consent),
+            (Pending::Look, _) => self.retries.arm(self.now),
 
             (Pending::Identity(_), Done::Amended { read, .. }) => self.adopt_identity(&read),
             (Pending::Identity(_), Done::Refused(read)) => self.observe_consent(&read),
@@ -147,7 +155,10 @@ impl Engine {
     /// The outside has been looked at for the first time.
     pub(super) fn opened(&mut self, consent: &RecordRead, identity: &RecordRead, data: bool) {
         self.phase = Phase::Ready;
-        self.consent = ConsentState::of(consent);
+        self.set_consent(ConsentState::of(consent));
+        if matches!(self.consent, ConsentState::Unreadable) {
+            self.retries.arm(self.now);
+        }
         let recorded = self.consent.record().map_or(0, |record| record.epoch);
         let refused = self.wants.iter().any(|want| matches!(want, Want::Deny { .. }));
         self.epoch = self.epoch.max(recorded + u64::from(refused)).max(1);
@@ -167,11 +178,16 @@ impl Engine {
         if epoch != self.epoch {
             return;
         }
+        // What lived in memory while the store failed is stored now.
+        for (seq, text) in self.queue.renumber(recovered.next_seq.max(1)) {
+            if self.durable() {
+                self.append(seq, text);
+            }
+        }
         for record in recovered.records {
             *(if record.adopted { &mut self.books.adopted } else { &mut self.books.recovered }) += 1;
             self.queue.restore(record.id, record.text.into(), self.now);
         }
-        self.queue.start_at(recovered.next_seq.max(1));
         self.books.damaged += recovered.damaged;
         self.books.wiped += recovered.wiped;
         if let Some(wall_ms) = recovered.not_before_ms {
@@ -243,13 +259,29 @@ impl Engine {
         if self.work.is_none() {
             self.retry_refusal();
         }
-        if !self.durable() {
-            return;
+        if matches!(self.consent, ConsentState::Unreadable) {
+            let op = self.next_op(Pending::Look);
+            self.effects.push_back(Effect::Open { op });
+        }
+        if self.memory_only && self.work.is_none() && self.in_process.is_none() {
+            // From the beginning: the record, the queue, the identity.
+            self.memory_only = false;
+            self.opened_epoch = None;
+            self.retries.identity_missing = true;
+            return self.retries.arm(self.now);
+        }
+        if !self.durable() || self.work.is_some() {
+            return self.retries.arm(self.now);
         }
         for seq in core::mem::take(&mut self.retries.records) {
             if let Some(text) = self.queue.text(seq) {
                 self.append(seq, text);
             }
+        }
+        if core::mem::take(&mut self.retries.identity_missing)
+            && let Some(identity) = self.subject.identity()
+        {
+            self.store_identity(IdentityChange::Ensure(identity.clone()));
         }
         for change in core::mem::take(&mut self.retries.identity) {
             self.store_identity(change);

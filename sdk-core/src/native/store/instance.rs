@@ -241,7 +241,12 @@ impl<D: Disk> Instance<D> {
     /// Makes durable what was written.
     pub(super) fn sync(&mut self) -> io::Result<()> {
         if self.unsynced {
-            self.writer.as_mut().map_or(Ok(()), DiskFile::sync)?;
+            match (&mut self.writer, self.segments.last()) {
+                (Some(file), _) => file.sync()?,
+                // A write has failed, and the file was let go of; what stands in it counts even so.
+                (None, Some(last)) if last.bytes > 0 => self.disk.open(&last.path, Mode::Append)?.sync()?,
+                (None, _) => {}
+            }
             self.unsynced = false;
         }
         Ok(())

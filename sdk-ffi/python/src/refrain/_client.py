@@ -22,6 +22,7 @@ _DEFAULT_CONSENT = {
 }
 _CONSENT_ERRORS: Dict[Type[BaseException], str] = {
     ffi.ConsentError.NotRecorded: "not_recorded",
+    ffi.ConsentError.Overruled: "overruled",
     ffi.ConsentError.NotFenced: "not_fenced",
     ffi.ConsentError.NotPurged: "not_purged",
 }

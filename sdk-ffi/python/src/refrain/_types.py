@@ -47,6 +47,7 @@ class ConsentError(Error):
     def __init__(self, code: str, detail: str) -> None:
         super().__init__(detail)
         #: ``"not_recorded"``: nothing durable was written; a refusal holds for this process all the same.
+        #: ``"overruled"``: a refusal was given elsewhere after this grant, and counts.
         #: ``"not_fenced"``: the refusal is durable, but a sender did not let go in time.
         #: ``"not_purged"``: the refusal is durable, but some data could not be deleted.
         self.code = code
