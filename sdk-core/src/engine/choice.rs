@@ -19,12 +19,14 @@ use alloc::vec::Vec;
 const PURGE_TRIES: u32 = 3;
 
 /// A consent call that waits for its turn.
+#[cfg_attr(feature = "simulation", derive(Debug))]
 pub(super) enum Want {
     Grant { ticket: Ticket, id: EventId, secret: Secret, known: u64, at_ms: u64 },
     Deny { ticket: Ticket, also: Also, id: EventId, outbox: Vec<Erasure>, at_ms: u64 },
 }
 
 /// The one piece of consent or store work under way. Its effect's end is the next step.
+#[cfg_attr(feature = "simulation", derive(Debug))]
 pub(super) enum Work {
     Opening,
     Establishing {
@@ -47,6 +49,7 @@ pub(super) enum Work {
 }
 
 /// The transaction of C4. Also runs, from its second step, for whatever else ends an `allow`.
+#[cfg_attr(feature = "simulation", derive(Debug))]
 pub(super) struct Withdrawal {
     step: Step,
     ticket: Option<Ticket>,
@@ -58,6 +61,7 @@ pub(super) struct Withdrawal {
     change: Option<ConsentChange>,
 }
 
+#[cfg_attr(feature = "simulation", derive(Debug))]
 enum Step {
     Recording,
     Fencing,

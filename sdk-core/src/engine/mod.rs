@@ -272,11 +272,9 @@ impl Engine {
 
     /// Where consent stands.
     pub fn consent(&self) -> Consent {
-        let decision = match self.wants.last() {
-            Some(Want::Deny { .. }) => Decision::Denied,
-            Some(Want::Grant { .. }) => Decision::Granted,
-            None => self.in_process.or(self.consent.record().map(|r| r.decision)).unwrap_or_default(),
-        };
+        let decision = self.choosing().unwrap_or_else(|| {
+            self.in_process.or(self.consent.record().map(|record| record.decision)).unwrap_or_default()
+        });
         Consent { decision, verdict: self.verdict() }
     }
 
@@ -320,6 +318,44 @@ impl Engine {
         self.consent.record().map_or(&[], |record| &record.outbox)
     }
 
+    /// What the engine will do next, as far as it is not contents: two engines that say the same here behave alike.
+    /// For the project's own search through states.
+    #[cfg(feature = "simulation")]
+    pub fn fingerprint(&self) -> String {
+        let since = |at: u64| at.saturating_sub(self.now.mono_ms);
+        let deliveries = self.deliveries.iter().map(|delivery| delivery.fingerprint(self.now.mono_ms));
+        let pending: Vec<_> = self.pending.iter().map(|(_, pending)| pending).collect();
+        alloc::format!(
+            "{:?}",
+            (
+                (
+                    self.phase,
+                    &self.consent,
+                    self.in_process,
+                    self.signals,
+                    self.epoch,
+                    &self.wants,
+                    &self.work
+                ),
+                (self.seen_revision, self.own_refusal, self.granted.len(), self.unclean, self.opened_epoch),
+                (
+                    self.memory_only,
+                    self.subject.identity(),
+                    self.spare.is_some(),
+                    self.ring.records(),
+                    &self.queue
+                ),
+                (
+                    deliveries.collect::<Vec<_>>(),
+                    self.outbox.fingerprint(self.now.mono_ms),
+                    &self.retries,
+                    pending
+                ),
+                self.next_wakeup().map(since),
+            )
+        )
+    }
+
     /// Requests under way.
     pub fn in_flight(&self) -> usize {
         let request = |(_, pending): &&_| matches!(pending, Pending::Send { .. } | Pending::Erasure { .. });
@@ -341,19 +377,21 @@ impl Engine {
 
     /// What the rules and the record say.
     fn verdict(&self) -> Verdict {
-        match self.wants.last() {
-            Some(Want::Deny { .. }) => return Verdict::Deny(DenyReason::Person),
-            Some(Want::Grant { .. }) => return Verdict::Hold,
-            None => {}
+        match self.choosing() {
+            Some(Decision::Denied) => Verdict::Deny(DenyReason::Person),
+            Some(_) => Verdict::Hold,
+            None if self.phase != Phase::Ready => Verdict::Hold,
+            None => consent::verdict(&self.consent, self.in_process, self.signals, &self.config),
         }
-        if self.phase != Phase::Ready {
-            return Verdict::Hold;
-        }
-        match self.work {
-            Some(Work::Withdrawing(ref withdrawal)) if withdrawal.recording() => {
-                Verdict::Deny(DenyReason::Person)
-            }
-            _ => consent::verdict(&self.consent, self.in_process, self.signals, &self.config),
+    }
+
+    /// The person's last word, while it is not recorded yet.
+    fn choosing(&self) -> Option<Decision> {
+        match (self.wants.last(), &self.work) {
+            (Some(Want::Deny { .. }), _) => Some(Decision::Denied),
+            (Some(Want::Grant { .. }), _) | (None, Some(Work::Granting { .. })) => Some(Decision::Granted),
+            (None, Some(Work::Withdrawing(withdrawal))) if withdrawal.recording() => Some(Decision::Denied),
+            _ => None,
         }
     }
 

@@ -37,6 +37,12 @@ struct Wait {
 }
 
 impl Outbox {
+    #[cfg(feature = "simulation")]
+    pub(super) fn fingerprint(&self, now_ms: u64) -> impl core::fmt::Debug + use<> {
+        let wait = |wait: &Wait| (wait.not_before.saturating_sub(now_ms), wait.attempts);
+        (self.under_way, self.waits.iter().map(wait).collect::<Vec<_>>())
+    }
+
     fn not_before(&self, id: &str) -> u64 {
         self.waits.iter().find(|wait| wait.id == id).map_or(0, |wait| wait.not_before)
     }

@@ -7,6 +7,7 @@ use alloc::string::String;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 
+#[cfg_attr(feature = "simulation", derive(Debug))]
 struct Queued {
     id: RecordId,
     text: Arc<str>,
@@ -18,6 +19,7 @@ struct Queued {
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
+#[cfg_attr(feature = "simulation", derive(Debug))]
 enum State {
     Waiting,
     Sending,
@@ -26,6 +28,7 @@ enum State {
 }
 
 #[derive(Default)]
+#[cfg_attr(feature = "simulation", derive(Debug))]
 pub(super) struct Queue {
     /// Numbers ascend.
     records: VecDeque<Queued>,

@@ -83,6 +83,14 @@ impl Delivery {
         self.due = Some(self.not_before);
     }
 
+    #[cfg(feature = "simulation")]
+    pub(super) fn fingerprint(&self, now_ms: u64) -> impl core::fmt::Debug + use<> {
+        let since = |at: u64| at.saturating_sub(now_ms);
+        let times = (self.due.map(since), since(self.not_before), self.last_sent.map(|at| now_ms - at));
+        let limits = (self.limit, self.suspects, self.bytes);
+        (times, self.asked_to_wait, self.attempts, self.in_flight.is_some(), limits, self.flushing)
+    }
+
     /// Forgets a wait that no server asked for.
     fn hurry(&mut self) {
         if !self.asked_to_wait {

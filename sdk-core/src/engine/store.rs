@@ -43,6 +43,7 @@ pub(super) enum Pending {
 
 /// What the store did not take.
 #[derive(Default)]
+#[cfg_attr(feature = "simulation", derive(Debug))]
 pub(super) struct Retries {
     records: Vec<u64>,
     identity: Vec<IdentityChange>,

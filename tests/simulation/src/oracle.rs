@@ -45,6 +45,8 @@ pub struct Oracle {
     withdrawn_devices: BTreeSet<String>,
     /// The last word of the person is a refusal that has ended well.
     refused: bool,
+    /// Whose word that is.
+    refuser: Option<(usize, u8)>,
     /// Somebody was asked, or may collect without being asked: something may stand on the disk.
     pub may_write: bool,
     /// Bits of the disk were flipped, so that anything but safety may be lost.
@@ -123,8 +125,9 @@ impl Oracle {
         }
     }
 
-    /// Looks at what a process has come to since it was last looked at.
-    pub fn look(&mut self, maker: (usize, u8), process: &mut Process, disk: &SimDisk) {
+    /// Looks at what a process has come to since it was last looked at; whether a withdrawal has ended well.
+    pub fn look(&mut self, maker: (usize, u8), process: &mut Process, disk: &SimDisk) -> bool {
+        let mut ended_well = false;
         for (op, synced) in &process.taken {
             let mine = |record: &&mut Record| record.maker == maker && record.op == Some(*op);
             if let Some(record) = self.records.values_mut().find(mine) {
@@ -142,9 +145,11 @@ impl Oracle {
             let refusal = self.refusals.remove(at);
             if result.is_ok() {
                 self.withdrawn(&refusal, disk);
+                ended_well = true;
             }
         }
         self.watch_decision(disk);
+        ended_well
     }
 
     /// C3, C4: a withdrawal has ended well.
@@ -153,7 +158,10 @@ impl Oracle {
         // last.
         let crossing = refusal.crossing || !self.grants_under_way.is_empty();
         let told = !self.lossy && !self.in_process || !crossing;
-        self.refused |= !refusal.overtaken && told;
+        if !refusal.overtaken && told {
+            self.refused = true;
+            self.refuser = Some(refusal.maker);
+        }
         self.withdrawn_devices.extend(refusal.device.clone());
         for (_, record) in self.records.range_mut(..refusal.bound) {
             record.withdrawn |= told || record.maker == refusal.maker;
@@ -201,6 +209,32 @@ impl Oracle {
         }
     }
 
+    /// C5: once a withdrawal has ended well, no byte of what it withdrew is still being written. A process that decided
+    /// without being able to read the record cannot have read anybody else's word in it.
+    pub fn writes(&self, process: &Process) {
+        if self.in_process {
+            return;
+        }
+        for open in process.open.iter().filter(|open| open.sending.is_some() && !open.outbox) {
+            for marker in markers(&open.request.body) {
+                let withdrawn = self.records.get(&marker).is_some_and(|record| record.withdrawn);
+                assert!(!withdrawn, "C5: {} is still being written", marker_text(marker));
+            }
+        }
+    }
+
+    /// C7: whoever has given the last refusal goes on refusing.
+    pub fn holds(&self, maker: (usize, u8), process: &Process) {
+        if self.refused && !self.blind && self.refuser == Some(maker) {
+            let consent = process.engine.consent();
+            let unavailable = consent.reason() == "store_unavailable";
+            assert!(
+                consent.decision == Decision::Denied || unavailable,
+                "C7: a refusal is taken back: {consent:?}"
+            );
+        }
+    }
+
     /// After every step.
     pub fn check(&self, disk: &SimDisk, collector: &Collector) {
         if !self.may_write {
@@ -240,6 +274,11 @@ impl Oracle {
             collector.records.values().filter_map(|text| text_of(text, "$insert_id")).collect();
         let events = collector.records.values().filter(|text| text.starts_with("{\"event\"")).count();
         assert_eq!(ids.len(), events, "every event has an id of its own");
+    }
+
+    /// What the witness expects: states in which it expects different things are different.
+    pub fn fingerprint(&self) -> String {
+        format!("{self:?}")
     }
 
     /// The newest epoch that stood on the disk.

@@ -152,10 +152,11 @@ impl World {
         if self.trace {
             self.tell(action);
         }
+        let mut ended_well = false;
         for place in 0..PLACES {
             let maker = (place, self.generations[place]);
             if let Some(process) = &mut self.processes[place] {
-                self.oracle.look(maker, process, &self.disk);
+                ended_well |= self.oracle.look(maker, process, &self.disk);
                 let verdict = process.engine.consent().verdict;
                 let denies =
                     matches!(verdict, Verdict::Deny(reason) if reason != DenyReason::StoreUnavailable);
@@ -170,6 +171,14 @@ impl World {
                 for lane in Lane::ALL {
                     assert!(self.left[place] || process.in_lane(lane) <= 1, "two requests in a lane");
                 }
+            }
+        }
+        for (place, process) in self.processes.iter().enumerate() {
+            if let Some(process) = process {
+                if ended_well {
+                    self.oracle.writes(process);
+                }
+                self.oracle.holds((place, self.generations[place]), process);
             }
         }
         if self.oracle.epoch() != epoch {
