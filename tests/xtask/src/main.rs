@@ -4,8 +4,10 @@ mod browser;
 mod command;
 mod demo;
 mod machine;
+mod mutants;
 mod project;
 mod report;
+mod simulate;
 mod size;
 mod test;
 mod wasm;
@@ -15,6 +17,9 @@ use std::process::ExitCode;
 const USAGE: &str = "\
 cargo xtask demo [--once]                  a small shop, its visitors and its collector in a browser page; --once checks it and ends
 cargo xtask test [--all] [--only ROW]...   every test; --all adds Swift, --only runs the rows whose names contain ROW
+cargo xtask simulate [--worlds N] [--from SEED] | --seed SEED [--trace] | --search DEPTH
+                                           worlds of chance around the engine and the store, one of them again, or all short histories
+cargo xtask mutants [NAME]...              puts deliberate faults into a copy of the core; the simulation must notice each
 cargo xtask size                           sizes of the browser package and of the mobile library, against their budgets
 cargo xtask wasm                           build the WebAssembly module and its glue into sdk-wasm/npm/wasm/
 ";
@@ -42,6 +47,8 @@ fn run(arguments: &[String]) -> anyhow::Result<ExitCode> {
             [once] if once == "--once" => demo::run(true),
             _ => anyhow::bail!("`demo` takes --once or nothing, got {options:?}"),
         },
+        "simulate" => simulate::run(options),
+        "mutants" => mutants::run(options),
         "size" => no_options(name, options).and_then(|()| size::run()),
         "wasm" => no_options(name, options).and_then(|()| wasm::run()),
         "help" | "--help" | "-h" => {
