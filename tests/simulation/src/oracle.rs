@@ -308,7 +308,7 @@ impl Oracle {
         // Who holds records and an identity in memory and has not seen a refusal that stood there never will.
         let held = self.records.values_mut().filter(|record| record.op.is_none());
         held.for_each(|record| record.withdrawn = false);
-        self.refusals.iter_mut().for_each(|refusal| refusal.overtaken = true);
+        self.refusals.iter_mut().for_each(|refusal| (refusal.overtaken, refusal.crossing) = (true, true));
         self.last_epoch = 0;
         if nobody_lives {
             self.records.values_mut().for_each(|record| record.withdrawn = true);
