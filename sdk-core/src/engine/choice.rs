@@ -2,7 +2,7 @@
 
 use super::books::Dropped;
 use super::call::{Call, Kept};
-use super::consent::{ConsentChange, ConsentState, Decision, DenyReason, Erasure, Verdict};
+use super::consent::{ConsentChange, ConsentRecord, ConsentState, Decision, DenyReason, Erasure, Verdict};
 use super::effect::{
     Amendment, Done, Effect, Item, ItemKind, Notice, RecordRead, StoreFault, Ticket, Trouble, WipeScope,
 };
@@ -361,9 +361,10 @@ impl Engine {
     /// Somebody has deleted the record that was known here, and perhaps another one was made since.
     fn record_lost(&mut self, state: ConsentState) {
         // A refusal that this process has seen still holds here, and is written again (C7), unless the person has
-        // agreed since.
+        // agreed since, or is about to.
         let agreed = |since: u64| {
-            state.record().is_some_and(|new| new.decision == Decision::Granted && new.at_ms > since)
+            let granted = |new: &ConsentRecord| new.decision == Decision::Granted && new.at_ms > since;
+            self.choosing() == Some(Decision::Granted) || state.record().is_some_and(granted)
         };
         let known = self.consent.record().filter(|known| known.decision == Decision::Denied);
         if let Some(known) = known.filter(|known| !agreed(known.at_ms)) {
