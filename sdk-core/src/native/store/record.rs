@@ -130,7 +130,13 @@ fn write<D: Disk>(layout: &Layout<D>, name: RecordName, slots: &SlotFiles, paylo
     let bytes = slot::encode(generation, payload);
     let [first, second] = layout.slots(name);
     let (older, newer) = if second_is_newest { (first, second) } else { (second, first) };
-    write_slot(&layout.disk, &older, &bytes)?;
+    if let Err(error) = write_slot(&layout.disk, &older, &bytes) {
+        // Half of a first record must not stand for one that cannot be read, long after the disk has room again.
+        if slots.newest() == Slots::Absent {
+            let _ = remove_file(&layout.disk, &older);
+        }
+        return Err(error);
+    }
     layout.disk.sync_folder(layout.folder())?;
     // The change is durable. An old content that cannot be replaced must not come back when the new is damaged.
     if write_slot(&layout.disk, &newer, &bytes).is_err() {

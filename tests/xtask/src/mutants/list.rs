@@ -53,7 +53,7 @@ pub const MUTANTS: &[Mutant] = &[
             edit(
                 CHOICE,
                 "self.subject.forget();\n                let (epoch, revision)",
-                "self.subject.forget();\n                let op = self.next_op(Pending::Sync);\n                self.effects.push_back(Effect::Wipe { op, before: u64::MAX, scope: WipeScope::Store });\n                let (epoch, revision)",
+                "self.subject.forget();\n                let op = self.next_op(Pending::Sync);\n                self.effects.push_back(Effect::Wipe { op, before: Some(u64::MAX), scope: WipeScope::Store });\n                let (epoch, revision)",
             ),
             edit(
                 CHOICE,
@@ -249,8 +249,8 @@ pub const MUTANTS: &[Mutant] = &[
         edits: &[
             edit(
                 RECORD,
-                "write_slot(&layout.disk, &older, &bytes)?;\n    layout.disk.sync_folder(layout.folder())?;",
-                "write_slot(&layout.disk, &older, &bytes)?;",
+                "        return Err(error);\n    }\n    layout.disk.sync_folder(layout.folder())?;",
+                "        return Err(error);\n    }",
             ),
             edit(
                 RECORD,
