@@ -1,9 +1,11 @@
 //! The native client on real files, real sockets and real processes. Tests name the rule of CONSENT that they prove.
 
 mod damage;
+mod input;
 mod journey;
 mod player;
 mod processes;
 mod sharing;
 mod support;
+mod versions;
 mod withdrawal;
