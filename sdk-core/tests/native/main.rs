@@ -2,6 +2,8 @@
 
 mod damage;
 mod journey;
+#[cfg(feature = "personal-data")]
+mod personal_data;
 mod player;
 mod processes;
 mod sharing;
