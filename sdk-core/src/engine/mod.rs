@@ -177,8 +177,6 @@ impl Engine {
         config.check()?;
         #[cfg(feature = "personal-data")]
         let (config, books) = personal::checked(config)?;
-        #[cfg(not(feature = "personal-data"))]
-        let books = Stats::default();
         Ok(Self {
             deliveries: Lane::ALL.map(|_| Delivery::new(&config)),
             config,
@@ -206,7 +204,10 @@ impl Engine {
             retries: Retries::default(),
             random: 0,
             survey: Survey::default(),
+            #[cfg(feature = "personal-data")]
             books,
+            #[cfg(not(feature = "personal-data"))]
+            books: Stats::default(),
             outcome: Outcome::Nothing,
             effects: VecDeque::new(),
             pending: Vec::new(),
