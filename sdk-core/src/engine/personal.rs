@@ -14,7 +14,7 @@
 //! A separator is a space, a hyphen, a no-break space, or the `+` or `%20` of URLs. What reads like an address is taken for
 //! one, whatever it is for: the user and password of a URL, a `Message-ID`, the account on a machine. One in ten of all
 //! numbers passes Luhn's check, so an order number that is as long as a card's and begins like one can be a hit:
-//! of random numbers of 16 digits one in 27 is.
+//! of random numbers of 16 digits one in 25 is.
 //!
 //! Looked at are property names and values, in events, registered or for the session, at any depth; operators on
 //! profiles, except for the numbers that `$add` adds; the keys and ids of groups; and automatic properties. Escapes of
@@ -23,13 +23,20 @@
 //! [`Config::personal_data_allow`].
 //!
 //! A call is looked at once, after the gate and the limits and before it is held, queued or written, so that neither
-//! memory nor disk keeps what was found; [`Stats::personal_data`] counts it by kind. The time is proportional to the
-//! length of the text.
+//! memory nor disk keeps what was found; [`Stats::personal_data`] counts it by kind. What was registered, held or
+//! queued before the mode was chosen stays as it is. The time is proportional to the length of the text.
 //!
 //! On the labelled strings of `tests/data/personal-data.tsv`, which were written by hand to be tricky:
 //!
 //! ```text
 //! cargo test -p refrain --lib labelled_strings -- --nocapture
+//!
+//! 339 strings, 149 without personal data
+//!        found  missed  mistaken  precision  recall
+//! email     67      13        10      0.870   0.838
+//! card      42       8         3      0.933   0.840
+//! iban      31       4         0      1.000   0.886
+//! jwt       16       3         0      1.000   0.842
 //! ```
 
 use super::books::Stats;
@@ -43,7 +50,13 @@ use alloc::string::String;
 use alloc::vec::Vec;
 use core::ops::Range;
 
-/// What is done about personal data in what the host records.
+/// What is done about personal data in what the host records: e-mail addresses, card numbers, IBANs and JSON web
+/// tokens, known by their written form. A net under an app that means to record none, and no proof that it does not:
+/// names, postal addresses and telephone numbers pass, and some order numbers are taken for a card's.
+///
+/// Looked at are the names and values of properties, the operators on profiles, and the keys and ids of groups; not
+/// the names of events and timers, not the ids of users, and nothing under a name of [`Config::personal_data_allow`].
+/// What was registered or queued before the mode was chosen stays as it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum PersonalDataMode {
     /// Nothing: it is not looked for; the default.
