@@ -3,6 +3,8 @@
 mod damage;
 mod input;
 mod journey;
+#[cfg(feature = "personal-data")]
+mod personal_data;
 mod player;
 mod processes;
 mod sharing;
