@@ -1,6 +1,7 @@
 //! What a host may set, and what it gets if it sets nothing.
 
-use crate::json::Object;
+use super::limits::LEVELS;
+use crate::json::{Object, Survey};
 use alloc::string::String;
 use alloc::vec::Vec;
 use core::fmt;
@@ -108,7 +109,8 @@ impl Config {
         if self.batch_size == 0 || self.batch_size > 2_000 {
             return Err(ConfigError::BatchSize);
         }
-        if Object::parse(&self.automatic_properties).is_err() {
+        let mut survey = Survey::default();
+        if Object::survey(&self.automatic_properties, &mut survey).is_err() || survey.depth > LEVELS {
             return Err(ConfigError::AutomaticProperties);
         }
         Ok(())
@@ -123,7 +125,7 @@ pub enum ConfigError {
     EmptyToken,
     /// A request takes 1 to 2,000 records (SPEC §2.4).
     BatchSize,
-    /// The automatic properties are not the text of a JSON object.
+    /// The automatic properties are not the text of a JSON object, or are nested too deeply.
     AutomaticProperties,
 }
 
@@ -132,7 +134,7 @@ impl fmt::Display for ConfigError {
         f.write_str(match self {
             Self::EmptyToken => "token is empty: pass the project's token",
             Self::BatchSize => "batch_size must be between 1 and 2000",
-            Self::AutomaticProperties => "automatic properties must be a JSON object",
+            Self::AutomaticProperties => "automatic properties must be a JSON object, at most 60 levels deep",
         })
     }
 }
