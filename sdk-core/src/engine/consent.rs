@@ -6,6 +6,10 @@ use crate::json::{Object, write};
 use alloc::string::String;
 use alloc::vec::Vec;
 
+/// The highest revision or epoch of a record. Nobody has counted further: what says more is none of ours, and could not
+/// be counted up by a refusal.
+const MOST: u64 = 1 << 53;
+
 /// What the person chose.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Decision {
@@ -290,7 +294,8 @@ impl ConsentRecord {
                     ("secret", &erasure.secret),
                     ("state", erasure.state.as_str()),
                 ] {
-                    if !text.is_empty() {
+                    // Without these two it would not be read again.
+                    if !text.is_empty() || matches!(key, "id" | "device_id") {
                         write::member(&mut out, key, text);
                     }
                 }
@@ -313,6 +318,7 @@ impl ConsentRecord {
             return None;
         }
         let number = |key| object.get(key)?.integer();
+        let counted = |key| number(key).filter(|number| *number <= MOST);
         let mut outbox = Vec::new();
         if let Some(entries) = object.get("outbox") {
             for entry in entries.elements() {
@@ -325,7 +331,7 @@ impl ConsentRecord {
                         _ => ErasureKind::Device,
                     },
                     device_id: text("device_id")?,
-                    user: text("user"),
+                    user: text("user").filter(|user| !user.is_empty()),
                     secret: text("secret").unwrap_or_default(),
                     state: ErasureState::from_word(&text("state")?)?,
                     answer: entry.get("answer").map(|answer| answer.raw().into()),
@@ -334,8 +340,8 @@ impl ConsentRecord {
         }
         Some(Self {
             decision: Decision::from_word(&object.get("decision")?.string()?)?,
-            revision: number("revision")?,
-            epoch: number("epoch")?,
+            revision: counted("revision")?,
+            epoch: counted("epoch")?,
             at_ms: number("at")?,
             outbox,
         })
@@ -472,9 +478,11 @@ impl ConsentChange {
                 new.epoch = old_epoch.saturating_add(1).max(*epoch);
                 new.revision = new.revision.max(*lowest);
                 if unreadable {
-                    // What stands there, and what others have seen of it, was counted up; this is above that.
-                    new.epoch = new.epoch.max(*at_ms);
-                    new.revision = new.revision.max(*at_ms);
+                    // What stands there, and what others have seen of it, was counted up; this is above that, and
+                    // leaves room even where the clock is wrong.
+                    let above = (*at_ms).min(MOST / 2);
+                    new.epoch = new.epoch.max(above);
+                    new.revision = new.revision.max(above);
                 }
                 // Over a refusal: the later one of both.
                 new.at_ms = if decision == Decision::Denied { new.at_ms.max(*at_ms) } else { *at_ms };
@@ -601,7 +609,17 @@ mod tests {
             outbox: [erasure("ab", ErasureState::Requested)].into(),
         };
         assert_eq!(ConsentRecord::decode(&record.encode()), Some(record.clone()));
+        let nobody = r#"{"v":1,"decision":"denied","revision":7,"epoch":3,"at":0,"outbox":[
+            {"id":"","device_id":"","user":"","state":"accepted"}]}"#;
+        let nobody = ConsentRecord::decode(nobody).unwrap();
+        assert_eq!(
+            ConsentRecord::decode(&nobody.encode()),
+            Some(nobody),
+            "a damaged entry costs nothing else"
+        );
         assert_eq!(ConsentRecord::decode(&record.encode().replace("\"v\":1", "\"v\":2")), None);
+        let counted_up = ConsentRecord { epoch: MOST + 1, ..record };
+        assert_eq!(ConsentRecord::decode(&counted_up.encode()), None, "a refusal could not be above it");
         assert_eq!(ConsentRecord::decode("{}"), None);
     }
 
@@ -628,6 +646,11 @@ mod tests {
         let Amended::Write(bytes) = deny.apply(&damaged) else { panic!("a refusal is always written") };
         let record = ConsentRecord::decode(core::str::from_utf8(&bytes).unwrap()).unwrap();
         assert_eq!((record.decision, record.revision, record.epoch), (Decision::Denied, 7_000, 7_000));
+        let wrong_clock = ConsentChange::Deny { epoch: 5, revision: 9, at_ms: u64::MAX, outbox: Vec::new() };
+        let Amended::Write(bytes) = wrong_clock.apply(&damaged) else {
+            panic!("a refusal is always written")
+        };
+        assert!(ConsentState::of(&RecordRead::Content(bytes)).record().is_some());
     }
 
     #[test]
