@@ -3,6 +3,7 @@
 mod browser;
 mod command;
 mod demo;
+mod fuzz;
 mod machine;
 mod project;
 mod report;
@@ -15,6 +16,7 @@ use std::process::ExitCode;
 const USAGE: &str = "\
 cargo xtask demo [--once]                  a small shop, its visitors and its collector in a browser page; --once checks it and ends
 cargo xtask test [--all] [--only ROW]...   every test; --all adds Swift, --only runs the rows whose names contain ROW
+cargo xtask fuzz TARGET [--seconds N]      mutations of a target's corpus until something breaks; `fuzz` alone lists targets and options
 cargo xtask size                           sizes of the browser package and of the mobile library, against their budgets
 cargo xtask wasm                           build the WebAssembly module and its glue into sdk-wasm/npm/wasm/
 ";
@@ -42,6 +44,7 @@ fn run(arguments: &[String]) -> anyhow::Result<ExitCode> {
             [once] if once == "--once" => demo::run(true),
             _ => anyhow::bail!("`demo` takes --once or nothing, got {options:?}"),
         },
+        "fuzz" => fuzz::run(options),
         "size" => no_options(name, options).and_then(|()| size::run()),
         "wasm" => no_options(name, options).and_then(|()| wasm::run()),
         "help" | "--help" | "-h" => {
