@@ -165,7 +165,7 @@ impl Engine {
         }
         let recorded = self.consent.record().map_or(0, |record| record.epoch);
         let refused = self.wants.iter().any(|want| matches!(want, Want::Deny { .. }));
-        self.epoch = self.epoch.max(recorded.saturating_add(u64::from(refused))).max(1);
+        self.epoch = self.epoch.max(recorded + u64::from(refused)).max(1);
         self.fence.raise(self.epoch);
         let data = data || !matches!(identity, RecordRead::Absent);
         self.unclean = match self.consent {

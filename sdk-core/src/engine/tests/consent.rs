@@ -489,3 +489,27 @@ fn a_driver_that_wiped_more_than_anybody_counts_breaks_nothing() {
     }
     assert_eq!(app.engine.stats().wiped, u64::MAX);
 }
+
+#[test]
+fn a_store_that_has_counted_to_the_end_leaves_room_for_what_lived_in_memory() {
+    let mut store = Store { fault: Some(StoreFault::ReadOnly), ..Store::default() };
+    let mut app = Driver::started(0, granted(), &mut store);
+    store.fault = None;
+    for name in ["a", "b"] {
+        app.track(name);
+    }
+    app.advance(60_000);
+    while let Some(effect) = app.storage.front() {
+        if let Effect::Recover { op, .. } = *effect {
+            app.storage.pop_front();
+            let most =
+                Recovered { next_seq: u64::MAX, damaged: u64::MAX, wiped: u64::MAX, ..Default::default() };
+            app.input(Input::Done { op, result: Done::Recovered(most) });
+        } else {
+            app.step(&mut store);
+        }
+    }
+    app.track("c");
+    app.run(&mut store);
+    assert_eq!(app.engine.stats().queued, 3);
+}
