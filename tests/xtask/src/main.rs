@@ -3,6 +3,7 @@
 mod browser;
 mod command;
 mod demo;
+mod fuzz;
 mod machine;
 mod mutants;
 mod project;
@@ -20,6 +21,7 @@ cargo xtask test [--all] [--only ROW]...   every test; --all adds Swift, --only 
 cargo xtask simulate [--worlds N] [--from SEED] | --seed SEED [--trace] | --search DEPTH
                                            worlds of chance around the engine and the store, one of them again, or all short histories
 cargo xtask mutants [NAME]...              puts deliberate faults into a copy of the core; the simulation must notice each
+cargo xtask fuzz TARGET [--seconds N]      mutations of a target's corpus until something breaks; `fuzz` alone lists targets and options
 cargo xtask size                           sizes of the browser package and of the mobile library, against their budgets
 cargo xtask wasm                           build the WebAssembly module and its glue into sdk-wasm/npm/wasm/
 ";
@@ -49,6 +51,7 @@ fn run(arguments: &[String]) -> anyhow::Result<ExitCode> {
         },
         "simulate" => simulate::run(options),
         "mutants" => mutants::run(options),
+        "fuzz" => fuzz::run(options),
         "size" => no_options(name, options).and_then(|()| size::run()),
         "wasm" => no_options(name, options).and_then(|()| wasm::run()),
         "help" | "--help" | "-h" => {
