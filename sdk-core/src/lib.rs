@@ -28,6 +28,7 @@
 //! * `typed`: properties from any `Serialize`, settings from JSON; what Rust programs want.
 //! * `native`: the client, with properties as JSON text; needs `std`.
 //! * `http`: its built-in transport. Without it the host brings one.
+//! * `testing`: the test kit for apps, as a dev-dependency; changes nothing for clients made without it.
 
 #![cfg_attr(not(any(feature = "native", test)), no_std)]
 #![forbid(unsafe_code)]
@@ -40,5 +41,8 @@ pub mod json;
 #[cfg(feature = "native")]
 pub mod native;
 
+#[cfg(feature = "testing")]
+#[doc(inline)]
+pub use native::testing;
 #[cfg(feature = "native")]
 pub use native::{Builder, Client, OptOut};

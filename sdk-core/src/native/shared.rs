@@ -91,11 +91,11 @@ pub(super) struct RequestJob {
 }
 
 impl Shared {
-    pub(super) fn new(engine: Engine, on_notice: Option<NoticeHook>) -> Self {
+    pub(super) fn new(engine: Engine, clock: Clock, entropy: Entropy, on_notice: Option<NoticeHook>) -> Self {
         Self {
             core: Mutex::new(Core {
                 engine,
-                entropy: Entropy::new(),
+                entropy,
                 storage: VecDeque::new(),
                 storage_bytes: 0,
                 requests: VecDeque::new(),
@@ -115,7 +115,7 @@ impl Shared {
             storage_wake: Condvar::new(),
             request_wake: Condvar::new(),
             progress: Condvar::new(),
-            clock: Clock::new(),
+            clock,
             on_notice,
             pid: std::process::id(),
         }
@@ -245,6 +245,7 @@ impl Shared {
     /// asked of the store before has been tried, and what was written is synced. Whether all of it was stored;
     /// `None` if it takes longer.
     pub(super) fn wait_stored(&self, timeout: Duration) -> Option<bool> {
+        let timeout = self.clock.patience(timeout);
         let start = Instant::now();
         if !self.wait(timeout, |core| core.is_settled(self.clock.now())) {
             return None;
@@ -284,13 +285,18 @@ impl Shared {
         self.wait(timeout, |_| false)
     }
 
-    /// Waits until a condition holds or nothing serves any more; `false` on time-out.
+    /// Waits until a condition holds or nothing serves any more; `false` on time-out, which on a virtual clock is when
+    /// nothing more happens before the clock is moved.
     pub(super) fn wait(&self, timeout: Duration, mut until: impl FnMut(&mut Core) -> bool) -> bool {
+        let timeout = self.clock.patience(timeout);
         let start = Instant::now();
         let mut core = self.lock();
         loop {
             if until(&mut core) || matches!(core.state, State::Ended | State::Dead) {
                 return true;
+            }
+            if self.clock.is_virtual() && core.is_quiet(self.clock.now()) {
+                return false;
             }
             let Some(left) = timeout.checked_sub(start.elapsed()).filter(|left| !left.is_zero()) else {
                 return false;
@@ -326,6 +332,13 @@ impl Shared {
         self.storage_wake.notify_all();
         self.request_wake.notify_all();
         self.progress.notify_all();
+    }
+
+    /// Has the storage thread look at the clock, which a test has moved.
+    #[cfg(feature = "testing")]
+    pub(super) fn rouse(&self) {
+        self.lock().urgent = true;
+        self.storage_wake.notify_one();
     }
 
     /// One handle less; the last one ends the threads. Whether it was the last.
@@ -364,6 +377,18 @@ impl Core {
     /// Whether the records were not read again for a while.
     pub(super) fn watch_is_due(&self, now: Now) -> bool {
         now.mono_ms.saturating_sub(self.watched_ms) >= WATCH_MS
+    }
+
+    /// Whether nothing more happens before the clock moves or somebody calls: the storage thread sleeps, and nothing
+    /// is to be done, under way or due.
+    pub(super) fn is_quiet(&self, now: Now) -> bool {
+        self.state == State::Running
+            && self.parked_until.is_some()
+            && !self.urgent
+            && self.storage.is_empty()
+            && self.requests.is_empty()
+            && self.engine.in_flight() == 0
+            && self.engine.next_wakeup().is_none_or(|at| at > now.mono_ms)
     }
 
     /// Whether the store is open, and a device exists where one may, or none can be had before a later try.
