@@ -267,6 +267,31 @@ fn every_run_is_the_same() {
 }
 
 #[test]
+fn a_call_returns_when_what_it_led_to_is_done() {
+    for _ in 0..50 {
+        let test = TestClient::with(|builder| builder.default_consent(DefaultConsent::Granted).batch_size(1));
+        test.track("Bought", ());
+        test.opt_out(OptOut::default()).unwrap();
+        assert_eq!(test.events().len(), 1);
+    }
+}
+
+#[test]
+fn an_app_may_have_threads() {
+    let test = granted();
+    thread::scope(|scope| {
+        for _ in 0..4 {
+            let shop = Shop { tracking: test.client() };
+            scope.spawn(move || {
+                (0..25).for_each(|_| assert_eq!(shop.sell("umbrella", 12.5), Outcome::Accepted))
+            });
+        }
+    });
+    test.advance(MINUTE);
+    assert_eq!((test.events().len(), test.stats().delivered), (100, 100));
+}
+
+#[test]
 fn two_clients_know_nothing_of_each_other() {
     let (one, other) = (TestClient::new(), TestClient::new());
     one.opt_out(OptOut::default()).unwrap();

@@ -29,6 +29,9 @@ pub(super) struct Shared {
     progress: Condvar,
     pub(super) clock: Clock,
     pub(super) on_notice: Option<NoticeHook>,
+    /// Once it serves; see [`Shared::finish_call`].
+    #[cfg(feature = "testing")]
+    storage_thread: std::sync::OnceLock<std::thread::ThreadId>,
     /// The process that made it. In a forked child there are no threads to serve it.
     pid: u32,
 }
@@ -117,6 +120,8 @@ impl Shared {
             progress: Condvar::new(),
             clock,
             on_notice,
+            #[cfg(feature = "testing")]
+            storage_thread: std::sync::OnceLock::new(),
             pid: std::process::id(),
         }
     }
@@ -157,7 +162,26 @@ impl Shared {
             core.urgent = true;
         }
         self.wake(core);
+        #[cfg(feature = "testing")]
+        self.finish_call();
         outcome
+    }
+
+    /// On a virtual clock a call returns when everything is done that it leads to at this moment: otherwise it would
+    /// depend on the machine whether a request that it starts is away before the next call.
+    #[cfg(feature = "testing")]
+    fn finish_call(&self) {
+        // The storage thread, on which hooks are called, cannot wait for itself.
+        let serves = |id: &std::thread::ThreadId| *id != std::thread::current().id();
+        if self.clock.is_virtual() && self.storage_thread.get().is_some_and(serves) {
+            self.wait(super::testing::HANG, |_| false);
+        }
+    }
+
+    /// The calling thread is the storage thread.
+    #[cfg(feature = "testing")]
+    pub(super) fn enter_storage_thread(&self) {
+        let _ = self.storage_thread.set(std::thread::current().id());
     }
 
     /// Hands an input to the engine and puts what it asks for into the queues, in order.

@@ -36,6 +36,8 @@ impl StorageThread {
 
     /// Serves until the last handle is gone and everything is stored.
     pub(super) fn run(mut self, predecessor: Option<Arc<Shared>>) {
+        #[cfg(feature = "testing")]
+        self.shared.enter_storage_thread();
         if let Some(predecessor) = predecessor {
             predecessor.wait_ended(PREDECESSOR);
         }
