@@ -37,6 +37,7 @@ pub mod store;
 mod core;
 mod http;
 mod server;
+mod wire;
 mod worker;
 
 pub use domain::config::Config;

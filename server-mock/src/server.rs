@@ -1,23 +1,27 @@
 //! The listener: connections, shutdown, and the library's handle.
 
 use std::fmt;
-use std::net::SocketAddr;
+use std::future::Future;
+use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::task::Poll;
 use std::time::Duration;
 
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::graceful::GracefulShutdown;
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::oneshot;
 
 use crate::core::{Core, Shared};
 use crate::domain::config::Config;
-use crate::http::{self, App};
+use crate::http::{self, App, Peer};
 use crate::store::Store;
 use crate::store::sqlite::SqliteStore;
+use crate::wire::Wire;
 use crate::worker::Worker;
 
 /// How long a client may take for the head of its request.
@@ -182,40 +186,57 @@ async fn serve(
     let graceful = GracefulShutdown::new();
     tokio::pin!(stop);
     loop {
-        let stream = tokio::select! {
+        tokio::select! {
             accepted = listener.accept() => match accepted {
-                Ok((stream, _)) => stream,
-                Err(_) => {
-                    // Out of file handles or the like: other connections go on, and this passes.
-                    tokio::time::sleep(Duration::from_millis(20)).await;
-                    continue;
-                }
+                Ok((stream, peer)) => take(&app, &graceful, stream, peer),
+                // Out of file handles or the like: other connections go on, and this passes.
+                Err(_) => tokio::time::sleep(Duration::from_millis(20)).await,
             },
             () = &mut stop => break,
-        };
-        // Answers are small and somebody waits for each.
-        let _ = stream.set_nodelay(true);
-        let app = app.clone();
-        let service = service_fn(move |request| {
-            let app = app.clone();
-            async move { Ok::<_, std::convert::Infallible>(http::serve(app, request).await) }
-        });
-        let connection = http1::Builder::new()
-            .timer(TokioTimer::new())
-            .header_read_timeout(HEAD_TIMEOUT)
-            .serve_connection(TokioIo::new(stream), service);
-        let connection = graceful.watch(connection);
-        tokio::spawn(async move {
-            // A client that goes away is no event of ours.
-            let _ = connection.await;
-        });
+        }
+    }
+    // Whoever is in the queue already is served: a refused connection costs browsers their data (SPEC §8.1).
+    while let Some(Ok((stream, peer))) = accepted_already(&listener).await {
+        take(&app, &graceful, stream, peer);
     }
     drop(listener);
+    app.stop_streams();
     let _ = tokio::time::timeout(DRAIN_TIMEOUT, graceful.shutdown()).await;
     let worker = app.clone();
     // The last commits; a blocking join, off the runtime's threads.
     let _ = tokio::task::spawn_blocking(move || worker.worker.stop()).await;
     Ok(())
+}
+
+/// A connection that waits to be accepted, if there is one.
+async fn accepted_already(listener: &TcpListener) -> Option<std::io::Result<(TcpStream, SocketAddr)>> {
+    std::future::poll_fn(|context| match listener.poll_accept(context) {
+        Poll::Ready(accepted) => Poll::Ready(Some(accepted)),
+        Poll::Pending => Poll::Ready(None),
+    })
+    .await
+}
+
+/// Serves a connection.
+fn take(app: &Arc<App>, graceful: &GracefulShutdown, stream: TcpStream, peer: SocketAddr) {
+    // Answers are small and somebody waits for each.
+    let _ = stream.set_nodelay(true);
+    let local = stream.local_addr().map(|address| address.ip().to_canonical()).ok();
+    let address: IpAddr = peer.ip().to_canonical();
+    let is_local = address.is_loopback() || Some(address) == local;
+    let reset = Arc::new(AtomicBool::new(false));
+    let peer = Peer { address, is_local, reset: reset.clone() };
+    let app = app.clone();
+    let service = service_fn(move |request| http::serve(app.clone(), peer.clone(), request));
+    let connection = http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(HEAD_TIMEOUT)
+        .serve_connection(TokioIo::new(Wire::new(stream, reset)), service);
+    let connection = graceful.watch(connection);
+    tokio::spawn(async move {
+        // A client that goes away is no event of ours.
+        let _ = connection.await;
+    });
 }
 
 /// Runs a server in this thread until SIGTERM or SIGINT.

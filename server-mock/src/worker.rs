@@ -173,9 +173,9 @@ fn commit_group(core: &mut Core, group: Vec<Job>, trouble: &mut Trouble) {
     }
     let outcome = outcome.and_then(|()| core.store.commit());
     match &outcome {
-        // What was decided to go is as good as gone; where destroying fails now, due work tries again.
+        // What was decided to go is unreadable before the answer; where destroying fails now, due work tries again.
         Ok(()) => {
-            if core.shred().is_err() {
+            if core.store.destroy_keys().is_err() {
                 core.put_off_due_work();
             }
         }

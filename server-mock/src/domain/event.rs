@@ -23,6 +23,8 @@ pub struct Event {
     pub distinct_id: Option<String>,
     /// When it happened, in milliseconds.
     pub time: i64,
+    /// The time that was sent, which may be another one.
+    pub sent_time: Option<i64>,
     /// Everything that was sent except what is consumed, the time and the distinct id.
     pub properties: Map<String, Value>,
     /// What makes two events the same (SPEC §20.4); `None` for an event without `$insert_id`.
@@ -106,6 +108,8 @@ pub fn judge(record: &Record, arrival: Arrival) -> Verdict {
     if let Some(metadata) = record.value.get("$mp_metadata") {
         event.properties.insert("$mp_metadata".to_owned(), metadata.clone());
     }
+    // `$merge` is for `/import` only (SPEC §16.2).
+    event.verb = event.verb.filter(|verb| !matches!(verb, identity::Verb::Merge(..)));
     limits::fit(&mut event.properties);
     Verdict::Store(Box::new(event))
 }
@@ -148,6 +152,7 @@ pub fn build(
         name: limits::cut(name).to_owned(),
         ids: identity::ids_of(id_merge, name, sent),
         time,
+        sent_time,
         dedupe: insert_id.map(|id| dedupe_key(name, distinct_id.as_deref(), sent_time, &id)),
         properties: kept.map(|(key, value)| (key.clone(), value.clone())).collect(),
         distinct_id,
@@ -156,7 +161,7 @@ pub fn build(
 }
 
 /// The key of SPEC §20.4 on raw ids and the time as sent, with every part's length in front.
-fn dedupe_key(name: &str, distinct_id: Option<&str>, time: Option<i64>, insert_id: &str) -> Vec<u8> {
+pub fn dedupe_key(name: &str, distinct_id: Option<&str>, time: Option<i64>, insert_id: &str) -> Vec<u8> {
     let mut end = insert_id.len().min(36);
     while !insert_id.is_char_boundary(end) {
         end -= 1;

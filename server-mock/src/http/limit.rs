@@ -13,6 +13,11 @@ const MINUTE: i64 = 60_000;
 pub struct ImportLimit(Mutex<HashMap<String, VecDeque<(i64, usize)>>>);
 
 impl ImportLimit {
+    /// Forgets what was counted.
+    pub fn reset(&self) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).clear();
+    }
+
     /// Whether so many more events are within the limit; if so they count.
     pub fn admits(&self, project: &Project, events: usize, now: i64) -> bool {
         let Some(per_second) = project.settings.import_rate_limit else { return true };
@@ -34,6 +39,11 @@ impl ImportLimit {
 pub struct GdprLimit(Mutex<HashMap<[u8; 32], i64>>);
 
 impl GdprLimit {
+    /// Forgets what was counted.
+    pub fn reset(&self) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).clear();
+    }
+
     /// Whether a bearer may ask again.
     pub fn admits(&self, token: &str, per_second: Option<f64>, now: i64) -> bool {
         let Some(per_second) = per_second else { return true };

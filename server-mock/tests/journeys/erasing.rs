@@ -106,7 +106,7 @@ fn nothing_of_an_erased_person_is_left_in_the_folder() {
     server.control("PUT", "/mock/clock", json!({"advance_s": 20}));
     let done = check(&server, &task);
     assert_eq!((&done["status"], &done["distinct_ids"]), (&json!("SUCCESS"), &json!([])));
-    assert_eq!(done["erased"], json!({"events": 89, "profiles": 1}));
+    assert_eq!(done["erased"], json!({"events": 89, "profiles": 1, "replays": 0}));
 
     assert_eq!(server.total(&format!("distinct_id={user}")), 0);
     assert_eq!((server.total("event=Other"), server.total("distinct_id=second")), (3000, 1));

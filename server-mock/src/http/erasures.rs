@@ -1,0 +1,85 @@
+//! The SDK's own erasure: a device that withdraws proves itself by its secret, and has what it sent erased (C12).
+
+use std::sync::Arc;
+
+use serde_json::{Value, json};
+
+use super::App;
+use super::call::{Call, Reply};
+use super::cors;
+use crate::domain::device::Secret;
+use crate::domain::json as text;
+use crate::store::{StoredTask, TaskState};
+
+/// `POST /refrain/v1/erasures`.
+pub async fn create(app: &Arc<App>, call: &Call) -> Reply {
+    match call.method.as_str() {
+        "OPTIONS" => return cors::preflight(call),
+        "POST" => {}
+        _ => return Reply::method_not_allowed("POST, OPTIONS"),
+    }
+    if call.oversize {
+        return super::collect::too_large();
+    }
+    let (token, device_id, secret) = match read(&call.body) {
+        Ok(read) => read,
+        Err(wrong) => {
+            let hint = "send {\"token\":\"<project>\",\"device_id\":\"<uuid>\",\"secret\":\"<32 hexadecimal digits>\"}";
+            return Reply::hinted(400, wrong, hint);
+        }
+    };
+    if !secret.proves(&device_id) {
+        return Reply::hinted(
+            403,
+            "the secret is not that of the device",
+            "a device's id is made from the first 128 bits of its secret's SHA-256; only the device itself knows the secret",
+        );
+    }
+    let asked = app.worker.write(move |core| core.erase_device(&token, &device_id)).await;
+    match asked {
+        Ok(Some(task)) => Reply::json(202, &json!({"id": task.id, "state": state(&task)})),
+        Ok(None) => Reply::error(404, "there is no such project"),
+        Err(_) => Reply::unavailable(),
+    }
+}
+
+/// `GET /refrain/v1/erasures/{id}`.
+pub async fn check(app: &Arc<App>, call: &Call, id: &str) -> Reply {
+    const ROUTE: &str = "/refrain/v1/erasures/{id}";
+    match call.method.as_str() {
+        "OPTIONS" => return cors::preflight(call).routed(ROUTE),
+        "GET" => {}
+        _ => return Reply::method_not_allowed("GET, OPTIONS").routed(ROUTE),
+    }
+    let id = id.to_owned();
+    let found = app.worker.alone(move |core| core.device_erasure(&id)).await;
+    let reply = match found {
+        Ok(Some((task, receipt))) => {
+            let mut shown = json!({"id": task.id, "state": state(&task)});
+            if let Some(receipt) = receipt {
+                shown["receipt"] = receipt;
+            }
+            Reply::json(200, &shown)
+        }
+        Ok(None) => Reply::error(404, "there is no such erasure"),
+        Err(_) => Reply::unavailable(),
+    };
+    reply.routed(ROUTE)
+}
+
+/// The state by the names that the SDK's outbox uses.
+fn state(task: &StoredTask) -> &'static str {
+    if task.state == TaskState::Done { "completed" } else { "accepted" }
+}
+
+fn read(body: &[u8]) -> Result<(String, String, Secret), &'static str> {
+    let document = text::value(body).map_err(|_| "the body is not JSON")?;
+    let field = |name: &str| {
+        document.get(name).and_then(Value::as_str).filter(|text| !text.is_empty()).map(str::to_owned)
+    };
+    let token = field("token").ok_or("token, missing or empty")?;
+    let device_id = field("device_id").ok_or("device_id, missing or empty")?;
+    let secret = field("secret").ok_or("secret, missing or empty")?;
+    let secret = Secret::parse(&secret).ok_or("secret is not one of 128 bits")?;
+    Ok((token, device_id, secret))
+}
