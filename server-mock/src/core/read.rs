@@ -101,9 +101,8 @@ impl Core {
         Ok(count)
     }
 
-    /// Notes in the audit that events were handed out.
-    pub fn note_export(&mut self, view: &View, rule: &str, events: usize) -> Result<(), StoreError> {
-        let counts = Counts { events, ..Counts::default() };
+    /// Notes in the audit that something was handed out.
+    pub fn note_export(&mut self, view: &View, rule: &str, counts: Counts) -> Result<(), StoreError> {
         self.note(view.now, Some(view.space.project), "export", rule, None, counts)
     }
 

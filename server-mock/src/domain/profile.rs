@@ -153,7 +153,11 @@ impl Update {
                     && (before.is_some() || properties.len() < PROPERTIES)
                 {
                     limits::fit_profile_value(&mut after);
-                    properties.insert(name.to_owned(), after);
+                    let is_large = (after.is_array() || after.is_object())
+                        && limits::size_of(&after) > limits::PROFILE_VALUE;
+                    if !is_large {
+                        properties.insert(name.to_owned(), after);
+                    }
                 }
             }
         }
@@ -329,6 +333,17 @@ mod tests {
             after(json!({"p": {"a": 1}}), json!({"$merge": {"p": {"b": 2}, "q": {"c": 3}}})),
             json!({"p": {"a": 1, "b": 2}, "q": {"c": 3}})
         );
+    }
+
+    #[test]
+    fn a_value_beyond_256_kb_is_not_taken() {
+        let large = vec!["x".repeat(200); 1400];
+        assert_eq!(
+            after(json!({"l": [1]}), json!({"$set": {"l": large, "m": 2}})),
+            json!({"l": [1], "m": 2})
+        );
+        let full = json!({"l": vec!["x".repeat(200); 1291]});
+        assert_eq!(after(full.clone(), json!({"$append": {"l": "y".repeat(255)}})), full);
     }
 
     #[test]

@@ -13,6 +13,8 @@ pub enum Body {
     Full(Bytes),
     /// Its beginning, although the whole length is promised; then the connection breaks.
     Cut(Box<(Bytes, u64)>),
+    /// About to break off: what was written before is sent first.
+    Breaking,
     /// Broken off.
     Broken,
     /// As it comes.
@@ -45,16 +47,20 @@ impl hyper::body::Body for Body {
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, io::Error>>> {
-        let broken = || Poll::Ready(Some(Err(io::Error::other("cut off on purpose"))));
         match &mut *self {
             Body::Full(bytes) if bytes.is_empty() => Poll::Ready(None),
             Body::Full(bytes) => Poll::Ready(Some(Ok(Frame::data(std::mem::take(bytes))))),
             Body::Cut(cut) => {
                 let beginning = std::mem::take(&mut cut.0);
-                *self = Body::Broken;
-                if beginning.is_empty() { broken() } else { Poll::Ready(Some(Ok(Frame::data(beginning)))) }
+                *self = Body::Breaking;
+                Poll::Ready(Some(Ok(Frame::data(beginning))))
             }
-            Body::Broken => broken(),
+            Body::Breaking => {
+                *self = Body::Broken;
+                context.waker().wake_by_ref();
+                Poll::Pending
+            }
+            Body::Broken => Poll::Ready(Some(Err(io::Error::other("cut off on purpose")))),
             Body::Stream(pieces) => {
                 pieces.poll_recv(context).map(|piece| piece.map(|bytes| Ok(Frame::data(bytes))))
             }
@@ -69,7 +75,7 @@ impl hyper::body::Body for Body {
         match self {
             Body::Full(bytes) => SizeHint::with_exact(bytes.len() as u64),
             Body::Cut(cut) => SizeHint::with_exact(cut.1),
-            Body::Broken | Body::Stream(_) => SizeHint::default(),
+            Body::Breaking | Body::Broken | Body::Stream(_) => SizeHint::default(),
         }
     }
 }

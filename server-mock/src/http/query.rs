@@ -15,7 +15,7 @@ use crate::domain::expression::{self, Expression, Scope, Term};
 use crate::domain::profile::Subject;
 use crate::domain::time::{self, DAY};
 use crate::domain::wire::{Params, media_type};
-use crate::store::{StoreError, StoredProfile};
+use crate::store::{Counts, StoreError, StoredProfile};
 
 /// Most events of an export.
 const EXPORT_LIMIT: usize = 100_000;
@@ -193,7 +193,7 @@ fn lines(
     if let Some(fault) = fault {
         return Ok(Err(fault));
     }
-    core.note_export(&view, "raw export", count)?;
+    core.note_export(&view, "raw export", Counts { events: count, ..Counts::default() })?;
     Ok(Ok(body))
 }
 
@@ -229,7 +229,8 @@ async fn stream(app: &Arc<App>, params: &Params, project: Project) -> Result<Rep
                 events.push(json!({"event": event.name, "properties": rendered.properties}));
                 true
             })?;
-            core.note_export(&view, "events of given users", events.len())?;
+            let counts = Counts { events: events.len(), ..Counts::default() };
+            core.note_export(&view, "events of given users", counts)?;
             Ok(events)
         })
         .await?;
@@ -278,7 +279,7 @@ async fn engage(app: &Arc<App>, params: &Params, project: Project) -> Result<Rep
     if query.page_size == 0 {
         return bad("page_size is 1 or more");
     }
-    let done = app.worker.alone(move |core| profiles(core, &project.token, &query)).await?;
+    let done = app.worker.write(move |core| profiles(core, &project.token, &query)).await?;
     done.map(|answer| Reply::json(200, &answer)).map_err(Failure::Bad)
 }
 
@@ -306,10 +307,11 @@ fn profiles(core: &mut Core, token: &str, query: &ProfileQuery) -> Result<Result
     let (session, rows) = match known {
         Some((id, session)) => (id, session.rows),
         None => {
-            let rows = match view.map_or(Ok(Ok(Vec::new())), |view| select(core, &view, query, &all))? {
-                Ok(rows) => rows,
-                Err(text) => return Ok(Err(text)),
-            };
+            let rows =
+                match view.as_ref().map_or(Ok(Ok(Vec::new())), |view| select(core, view, query, &all))? {
+                    Ok(rows) => rows,
+                    Err(text) => return Ok(Err(text)),
+                };
             if core.sessions.len() >= SESSIONS {
                 core.sessions.clear();
             }
@@ -323,6 +325,10 @@ fn profiles(core: &mut Core, token: &str, query: &ProfileQuery) -> Result<Result
     let first = query.page.saturating_mul(query.page_size);
     let shown = rows.iter().skip(first).take(query.page_size).filter_map(|row| by_row.get(row));
     let results: Vec<Value> = shown.map(|profile| render(profile, query.output.as_deref())).collect();
+    if let Some(view) = &view {
+        let counts = Counts { profiles: results.len(), ..Counts::default() };
+        core.note_export(view, "profile query", counts)?;
+    }
     Ok(Ok(json!({
         "page": query.page,
         "page_size": query.page_size,

@@ -1,10 +1,19 @@
 //! Journeys over a socket: clients, tests, privacy work and operators against the server as they meet it.
 
+mod auditing;
 mod collecting;
 mod controlling;
 mod damage;
+mod describing;
+mod devices;
 mod erasing;
+mod faulting;
+mod forensics;
 mod killing;
+mod objecting;
+mod projects;
+mod rejecting;
+mod replaying;
 mod retention;
 mod retrieving;
 mod support;

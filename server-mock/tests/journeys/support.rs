@@ -246,16 +246,3 @@ pub fn random(bound: u64) -> u64 {
 pub fn secret_text() -> String {
     (0..4).map(|_| format!("{:016x}", random(u64::MAX))).collect()
 }
-
-/// Where a needle lies in the files of a folder.
-pub fn search_raw(folder: &Path, needle: &[u8]) -> Vec<String> {
-    let mut found = Vec::new();
-    for entry in std::fs::read_dir(folder).unwrap() {
-        let path = entry.unwrap().path();
-        let bytes = std::fs::read(&path).unwrap();
-        if bytes.windows(needle.len()).any(|part| part == needle) {
-            found.push(path.display().to_string());
-        }
-    }
-    found
-}

@@ -187,7 +187,8 @@ impl SqliteStore {
         let mut seen = 0;
         while seen < rows.len() {
             let mut statement = self.connection.prepare_cached(
-                "SELECT second FROM edges WHERE first = ?1 UNION SELECT first FROM edges WHERE second = ?1
+                "SELECT k.id FROM edges JOIN keys k ON k.id = second AND k.dying IS NULL WHERE first = ?1
+                 UNION SELECT k.id FROM edges JOIN keys k ON k.id = first AND k.dying IS NULL WHERE second = ?1
                  UNION SELECT other.id FROM keys this JOIN keys other
                    ON other.space = this.space AND other.user = this.user AND other.kind = 0 AND other.dying IS NULL
                    WHERE this.id = ?1",
