@@ -50,14 +50,13 @@ impl Core {
             keys.append(&mut self.store.keys_of_device(*space, &device)?);
             self.scrub_groups(*space, &names)?;
         }
-        let archives = self.store.archives_with(&keys)?;
+        let retrievals = self.store.retrievals_about(home.project, &names, &keys)?;
         self.shared.forget_rejected(&names);
         let barrier = Some(Barrier { before: None, until: None });
-        self.store.erase(&Erasure { project: home.project, task: row, spaces, keys, ids: names, barrier })?;
+        let ids = names.clone();
+        self.store.erase(&Erasure { project: home.project, task: row, spaces, keys, ids, barrier })?;
         // Others' archives lose what this device had sent under their names, and nothing else.
-        for archive in archives {
-            self.renew_archive(archive, now)?;
-        }
+        self.take_out_of_retrievals(&retrievals, &names, now)?;
         self.era += 1;
         self.store.task(&task.id)
     }

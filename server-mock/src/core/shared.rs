@@ -116,10 +116,8 @@ pub struct Stats {
     pub stored: AtomicU64,
     /// Events that replaced an equal one.
     pub duplicates: AtomicU64,
-    /// Records that were refused.
+    /// Records that were refused. A request that cannot be decoded counts as one.
     pub rejected: AtomicU64,
-    /// Requests that could not be decoded, so that nobody knows how many records they held.
-    pub undecodable: AtomicU64,
     /// Rows that retention deleted.
     pub expired: AtomicU64,
     /// Rows that erasure deleted.
@@ -299,13 +297,12 @@ impl Shared {
 }
 
 impl Stats {
-    fn plain(&self) -> [(&'static str, &AtomicU64); 7] {
+    fn plain(&self) -> [(&'static str, &AtomicU64); 6] {
         [
             ("received", &self.received),
             ("stored", &self.stored),
             ("duplicates", &self.duplicates),
             ("rejected", &self.rejected),
-            ("undecodable", &self.undecodable),
             ("expired", &self.expired),
             ("erased", &self.erased),
         ]

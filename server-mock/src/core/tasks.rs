@@ -162,13 +162,6 @@ impl Core {
         )
     }
 
-    /// Puts an archive together again from what is left, after something in it was erased.
-    pub(super) fn renew_archive(&mut self, row: i64, now: i64) -> Result<(), StoreError> {
-        let task = self.store.task_of_row(row)?;
-        let token = self.token_of(task.project)?;
-        self.answer_retrieval(&token, task, now)
-    }
-
     fn decide_deletion(&mut self, token: &str, task: &StoredTask, now: i64) -> Result<(), StoreError> {
         let settings = self.project_of(token);
         let spaces = self.store.spaces(task.project)?;
@@ -184,16 +177,36 @@ impl Core {
         for space in &spaces {
             self.scrub_groups(*space, &ids)?;
         }
-        // An archive that holds something of the person goes with the person.
-        for row in self.store.archives_with(&keys)? {
-            ids.extend(self.store.task_of_row(row)?.ids.first().cloned());
-        }
+        let retrievals = self.store.retrievals_about(task.project, &ids, &keys)?;
         self.shared.forget_rejected(&ids);
         let barrier = settings
             .settings
             .erasure_barrier_days
             .map(|days| Barrier { before: Some(task.requested), until: Some(now + days * DAY) });
-        self.store.erase(&Erasure { project: task.project, task: task.row, spaces, keys, ids, barrier })
+        let erasure =
+            Erasure { project: task.project, task: task.row, spaces, keys, ids: ids.clone(), barrier };
+        self.store.erase(&erasure)?;
+        self.take_out_of_retrievals(&retrievals, &ids, now)
+    }
+
+    /// Takes ids out of retrievals. An archive goes with its person; what others are in it for is put together anew.
+    pub(super) fn take_out_of_retrievals(
+        &mut self,
+        retrievals: &[i64],
+        ids: &[String],
+        now: i64,
+    ) -> Result<(), StoreError> {
+        for row in retrievals {
+            let task = self.store.task_of_row(*row)?;
+            let mut left = task.ids.clone();
+            left.retain(|id| !ids.iter().any(|gone| strip(gone) == strip(id)));
+            self.store.replace_task_ids(&task, &left)?;
+            if task.archive_until.is_some() && !left.is_empty() {
+                let token = self.token_of(task.project)?;
+                self.answer_retrieval(&token, StoredTask { ids: left, ..task }, now)?;
+            }
+        }
+        Ok(())
     }
 
     /// Takes ids out of the profiles of groups that name them as members. A changed profile gets a new key.

@@ -22,7 +22,7 @@ pub struct Erasure {
     pub spaces: Vec<Space>,
     /// Combinations whose keys are destroyed.
     pub keys: Vec<KeyRow>,
-    /// Literal ids: the profiles of these names go, and other tasks that show them.
+    /// Literal ids: the profiles of these names go, and revoked tasks that show them.
     pub ids: Vec<String>,
     /// What keeps late copies out.
     pub barrier: Option<Barrier>,

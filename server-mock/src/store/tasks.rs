@@ -102,10 +102,18 @@ pub trait Tasks {
     /// Ends a retrieval with its archive, sealed under a fresh key; whatever was sealed for it before is destroyed.
     /// `keys` are the combinations whose data is in it.
     fn put_archive(&mut self, task: &StoredTask, bytes: &[u8], keys: &[KeyRow]) -> Result<(), StoreError>;
+    /// The retrievals of a project that name any of these ids, or whose archives hold data under any of these
+    /// combinations.
+    fn retrievals_about(
+        &mut self,
+        project: ProjectRow,
+        ids: &[String],
+        keys: &[KeyRow],
+    ) -> Result<Vec<i64>, StoreError>;
+    /// Replaces the ids of a task; what they and its archive were sealed with is destroyed. Its archive is gone.
+    fn replace_task_ids(&mut self, task: &StoredTask, ids: &[String]) -> Result<(), StoreError>;
     /// The archive of a retrieval.
     fn archive(&mut self, row: i64) -> Result<Option<Vec<u8>>, StoreError>;
-    /// The retrievals whose archives hold data under any of these combinations.
-    fn archives_with(&mut self, keys: &[KeyRow]) -> Result<Vec<i64>, StoreError>;
     /// When the next archive expires, in milliseconds.
     fn next_archive_expiry(&mut self) -> Result<Option<i64>, StoreError>;
     /// Decides that archives that expire at or before an instant go, and the ids of their tasks. Answers how many.

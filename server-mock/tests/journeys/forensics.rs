@@ -1,5 +1,6 @@
 //! Looking for what must not be there: raw bytes in every file, and every ciphertext against every key.
 
+use std::collections::HashMap;
 use std::path::Path;
 
 use chacha20poly1305::aead::{Aead, KeyInit, Payload};
@@ -69,19 +70,21 @@ fn open(key: &[u8; 32], purpose: &str, row: i64, sealed: &[u8]) -> Option<Vec<u8
     XChaCha20Poly1305::new(key.into()).decrypt(&XNonce::from(nonce), payload).ok()
 }
 
-/// Everything that any of the keys opens in any row of the database, each row tried with every key until one fits.
+/// Everything that any of the keys opens in any row of a database. Each row is tried with every key until one fits; keys
+/// that fitted another row of the same owner come first.
 pub fn readable(folder: &Path, keys: &[[u8; 32]]) -> Vec<Vec<u8>> {
     let database = Connection::open(folder.join("events.sqlite")).unwrap();
     let mut texts = Vec::new();
-    // Rows of one key lie together: the one that fitted last is tried first.
-    let mut last = 0;
+    let mut fitting: HashMap<i64, usize> = HashMap::new();
     for (purpose, row, body) in sealed(&database) {
-        let order = std::iter::once(last).chain(0..keys.len());
-        if let Some((index, text)) =
-            order.into_iter().find_map(|index| Some((index, open(keys.get(index)?, purpose, row, &body)?)))
-        {
-            last = index;
-            texts.push(text);
+        let known = fitting.get(&row).copied();
+        let order = known.into_iter().chain((0..keys.len()).filter(|index| Some(*index) != known));
+        for index in order {
+            if let Some(text) = open(&keys[index], purpose, row, &body) {
+                fitting.insert(row, index);
+                texts.push(text);
+                break;
+            }
         }
     }
     texts

@@ -8,6 +8,7 @@ mod describing;
 mod devices;
 mod erasing;
 mod faulting;
+mod forensic;
 mod forensics;
 mod killing;
 mod objecting;

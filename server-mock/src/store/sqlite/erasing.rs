@@ -48,12 +48,12 @@ impl Erasing for SqliteStore {
                     )?
                     .execute(params![erasure.task, space.row, lookup])?;
             }
-            // Other tasks that show an id of the person: deletions that were revoked, retrievals.
+            // Deletions that were revoked show their ids, too.
             self.connection
                 .prepare_cached(
                     "UPDATE keys SET dying = 0, lookup = NULL WHERE dying IS NULL AND id IN
                        (SELECT t.key FROM task_ids i JOIN tasks t ON t.row = i.task
-                        WHERE i.project = ?1 AND i.id = ?2 AND (t.state = 'REVOKED' OR t.kind = 'retrieval'))",
+                        WHERE i.project = ?1 AND i.id = ?2 AND t.state = 'REVOKED')",
                 )?
                 .execute(params![project, self.task_id_hash(project, id)])?;
             if let Some(barrier) = erasure.barrier {

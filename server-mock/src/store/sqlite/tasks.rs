@@ -94,13 +94,7 @@ impl Tasks for SqliteStore {
             ],
         )?;
         let row = self.connection.last_insert_rowid();
-        for id in task.ids.iter().filter(|_| !is_device) {
-            let hash = self.task_id_hash(project, id);
-            self.connection
-                .prepare_cached("INSERT INTO task_ids(task, project, id) VALUES (?, ?, ?)")?
-                .execute(params![row, project, hash])?;
-        }
-        Ok(())
+        if is_device { Ok(()) } else { self.put_task_ids(row, project, &task.ids) }
     }
 
     fn task(&mut self, id: &str) -> Result<Option<StoredTask>, StoreError> {
@@ -175,12 +169,7 @@ impl Tasks for SqliteStore {
     }
 
     fn put_archive(&mut self, task: &StoredTask, bytes: &[u8], keys: &[KeyRow]) -> Result<(), StoreError> {
-        let marked = self.connection.execute(
-            "UPDATE keys SET dying = 0, lookup = NULL WHERE dying IS NULL
-               AND id = (SELECT key FROM tasks WHERE row = ?)",
-            [task.row],
-        )?;
-        self.marked_dying(marked);
+        self.give_up_task_key(task.row)?;
         let key = self.task_key(task.project, &task.id, &task.ids)?;
         // What is left of the one before on the disk is sealed under the key that goes.
         self.connection.execute("DELETE FROM archives WHERE task = ?", [task.row])?;
@@ -224,9 +213,14 @@ impl Tasks for SqliteStore {
             .transpose()
     }
 
-    fn archives_with(&mut self, keys: &[KeyRow]) -> Result<Vec<i64>, StoreError> {
+    fn retrievals_about(
+        &mut self,
+        project: ProjectRow,
+        ids: &[String],
+        keys: &[KeyRow],
+    ) -> Result<Vec<i64>, StoreError> {
         let keys: Rc<Vec<Sql>> = Rc::new(keys.iter().map(|key| Sql::Integer(*key)).collect());
-        let rows = self
+        let mut rows: Vec<i64> = self
             .connection
             .prepare_cached(
                 "SELECT DISTINCT a.task FROM archive_keys i JOIN archives a ON a.task = i.task
@@ -234,7 +228,30 @@ impl Tasks for SqliteStore {
             )?
             .query_map([keys], |row| row.get(0))?
             .collect::<Result<_, _>>()?;
+        let mut naming = self.connection.prepare_cached(
+            "SELECT t.row FROM task_ids i JOIN tasks t ON t.row = i.task
+             WHERE i.project = ? AND i.id = ? AND t.kind = 'retrieval'",
+        )?;
+        for id in ids {
+            let named =
+                naming.query_map(params![project, self.task_id_hash(project, id)], |row| row.get(0))?;
+            for row in named {
+                rows.push(row?);
+            }
+        }
+        rows.sort_unstable();
+        rows.dedup();
         Ok(rows)
+    }
+
+    fn replace_task_ids(&mut self, task: &StoredTask, ids: &[String]) -> Result<(), StoreError> {
+        self.give_up_task_key(task.row)?;
+        let key = self.task_key(task.project, &task.id, ids)?;
+        self.connection.execute("UPDATE tasks SET key = ? WHERE row = ?", [key.row, task.row])?;
+        self.connection.execute("DELETE FROM archives WHERE task = ?", [task.row])?;
+        self.connection.execute("DELETE FROM archive_keys WHERE task = ?", [task.row])?;
+        self.connection.execute("DELETE FROM task_ids WHERE task = ?", [task.row])?;
+        self.put_task_ids(task.row, task.project, ids)
     }
 
     fn next_archive_expiry(&mut self) -> Result<Option<i64>, StoreError> {
@@ -272,6 +289,27 @@ impl SqliteStore {
             ids: &Ids::default(),
             about: &about,
         })
+    }
+
+    /// Decides that the key of a task goes: what it sealed is about to be sealed anew, or not at all.
+    fn give_up_task_key(&mut self, task: i64) -> Result<(), StoreError> {
+        let marked = self.connection.execute(
+            "UPDATE keys SET dying = 0, lookup = NULL WHERE dying IS NULL
+               AND id = (SELECT key FROM tasks WHERE row = ?)",
+            [task],
+        )?;
+        self.marked_dying(marked);
+        Ok(())
+    }
+
+    fn put_task_ids(&self, task: i64, project: ProjectRow, ids: &[String]) -> Result<(), StoreError> {
+        for id in ids {
+            let hash = self.task_id_hash(project, id);
+            self.connection
+                .prepare_cached("INSERT INTO task_ids(task, project, id) VALUES (?, ?, ?)")?
+                .execute(params![task, project, hash])?;
+        }
+        Ok(())
     }
 
     fn open_task(&self, sealed: Sealed) -> Result<StoredTask, StoreError> {
