@@ -41,7 +41,7 @@ mod wire;
 mod worker;
 
 pub use domain::config::Config;
-pub use server::{MockServer, Options, StartError, StorePlace, serve_until_signal};
+pub use server::{MockServer, Options, Patience, StartError, StorePlace, serve_until_signal};
 
 /// Tells the operator something. A closed stderr is no reason to fail.
 fn notice(text: &str) {

@@ -49,11 +49,14 @@ fn main() -> ExitCode {
         Err(text) => return fail(2, &text),
     };
     let store = if store.as_os_str() == "memory" { StorePlace::Memory } else { StorePlace::Folder(store) };
-    match refrain_mock::serve_until_signal(Options { listen, store, config, control_token }, |address| {
-        // Whoever does not listen does not need to know; the server runs all the same.
-        let mut out = std::io::stdout();
-        let _ = writeln!(out, "refrain-mock ready http://{address}").and_then(|()| out.flush());
-    }) {
+    match refrain_mock::serve_until_signal(
+        Options { listen, store, config, control_token, ..Options::default() },
+        |address| {
+            // Whoever does not listen does not need to know; the server runs all the same.
+            let mut out = std::io::stdout();
+            let _ = writeln!(out, "refrain-mock ready http://{address}").and_then(|()| out.flush());
+        },
+    ) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => fail(1, &error.to_string()),
     }

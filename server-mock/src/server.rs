@@ -24,8 +24,6 @@ use crate::store::sqlite::SqliteStore;
 use crate::wire::Wire;
 use crate::worker::Worker;
 
-/// How long a client may take for the head of its request.
-const HEAD_TIMEOUT: Duration = Duration::from_secs(30);
 /// How long requests under way are waited for at the end.
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(10);
 /// File size limit exceeded; the same number on Linux and macOS.
@@ -52,6 +50,29 @@ pub struct Options {
     pub config: Config,
     /// What has to be shown to use the control API.
     pub control_token: Option<String>,
+    /// How long slow clients are waited for.
+    pub patience: Patience,
+}
+
+/// How long slow clients are waited for. One that is given up costs others nothing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Patience {
+    /// For the head of a request, and between two requests of a connection.
+    pub head: Duration,
+    /// For the next piece of a body.
+    pub piece: Duration,
+    /// For a whole body, however often a piece of it comes.
+    pub body: Duration,
+}
+
+impl Default for Patience {
+    fn default() -> Self {
+        Patience {
+            head: Duration::from_secs(30),
+            piece: Duration::from_secs(30),
+            body: Duration::from_secs(300),
+        }
+    }
 }
 
 impl Default for Options {
@@ -61,6 +82,7 @@ impl Default for Options {
             store: StorePlace::Memory,
             config: Config::default(),
             control_token: None,
+            patience: Patience::default(),
         }
     }
 }
@@ -177,10 +199,11 @@ async fn serve(
         StorePlace::Memory => Box::new(SqliteStore::in_memory().map_err(StartError::Store)?),
         StorePlace::Folder(folder) => Box::new(SqliteStore::open(folder).map_err(StartError::Store)?),
     };
+    options.config.warnings().iter().for_each(|warning| crate::notice(warning));
     let shared = Arc::new(Shared::new(options.config, options.control_token));
     let core = Core::new(store, shared.clone()).map_err(StartError::Store)?;
     let worker = Worker::start(core).map_err(StartError::System)?;
-    let app = Arc::new(App::new(shared, worker));
+    let app = Arc::new(App::new(shared, worker, options.patience));
     ready(address);
 
     let graceful = GracefulShutdown::new();
@@ -226,11 +249,13 @@ fn take(app: &Arc<App>, graceful: &GracefulShutdown, stream: TcpStream, peer: So
     let is_local = address.is_loopback() || Some(address) == local;
     let reset = Arc::new(AtomicBool::new(false));
     let peer = Peer { address, is_local, reset: reset.clone() };
-    let app = app.clone();
-    let service = service_fn(move |request| http::serve(app.clone(), peer.clone(), request));
+    let served = app.clone();
+    let service = service_fn(move |request| http::serve(served.clone(), peer.clone(), request));
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
-        .header_read_timeout(HEAD_TIMEOUT)
+        // A client may close its side once it has asked.
+        .half_close(true)
+        .header_read_timeout(app.patience.head)
         .serve_connection(TokioIo::new(Wire::new(stream, reset)), service);
     let connection = graceful.watch(connection);
     tokio::spawn(async move {

@@ -1,12 +1,11 @@
 //! Who may use the control API: whoever has the token, or, without one, whoever is on this machine and no foreign web
 //! page.
 
-use super::App;
 use super::call::{Call, Reply};
 
 /// Why a call to the control API is refused.
-pub fn refusal(app: &App, call: &Call) -> Option<Reply> {
-    if let Some(token) = &app.shared.control_token {
+pub fn refusal(token: Option<&str>, call: &Call) -> Option<Reply> {
+    if let Some(token) = token {
         let bearer = call.header("authorization").strip_prefix("Bearer ").unwrap_or_default();
         let shown = if bearer.is_empty() { call.header("x-control-token") } else { bearer };
         // Hashes are compared, so that the time taken says nothing about the token.
@@ -55,6 +54,45 @@ fn without_port(host: &str) -> &str {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn call(headers: &[(&'static str, &str)], is_local: bool) -> Call {
+        let mut map = hyper::HeaderMap::new();
+        for (name, value) in headers {
+            map.insert(*name, value.parse().unwrap());
+        }
+        Call {
+            method: "POST".into(),
+            path: "/mock/reset".into(),
+            query: String::new(),
+            headers: map,
+            body: Vec::new(),
+            oversize: false,
+            peer: [192, 0, 2, 1].into(),
+            is_local,
+        }
+    }
+
+    fn status(token: Option<&str>, call: &Call) -> Option<u16> {
+        refusal(token, call).map(|reply| reply.status)
+    }
+
+    #[test]
+    fn other_machines_and_other_pages_need_the_token() {
+        let host = ("host", "127.0.0.1:8787");
+        assert_eq!(status(None, &call(&[host], true)), None);
+        assert_eq!(status(None, &call(&[host], false)), Some(403));
+        assert_eq!(status(None, &call(&[("host", "evil.test")], true)), Some(403));
+        for origin in ["http://127.0.0.1:3000", "http://localhost:8787", "https://evil.test", "null"] {
+            assert_eq!(status(None, &call(&[host, ("origin", origin)], true)), Some(403), "{origin}");
+        }
+        assert_eq!(status(None, &call(&[host, ("origin", "http://127.0.0.1:8787")], true)), None);
+        assert_eq!(status(None, &call(&[host, ("sec-fetch-site", "same-site")], true)), Some(403));
+        assert_eq!(status(None, &call(&[host, ("sec-fetch-site", "same-origin")], true)), None);
+        let shown = call(&[("host", "evil.test"), ("authorization", "Bearer key")], false);
+        assert_eq!(status(Some("key"), &shown), None);
+        assert_eq!(status(Some("other"), &shown), Some(401));
+        assert_eq!(status(Some("key"), &call(&[host], true)), Some(401), "also from this machine");
+    }
 
     #[test]
     fn names_of_others_are_foreign() {

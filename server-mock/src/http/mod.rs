@@ -31,14 +31,11 @@ use hyper::{Request, Response};
 
 use crate::core::{Logged, Shared};
 use crate::domain::wire::BODY_LIMIT;
+use crate::server::Patience;
 use crate::worker::Worker;
 use body::Body;
 use call::{Call, Reply};
 
-/// A client that sends nothing for so long is given up.
-const READ_TIMEOUT: Duration = Duration::from_secs(30);
-/// And one that has not sent its whole body in this time, however often it sends a byte.
-const BODY_TIMEOUT: Duration = Duration::from_secs(300);
 /// How much of an oversize body is read and thrown away, so that the client sees the answer and not a reset.
 const DRAIN_LIMIT: usize = 256 * 1024 * 1024;
 
@@ -46,16 +43,19 @@ const DRAIN_LIMIT: usize = 256 * 1024 * 1024;
 pub struct App {
     pub shared: Arc<Shared>,
     pub worker: Worker,
+    /// How long slow clients are waited for.
+    pub patience: Patience,
     import_limit: limit::ImportLimit,
     gdpr_limit: limit::GdprLimit,
     stopping: tokio::sync::watch::Sender<bool>,
 }
 
 impl App {
-    pub fn new(shared: Arc<Shared>, worker: Worker) -> App {
+    pub fn new(shared: Arc<Shared>, worker: Worker, patience: Patience) -> App {
         App {
             shared,
             worker,
+            patience,
             import_limit: Default::default(),
             gdpr_limit: Default::default(),
             stopping: tokio::sync::watch::Sender::new(false),
@@ -108,7 +108,7 @@ pub async fn serve(app: Arc<App>, peer: Peer, request: Request<Incoming>) -> Res
     let (method, path) = (call.method.clone(), call.path.clone());
     if is_own(&path) {
         // Looking is not arriving: tests count what clients sent, and faults are for those.
-        return match read_whole(&mut call, body, None).await {
+        return match read_whole(&app, &mut call, body, None).await {
             Ok(()) => Ok(worked_on(&app, call).await.into_response()),
             Err(reply) => Ok(reply.into_response()),
         };
@@ -117,7 +117,7 @@ pub async fn serve(app: Arc<App>, peer: Peer, request: Request<Incoming>) -> Res
     let origin = cors::is_browser_route(&path).then(|| call.headers.get("origin").cloned()).flatten();
     let throttle = app.shared.faults().throttle(&method, &path);
     let mut fault = false;
-    let outcome = match read_whole(&mut call, body, throttle).await {
+    let outcome = match read_whole(&app, &mut call, body, throttle).await {
         Err(reply) => faulty::Outcome::Answer(reply),
         Ok(()) => match faulty::meet(&app, &call) {
             None => faulty::Outcome::Answer(worked_on(&app, call).await),
@@ -203,7 +203,10 @@ async fn route(app: &Arc<App>, call: &Call) -> Reply {
             privacy::deletions(app, call, path.strip_prefix("/api/app/data-deletions/").unwrap_or_default())
                 .await
         }
-        _ if path == "/mock" || path.starts_with("/mock/") => match guard::refusal(app, call) {
+        _ if path == "/mock" || path.starts_with("/mock/") => match guard::refusal(
+            app.shared.control_token.as_deref(),
+            call,
+        ) {
             Some(reply) => reply,
             None => control::answer(app, call, path.strip_prefix("/mock").unwrap_or_default()).await,
         },
@@ -241,8 +244,9 @@ fn is_plain_route(path: &str) -> bool {
 }
 
 /// Reads a body into its call; the error is the answer to one that does not arrive.
-async fn read_whole(call: &mut Call, body: Incoming, throttle: Option<u64>) -> Result<(), Reply> {
-    let read = tokio::time::timeout(BODY_TIMEOUT, read_body(body, throttle)).await.unwrap_or(None);
+async fn read_whole(app: &App, call: &mut Call, body: Incoming, throttle: Option<u64>) -> Result<(), Reply> {
+    let reading = read_body(body, throttle, app.patience.piece);
+    let read = tokio::time::timeout(app.patience.body, reading).await.unwrap_or(None);
     match read {
         Some((body, oversize)) => {
             (call.body, call.oversize) = (body, oversize);
@@ -253,11 +257,11 @@ async fn read_whole(call: &mut Call, body: Incoming, throttle: Option<u64>) -> R
 }
 
 /// Reads a body up to the limit, no faster than so many bytes a second. `None`: it did not arrive.
-async fn read_body(mut body: Incoming, throttle: Option<u64>) -> Option<(Vec<u8>, bool)> {
+async fn read_body(mut body: Incoming, throttle: Option<u64>, patience: Duration) -> Option<(Vec<u8>, bool)> {
     let mut bytes = Vec::new();
     let mut dropped = 0;
     loop {
-        match tokio::time::timeout(READ_TIMEOUT, body.frame()).await {
+        match tokio::time::timeout(patience, body.frame()).await {
             Err(_) | Ok(Some(Err(_))) => return None,
             Ok(None) => return Some((bytes, dropped > 0)),
             Ok(Some(Ok(frame))) => {

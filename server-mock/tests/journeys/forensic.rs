@@ -194,7 +194,7 @@ fn play(seed: u64) {
     document["settings"]["store_replays"] = json!(true);
     document["settings"]["keep_rejected"] = json!(true);
     let configuration = folder.configuration(&document);
-    let token = if seed % 2 == 0 { "T" } else { "O" };
+    let token = if seed.is_multiple_of(2) { "T" } else { "O" };
     let planted = Planted::new(token, &mut dice);
     let mut server = Process::start(&data, &configuration);
     plant(&server, &planted, &mut dice);

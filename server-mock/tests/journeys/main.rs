@@ -1,5 +1,6 @@
 //! Journeys over a socket: clients, tests, privacy work and operators against the server as they meet it.
 
+mod attacking;
 mod auditing;
 mod collecting;
 mod controlling;
@@ -11,6 +12,7 @@ mod faulting;
 mod forensic;
 mod forensics;
 mod killing;
+mod loading;
 mod objecting;
 mod projects;
 mod rejecting;

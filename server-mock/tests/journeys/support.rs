@@ -235,6 +235,13 @@ impl Drop for Folder {
     }
 }
 
+/// Zipped.
+pub fn gzip(bytes: &[u8]) -> Vec<u8> {
+    let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+    encoder.write_all(bytes).unwrap();
+    encoder.finish().unwrap()
+}
+
 /// A number below a bound, from the system's randomness: the tests that use it must hold for every number.
 pub fn random(bound: u64) -> u64 {
     let mut bytes = [0; 8];

@@ -102,9 +102,8 @@ pub enum Found {
     Nothing,
 }
 
-/// Looks a path below `/mock` up. A slash at its end makes no difference; HEAD is GET without the body.
+/// Looks a path below `/mock` up, without the slash at its end. HEAD is GET without the body.
 pub fn find(method: &str, path: &str) -> Found {
-    let path = path.strip_suffix('/').unwrap_or(path);
     let method = if method == "HEAD" { "GET" } else { method };
     let mut methods = Vec::new();
     for (known, template, action) in ROUTES {
@@ -163,13 +162,13 @@ mod tests {
             Found::Route(action, part) => Some((action, part)),
             _ => None,
         };
-        assert_eq!(action("GET", "/events/"), Some((Action::Events, None)));
+        assert_eq!(action("GET", "/events"), Some((Action::Events, None)));
         assert_eq!(action("HEAD", "/events"), Some((Action::Events, None)));
         assert_eq!(
             action("POST", "/projects/a%2Fb/reset"),
             Some((Action::ResetProject, Some("a/b".to_owned())))
         );
-        for nothing in ["", "/", "/event", "/projects//reset", "/projects/a/b/reset", "/events//"] {
+        for nothing in ["", "/", "/event", "/projects//reset", "/projects/a/b/reset", "/events/"] {
             assert!(matches!(find("GET", nothing), Found::Nothing), "{nothing}");
         }
         assert!(matches!(find("DELETE", "/clock"), Found::OtherMethod(methods) if methods == "GET, PUT"));
