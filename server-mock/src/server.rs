@@ -1,4 +1,4 @@
-//! The listener: connections, shutdown, and the library's handle.
+//! The listener: connections and shutdown.
 
 use std::fmt;
 use std::future::Future;
@@ -14,7 +14,6 @@ use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::graceful::GracefulShutdown;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::oneshot;
 
 use crate::core::{Core, Shared};
 use crate::domain::config::Config;
@@ -115,66 +114,10 @@ impl fmt::Display for StartError {
 
 impl std::error::Error for StartError {}
 
-/// A server that runs in this process, on threads of its own, until it is dropped.
-pub struct MockServer {
-    address: SocketAddr,
-    stop: Option<oneshot::Sender<()>>,
-    thread: Option<std::thread::JoinHandle<()>>,
-}
-
-impl MockServer {
-    /// Starts an in-memory server on a free port of the loopback interface.
-    pub fn start() -> Result<MockServer, StartError> {
-        MockServer::start_with(Options::default())
-    }
-
-    /// Starts a server. When this returns it answers.
-    pub fn start_with(options: Options) -> Result<MockServer, StartError> {
-        let (stop, stopped) = oneshot::channel();
-        let (ready, started) = std::sync::mpsc::channel();
-        let thread = std::thread::Builder::new().name("refrain-mock".into()).spawn(move || {
-            let report = ready.clone();
-            let result = run(options, move |address| drop(report.send(Ok(address))), async {
-                // Stops also when the handle is gone.
-                let _ = stopped.await;
-            });
-            if let Err(error) = result {
-                drop(ready.send(Err(error)));
-            }
-        });
-        let thread = thread.map_err(StartError::System)?;
-        match started.recv() {
-            Ok(Ok(address)) => Ok(MockServer { address, stop: Some(stop), thread: Some(thread) }),
-            Ok(Err(error)) => Err(error),
-            Err(_) => Err(StartError::System(std::io::Error::other("the server's thread ended"))),
-        }
-    }
-
-    /// The address that it listens on.
-    pub fn address(&self) -> SocketAddr {
-        self.address
-    }
-
-    /// `http://127.0.0.1:PORT`.
-    pub fn url(&self) -> String {
-        format!("http://{}", self.address)
-    }
-}
-
-impl Drop for MockServer {
-    fn drop(&mut self) {
-        drop(self.stop.take());
-        if let Some(thread) = self.thread.take() {
-            // A panic there was reported when it happened.
-            let _ = thread.join();
-        }
-    }
-}
-
 /// Runs a server in this thread until `stop` is done; calls `ready` when it answers.
-pub fn run(
+pub(crate) fn run(
     options: Options,
-    ready: impl FnOnce(SocketAddr),
+    ready: impl FnOnce(SocketAddr, Arc<App>),
     stop: impl Future<Output = ()>,
 ) -> Result<(), StartError> {
     let runtime = tokio::runtime::Builder::new_multi_thread()
@@ -189,7 +132,7 @@ pub fn run(
 
 async fn serve(
     options: Options,
-    ready: impl FnOnce(SocketAddr),
+    ready: impl FnOnce(SocketAddr, Arc<App>),
     stop: impl Future<Output = ()>,
 ) -> Result<(), StartError> {
     let failed = |error| StartError::Listen(options.listen, error);
@@ -204,7 +147,7 @@ async fn serve(
     let core = Core::new(store, shared.clone()).map_err(StartError::Store)?;
     let worker = Worker::start(core).map_err(StartError::System)?;
     let app = Arc::new(App::new(shared, worker, options.patience));
-    ready(address);
+    ready(address, app.clone());
 
     let graceful = GracefulShutdown::new();
     tokio::pin!(stop);
@@ -267,7 +210,7 @@ fn take(app: &Arc<App>, graceful: &GracefulShutdown, stream: TcpStream, peer: So
 /// Runs a server in this thread until SIGTERM or SIGINT.
 pub fn serve_until_signal(options: Options, ready: impl FnOnce(SocketAddr)) -> Result<(), StartError> {
     use tokio::signal::unix::{SignalKind, signal};
-    run(options, ready, async {
+    run(options, |address, _| ready(address), async {
         // Beyond a file-size limit, a write is an error that is answered with 503, not the end of the process.
         let _file_size = signal(SignalKind::from_raw(SIGXFSZ));
         match (signal(SignalKind::terminate()), signal(SignalKind::interrupt())) {

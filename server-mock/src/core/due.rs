@@ -109,8 +109,15 @@ impl Core {
 
     /// Does all that is due until an instant, in order of due time. Answers what was done since this was answered last.
     pub fn run_due(&mut self, now: i64) -> Result<Swept, StoreError> {
+        self.run_due_telling(now, || {})
+    }
+
+    /// The same; `told` is called after each step.
+    pub fn run_due_telling(&mut self, now: i64, mut told: impl FnMut()) -> Result<Swept, StoreError> {
         self.due.next_sweep = self.due.next_sweep.min(now);
-        while self.step(now)? {}
+        while self.step(now)? {
+            told();
+        }
         Ok(std::mem::take(&mut self.due.done))
     }
 

@@ -143,7 +143,7 @@ impl Core {
     }
 
     /// Runs a change in a transaction of its own.
-    fn in_transaction<T>(
+    pub fn in_transaction<T>(
         &mut self,
         work: impl FnOnce(&mut Core) -> Result<T, StoreError>,
     ) -> Result<T, StoreError> {

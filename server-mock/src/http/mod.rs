@@ -68,6 +68,29 @@ impl App {
     }
 }
 
+/// Asks the control API from within this process: status and body.
+pub async fn ask(app: Arc<App>, method: &str, target: &str, body: Vec<u8>) -> (u16, Vec<u8>) {
+    let (path, query) = target.split_once('?').unwrap_or((target, ""));
+    let call = Call {
+        method: method.to_ascii_uppercase(),
+        path: path.to_owned(),
+        query: query.to_owned(),
+        headers: Default::default(),
+        body,
+        oversize: false,
+        peer: IpAddr::from([127, 0, 0, 1]),
+        is_local: true,
+    };
+    let below = path.strip_prefix("/mock").unwrap_or_default();
+    let reply = control::answer(&app, &call, below).await;
+    let body = match reply.body {
+        Body::Full(bytes) => bytes.to_vec(),
+        // A stream has no end that could be waited for.
+        _ => Vec::new(),
+    };
+    (reply.status, body)
+}
+
 /// The connection that a request came on.
 #[derive(Debug, Clone)]
 pub struct Peer {

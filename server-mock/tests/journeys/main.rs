@@ -3,11 +3,13 @@
 mod attacking;
 mod auditing;
 mod collecting;
+mod commands;
 mod controlling;
 mod damage;
 mod describing;
 mod devices;
 mod erasing;
+mod expecting;
 mod faulting;
 mod forensic;
 mod forensics;
