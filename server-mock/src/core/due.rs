@@ -29,6 +29,8 @@ pub(super) struct Schedule {
     next_task: Option<i64>,
     not_before: i64,
     sweep: Option<Sweep>,
+    /// The instant at which something was decided whose rows are still to go.
+    decided: Option<i64>,
     done: Swept,
 }
 
@@ -39,6 +41,7 @@ impl Default for Schedule {
             next_task: None,
             not_before: i64::MIN,
             sweep: None,
+            decided: None,
             done: Swept::default(),
         }
     }
@@ -99,12 +102,18 @@ impl Core {
         next.max(self.due.not_before)
     }
 
-    /// Does some of what is due now, and leaves the rest for the next turn.
-    pub fn run_due_now(&mut self) -> Result<(), StoreError> {
+    /// Does some of what is due now, and leaves the rest for the next turn. Answers whether anything was due.
+    pub fn run_due_now(&mut self) -> Result<bool, StoreError> {
         let now = self.shared.now();
         let begun = Instant::now();
-        while self.next_due() <= now && self.step(now)? && begun.elapsed() < TURN {}
-        Ok(())
+        let mut worked = false;
+        while self.next_due() <= now && self.step(now)? {
+            worked = true;
+            if begun.elapsed() >= TURN {
+                break;
+            }
+        }
+        Ok(worked)
     }
 
     /// Does all that is due until an instant, in order of due time. Answers what was done since this was answered last.
@@ -152,6 +161,7 @@ impl Core {
                     }
                     Due::Purge => self.due.done.purged += self.purge_hidden(due)?,
                 }
+                self.due.decided = Some(due);
                 // The next one may be of a later instant, at which something more is expired.
                 self.due.next_sweep = due.saturating_add(1);
                 self.reschedule()?;
@@ -191,8 +201,11 @@ impl Core {
     }
 
     fn shred_step(&mut self) -> Result<(), StoreError> {
-        let now = self.shared.now();
-        let shredded = self.store.shred(STEP, now)?;
+        let at = self.due.decided.unwrap_or_else(|| self.shared.now());
+        let shredded = self.store.shred(STEP, at)?;
+        if !shredded.more {
+            self.due.decided = None;
+        }
         let rows = shredded.events + shredded.profiles + shredded.replays;
         Stats::add(&self.shared.stats.erased, rows);
         if rows > 0 {

@@ -52,7 +52,7 @@ pub async fn check(app: &Arc<App>, call: &Call, id: &str) -> Reply {
         _ => return Reply::method_not_allowed("GET, OPTIONS").routed(ROUTE),
     }
     let id = id.to_owned();
-    let found = app.worker.alone(move |core| core.device_erasure(&id)).await;
+    let found = app.worker.read(move |core| core.device_erasure(&id)).await;
     let reply = match found {
         Ok(Some((task, receipt))) => {
             let mut shown = json!({"id": task.id, "state": state(&task)});

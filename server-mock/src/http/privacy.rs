@@ -187,7 +187,7 @@ async fn create(
 
 async fn check(app: &Arc<App>, project: &Project, id: &str) -> Result<Reply, StoreError> {
     let (token, asked) = (project.token.clone(), id.to_owned());
-    let task = app.worker.alone(move |core| core.task(&token, TaskKind::Deletion, &asked)).await?;
+    let task = app.worker.read(move |core| core.task(&token, TaskKind::Deletion, &asked)).await?;
     let Some(task) = task else {
         let none = json!({"tracking_id": id, "status": "NOT_FOUND", "result": "", "distinct_ids": []});
         return Ok(Reply::json(200, &json!({"status": "ok", "results": none})));
@@ -220,7 +220,7 @@ async fn check_retrieval(
     id: &str,
 ) -> Result<Reply, StoreError> {
     let (token, asked) = (project.token.clone(), id.to_owned());
-    let task = app.worker.alone(move |core| core.task(&token, TaskKind::Retrieval, &asked)).await?;
+    let task = app.worker.read(move |core| core.task(&token, TaskKind::Retrieval, &asked)).await?;
     let now = app.shared.now();
     let shown = match task {
         None => {

@@ -8,8 +8,25 @@ const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; i
 connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'; require-trusted-types-for 'script'; \
 trusted-types 'none'";
 
+const HTML: &str = "text/html; charset=utf-8";
+const STYLE: &str = "text/css; charset=utf-8";
+const SCRIPT: &str = "text/javascript; charset=utf-8";
+
 /// What there is: path, media type, content.
-const FILES: [(&str, &str, &str); 1] = [("/", "text/html; charset=utf-8", include_str!("../ui/index.html"))];
+const FILES: [(&str, &str, &str); 12] = [
+    ("/", HTML, include_str!("../ui/index.html")),
+    ("/ui/style.css", STYLE, include_str!("../ui/style.css")),
+    ("/ui/app.js", SCRIPT, include_str!("../ui/app.js")),
+    ("/ui/api.js", SCRIPT, include_str!("../ui/api.js")),
+    ("/ui/dom.js", SCRIPT, include_str!("../ui/dom.js")),
+    ("/ui/pages/clock.js", SCRIPT, include_str!("../ui/pages/clock.js")),
+    ("/ui/pages/events.js", SCRIPT, include_str!("../ui/pages/events.js")),
+    ("/ui/pages/faults.js", SCRIPT, include_str!("../ui/pages/faults.js")),
+    ("/ui/pages/people.js", SCRIPT, include_str!("../ui/pages/people.js")),
+    ("/ui/pages/privacy.js", SCRIPT, include_str!("../ui/pages/privacy.js")),
+    ("/ui/pages/rejected.js", SCRIPT, include_str!("../ui/pages/rejected.js")),
+    ("/ui/pages/requests.js", SCRIPT, include_str!("../ui/pages/requests.js")),
+];
 
 /// Whether a path is one of the pages or of their parts.
 pub fn is_page(path: &str) -> bool {

@@ -56,7 +56,7 @@ pub async fn events(app: &Arc<App>, call: &Call) -> Result<Reply, Failure> {
         },
         limit: limit(call)?,
     };
-    let found = app.worker.alone(move |core| find(core, &wanted)).await?;
+    let found = app.worker.read(move |core| find(core, &wanted)).await?;
     Ok(Reply::json(200, &json!({"total": found.total, "events": found.events, "next": found.next})))
 }
 
@@ -113,7 +113,7 @@ pub async fn profiles(app: &Arc<App>, call: &Call, groups: bool) -> Result<Reply
     let (limit, after) = (limit(call)?, number(&params, "after")?.unwrap_or(0));
     let (mut found, total) = app
         .worker
-        .alone(move |core| {
+        .read(move |core| {
             let (mut shown, mut total) = (Vec::new(), 0);
             for token in core.tokens(project.as_deref())? {
                 let Some(view) = core.view(&token)? else { continue };
@@ -171,7 +171,7 @@ pub async fn replays(app: &Arc<App>, call: &Call) -> Result<Reply, Failure> {
     let project = param(&params, "project");
     let (found, total) = app
         .worker
-        .alone(move |core| {
+        .read(move |core| {
             let (mut found, mut total) = (Vec::new(), 0);
             for token in core.tokens(project.as_deref())? {
                 let Some(view) = core.view(&token)? else { continue };

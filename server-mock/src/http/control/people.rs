@@ -24,7 +24,7 @@ pub async fn list(app: &Arc<App>, call: &Call) -> Result<Reply, Failure> {
     let limit = number(&params, "limit")?.map_or(PAGE, |limit| limit as usize);
     let people = app
         .worker
-        .alone(move |core| {
+        .read(move |core| {
             let mut people = Vec::new();
             for token in core.tokens(project.as_deref())? {
                 let Some(view) = core.view(&token)? else { continue };
@@ -75,7 +75,7 @@ pub async fn one(app: &Arc<App>, call: &Call) -> Result<Reply, Failure> {
     let (Some(token), Some(id)) = (param(&params, "project"), param(&params, "distinct_id")) else {
         return Err(Reply::error(400, "project and distinct_id are needed").into());
     };
-    let shown = app.worker.alone(move |core| core.person(&token, &id)).await?;
+    let shown = app.worker.read(move |core| core.person(&token, &id)).await?;
     Ok(match shown {
         Some(person) => Reply::json(200, &person),
         None => Reply::error(404, "there is no such person"),

@@ -84,8 +84,8 @@ pub fn accounts(app: &App) -> Reply {
         .chain(config.service_accounts.iter().map(|account| account.username.as_str()))
         .filter(|name| !name.is_empty())
         .collect();
-    names.sort_unstable();
-    names.dedup();
+    let mut seen = std::collections::HashSet::new();
+    names.retain(|name| seen.insert(*name));
     if names.is_empty() {
         names.push(LOCAL);
     }

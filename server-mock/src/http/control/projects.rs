@@ -17,7 +17,7 @@ use crate::store::{HideCause, StoreError};
 const IDS: usize = 100_000;
 
 pub async fn list(app: &Arc<App>) -> Result<Reply, Failure> {
-    let overviews = app.worker.alone(|core| core.overviews()).await?;
+    let overviews = app.worker.read(|core| core.overviews()).await?;
     let shown: Vec<Value> = overviews.iter().map(show).collect();
     Ok(Reply::json(200, &json!({"total": shown.len(), "projects": shown})))
 }
@@ -66,7 +66,7 @@ fn show(overview: &Overview) -> Value {
 }
 
 async fn shown(app: &Arc<App>, token: String) -> Result<Reply, Failure> {
-    let overview = app.worker.alone(move |core| core.overview(&token)).await?;
+    let overview = app.worker.read(move |core| core.overview(&token)).await?;
     Ok(Reply::json(200, &show(&overview)))
 }
 
@@ -161,7 +161,7 @@ pub async fn stop_suppressing(app: &Arc<App>, call: &Call, token: String) -> Res
 async fn list_of(app: &Arc<App>, token: String, change: Option<ListChange>) -> Result<Reply, Failure> {
     let asked = token.clone();
     let hashes: Result<Vec<[u8; 16]>, StoreError> =
-        app.worker.alone(move |core| core.suppressed(&asked)).await;
+        app.worker.read(move |core| core.suppressed(&asked)).await;
     let hashes: Vec<Value> = hashes?
         .iter()
         .map(|hash| json!({"hash": hash.iter().map(|byte| format!("{byte:02x}")).collect::<String>()}))

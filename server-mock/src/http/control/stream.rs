@@ -50,7 +50,7 @@ async fn follow(app: Arc<App>, project: Option<String>, after: Option<i64>, piec
             limit: EVENTS,
         };
         // Storage in trouble is no reason to end the stream; the counters show it.
-        if let Ok(found) = app.worker.alone(move |core| find(core, &wanted)).await
+        if let Ok(found) = app.worker.read(move |core| find(core, &wanted)).await
             && let Some(id) = found.events.last().and_then(|event| event["id"].as_i64())
         {
             last = id;
@@ -84,6 +84,6 @@ async fn follow(app: Arc<App>, project: Option<String>, after: Option<i64>, piec
 async fn newest(app: &Arc<App>, project: Option<String>) -> Option<i64> {
     let query = EventQuery { sorting: Sorting::Newest, ..EventQuery::default() };
     let wanted = Wanted { project, query, limit: 1 };
-    let found = app.worker.alone(move |core| find(core, &wanted)).await.ok()?;
+    let found = app.worker.read(move |core| find(core, &wanted)).await.ok()?;
     found.events.first()?["id"].as_i64()
 }

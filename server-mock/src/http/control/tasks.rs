@@ -48,7 +48,7 @@ pub async fn list(app: &Arc<App>, call: &Call) -> Result<Reply, Failure> {
     let limit = number(&params, "limit")?.unwrap_or(PAGE) as usize;
     let shown = app
         .worker
-        .alone(move |core| {
+        .read(move |core| {
             let mut shown = Vec::new();
             for task in core.store.tasks(usize::MAX)? {
                 let one = show(core, &task)?;
@@ -141,7 +141,7 @@ pub async fn audit(app: &Arc<App>, call: &Call) -> Result<Reply, Failure> {
     let (limit, after) = (number(&params, "limit")?.unwrap_or(PAGE) as usize, number(&params, "after")?);
     let (total, rows, tokens) = app
         .worker
-        .alone(move |core| {
+        .read(move |core| {
             let after = if newest { None } else { Some(after.unwrap_or(0)) };
             let rows = core.store.audit_rows(after, limit.saturating_add(1))?;
             Ok((core.store.count_audit()?, rows, core.store.projects()?))

@@ -57,7 +57,7 @@ pub async fn answer(app: &Arc<App>, call: &Call) -> Result<Reply, Failure> {
     loop {
         changes.borrow_and_update();
         let (asked, before) = (wanted.clone(), counted.clone());
-        counted = app.worker.alone(move |core| count(core, &asked, before)).await?;
+        counted = app.worker.read(move |core| count(core, &asked, before)).await?;
         let met = counted.total >= min;
         let goes_on = !met
             && tokio::select! {
@@ -66,7 +66,7 @@ pub async fn answer(app: &Arc<App>, call: &Call) -> Result<Reply, Failure> {
             };
         if !goes_on {
             let asked = wanted.clone();
-            let found = app.worker.alone(move |core| find(core, &asked)).await?;
+            let found = app.worker.read(move |core| find(core, &asked)).await?;
             let shown = json!({"total": found.total, "events": found.events, "min": min});
             return Ok(Reply::json(if found.total >= min { 200 } else { 408 }, &shown));
         }
