@@ -25,7 +25,8 @@
 //!
 //! # Features
 //!
-//! * `native`: the client; needs `std`.
+//! * `typed`: properties from any `Serialize`, settings from JSON; what Rust programs want.
+//! * `native`: the client, with properties as JSON text; needs `std`.
 //! * `http`: its built-in transport. Without it the host brings one.
 
 #![cfg_attr(not(any(feature = "native", test)), no_std)]

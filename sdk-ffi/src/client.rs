@@ -5,7 +5,7 @@ use crate::host::HostTransport;
 use crate::outcome::{ConsentError, Outcome};
 use crate::state::{Audit, Consent, Stats};
 use crate::transport::HttpTransport;
-use refrain::engine::{FlushState, Signals};
+use refrain::engine::{CallKind, FlushState, Signals};
 use refrain::native;
 use std::sync::Arc;
 use std::time::Duration;
@@ -40,29 +40,18 @@ impl Client {
         self.native.track_json(name, properties).into()
     }
 
-    /// The person is known as this user from now on.
-    pub fn identify(&self, user: &str) -> Outcome {
-        self.native.identify(user).into()
-    }
-
-    /// Another person from now on: a new device id, no user, no super properties. The choice stays.
-    pub fn reset(&self) -> Outcome {
-        self.native.reset().into()
-    }
-
-    /// Adds properties, the text of a JSON object, to every later event. They yield to the event's own.
-    pub fn register(&self, properties: &str) -> Outcome {
-        self.native.register_json(properties).into()
-    }
-
-    /// As [`register`](Self::register), but only those that are not registered yet.
-    pub fn register_once(&self, properties: &str) -> Outcome {
-        self.native.register_once_json(properties).into()
-    }
-
-    /// Forgets a property that was registered.
-    pub fn unregister(&self, name: &str) -> Outcome {
-        self.native.unregister(name).into()
+    /// Any other call of the app, one narrow door for all of them: the number of its kind, a name (a user, an alias, a
+    /// property, a group's key) and a text (properties or operators as a JSON object, a group's id), each empty where
+    /// the kind has none.
+    ///
+    /// 1 identify, 2 reset, 3 register, 4 register once, 5 register for the session, 6 unregister, 7 switch user,
+    /// 8 alias, 9 time an event, 10 update the profile, 11 update a group's profile, 12 set a group, 13 add a group,
+    /// 14 remove a group.
+    pub fn call(&self, kind: u8, name: &str, text: &str) -> Outcome {
+        match CallKind::ALL.get(usize::from(kind)) {
+            Some(kind) => self.native.call(*kind, name, text).into(),
+            None => Outcome::Rejected { reason: "no_such_call".into(), hint: "see Client.call".into() },
+        }
     }
 
     /// The person agrees. Waits until it is recorded.
@@ -73,13 +62,14 @@ impl Client {
         Ok(self.native.opt_in()?)
     }
 
-    /// The person objects; with `erase` the server is asked to erase what this device has sent. Waits until the
-    /// refusal is durable, what was collected is deleted and no request can start any more.
+    /// The person objects; with `erase` the server is asked to erase what this device has sent, with `delete_profile` to
+    /// delete the profiles of this device and its user, which erases no event. Waits until the refusal is durable, what was collected is deleted and no request can start any more.
     ///
     /// # Errors
     /// One of the steps failed. Nothing is collected or sent by this process all the same.
-    pub fn opt_out(&self, erase: bool) -> Result<(), ConsentError> {
-        Ok(self.native.opt_out(native::OptOut::default().erase(erase))?)
+    #[uniffi::method(default(erase = false, delete_profile = false))]
+    pub fn opt_out(&self, erase: bool, delete_profile: bool) -> Result<(), ConsentError> {
+        Ok(self.native.opt_out(native::OptOut::default().erase(erase).delete_profile(delete_profile))?)
     }
 
     /// Where consent stands. The first call may wait for the folder to be read. Reading changes nothing.

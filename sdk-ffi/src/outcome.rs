@@ -42,6 +42,11 @@ pub enum ConsentError {
         /// What is wrong with the store.
         reason: String,
     },
+    /// A refusal was given elsewhere after this grant, and counts.
+    Overruled {
+        /// In words.
+        reason: String,
+    },
     /// The refusal is durable, but a sender did not let go in time.
     NotFenced {
         /// Who.
@@ -56,7 +61,10 @@ pub enum ConsentError {
 
 impl fmt::Display for ConsentError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (Self::NotRecorded { reason } | Self::NotFenced { reason } | Self::NotPurged { reason }) = self;
+        let (Self::NotRecorded { reason }
+        | Self::Overruled { reason }
+        | Self::NotFenced { reason }
+        | Self::NotPurged { reason }) = self;
         f.write_str(reason)
     }
 }
@@ -67,6 +75,7 @@ impl From<engine::Trouble> for ConsentError {
     fn from(trouble: engine::Trouble) -> Self {
         let reason = trouble.to_string();
         match trouble {
+            engine::Trouble::Overruled => Self::Overruled { reason },
             engine::Trouble::NotFenced(_) => Self::NotFenced { reason },
             engine::Trouble::NotPurged(_) => Self::NotPurged { reason },
             _ => Self::NotRecorded { reason },

@@ -90,6 +90,8 @@ pub struct Audit {
     pub distinct_id: Option<String>,
     /// The names of the super properties.
     pub super_properties: Vec<String>,
+    /// Events that are being timed.
+    pub timers: u64,
     /// Records waiting to be delivered.
     pub queued_records: u64,
     /// Their bytes.
@@ -111,6 +113,7 @@ impl From<native::Audit> for Audit {
             device_id: audit.device_id,
             distinct_id: audit.distinct_id,
             super_properties: audit.super_properties,
+            timers: audit.timers as u64,
             queued_records: audit.queued_records,
             queued_bytes: audit.queued_bytes,
             held_records: audit.held_records,
@@ -143,14 +146,24 @@ impl From<native::AuditedFile> for AuditedFile {
 pub struct AuditedErasure {
     /// Its id.
     pub id: String,
+    /// What it asks for: `device` or `profile`.
+    pub kind: String,
     /// The withdrawn device.
     pub device_id: String,
     /// How far it has come: `requested`, `accepted`, `completed` or `refused`.
     pub state: String,
+    /// What the server has said last, where that is a JSON object: its text, with the receipt at the end.
+    pub answer: Option<String>,
 }
 
 impl From<native::AuditedErasure> for AuditedErasure {
     fn from(erasure: native::AuditedErasure) -> Self {
-        Self { id: erasure.id, device_id: erasure.device_id, state: erasure.state.into() }
+        Self {
+            id: erasure.id,
+            kind: erasure.kind.into(),
+            device_id: erasure.device_id,
+            state: erasure.state.into(),
+            answer: erasure.answer,
+        }
     }
 }

@@ -11,8 +11,8 @@ pub trait HttpTransport: Send + Sync {
     /// one call at a time.
     ///
     /// In this order: connect to [`HttpRequest::url`]; take the body by [`HttpRequest::open`], and give up if there
-    /// is none; write headers and body of a `POST`; call [`HttpRequest::started`]; read the answer, without
-    /// following redirects. Between `open` and `started` a withdrawal waits for the request, so nothing else may be
+    /// is none; write headers and body of a `POST`, or those of a `GET` if the body is empty; call
+    /// [`HttpRequest::started`]; read the answer, without following redirects. Between `open` and `started` a withdrawal waits for the request, so nothing else may be
     /// waited for there.
     ///
     /// # Errors
@@ -87,7 +87,7 @@ impl HttpRequest {
 
 #[uniffi::export]
 impl HttpRequest {
-    /// Where to `POST` to, as `application/json`.
+    /// Where it goes: a body is posted as `application/json`.
     pub fn url(&self) -> String {
         self.url.clone()
     }

@@ -26,8 +26,8 @@ use alloc::string::String;
 use alloc::vec::Vec;
 use lane::Writing;
 use refrain::engine::{
-    Config, DefaultConsent, Effect, Engine, EventId, FlushMark, FlushState, IdMerge, Input, Item, Lifecycle,
-    Now, Op, Outcome, Recovered, Secret,
+    Also, Call, CallKind, Config, DefaultConsent, Effect, Engine, EventId, FlushMark, FlushState, IdMerge,
+    Input, Item, Lifecycle, Now, Op, Outcome, Recovered, Secret,
 };
 use store::PageStore;
 use wasm_bindgen::prelude::*;
@@ -121,30 +121,28 @@ impl Core {
         self.now = Now { wall_ms: wall_ms as u64, mono_ms: mono_ms as u64 };
     }
 
-    /// A call of the host or something that happened to the page. `a` to `d` are fresh random bits; what they and the
-    /// texts are for depends on the kind. Answers: 0 nothing to say, 1 accepted, 2 held, 3 rejected (`read` says why),
-    /// 4 under way (see `number`: the ticket), 5 flushing (`number`: the mark), 6 no such kind.
+    /// A call of the host, by the number of its [`CallKind`], or something that happened to the page: 20 start, 21 the
+    /// person agrees, 22 objects (+ 1 erase, + 2 delete the profile), 26 flush, 27 time has passed, 28 the page is
+    /// leaving, 29 the network is back. `a` to `d` are fresh random bits; what they and the texts are for depends on
+    /// the kind. Answers: 0 nothing to say, 1 accepted, 2 held, 3 rejected (`read` says why), 4 under way (see
+    /// `number`: the ticket), 5 flushing (`number`: the mark).
     #[allow(clippy::too_many_arguments, reason = "one narrow door is smaller than one door for each call")]
     pub fn call(&mut self, kind: u32, first: &str, second: &str, a: u32, b: u32, c: u32, d: u32) -> u32 {
         let word = |word: u32, at: u32| u128::from(word) << (32 * at);
         let bits = (word(a, 0) | word(b, 1) | word(c, 2) | word(d, 3)).to_le_bytes();
         let (id, secret) = (EventId(bits), Secret(bits));
-        let input = match kind {
-            0 => Input::Start { secret },
-            1 => Input::Track { name: first, properties: second, id },
-            2 => Input::Identify { user: first, id },
-            3 => Input::Reset { secret },
-            4 => Input::Register { properties: first, once: false },
-            5 => Input::Register { properties: first, once: true },
-            6 => Input::Unregister { name: first },
-            7 => Input::OptIn { id, secret },
-            8 => Input::OptOut { erase: false, id },
-            9 => Input::OptOut { erase: true, id },
-            10 => Input::Flush,
-            11 => Input::Tick { secret },
-            12 => Input::Lifecycle(Lifecycle::Leaving),
-            13 => Input::Lifecycle(Lifecycle::Online),
-            _ => return 6,
+        let input = match (kind, CallKind::ALL.get(kind as usize)) {
+            (_, Some(kind)) => Input::Call(Call::new(*kind, first, second, bits)),
+            (20, _) => Input::Start { secret },
+            (21, _) => Input::OptIn { id, secret },
+            (22..=25, _) => {
+                let also = Also { erase: kind & 1 == 1, delete_profile: kind >= 24 };
+                Input::OptOut { also, id }
+            }
+            (26, _) => Input::Flush,
+            (27, _) => Input::Tick { secret },
+            (28, _) => Input::Lifecycle(Lifecycle::Leaving),
+            _ => Input::Lifecycle(Lifecycle::Online),
         };
         self.feed(input);
         match self.engine.outcome() {

@@ -37,8 +37,8 @@ impl Core {
         kind
     }
 
-    /// Redeems a request's permit against the consent record as read now. Gives out the body, with the path as text
-    /// 0; `undefined` if it must not leave, which the engine then knows. `leaving`: the page cannot wait, and only the
+    /// Redeems a request's permit against the consent record as read now. Gives out the body (empty: it
+    /// is a `GET`), with the path as text 0; `undefined` if it must not leave, which the engine then knows. `leaving`: the page cannot wait, and only the
     /// mirror was read.
     pub fn redeem(&mut self, op: f64, copy: Option<String>, leaving: bool) -> Option<String> {
         let op = Op(op as u64);
@@ -54,7 +54,7 @@ impl Core {
                 _ => return None,
             };
             if let Ok(request) = redeemed {
-                self.text = String::from(request.path);
+                self.text = request.path;
                 return Some(request.body);
             }
             Done::Refused(copies::as_read(&state))
@@ -81,6 +81,7 @@ fn explain(trouble: &Trouble) -> String {
             text.push_str(fault.as_str());
             text.push_str("); it holds in this page only");
         }
+        Trouble::Overruled => text.push_str("overruled: a refusal was given meanwhile, which counts"),
         Trouble::NotFenced(who) => {
             text.push_str("not_fenced: the choice is recorded, but a sender is not stopped yet: ");
             text.push_str(who);

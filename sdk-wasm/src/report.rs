@@ -10,8 +10,8 @@ use wasm_bindgen::prelude::*;
 impl Core {
     /// A text: 0 what belongs to the last answer; 1 why the last call was rejected, in a word, 2 what to do about it;
     /// where consent stands: 3 decision, 4 verdict, 5 reason, 6 sentence; 7 what goes as `distinct_id` now, 8 the
-    /// device id; 9 requests under way and the books (C15), as numbers in the order of `Stats`; 10 the erasure outbox
-    /// (C14), as `id:state`. Lists are separated by commas.
+    /// device id; 9 requests under way, running timers and the books (C15), as numbers in the order of `Stats`; 10 the erasure outbox
+    /// (C14), as a JSON array.
     pub fn read(&self, kind: u32) -> Option<String> {
         let consent = self.engine.consent();
         Some(String::from(match kind {
@@ -47,6 +47,7 @@ impl Core {
         };
         for number in [
             self.engine.in_flight() as u64,
+            self.engine.timers() as u64,
             stats.tracked,
             stats.recovered,
             stats.adopted,
@@ -65,14 +66,20 @@ impl Core {
         out
     }
 
+    /// Without the proofs.
     fn outbox(&self) -> String {
-        let mut out = String::new();
-        for erasure in self.engine.outbox() {
-            out.push_str(&erasure.id);
-            out.push(':');
-            out.push_str(erasure.state.as_str());
-            out.push(',');
+        let mut out = String::from("[");
+        for erasure in self.engine.erasure_outbox() {
+            write::comma(&mut out);
+            out.push('{');
+            write::member(&mut out, "id", &erasure.id);
+            write::member(&mut out, "kind", erasure.kind.as_str());
+            write::member(&mut out, "state", erasure.state.as_str());
+            write::key(&mut out, "answer");
+            out.push_str(erasure.answer.as_deref().unwrap_or("null"));
+            out.push('}');
         }
+        out.push(']');
         out
     }
 }
@@ -85,7 +92,7 @@ mod tests {
     #[test]
     fn c15_drops_are_counted_in_the_order_that_the_page_names_them_in() {
         let words = Dropped::ALL.map(Dropped::as_str).join(",");
-        assert_eq!(words, "withdrawn,hold_full,hold_expired,evicted,expired,oversize,refused,no_identity");
+        assert_eq!(words, "withdrawn,hold_full,hold_expired,evicted,expired,oversize,refused,unrecordable");
         let page = include_str!("../npm/src/books.ts");
         assert!(page.contains(&words));
     }

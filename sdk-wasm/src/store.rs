@@ -3,7 +3,7 @@
 //! | key | holds |
 //! |---|---|
 //! | `refrain:<token>:consent` | the mirror of the consent record |
-//! | `refrain:<token>:q:<tab>:<seq>` | an event: `epoch\|text` |
+//! | `refrain:<token>:q:<tab>:<seq>` | a record: `epoch\|text` |
 //! | `refrain:<token>:nb:<tab>` | when sending may go on: `epoch\|wall milliseconds` |
 //! | `refrain:<token>:tab` (`sessionStorage`) | the tab's name, so that a reload finds its queue again |
 //!
@@ -55,7 +55,7 @@ impl PageStore {
         write::integer(&mut value, epoch);
         value.push('|');
         let key = match entry {
-            Entry::Event { seq, text } => {
+            Entry::Record { seq, text } => {
                 value.push_str(text);
                 self.record_key(RecordId { queue: 0, seq: *seq })
             }

@@ -18,8 +18,9 @@ pub enum Dropped {
     Oversize,
     /// The collector refused it, alone.
     Refused,
-    /// The identity it was meant for could not be had.
-    NoIdentity,
+    /// It was held, and could not be recorded when its turn came: with what had been registered meanwhile it was too
+    /// large.
+    Unrecordable,
 }
 
 impl Dropped {
@@ -32,7 +33,7 @@ impl Dropped {
         Self::Expired,
         Self::Oversize,
         Self::Refused,
-        Self::NoIdentity,
+        Self::Unrecordable,
     ];
 
     /// The word in bindings.
@@ -45,7 +46,7 @@ impl Dropped {
             Self::Expired => "expired",
             Self::Oversize => "oversize",
             Self::Refused => "refused",
-            Self::NoIdentity => "no_identity",
+            Self::Unrecordable => "unrecordable",
         }
     }
 }

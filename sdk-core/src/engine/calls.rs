@@ -1,154 +1,181 @@
 //! The calls that record something: all of them ask the gate first.
 
 use super::books::Dropped;
-use super::effect::{Effect, Entry, Op};
-use super::hold::Call;
+use super::call::{Call, CallKind, Kept};
+use super::effect::{Effect, Entry, Lane, Op};
 use super::identity::IdentityChange;
-use super::message::Message;
+use super::limits::{self, RECORD_BYTES};
+use super::message::{self, Event};
 use super::outcome::{Outcome, Rejection};
-use super::time::{EventId, Now, Secret};
+use super::time::{EventId, Now};
 use super::{Engine, Verdict};
-use crate::json::{Object, write};
+use crate::json::{Object, Survey, write};
 use alloc::string::String;
 use alloc::sync::Arc;
 
-/// The largest event that a collector takes (SPEC §2.4).
-const EVENT_BYTES: usize = 1_000_000;
-
 impl Engine {
-    pub(super) fn track(&mut self, name: &str, properties: &str, id: EventId) {
-        let properties = match check_event(name, properties) {
-            Ok(properties) => properties,
-            Err(rejection) => return self.reject(rejection),
-        };
-        match self.gate() {
-            Verdict::Deny(_) => self.reject(Rejection::Denied),
-            Verdict::Hold => {
-                let call = Call::Track { name: name.into(), properties: properties.as_str().into(), id };
-                if self.hold(call) {
-                    self.books.tracked += 1;
-                }
+    pub(super) fn call(&mut self, call: Call<'_>) {
+        let verdict = self.gate();
+        if let Verdict::Deny(_) = verdict {
+            return self.reject(Rejection::Denied);
+        }
+        if let Err(rejection) = limits::check(&call, &mut self.survey) {
+            return self.reject(rejection);
+        }
+        if verdict == Verdict::Hold {
+            let records = u64::from(call.kind.is_record());
+            if self.hold(Kept::new(self.now, call)) {
+                self.books.tracked += records;
             }
-            Verdict::Allow => self.outcome = self.record(Message { name, properties, id, at: self.now }),
+            return;
         }
-    }
-
-    pub(super) fn identify(&mut self, user: &str, id: EventId) {
-        if user.is_empty() {
-            return self.reject(Rejection::EmptyUser);
-        }
-        if user.starts_with("$device:") {
-            return self.reject(Rejection::ReservedUser);
-        }
-        self.call(Call::Identify { user: user.into(), id });
-    }
-
-    pub(super) fn reset(&mut self, secret: Secret) {
-        self.call(Call::Reset { secret });
-    }
-
-    pub(super) fn register(&mut self, properties: &str, once: bool) {
-        match Object::parse(properties) {
-            Ok(object) => self.call(Call::Register { properties: object.as_str().into(), once }),
-            Err(error) => self.reject(Rejection::InvalidProperties(error)),
-        }
-    }
-
-    pub(super) fn unregister(&mut self, name: &str) {
-        self.call(Call::Unregister { name: name.into() });
-    }
-
-    fn call(&mut self, call: Call) {
-        match self.gate() {
-            Verdict::Deny(_) => self.reject(Rejection::Denied),
-            Verdict::Hold => {
-                self.hold(call);
-            }
-            Verdict::Allow => self.apply(self.now, call),
+        match self.apply(self.now, &call) {
+            Outcome::Rejected(rejection) => self.reject(rejection),
+            outcome => self.outcome = outcome,
         }
     }
 
     /// Makes the calls that were held, in their order, each with its own moment.
     pub(super) fn replay_ring(&mut self) {
         for held in self.ring.drain() {
-            self.apply(held.at, held.call);
+            let call = held.call();
+            let records = u64::from(held.kind.is_record());
+            // The books have it already, as held; what cannot be recorded now has been dropped.
+            self.books.tracked -= records;
+            let sound = limits::check(&call, &mut self.survey).is_ok();
+            if !sound || matches!(self.apply(held.at, &call), Outcome::Rejected(_)) {
+                self.books.tracked += records;
+                self.books.drop_records(Dropped::Unrecordable, records);
+            }
         }
-        self.outcome = Outcome::Nothing;
     }
 
-    fn apply(&mut self, at: Now, call: Call) {
-        self.outcome = Outcome::Accepted;
-        match call {
-            Call::Track { name, properties, id } => {
-                let properties = Object::parse(&properties).unwrap_or(Object::EMPTY);
-                // The books have it already, as held; what cannot be recorded now has been dropped.
-                self.books.tracked -= 1;
-                if let Outcome::Rejected(_) = self.record(Message { name: &name, properties, id, at }) {
-                    self.books.tracked += 1;
-                    self.books.drop_records(Dropped::NoIdentity, 1);
-                }
+    /// Makes a call that has passed the limits; [`Engine::survey`] is of its properties.
+    fn apply(&mut self, at: Now, call: &Call<'_>) -> Outcome {
+        match call.kind {
+            CallKind::Track => {
+                let duration_ms = self.subject.stop_timer(call.name, at);
+                return self.record_event(at, call.name, call.text, EventId(call.bits), duration_ms);
             }
-            Call::Identify { user, id } => self.apply_identify(at, user, id),
-            Call::Reset { secret } => self.amend_identity(IdentityChange::Reset { secret }),
-            Call::Register { properties, once } => {
-                self.amend_identity(IdentityChange::Register { properties, once })
+            CallKind::Identify => self.identify(at, call),
+            CallKind::Alias => {
+                let mut properties = String::from("{");
+                write::member(&mut properties, "alias", call.name);
+                return self.record_own(at, "$create_alias", properties, EventId(call.bits));
             }
-            Call::Unregister { name } => self.amend_identity(IdentityChange::Unregister { name }),
+            CallKind::TimeEvent => self.subject.start_timer(call.name, at),
+            CallKind::Profile => return self.record_update(at, call.text, Lane::Profiles),
+            CallKind::Group => return self.record_update(at, call.text, Lane::Groups),
+            CallKind::SetGroup => self.change_membership(at, call, "$set"),
+            CallKind::AddGroup => self.change_membership(at, call, "$union"),
+            CallKind::RemoveGroup => self.change_membership(at, call, "$remove"),
+            CallKind::Reset
+            | CallKind::SwitchUser
+            | CallKind::Register
+            | CallKind::RegisterOnce
+            | CallKind::RegisterForSession
+            | CallKind::Unregister => self.change_identity(at, call),
         }
+        Outcome::Accepted
     }
 
     /// The first user after an anonymous time is announced, so that the collector can join the two; a second known
     /// user is not, so that two known people are never joined.
-    fn apply_identify(&mut self, at: Now, user: String, id: EventId) {
-        let Some(old) = &self.identity else { return };
+    fn identify(&mut self, at: Now, call: &Call<'_>) {
+        let Some(old) = self.subject.identity() else { return };
         let anonymous = old.user.is_none().then(|| old.distinct_id());
-        self.amend_identity(IdentityChange::Identify { user });
+        self.change_identity(at, call);
         if let Some(anonymous) = anonymous {
             let mut properties = String::from("{");
-            write::key(&mut properties, "$anon_distinct_id");
-            write::string(&mut properties, &anonymous);
-            properties.push('}');
-            let properties = Object::parse(&properties).unwrap_or(Object::EMPTY);
-            self.record(Message { name: "$identify", properties, id, at });
+            write::member(&mut properties, "$anon_distinct_id", &anonymous);
+            self.record_own(at, "$identify", properties, EventId(call.bits));
         }
     }
 
-    /// Writes an event down: into the queue in memory, and to the store.
-    fn record(&mut self, message: Message<'_>) -> Outcome {
-        let Some(identity) = &self.identity else { return Outcome::Rejected(Rejection::Denied) };
-        let text = message.encode(identity, &self.config);
-        if text.len() > EVENT_BYTES {
+    /// Events name the groups as a property of every event (SPEC §10); the profile of a known person lists them, too.
+    fn change_membership(&mut self, at: Now, call: &Call<'_>, operator: &str) {
+        self.change_identity(at, call);
+        if self.subject.identity().is_none_or(|identity| identity.user.is_none()) {
+            return;
+        }
+        let list = operator != "$remove";
+        let mut operators = String::from("{");
+        write::key(&mut operators, operator);
+        operators.push('{');
+        write::key(&mut operators, call.name);
+        operators.push_str(if list { "[" } else { "" });
+        write::string(&mut operators, call.text);
+        operators.push_str(if list { "]}}" } else { "}}" });
+        self.record_update(at, &operators, Lane::Profiles);
+    }
+
+    /// An event of the engine's own; its properties lack the closing brace.
+    fn record_own(&mut self, at: Now, name: &str, mut properties: String, id: EventId) -> Outcome {
+        properties.push('}');
+        self.survey.clear();
+        let _ = Object::survey(&properties, &mut self.survey);
+        self.record_event(at, name, &properties, id, None)
+    }
+
+    fn record_event(
+        &mut self,
+        at: Now,
+        name: &str,
+        properties: &str,
+        id: EventId,
+        duration_ms: Option<u64>,
+    ) -> Outcome {
+        let survey: &Survey = &self.survey;
+        let Some((identity, head, session)) = self.subject.head(&self.config) else {
+            return Outcome::Rejected(Rejection::Denied);
+        };
+        let properties = Object::trust(properties);
+        let event = Event { name, properties, survey, id, at, duration_ms };
+        match event.encode(identity, head, session, &self.config) {
+            Some(text) => self.record(text),
+            None => Outcome::Rejected(Rejection::TooMany),
+        }
+    }
+
+    fn record_update(&mut self, at: Now, operators: &str, lane: Lane) -> Outcome {
+        let Some(identity) = self.subject.identity() else { return Outcome::Rejected(Rejection::Denied) };
+        let operators = Object::trust(operators);
+        self.record(message::update(operators, identity, at, &self.config, lane))
+    }
+
+    /// Writes a record down: into the queue in memory, and to the store.
+    fn record(&mut self, text: String) -> Outcome {
+        if text.len() > RECORD_BYTES {
             return Outcome::Rejected(Rejection::TooLarge);
         }
         let text: Arc<str> = text.into();
-        let seq = self.queue.push(text.clone(), self.now);
+        let (seq, lane) = self.queue.push(text.clone(), self.now);
         self.books.tracked += 1;
         if self.durable() {
             self.append(seq, text);
         }
         let evicted = self.queue.evict(self.config.queue_limit_bytes);
-        self.give_up(&evicted, Dropped::Evicted);
-        self.lane.record_queued(self.now, &self.config, self.queue.waiting());
+        self.give_up(evicted, Dropped::Evicted);
+        self.record_queued(lane);
         Outcome::Accepted
     }
 
     pub(super) fn append(&mut self, seq: u64, text: Arc<str>) {
-        let permit = self.permit(Entry::Event { seq, text });
+        let permit = self.permit(Entry::Record { seq, text });
         let op = Op::append(seq);
         self.effects.push_back(Effect::Append { op, permit });
     }
 
     /// Changes the identity here at once, so that the caller reads its own writes, and then in the store.
-    pub(super) fn amend_identity(&mut self, change: IdentityChange) {
-        let changed = self.identity.as_mut().is_some_and(|identity| change.change(identity));
-        if changed && self.durable() {
-            self.store_identity(change);
+    fn change_identity(&mut self, at: Now, call: &Call<'_>) {
+        if self.subject.change(call) && self.durable() {
+            self.store_identity(IdentityChange::Call(Kept::new(at, *call)));
         }
     }
 
     /// Keeps a call until the gate opens.
-    pub(super) fn hold(&mut self, call: Call) -> bool {
-        let held = self.ring.push(self.now, call, &self.config, &mut self.books);
+    pub(super) fn hold(&mut self, call: Kept) -> bool {
+        let held = self.ring.push(call, &self.config, &mut self.books);
         if held {
             self.outcome = Outcome::Held;
         } else {
@@ -161,17 +188,4 @@ impl Engine {
         self.books.rejected += 1;
         self.outcome = Outcome::Rejected(rejection);
     }
-}
-
-fn check_event<'a>(name: &str, properties: &'a str) -> Result<Object<'a>, Rejection> {
-    if name.trim_ascii().is_empty() {
-        return Err(Rejection::EmptyName);
-    }
-    if name.len() > 255 && name.chars().count() > 255 {
-        return Err(Rejection::NameTooLong);
-    }
-    if properties.len() > EVENT_BYTES {
-        return Err(Rejection::TooLarge);
-    }
-    Object::parse(properties).map_err(Rejection::InvalidProperties)
 }

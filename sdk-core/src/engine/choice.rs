@@ -1,17 +1,17 @@
 //! The person's choice, carried out: grants, withdrawals (C4), and choices made elsewhere (C9).
 
 use super::books::Dropped;
-use super::consent::{ConsentChange, ConsentState, Decision, DenyReason, Erasure, ErasureState, Verdict};
+use super::call::{Call, Kept};
+use super::consent::{ConsentChange, ConsentState, Decision, DenyReason, Erasure, Verdict};
 use super::effect::{
     Amendment, Done, Effect, Item, ItemKind, Notice, RecordRead, StoreFault, Ticket, Trouble, WipeScope,
 };
-use super::hold::Call;
 use super::identity::{Identity, IdentityChange};
+use super::input::Also;
 use super::outcome::Outcome;
 use super::store::Pending;
 use super::time::{EventId, Secret};
 use super::{Engine, Phase, Unclean};
-use crate::json::write;
 use alloc::string::String;
 use alloc::vec::Vec;
 
@@ -19,12 +19,14 @@ use alloc::vec::Vec;
 const PURGE_TRIES: u32 = 3;
 
 /// A consent call that waits for its turn.
+#[cfg_attr(feature = "simulation", derive(Debug))]
 pub(super) enum Want {
-    Grant { ticket: Ticket, id: EventId, secret: Secret },
-    Deny { ticket: Ticket, erase: Option<EventId>, erasure: Option<Erasure> },
+    Grant { ticket: Ticket, id: EventId, secret: Secret, known: u64, at_ms: u64 },
+    Deny { ticket: Ticket, also: Also, id: EventId, outbox: Vec<Erasure>, at_ms: u64 },
 }
 
 /// The one piece of consent or store work under way. Its effect's end is the next step.
+#[cfg_attr(feature = "simulation", derive(Debug))]
 pub(super) enum Work {
     Opening,
     Establishing {
@@ -36,6 +38,7 @@ pub(super) enum Work {
     /// Making sure that a device exists.
     Naming {
         epoch: u64,
+        fresh: Identity,
     },
     Granting {
         ticket: Ticket,
@@ -46,6 +49,7 @@ pub(super) enum Work {
 }
 
 /// The transaction of C4. Also runs, from its second step, for whatever else ends an `allow`.
+#[cfg_attr(feature = "simulation", derive(Debug))]
 pub(super) struct Withdrawal {
     step: Step,
     ticket: Option<Ticket>,
@@ -57,6 +61,7 @@ pub(super) struct Withdrawal {
     change: Option<ConsentChange>,
 }
 
+#[cfg_attr(feature = "simulation", derive(Debug))]
 enum Step {
     Recording,
     Fencing,
@@ -91,25 +96,25 @@ impl Withdrawal {
 impl Engine {
     pub(super) fn opt_in(&mut self, id: EventId, secret: Secret) {
         let ticket = self.next_ticket();
-        self.wants.push(Want::Grant { ticket, id, secret });
+        let (known, at_ms) = (self.known_revision(), self.now.wall_ms);
+        self.wants.push(Want::Grant { ticket, id, secret, known, at_ms });
         self.outcome = Outcome::Pending(ticket);
     }
 
     /// Everything in this process stops before this returns; the rest of C4 follows.
-    pub(super) fn opt_out(&mut self, erase: bool, id: EventId) {
-        let erase = erase.then_some(id);
-        let erasure = self.erasure(erase);
+    pub(super) fn opt_out(&mut self, also: Also, id: EventId) {
+        let outbox = self.erasures(also, id);
         self.stop(self.epoch.saturating_add(1));
         self.drop_ring();
         let ticket = self.next_ticket();
-        self.wants.push(Want::Deny { ticket, erase, erasure });
+        self.wants.push(Want::Deny { ticket, also, id, outbox, at_ms: self.now.wall_ms });
         self.outcome = Outcome::Pending(ticket);
     }
 
     /// Starts the transaction of a consent call.
     pub(super) fn begin(&mut self, want: Want) {
         match want {
-            Want::Grant { ticket, id, secret } => {
+            Want::Grant { ticket, id, secret, known: at_call, at_ms } => {
                 self.spare = Some(secret);
                 self.retries.refusal = None;
                 if matches!(self.consent, ConsentState::Unreadable) {
@@ -117,36 +122,35 @@ impl Engine {
                     self.granted.push(ticket);
                 } else {
                     // Also where it seems to be granted already: somebody else may have withdrawn meanwhile.
-                    let (epoch, known, at_ms) = (self.epoch, self.known_revision(), self.now.wall_ms);
-                    let change = ConsentChange::Grant { epoch, known, at_ms };
+                    let (epoch, known, own) = (self.epoch, self.known_revision(), self.own_refusal);
+                    let change = ConsentChange::Grant { epoch, known, at_call, own, at_ms };
                     self.work(Work::Granting { ticket, id, known }, |op| amend(op, change));
                 }
             }
-            Want::Deny { ticket, erase, erasure } => {
+            Want::Deny { ticket, also, id, mut outbox, at_ms } => {
                 // The device may have been read only after the call.
-                let erasure = erasure.or_else(|| self.erasure(erase));
-                self.identity = None;
-                let revision = self.known_revision().saturating_add(1);
-                let at_ms = self.now.wall_ms;
-                self.refuse(
-                    ConsentChange::Deny { epoch: self.epoch, revision, at_ms, erasure },
-                    Some(ticket),
-                );
+                if outbox.is_empty() {
+                    outbox = self.erasures(also, id);
+                }
+                self.subject.forget();
+                let (epoch, revision) = (self.epoch, self.known_revision().saturating_add(1));
+                self.refuse(ConsentChange::Deny { epoch, revision, at_ms, outbox }, Some(ticket));
             }
         }
     }
 
-    /// The request to erase what this device has sent, if it is asked for and there is a device.
-    fn erasure(&self, erase: Option<EventId>) -> Option<Erasure> {
-        let (id, identity) = (erase?, self.identity.as_ref()?);
-        let mut secret = String::with_capacity(32);
-        write::hex(&mut secret, &identity.secret.0);
-        let state = ErasureState::Requested;
-        Some(Erasure { id: id.to_hex(), device_id: identity.device_id.clone(), secret, state })
+    /// The newest revision ever seen here, also while the record cannot be read: what is written over it must outrank
+    /// what others have seen (C9).
+    fn known_revision(&self) -> u64 {
+        self.seen_revision
     }
 
-    fn known_revision(&self) -> u64 {
-        self.consent.record().map_or(0, |record| record.revision)
+    /// Takes what was read, or worked out of it, as what stands in the store.
+    pub(super) fn set_consent(&mut self, state: ConsentState) {
+        if let Some(record) = state.record() {
+            self.seen_revision = self.seen_revision.max(record.revision);
+        }
+        self.consent = state;
     }
 
     fn refuse(&mut self, change: ConsentChange, ticket: Option<Ticket>) {
@@ -156,9 +160,9 @@ impl Engine {
 
     /// A refusal that could not be written is written as soon as it can be.
     pub(super) fn retry_refusal(&mut self) {
-        if let Some(ConsentChange::Deny { at_ms, erasure, .. }) = self.retries.refusal.take() {
+        if let Some(ConsentChange::Deny { at_ms, outbox, .. }) = self.retries.refusal.take() {
             let (epoch, revision) = (self.epoch, self.known_revision().saturating_add(1));
-            self.refuse(ConsentChange::Deny { epoch, revision, at_ms, erasure }, None);
+            self.refuse(ConsentChange::Deny { epoch, revision, at_ms, outbox }, None);
         }
     }
 
@@ -185,26 +189,36 @@ impl Engine {
 
             (Work::Recovering { epoch }, Done::Recovered(recovered)) => self.recovered(epoch, recovered),
             (Work::Recovering { epoch }, result) => {
-                self.recovered(epoch, super::Recovered::default());
                 self.go_memory_only(&result);
+                self.recovered(epoch, super::Recovered::default());
             }
 
             (Work::Naming { .. }, Done::Refused(read)) => self.observe_consent(&read),
-            (Work::Naming { epoch }, result) => self.named(epoch, result),
+            (Work::Naming { epoch, fresh }, result) => self.named(epoch, fresh, result),
 
             (Work::Granting { ticket, id, known }, Done::Amended { read, changed }) => {
                 self.learn(ConsentState::of(&read), Some(known.saturating_add(u64::from(changed))));
                 self.in_process = None;
                 let granted =
                     self.consent.record().is_some_and(|record| record.decision == Decision::Granted);
-                if changed && granted {
+                // One that is taken back already is not announced: it would wait here for the next one.
+                let refused = self.wants.iter().any(|want| matches!(want, Want::Deny { .. }));
+                if changed && granted && !refused {
                     self.announce_grant(id);
                 }
-                self.granted.push(ticket);
+                if granted {
+                    self.granted.push(ticket);
+                } else {
+                    self.settled(ticket, Err(Trouble::Overruled));
+                }
             }
             (Work::Granting { ticket, id, .. }, result) => {
                 // A stored refusal stands. Otherwise the grant lasts for this process.
                 if self.consent.record().is_none_or(|record| record.decision != Decision::Denied) {
+                    if fault_of(&result) == StoreFault::Unreadable {
+                        // Behind it may stand a refusal, and what is held was captured before it (C6).
+                        self.drop_ring();
+                    }
                     self.grant_in_process(id);
                 }
                 self.settled(ticket, Err(Trouble::NotRecorded(fault_of(&result))));
@@ -222,6 +236,10 @@ impl Engine {
                     self.memory_only = false;
                     let asked = withdrawal.change.as_ref().map_or(0, ConsentChange::revision);
                     self.learn(ConsentState::of(&read), Some(asked));
+                    // If somebody else has written in between, theirs may be the later word of the same moment.
+                    if self.consent.record().is_some_and(|record| record.revision == asked) {
+                        self.own_refusal = asked;
+                    }
                     withdrawal.before = self.consent.record().map_or(self.epoch, |record| record.epoch);
                     withdrawal.step = Step::Fencing;
                     self.work(Work::Withdrawing(withdrawal), |op| Effect::Fence { op });
@@ -290,7 +308,10 @@ impl Engine {
         }
         let state = ConsentState::of(read);
         match (&state, &self.consent) {
-            (ConsentState::Found(new), ConsentState::Found(old)) if !new.outranks(old) => {}
+            // A refusal counts also where it was written over a record that could not be read, and so numbered anew.
+            (ConsentState::Found(new), ConsentState::Found(old))
+                if !new.outranks(old)
+                    && (new.decision != Decision::Denied || old.decision == Decision::Denied) => {}
             (ConsentState::Absent, ConsentState::Absent) => {}
             // The store was emptied underneath: what stands there now stands without a record (C8).
             (ConsentState::Absent, _) => {
@@ -298,16 +319,21 @@ impl Engine {
                 if let Some(record) = self.consent.record().filter(|r| r.decision == Decision::Denied) {
                     let (epoch, revision, at_ms) = (self.epoch, record.revision, record.at_ms);
                     self.retries.refusal =
-                        Some(ConsentChange::Deny { epoch, revision, at_ms, erasure: None });
+                        Some(ConsentChange::Deny { epoch, revision, at_ms, outbox: Vec::new() });
                     self.retries.arm(self.now);
                     self.in_process = Some(Decision::Denied);
                 }
                 self.stop(self.epoch.saturating_add(1));
                 self.unclean = Unclean::Orphans;
-                self.consent = state;
+                self.set_consent(state);
             }
-            // Nothing is collected while it cannot be read; what was accepted waits.
-            (ConsentState::Unreadable, _) => self.consent = state,
+            // Nothing is collected while it cannot be read; what was accepted waits, and it is looked at again. Behind
+            // what cannot be read may stand a refusal, and what is held was captured before it (C6).
+            (ConsentState::Unreadable, _) => {
+                self.drop_ring();
+                self.set_consent(state);
+                self.retries.arm(self.now);
+            }
             (ConsentState::Found(_), _) => self.learn(state, None),
         }
     }
@@ -320,12 +346,15 @@ impl Engine {
         let (epoch, denied, granted) =
             (record.epoch, record.decision == Decision::Denied, record.decision == Decision::Granted);
         let mine = asked == Some(record.revision);
-        let withdrawn = !mine && (denied || epoch > self.consent.record().map_or(1, |known| known.epoch));
+        let known = self.consent.record();
+        // The same refusal with another note in its outbox is none.
+        let same = known.is_some_and(|known| known.decision == Decision::Denied && known.epoch == epoch);
+        let withdrawn = !mine && (denied && !same || epoch > known.map_or(1, |known| known.epoch));
         // A decision that could not be written ends with the record's; a refusal is still to be written.
         if mine || self.in_process == Some(Decision::Granted) && (withdrawn || granted) {
             self.in_process = None;
         }
-        self.consent = state;
+        self.set_consent(state);
         if withdrawn {
             self.drop_ring();
             self.stop(epoch.max(self.epoch));
@@ -344,7 +373,7 @@ impl Engine {
         self.abandon_requests();
         let dropped = self.queue.clear();
         self.books.drop_records(Dropped::Withdrawn, dropped);
-        self.identity = None;
+        self.subject.forget();
         self.opened_epoch = None;
         self.memory_only = false;
         self.retries.forget_data();
@@ -366,7 +395,7 @@ impl Engine {
         if verdict == Verdict::Deny(DenyReason::StoreUnavailable) {
             return;
         }
-        if self.opened_epoch.is_some() || self.identity.is_some() {
+        if self.opened_epoch.is_some() || self.subject.identity().is_some() {
             self.stop(self.epoch.saturating_add(1));
             if self.unclean == Unclean::No {
                 self.unclean = Unclean::Data;
@@ -406,8 +435,8 @@ impl Engine {
         if self.durable() {
             let recorded = self.consent.record().is_some_and(|record| record.epoch >= self.epoch);
             if !recorded {
-                let change = ConsentChange::Establish { epoch: self.epoch, at_ms: self.now.wall_ms };
                 let known = self.known_revision();
+                let change = ConsentChange::Establish { epoch: self.epoch, known, at_ms: self.now.wall_ms };
                 return self.work(Work::Establishing { known }, |op| amend(op, change));
             }
             if self.opened_epoch != Some(self.epoch) {
@@ -416,29 +445,25 @@ impl Engine {
             }
         }
         self.opened_epoch = Some(self.epoch);
-        if self.identity.is_none() {
+        if self.subject.identity().is_none() {
             let Some(secret) = self.spare.take() else { return };
-            let change = IdentityChange::Ensure { secret };
+            let fresh = Identity::fresh(self.epoch, secret);
             if self.durable() {
                 let epoch = self.epoch;
-                // Should the store fail, the device lives in memory.
-                self.spare = Some(secret);
-                let amendment = self.identity_amendment(change);
-                return self.work(Work::Naming { epoch }, |op| Effect::Amend { op, amendment });
+                let amendment = self.identity_amendment(IdentityChange::Ensure(fresh.clone()));
+                return self.work(Work::Naming { epoch, fresh }, |op| Effect::Amend { op, amendment });
             }
-            self.identity = change.create(self.epoch);
+            self.subject.set(Some(fresh));
         }
         if !self.ring.is_empty() {
-            let outcome = self.outcome;
             self.replay_ring();
-            self.outcome = outcome;
         }
         self.settle_grants();
         self.deliver();
     }
 
-    /// The store was asked for a device.
-    fn named(&mut self, epoch: u64, result: Done) {
+    /// The store was asked for a device. Should it fail, the fresh one lives in memory until the store works again.
+    fn named(&mut self, epoch: u64, fresh: Identity, result: Done) {
         if epoch != self.epoch {
             return;
         }
@@ -446,20 +471,21 @@ impl Engine {
             Done::Amended { read, .. } => Identity::of(read).filter(|identity| identity.epoch == epoch),
             _ => None,
         };
-        let spare = self.spare.take();
-        self.identity = match (stored, spare) {
-            (Some(identity), _) => Some(identity),
-            (None, Some(secret)) => {
-                self.notify(Notice::StoreTrouble(fault_of(&result)));
-                IdentityChange::Ensure { secret }.create(epoch)
-            }
-            (None, None) => None,
-        };
+        if stored.is_none() {
+            self.notify(Notice::StoreTrouble(fault_of(&result)));
+            self.retries.identity_missing = true;
+            self.retries.arm(self.now);
+        }
+        self.subject.set(Some(stored.unwrap_or(fresh)));
     }
 
-    /// The store takes nothing: this process goes on in memory.
+    /// The store takes nothing: this process goes on in memory, until it does.
     fn go_memory_only(&mut self, result: &Done) {
         self.memory_only = true;
+        if fault_of(result) != StoreFault::Absent {
+            self.retries.identity_missing = true;
+            self.retries.arm(self.now);
+        }
         self.notify(Notice::StoreTrouble(fault_of(result)));
     }
 
@@ -474,8 +500,7 @@ impl Engine {
     /// The transition is an event of its own, once (C11), after what was held.
     fn announce_grant(&mut self, id: EventId) {
         let outcome = self.outcome;
-        let call = Call::Track { name: String::from("$opt_in"), properties: String::from("{}"), id };
-        if self.hold(call) {
+        if self.hold(Kept::new(self.now, Call::track("$opt_in", "{}", id))) {
             self.books.tracked += 1;
         }
         self.outcome = outcome;

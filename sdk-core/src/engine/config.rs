@@ -2,6 +2,7 @@
 
 use crate::json::Object;
 use alloc::string::String;
+use alloc::vec::Vec;
 use core::fmt;
 
 const DAY_MS: u64 = 24 * 60 * 60 * 1000;
@@ -65,6 +66,8 @@ pub struct Config {
     pub id_merge: IdMerge,
     /// Properties that the host adds to every event: the text of a JSON object. They yield to all others.
     pub automatic_properties: String,
+    /// Names of properties that are never recorded, whoever sets them.
+    pub deny_list: Vec<String>,
     /// The name of this library on the wire (`mp_lib`).
     pub library: String,
 }
@@ -89,6 +92,7 @@ impl Config {
             hold_limit_age_ms: 30 * 60 * 1_000,
             id_merge: IdMerge::default(),
             automatic_properties: String::from("{}"),
+            deny_list: Vec::new(),
             library: String::from("refrain"),
         }
     }

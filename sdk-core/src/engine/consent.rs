@@ -169,12 +169,31 @@ impl Consent {
     }
 }
 
-/// How far a request of the erasure outbox has come (C12).
+/// What an entry of the erasure outbox asks for (C12).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ErasureKind {
+    /// That everything is erased which carries the withdrawn device's id.
+    Device,
+    /// That the profiles of the withdrawn device and its user are deleted. That erases no event.
+    Profile,
+}
+
+impl ErasureKind {
+    /// The word in records and bindings.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Device => "device",
+            Self::Profile => "profile",
+        }
+    }
+}
+
+/// How far an entry of the erasure outbox has come (C12).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ErasureState {
     /// Not yet taken by the server.
     Requested,
-    /// Taken by the server.
+    /// Taken by the server, which works on it.
     Accepted,
     /// Done, the server says.
     Completed,
@@ -193,24 +212,45 @@ impl ErasureState {
         }
     }
 
-    fn from_word(word: &str) -> Option<Self> {
+    /// Whether there is nothing more to come.
+    pub const fn is_final(self) -> bool {
+        matches!(self, Self::Completed | Self::Refused)
+    }
+
+    pub(super) fn from_word(word: &str) -> Option<Self> {
         [Self::Requested, Self::Accepted, Self::Completed, Self::Refused]
             .into_iter()
             .find(|s| s.as_str() == word)
     }
 }
 
-/// "Erase what this device sent": an entry of the outbox, written with the withdrawal that asked for it.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// An entry of the erasure outbox, written with the withdrawal that asked for it.
+#[derive(Clone, PartialEq, Eq)]
 pub struct Erasure {
     /// The entry's own id, 32 hexadecimal digits.
     pub id: String,
+    /// What it asks for.
+    pub kind: ErasureKind,
     /// The withdrawn device.
     pub device_id: String,
-    /// The device's secret in hexadecimal digits; revealing it proves that the asker is that device.
+    /// The withdrawn user, where a profile is to be deleted and somebody was known.
+    pub user: Option<String>,
+    /// The device's secret in hexadecimal digits; revealing it proves that the asker is that device. Empty once the
+    /// server has taken the request.
     pub secret: String,
     /// How far it has come.
     pub state: ErasureState,
+    /// What the server has said last, where that is a JSON object: the text, with the receipt at the end.
+    pub answer: Option<String>,
+}
+
+impl core::fmt::Debug for Erasure {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.debug_struct("Erasure")
+            .field("kind", &self.kind)
+            .field("state", &self.state)
+            .finish_non_exhaustive()
+    }
 }
 
 /// The one durable record of the person's choice.
@@ -244,12 +284,19 @@ impl ConsentRecord {
                 out.push_str(if index == 0 { "{" } else { ",{" });
                 for (key, text) in [
                     ("id", erasure.id.as_str()),
+                    ("kind", erasure.kind.as_str()),
                     ("device_id", &erasure.device_id),
+                    ("user", erasure.user.as_deref().unwrap_or_default()),
                     ("secret", &erasure.secret),
                     ("state", erasure.state.as_str()),
                 ] {
-                    write::key(&mut out, key);
-                    write::string(&mut out, text);
+                    if !text.is_empty() {
+                        write::member(&mut out, key, text);
+                    }
+                }
+                if let Some(answer) = &erasure.answer {
+                    write::key(&mut out, "answer");
+                    out.push_str(answer);
                 }
                 out.push('}');
             }
@@ -268,13 +315,20 @@ impl ConsentRecord {
         let number = |key| object.get(key)?.integer();
         let mut outbox = Vec::new();
         if let Some(entries) = object.get("outbox") {
-            for entry in entries.objects() {
+            for entry in entries.elements() {
+                let entry = entry.object()?;
                 let text = |key| entry.get(key)?.string();
                 outbox.push(Erasure {
                     id: text("id")?,
+                    kind: match text("kind").as_deref() {
+                        Some("profile") => ErasureKind::Profile,
+                        _ => ErasureKind::Device,
+                    },
                     device_id: text("device_id")?,
-                    secret: text("secret")?,
+                    user: text("user"),
+                    secret: text("secret").unwrap_or_default(),
                     state: ErasureState::from_word(&text("state")?)?,
+                    answer: entry.get("answer").map(|answer| answer.raw().into()),
                 });
             }
         }
@@ -353,15 +407,17 @@ impl ConsentState {
 /// A change of the consent record, applied by the driver to what it reads under the store's lock.
 #[derive(Debug, Clone)]
 pub(super) enum ConsentChange {
-    /// Make the record exist, with at least this epoch, before any other data is written (C8).
-    Establish { epoch: u64, at_ms: u64 },
-    /// The person agreed. `known` is the newest revision seen: a refusal that is newer was made elsewhere, and what
-    /// this process has captured was captured before it (C6).
-    Grant { epoch: u64, known: u64, at_ms: u64 },
+    /// Make the record exist, with at least this epoch, before any other data is written (C8). `known` is the newest
+    /// revision seen, which what is written outranks.
+    Establish { epoch: u64, known: u64, at_ms: u64 },
+    /// The person agreed, at this moment. `known` is the newest revision seen: a refusal that is newer was made
+    /// elsewhere, and what this process has captured was captured before it (C6). A refusal that was not known at the
+    /// call (`at_call`), is not this process's `own`, and was made at that moment or later, is the last word (C9).
+    Grant { epoch: u64, known: u64, at_call: u64, own: u64, at_ms: u64 },
     /// The person refused. `revision` is the lowest that may be written, for a record that cannot be read.
-    Deny { epoch: u64, revision: u64, at_ms: u64, erasure: Option<Erasure> },
-    /// An erasure has come further.
-    Erasure { id: String, state: ErasureState },
+    Deny { epoch: u64, revision: u64, at_ms: u64, outbox: Vec<Erasure> },
+    /// An entry of the outbox has come further.
+    Erasure { id: String, state: ErasureState, answer: Option<String> },
 }
 
 impl ConsentChange {
@@ -374,46 +430,88 @@ impl ConsentChange {
     }
 
     pub(super) fn apply(&self, read: &RecordRead) -> Amended {
-        let (absent, mut new) = match ConsentState::of(read) {
-            ConsentState::Found(record) => (false, record),
-            ConsentState::Unreadable if !matches!(self, Self::Deny { .. }) => return Amended::Refuse,
-            _ => (true, ConsentRecord::default()),
+        let state = ConsentState::of(read);
+        let (absent, unreadable) = (state.record().is_none(), matches!(state, ConsentState::Unreadable));
+        if unreadable && !matches!(self, Self::Deny { .. }) {
+            return Amended::Refuse;
+        }
+        let mut new = match state {
+            ConsentState::Found(record) => record,
+            _ => ConsentRecord::default(),
         };
         let (decision, revision, old_epoch) = (new.decision, new.revision, new.epoch);
         new.revision = new.revision.saturating_add(1);
         match self {
-            Self::Establish { epoch, at_ms } => {
+            Self::Establish { epoch, known, at_ms } => {
                 if !absent && (old_epoch >= *epoch || decision == Decision::Denied) {
                     return Amended::Keep;
                 }
+                new.revision = new.revision.max(known.saturating_add(1));
                 new.epoch = *epoch;
                 new.at_ms = *at_ms;
             }
-            Self::Grant { epoch, known, at_ms } => {
+            Self::Grant { epoch, known, at_call, own, at_ms } => {
                 if decision == Decision::Granted && old_epoch >= *epoch {
                     return Amended::Keep;
                 }
-                let unseen = decision == Decision::Denied && revision > *known;
+                let denied = decision == Decision::Denied;
+                let later = new.at_ms > *at_ms || new.at_ms == *at_ms && revision > *own;
+                if denied && revision > *at_call && later {
+                    return Amended::Keep;
+                }
+                let unseen = denied && revision > *known;
+                new.revision = new.revision.max(known.saturating_add(1));
                 new.decision = Decision::Granted;
                 new.epoch = old_epoch.max(*epoch).saturating_add(u64::from(unseen));
                 new.at_ms = *at_ms;
             }
             // Also over a refusal: a new epoch tells a process whose grant is still on its way that what it holds
             // was captured before a withdrawal (C6).
-            Self::Deny { epoch, revision: lowest, at_ms, erasure } => {
+            Self::Deny { epoch, revision: lowest, at_ms, outbox } => {
                 new.decision = Decision::Denied;
                 new.epoch = old_epoch.saturating_add(1).max(*epoch);
-                new.at_ms = *at_ms;
                 new.revision = new.revision.max(*lowest);
-                new.outbox.extend(erasure.clone());
+                if unreadable {
+                    // What stands there, and what others have seen of it, was counted up; this is above that.
+                    new.epoch = new.epoch.max(*at_ms);
+                    new.revision = new.revision.max(*at_ms);
+                }
+                // Over a refusal: the later one of both.
+                new.at_ms = if decision == Decision::Denied { new.at_ms.max(*at_ms) } else { *at_ms };
+                new.outbox.extend_from_slice(outbox);
+                forget_finished(&mut new.outbox);
             }
-            Self::Erasure { id, state } => match new.outbox.iter_mut().find(|e| e.id == *id) {
-                Some(entry) if entry.state != *state => entry.state = *state,
+            Self::Erasure { id, state, answer } => match new.outbox.iter_mut().find(|e| e.id == *id) {
+                Some(entry)
+                    if !entry.state.is_final() && (entry.state, &entry.answer) != (*state, answer) =>
+                {
+                    entry.state = *state;
+                    entry.answer.clone_from(answer);
+                    if *state != ErasureState::Requested {
+                        entry.secret.clear();
+                    }
+                    // What a finished one named is not kept for its own sake.
+                    if state.is_final() {
+                        entry.user = None;
+                    }
+                }
                 _ => return Amended::Keep,
             },
         }
         Amended::Write(new.encode().into_bytes())
     }
+}
+
+/// Of the finished entries only the newest ones are kept, for their receipts.
+fn forget_finished(outbox: &mut Vec<Erasure>) {
+    const KEPT: usize = 8;
+    let finished = outbox.iter().filter(|entry| entry.state.is_final()).count();
+    let mut surplus = finished.saturating_sub(KEPT);
+    outbox.retain(|entry| {
+        let goes = surplus > 0 && entry.state.is_final();
+        surplus -= usize::from(goes);
+        !goes
+    });
 }
 
 #[cfg(test)]
@@ -451,6 +549,48 @@ mod tests {
         assert_eq!(verdict(&ConsentState::Absent, None, gpc, &config), Verdict::Allow);
     }
 
+    fn erasure(id: &str, state: ErasureState) -> Erasure {
+        Erasure {
+            id: id.into(),
+            kind: ErasureKind::Profile,
+            device_id: "d".into(),
+            user: Some("u".into()),
+            secret: "s".into(),
+            state,
+            answer: Some("{\"id\":\"x\"}".into()),
+        }
+    }
+
+    fn written(change: &ConsentChange, record: &ConsentRecord) -> Option<ConsentRecord> {
+        match change.apply(&RecordRead::Content(record.encode().into_bytes())) {
+            Amended::Write(bytes) => ConsentRecord::decode(core::str::from_utf8(&bytes).unwrap()),
+            _ => None,
+        }
+    }
+
+    #[test]
+    fn c12_an_entry_keeps_its_secret_until_it_is_taken_and_its_answer_for_good() {
+        let outbox = [erasure("ab", ErasureState::Requested)].into();
+        let record = ConsentRecord { decision: Decision::Denied, outbox, ..Default::default() };
+        let note = |state, answer: &str| ConsentChange::Erasure {
+            id: "ab".into(),
+            state,
+            answer: Some(answer.into()),
+        };
+        let taken = written(&note(ErasureState::Accepted, "{}"), &record).unwrap();
+        assert_eq!((taken.outbox[0].secret.as_str(), taken.outbox[0].user.as_deref()), ("", Some("u")));
+        assert_eq!(written(&note(ErasureState::Accepted, "{}"), &taken), None, "nothing new");
+        let done = written(&note(ErasureState::Completed, "{\"receipt\":1}"), &taken).unwrap();
+        assert_eq!(done.outbox[0].answer.as_deref(), Some("{\"receipt\":1}"));
+        assert_eq!(written(&note(ErasureState::Refused, "{}"), &done), None, "it is over");
+        let mut outbox: Vec<_> =
+            (0..12).map(|n| erasure(&alloc::format!("{n}"), ErasureState::Completed)).collect();
+        outbox.push(erasure("new", ErasureState::Requested));
+        let deny = ConsentChange::Deny { epoch: 1, revision: 1, at_ms: 0, outbox };
+        let ids: Vec<_> = written(&deny, &record).unwrap().outbox.into_iter().map(|e| e.id).collect();
+        assert_eq!(ids, ["ab", "4", "5", "6", "7", "8", "9", "10", "11", "new"]);
+    }
+
     #[test]
     fn a_record_reads_back_and_a_later_version_does_not() {
         let record = ConsentRecord {
@@ -458,13 +598,7 @@ mod tests {
             revision: 7,
             epoch: 3,
             at_ms: 1_788_220_800_000,
-            outbox: [Erasure {
-                id: "ab".into(),
-                device_id: "d".into(),
-                secret: "s".into(),
-                state: ErasureState::Requested,
-            }]
-            .into(),
+            outbox: [erasure("ab", ErasureState::Requested)].into(),
         };
         assert_eq!(ConsentRecord::decode(&record.encode()), Some(record.clone()));
         assert_eq!(ConsentRecord::decode(&record.encode().replace("\"v\":1", "\"v\":2")), None);
@@ -483,14 +617,31 @@ mod tests {
     fn c8_only_a_refusal_may_replace_what_cannot_be_read() {
         let damaged = RecordRead::Content(b"{\"v\":1,".to_vec());
         assert!(matches!(
-            ConsentChange::Grant { epoch: 1, known: 0, at_ms: 0 }.apply(&damaged),
+            ConsentChange::Grant { epoch: 1, known: 0, at_call: 0, own: 0, at_ms: 0 }.apply(&damaged),
             Amended::Refuse
         ));
-        assert!(matches!(ConsentChange::Establish { epoch: 1, at_ms: 0 }.apply(&damaged), Amended::Refuse));
-        let deny = ConsentChange::Deny { epoch: 5, revision: 9, at_ms: 0, erasure: None };
+        assert!(matches!(
+            ConsentChange::Establish { epoch: 1, known: 0, at_ms: 0 }.apply(&damaged),
+            Amended::Refuse
+        ));
+        let deny = ConsentChange::Deny { epoch: 5, revision: 9, at_ms: 7_000, outbox: Vec::new() };
         let Amended::Write(bytes) = deny.apply(&damaged) else { panic!("a refusal is always written") };
         let record = ConsentRecord::decode(core::str::from_utf8(&bytes).unwrap()).unwrap();
-        assert_eq!((record.decision, record.revision, record.epoch), (Decision::Denied, 9, 5));
+        assert_eq!((record.decision, record.revision, record.epoch), (Decision::Denied, 7_000, 7_000));
+    }
+
+    #[test]
+    fn c9_a_grant_that_comes_late_does_not_take_back_a_refusal_of_after_it() {
+        let record =
+            ConsentRecord { decision: Decision::Denied, revision: 5, at_ms: 1_000, ..Default::default() };
+        let grant = |at_call, own, at_ms| {
+            written(&ConsentChange::Grant { epoch: 1, known: 5, at_call, own, at_ms }, &record)
+        };
+        assert_eq!(grant(4, 0, 999), None, "the refusal came after it");
+        assert_eq!(grant(4, 0, 1_000), None, "on a tie the refusal counts");
+        assert!(grant(4, 5, 1_000).is_some(), "unless the same person has made it here, before");
+        assert!(grant(4, 0, 1_001).is_some());
+        assert!(grant(5, 0, 0).is_some(), "it was known, whatever the clocks say");
     }
 
     #[test]

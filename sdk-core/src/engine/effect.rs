@@ -34,8 +34,8 @@ pub struct Ticket(pub u64);
 /// Storage effects are executed one after the other; `Send` and `SendErasure` beside them.
 #[derive(Debug)]
 pub enum Effect {
-    /// Read both records and see whether any data stands beside them, changing nothing.
-    /// Ends in [`Done::Opened`].
+    /// Read both records and see whether any data stands beside them, changing nothing. At the start, and again while
+    /// the consent record cannot be read. Ends in [`Done::Opened`].
     Open {
         /// Its number.
         op: Op,
@@ -224,11 +224,47 @@ pub struct RecordId {
     pub seq: u64,
 }
 
+/// What a record is, and where it goes: at most one request of each lane is under way.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Lane {
+    /// Events.
+    Events = 0,
+    /// Updates of people's profiles.
+    Profiles = 1,
+    /// Updates of groups' profiles.
+    Groups = 2,
+}
+
+impl Lane {
+    /// All lanes.
+    pub const ALL: [Self; 3] = [Self::Events, Self::Profiles, Self::Groups];
+
+    /// The lane of a record, as its own text says.
+    pub fn of(text: &str) -> Self {
+        if text.starts_with("{\"event\"") {
+            Self::Events
+        } else if text.starts_with("{\"$group_key\"") {
+            Self::Groups
+        } else {
+            Self::Profiles
+        }
+    }
+
+    /// Path and query under the endpoint (SPEC §1.2).
+    pub(super) const fn path(self) -> &'static str {
+        match self {
+            Self::Events => "/track/?verbose=1&ip=0",
+            Self::Profiles => "/engage/?verbose=1&ip=0",
+            Self::Groups => "/groups/?verbose=1&ip=0",
+        }
+    }
+}
+
 /// What is appended to the driver's own queue.
 #[derive(Clone)]
 pub enum Entry {
-    /// An event.
-    Event {
+    /// A record.
+    Record {
         /// Its number in the queue; higher than all before.
         seq: u64,
         /// Its text, ready to be sent.
@@ -241,7 +277,7 @@ pub enum Entry {
 impl fmt::Debug for Entry {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Event { seq, .. } => f.debug_struct("Event").field("seq", seq).finish_non_exhaustive(),
+            Self::Record { seq, .. } => f.debug_struct("Record").field("seq", seq).finish_non_exhaustive(),
             Self::NotBefore(wall_ms) => f.debug_tuple("NotBefore").field(wall_ms).finish(),
         }
     }
@@ -256,11 +292,11 @@ pub enum WipeScope {
     Own,
 }
 
-/// A request to the collector. Both paths are under the configured endpoint.
+/// A request to the collector: a `POST`, or a `GET` where there is no body.
 #[derive(Clone)]
 pub struct Request {
-    /// Path and query.
-    pub path: &'static str,
+    /// Path and query under the configured endpoint. Holds no token and no id of a person.
+    pub path: String,
     /// The body: JSON text.
     pub body: String,
     /// Records in it.
@@ -437,6 +473,9 @@ impl fmt::Display for StoreFault {
 pub enum Trouble {
     /// The decision could not be written. A refusal holds for this process all the same, and writing is tried again.
     NotRecorded(StoreFault),
+    /// The person has refused elsewhere, after this grant was given and before it could be written: that is the last
+    /// word.
+    Overruled,
     /// The refusal is durable, but one sender did not let go in time; who, in words.
     NotFenced(String),
     /// The refusal is durable, but these could not be deleted.
@@ -447,6 +486,7 @@ impl fmt::Display for Trouble {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::NotRecorded(fault) => write!(f, "the decision is not recorded: {fault}"),
+            Self::Overruled => f.write_str("a refusal was given meanwhile, which counts"),
             Self::NotFenced(who) => {
                 write!(f, "the withdrawal is durable, but a sender is not fenced yet: {who}")
             }

@@ -1,68 +1,37 @@
 //! The ring of calls that wait for a decision, or for the store to open. In memory only, bounded.
 
 use super::books::{Dropped, Stats};
+use super::call::Kept;
 use super::config::Config;
-use super::time::{EventId, Now, Secret};
-use alloc::string::String;
+use super::time::Now;
 use alloc::vec::Vec;
-
-/// A call, to be made again.
-#[derive(Debug)]
-pub(super) enum Call {
-    Track { name: String, properties: String, id: EventId },
-    Identify { user: String, id: EventId },
-    Reset { secret: Secret },
-    Register { properties: String, once: bool },
-    Unregister { name: String },
-}
-
-impl Call {
-    fn bytes(&self) -> usize {
-        64 + match self {
-            Self::Track { name, properties, .. } => name.len() + properties.len(),
-            Self::Identify { user: text, .. }
-            | Self::Register { properties: text, .. }
-            | Self::Unregister { name: text } => text.len(),
-            Self::Reset { .. } => 0,
-        }
-    }
-
-    /// Whether the books count it as a record.
-    fn counts(&self) -> bool {
-        matches!(self, Self::Track { .. })
-    }
-}
-
-/// A call and its moment.
-pub(super) struct Held {
-    pub(super) at: Now,
-    pub(super) call: Call,
-}
 
 #[derive(Default)]
 pub(super) struct Ring {
-    calls: Vec<Held>,
+    calls: Vec<Kept>,
     bytes: usize,
     records: u64,
 }
 
 impl Ring {
-    /// Keeps a call; the oldest events make room. `false` if there is no room to be made.
-    pub(super) fn push(&mut self, at: Now, call: Call, config: &Config, books: &mut Stats) -> bool {
+    /// Keeps a call; the oldest records make room. `false` if there is no room to be made.
+    pub(super) fn push(&mut self, call: Kept, config: &Config, books: &mut Stats) -> bool {
         let bytes = call.bytes();
         while self.calls.len() >= config.hold_limit || self.bytes + bytes > config.hold_limit_bytes {
-            let Some(oldest) = self.calls.iter().position(|held| held.call.counts()) else { return false };
+            let Some(oldest) = self.calls.iter().position(|held| held.kind.is_record()) else {
+                return false;
+            };
             self.take(oldest);
             books.drop_records(Dropped::HoldFull, 1);
         }
         self.bytes += bytes;
-        self.records += u64::from(call.counts());
-        self.calls.push(Held { at, call });
+        self.records += u64::from(call.kind.is_record());
+        self.calls.push(call);
         true
     }
 
     /// Takes all calls, oldest first.
-    pub(super) fn drain(&mut self) -> Vec<Held> {
+    pub(super) fn drain(&mut self) -> Vec<Kept> {
         core::mem::take(self).calls
     }
 
@@ -94,8 +63,8 @@ impl Ring {
 
     /// Removes a call; how many records it is.
     fn take(&mut self, at: usize) -> u64 {
-        let call = self.calls.remove(at).call;
-        let records = u64::from(call.counts());
+        let call = self.calls.remove(at);
+        let records = u64::from(call.kind.is_record());
         self.bytes -= call.bytes();
         self.records -= records;
         records

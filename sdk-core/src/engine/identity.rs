@@ -1,9 +1,10 @@
 //! Who the records are about: one record per store, with the super properties (C9).
 
+use super::call::{Call, CallKind, Kept};
 use super::effect::{Amended, RecordRead};
 use super::sha256;
 use super::time::Secret;
-use crate::json::{Key, Object, write};
+use crate::json::{Object, write};
 use alloc::string::String;
 
 /// The device, the user and the super properties.
@@ -20,8 +21,14 @@ pub(super) struct Identity {
     pub(super) super_properties: String,
 }
 
+impl core::fmt::Debug for Identity {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.debug_struct("Identity").field("revision", &self.revision).finish_non_exhaustive()
+    }
+}
+
 impl Identity {
-    fn fresh(epoch: u64, secret: Secret) -> Self {
+    pub(super) fn fresh(epoch: u64, secret: Secret) -> Self {
         let super_properties = String::from("{}");
         Self { revision: 1, epoch, secret, device_id: device_id(secret), user: None, super_properties }
     }
@@ -84,72 +91,112 @@ pub fn identity_is_before(read: &RecordRead, epoch: u64) -> bool {
 /// A change of the identity record, applied by the driver to what it reads under the store's lock.
 #[derive(Debug, Clone)]
 pub(super) enum IdentityChange {
-    /// Make a device exist; the first made wins (C9).
-    Ensure { secret: Secret },
-    /// The person is known as this user.
-    Identify { user: String },
-    /// A new device, no user, no super properties.
-    Reset { secret: Secret },
-    /// Super properties to set: the text of an object. `once`: only those that are not there yet.
-    Register { properties: String, once: bool },
-    /// A super property to forget.
-    Unregister { name: String },
+    /// Make an identity exist; the first made wins (C9).
+    Ensure(Identity),
+    /// What an app has called.
+    Call(Kept),
 }
 
 impl IdentityChange {
     pub(super) fn apply(&self, epoch: u64, read: &RecordRead) -> Amended {
         let changed = match Identity::of(read) {
             Some(old) if old.epoch > epoch => return Amended::Refuse,
-            Some(mut identity) if identity.epoch == epoch => self.change(&mut identity).then_some(identity),
+            Some(mut identity) if identity.epoch == epoch => match self {
+                Self::Ensure(_) => None,
+                Self::Call(kept) => identity.change(&kept.call()).then_some(identity),
+            },
             _ => self.create(epoch),
         };
         changed.map_or(Amended::Keep, |identity| Amended::Write(identity.encode().into_bytes()))
     }
 
-    /// The identity that this makes where there is none; the other changes need one.
-    pub(super) fn create(&self, epoch: u64) -> Option<Identity> {
+    /// The identity that this makes where there is none; most changes need one.
+    fn create(&self, epoch: u64) -> Option<Identity> {
         match self {
-            Self::Ensure { secret } | Self::Reset { secret } => Some(Identity::fresh(epoch, *secret)),
-            _ => None,
+            Self::Ensure(identity) => Some(identity.clone()),
+            Self::Call(kept) if matches!(kept.kind, CallKind::Reset | CallKind::SwitchUser) => {
+                let mut identity = Identity::fresh(epoch, Secret(kept.bits));
+                identity.change(&kept.call());
+                Some(identity)
+            }
+            Self::Call(_) => None,
         }
     }
+}
 
-    /// Changes an identity; whether anything is different.
-    pub(super) fn change(&self, identity: &mut Identity) -> bool {
-        let revision = identity.revision.saturating_add(1);
-        match self {
-            Self::Ensure { .. } => return false,
-            Self::Identify { user } if identity.user.as_ref() == Some(user) => return false,
-            Self::Identify { user } => identity.user = Some(user.clone()),
-            Self::Reset { secret } => *identity = Identity::fresh(identity.epoch, *secret),
-            Self::Register { properties, once } => {
-                let old = &identity.super_properties;
-                let (strong, weak) = if *once { (old, properties) } else { (properties, old) };
-                let merged = merged([strong, weak], |_| false);
-                if merged == *old {
+impl Identity {
+    /// Makes a call that changes it; whether anything is different.
+    pub(super) fn change(&mut self, call: &Call<'_>) -> bool {
+        let revision = self.revision.saturating_add(1);
+        let properties = &self.super_properties;
+        let properties = match call.kind {
+            CallKind::Identify | CallKind::SwitchUser => {
+                if self.user.as_deref() == Some(call.name) {
                     return false;
                 }
-                identity.super_properties = merged;
-            }
-            Self::Unregister { name } => {
-                let merged = merged([&identity.super_properties, ""], |key| key.is(name));
-                if merged == identity.super_properties {
-                    return false;
+                if call.kind == CallKind::SwitchUser {
+                    *self = Self::fresh(self.epoch, Secret(call.bits));
                 }
-                identity.super_properties = merged;
+                self.user = Some(call.name.into());
+                self.revision = revision;
+                return true;
             }
+            CallKind::Reset => {
+                *self = Self::fresh(self.epoch, Secret(call.bits));
+                self.revision = revision;
+                return true;
+            }
+            CallKind::Register => merged(call.text, properties, ""),
+            CallKind::RegisterOnce => merged(properties, call.text, ""),
+            CallKind::Unregister => merged("", properties, call.name),
+            CallKind::SetGroup | CallKind::AddGroup | CallKind::RemoveGroup => membership(call, properties),
+            _ => return false,
+        };
+        if properties == self.super_properties {
+            return false;
         }
-        identity.revision = revision;
+        self.super_properties = properties;
+        self.revision = revision;
         true
     }
 }
 
-/// Two objects as one; the first is the stronger.
-fn merged(texts: [&str; 2], refuse: impl Fn(Key<'_>) -> bool) -> String {
+/// Two objects as one without a member; the first is the stronger. Text that is no object is none.
+pub(super) fn merged(strong: &str, weak: &str, without: &str) -> String {
+    let parse = |text| Object::parse(text).unwrap_or(Object::EMPTY);
     let mut out = String::from("{");
-    write::merge(&mut out, &texts.map(|text| Object::parse(text).unwrap_or(Object::EMPTY)), refuse);
+    write::merge(&mut out, &[parse(strong), parse(weak)], |key| !without.is_empty() && key.is(without));
     out.push('}');
     out
+}
+
+/// Super properties with a changed list of the members of a group (SPEC §10).
+fn membership(call: &Call<'_>, properties: &str) -> String {
+    let mut id = String::new();
+    write::string(&mut id, call.text);
+    let mut change = String::from("{");
+    write::key(&mut change, call.name);
+    change.push('[');
+    let empty = change.len();
+    let old = Object::parse(properties).unwrap_or(Object::EMPTY).get(call.name);
+    if call.kind != CallKind::SetGroup
+        && let Some(old) = old
+    {
+        // One alone may stand there without a list.
+        let alone = (!old.is_array()).then_some(old);
+        for member in old.elements().chain(alone).filter(|member| member.raw() != id) {
+            write::comma(&mut change);
+            change.push_str(member.raw());
+        }
+    }
+    if call.kind != CallKind::RemoveGroup {
+        write::comma(&mut change);
+        change.push_str(&id);
+    } else if change.len() == empty {
+        return merged("", properties, call.name);
+    }
+    change.push_str("]}");
+    merged(&change, properties, "")
 }
 
 /// The device id that belongs to a secret.
@@ -206,29 +253,70 @@ mod tests {
 
     #[test]
     fn c9_the_first_device_wins() {
-        let first = apply(&IdentityChange::Ensure { secret: SECRET }, 1, &RecordRead::Absent).unwrap();
-        assert_eq!(apply(&IdentityChange::Ensure { secret: Secret([8; 16]) }, 1, &first), None);
+        let first =
+            apply(&IdentityChange::Ensure(Identity::fresh(1, SECRET)), 1, &RecordRead::Absent).unwrap();
+        assert_eq!(apply(&IdentityChange::Ensure(Identity::fresh(1, Secret([8; 16]))), 1, &first), None);
         assert_eq!(Identity::of(&first).unwrap().secret, SECRET);
     }
 
     #[test]
     fn c6_an_identity_of_an_older_epoch_is_replaced() {
-        let old = apply(&IdentityChange::Ensure { secret: SECRET }, 1, &RecordRead::Absent).unwrap();
+        let old = apply(&IdentityChange::Ensure(Identity::fresh(1, SECRET)), 1, &RecordRead::Absent).unwrap();
         assert!(identity_is_before(&old, 2) && !identity_is_before(&old, 1));
-        let new = apply(&IdentityChange::Ensure { secret: Secret([8; 16]) }, 2, &old).unwrap();
+        let new = apply(&IdentityChange::Ensure(Identity::fresh(2, Secret([8; 16]))), 2, &old).unwrap();
         assert_eq!(Identity::of(&new).unwrap().secret, Secret([8; 16]));
-        assert!(matches!(IdentityChange::Ensure { secret: SECRET }.apply(1, &new), Amended::Refuse));
+        assert!(matches!(IdentityChange::Ensure(Identity::fresh(1, SECRET)).apply(1, &new), Amended::Refuse));
+    }
+
+    fn made(calls: &[Call<'_>]) -> Identity {
+        let mut identity = Identity::fresh(1, SECRET);
+        for call in calls {
+            assert!(identity.change(call), "{call:?}");
+        }
+        identity
     }
 
     #[test]
     fn super_properties_merge_and_leave() {
-        let mut read = apply(&IdentityChange::Ensure { secret: SECRET }, 1, &RecordRead::Absent).unwrap();
-        let register = |text: &str, once| IdentityChange::Register { properties: text.into(), once };
-        read = apply(&register(r#"{"a":1,"b":2}"#, false), 1, &read).unwrap();
-        read = apply(&register(r#"{"b":3}"#, false), 1, &read).unwrap();
-        read = apply(&register(r#"{"b":4,"c":5}"#, true), 1, &read).unwrap();
-        read = apply(&IdentityChange::Unregister { name: "a".into() }, 1, &read).unwrap();
-        assert_eq!(Identity::of(&read).unwrap().super_properties, r#"{"b":3,"c":5}"#);
-        assert_eq!(apply(&IdentityChange::Unregister { name: "a".into() }, 1, &read), None);
+        let register = |text| Call::register(CallKind::Register, text);
+        let mut identity = made(&[
+            register(r#"{"a":1,"b":2}"#),
+            register(r#"{"b":3}"#),
+            Call::register(CallKind::RegisterOnce, r#"{"b":4,"c":5}"#),
+            Call::unregister("a"),
+        ]);
+        assert_eq!(identity.super_properties, r#"{"b":3,"c":5}"#);
+        assert!(!identity.change(&Call::unregister("a")));
+        assert_eq!(identity.revision, 5);
+    }
+
+    #[test]
+    fn groups_are_lists_without_repetition() {
+        let group = |kind, id| Call::membership(kind, "company", id);
+        let mut identity = made(&[group(CallKind::AddGroup, "a\""), group(CallKind::AddGroup, "b")]);
+        assert_eq!(identity.super_properties, r#"{"company":["a\"","b"]}"#);
+        assert!(identity.change(&group(CallKind::RemoveGroup, "a\"")));
+        assert!(!identity.change(&group(CallKind::RemoveGroup, "z")));
+        assert_eq!(identity.super_properties, r#"{"company":["b"]}"#);
+        assert!(identity.change(&group(CallKind::SetGroup, "c")));
+        assert_eq!(identity.super_properties, r#"{"company":["c"]}"#);
+        assert!(identity.change(&group(CallKind::RemoveGroup, "c")));
+        assert_eq!(identity.super_properties, "{}");
+        let alone = Call::register(CallKind::Register, r#"{"company":"a"}"#);
+        let identity = made(&[alone, group(CallKind::AddGroup, "b")]);
+        assert_eq!(identity.super_properties, r#"{"company":["a","b"]}"#);
+    }
+
+    #[test]
+    fn another_user_of_a_device_is_another_device() {
+        let first = made(&[Call::identify("u1", super::super::EventId([0; 16]))]);
+        let mut second = first.clone();
+        assert!(!second.change(&Call::switch_user("u1", Secret([9; 16]))), "nobody else");
+        assert!(second.change(&Call::switch_user("u2", Secret([9; 16]))));
+        assert_ne!(second.device_id, first.device_id);
+        assert_eq!(second.user.as_deref(), Some("u2"));
+        let switch = Kept::new(Default::default(), Call::switch_user("u2", Secret([9; 16])));
+        let read = apply(&IdentityChange::Call(switch), 1, &RecordRead::Absent).unwrap();
+        assert_eq!(Identity::of(&read).unwrap().user.as_deref(), Some("u2"));
     }
 }

@@ -1,5 +1,6 @@
 //! Everything that can happen to the engine. Nothing else can.
 
+use super::call::Call;
 use super::consent::Signals;
 use super::effect::{Done, Op, RecordName, RecordRead};
 use super::time::{EventId, Secret};
@@ -13,39 +14,8 @@ pub enum Input<'a> {
         /// For a device id, should one have to be made.
         secret: Secret,
     },
-    /// An event.
-    Track {
-        /// Its name.
-        name: &'a str,
-        /// Its properties: the text of a JSON object.
-        properties: &'a str,
-        /// Its id.
-        id: EventId,
-    },
-    /// The person is known as this user from now on.
-    Identify {
-        /// The user id.
-        user: &'a str,
-        /// For the `$identify` event.
-        id: EventId,
-    },
-    /// Another person from now on: a new device id, no user, no super properties. Consent stays (C7).
-    Reset {
-        /// The new device's.
-        secret: Secret,
-    },
-    /// Properties for every later event: the text of a JSON object.
-    Register {
-        /// The properties.
-        properties: &'a str,
-        /// Only those that are not registered yet.
-        once: bool,
-    },
-    /// A super property to forget.
-    Unregister {
-        /// Its name.
-        name: &'a str,
-    },
+    /// A call of the app.
+    Call(Call<'a>),
     /// The person agrees.
     OptIn {
         /// For the `$opt_in` event.
@@ -55,9 +25,9 @@ pub enum Input<'a> {
     },
     /// The person objects.
     OptOut {
-        /// Also ask the server to erase what this device sent (C12).
-        erase: bool,
-        /// For the erasure request.
+        /// What else is asked for.
+        also: Also,
+        /// For the entries of the outbox.
         id: EventId,
     },
     /// What the environment says has changed, or is said for the first time.
@@ -85,6 +55,15 @@ pub enum Input<'a> {
         /// How it ended.
         result: Done,
     },
+}
+
+/// What may be asked for with a refusal (C12). Neither includes the other.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Also {
+    /// That the server erases what this device has sent.
+    pub erase: bool,
+    /// That the profiles of this device and its user are deleted. Their events stay.
+    pub delete_profile: bool,
 }
 
 /// States of an app or page.

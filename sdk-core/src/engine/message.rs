@@ -1,94 +1,304 @@
-//! The text of an event, ready to be sent (SPEC §6.1).
+//! The texts of records, ready to be sent: events (SPEC §6.1), profile updates (§9.1) and group updates (§10).
 
 use super::config::Config;
+use super::effect::Lane;
 use super::identity::Identity;
+use super::limits::COUNT;
 use super::time::{EventId, Now};
-use crate::json::{Object, write};
+use crate::json::{Key, Object, Survey, key_hash, write};
 use alloc::string::String;
+use alloc::vec::Vec;
 
-/// What the engine says itself; an app cannot say otherwise.
+/// What the engine says itself in an event; an app cannot say otherwise.
 const RESERVED: [&str; 8] =
-    ["token", "time", "distinct_id", "$device_id", "$user_id", "$insert_id", "mp_lib", "$lib_version"];
+    ["token", "distinct_id", "$device_id", "$user_id", "mp_lib", "$lib_version", "$insert_id", "time"];
+/// The same in a profile or group update.
+const RESERVED_IN_UPDATES: [&str; 7] =
+    ["$token", "$distinct_id", "$device_id", "$user_id", "$time", "$group_key", "$group_id"];
+
+/// What all events of a person begin with, until anything of it changes.
+pub(super) struct Head {
+    text: String,
+    /// Where the properties of session, store and host begin in the text.
+    registered: usize,
+    /// [`key_hash`] of every key in the text, and of what an event must not bring along.
+    keys: Vec<u32>,
+    /// How many keys the text holds.
+    count: usize,
+}
+
+impl Head {
+    pub(super) fn new(identity: &Identity, session: Object<'_>, config: &Config) -> Self {
+        let mut text = String::from("{");
+        let mut add = |key: &str, value: &str| write::member(&mut text, key, value);
+        add("token", &config.token);
+        add("distinct_id", &identity.distinct_id());
+        add("$device_id", &identity.device_id);
+        if let Some(user) = &identity.user {
+            add("$user_id", user);
+        }
+        add("mp_lib", &config.library);
+        add("$lib_version", env!("CARGO_PKG_VERSION"));
+        let registered = text.len();
+        write::merge(&mut text, &objects(Object::EMPTY, identity, session, config), |key| {
+            refused(key, config)
+        });
+        let mut survey = Survey::default();
+        text.push('}');
+        let _ = Object::survey(&text, &mut survey);
+        text.pop();
+        let count = survey.keys.len();
+        let mut keys = survey.keys;
+        let names = RESERVED.iter().copied().chain(config.deny_list.iter().map(String::as_str));
+        keys.extend(names.map(|name| key_hash(name.as_bytes())));
+        Self { text, registered, keys, count }
+    }
+
+    /// Whether an event's own properties can simply follow: no key of them means one that is here, or another one.
+    fn may_precede(&self, survey: &Survey) -> bool {
+        let mut own = survey.keys.as_slice();
+        while let Some((key, rest)) = own.split_first() {
+            if self.keys.contains(key) || rest.contains(key) {
+                return false;
+            }
+            own = rest;
+        }
+        !survey.escaped
+    }
+}
 
 /// An event about to be written down.
-pub(super) struct Message<'a> {
+pub(super) struct Event<'a> {
     pub(super) name: &'a str,
     /// The event's own properties; they win over all others.
     pub(super) properties: Object<'a>,
+    pub(super) survey: &'a Survey,
     pub(super) id: EventId,
     pub(super) at: Now,
+    /// How long it took, in milliseconds, if it was timed.
+    pub(super) duration_ms: Option<u64>,
 }
 
-impl Message<'_> {
-    pub(super) fn encode(&self, identity: &Identity, config: &Config) -> String {
-        let objects = [
-            self.properties,
-            Object::parse(&identity.super_properties).unwrap_or(Object::EMPTY),
-            Object::parse(&config.automatic_properties).unwrap_or(Object::EMPTY),
-        ];
-        let size: usize = objects.iter().map(|object| object.as_str().len()).sum();
-        let mut out = String::with_capacity(320 + self.name.len() + size);
+impl Event<'_> {
+    /// The text; `None` if there are more properties than a collector takes.
+    pub(super) fn encode(
+        &self,
+        identity: &Identity,
+        head: &Head,
+        session: Object<'_>,
+        config: &Config,
+    ) -> Option<String> {
+        let simple = head.may_precede(self.survey);
+        let size = head.text.len() + self.name.len() + self.properties.as_str().len();
+        let mut out = String::with_capacity(128 + size);
         out.push_str("{\"event\":");
         write::string(&mut out, self.name);
-        out.push_str(",\"properties\":{");
-        let mut text = |key: &str, value: &str| {
-            write::key(&mut out, key);
-            write::string(&mut out, value);
-        };
-        text("token", &config.token);
-        text("distinct_id", &identity.distinct_id());
-        text("$device_id", &identity.device_id);
-        if let Some(user) = &identity.user {
-            text("$user_id", user);
-        }
-        text("$insert_id", &self.id.to_hex());
-        text("mp_lib", &config.library);
-        text("$lib_version", env!("CARGO_PKG_VERSION"));
-        write::key(&mut out, "time");
+        out.push_str(",\"properties\":");
+        let shared = if simple { head.text.len() } else { head.registered };
+        out.push_str(head.text.get(..shared).unwrap_or_default());
+        out.push_str(",\"$insert_id\":\"");
+        write::hex(&mut out, &self.id.0);
+        out.push_str("\",\"time\":");
         write::integer(&mut out, self.at.wall_ms);
-        write::merge(&mut out, &objects, |key| RESERVED.iter().any(|reserved| key.is(reserved)));
+        if let Some(ms) = self.duration_ms.filter(|_| self.properties.get("$duration").is_none()) {
+            write::key(&mut out, "$duration");
+            write::seconds(&mut out, ms);
+        }
+        let own = self.properties.inner();
+        if !simple {
+            let objects = objects(self.properties, identity, session, config);
+            write::merge(&mut out, &objects, |key| refused(key, config));
+        } else if !own.is_empty() {
+            out.push(',');
+            out.push_str(own);
+        }
         out.push_str("}}");
-        out
+        // The head's and the own, id, time and perhaps the duration; the token does not count. Where some stand for
+        // others, only the text tells how many are left.
+        let most = head.count + self.survey.keys.len() + 3;
+        let fits = |out: &str| {
+            let members = |text: Object<'_>| Some(text.get("properties")?.object()?.members().count());
+            !simple && Object::parse(out).ok().and_then(members).is_some_and(|count| count <= COUNT + 1)
+        };
+        (most <= COUNT + 1 || fits(&out)).then_some(out)
     }
+}
+
+/// The text of a profile or group update; the operators have passed the limits.
+pub(super) fn update(
+    operators: Object<'_>,
+    identity: &Identity,
+    at: Now,
+    config: &Config,
+    lane: Lane,
+) -> String {
+    let mut out = String::from("{");
+    if lane == Lane::Groups {
+        for key in ["$group_key", "$group_id"] {
+            write::key(&mut out, key);
+            out.push_str(operators.get(key).map_or("\"\"", |value| value.raw()));
+        }
+    }
+    write::member(&mut out, "$token", &config.token);
+    if lane == Lane::Profiles {
+        write::member(&mut out, "$distinct_id", &identity.distinct_id());
+        write::member(&mut out, "$device_id", &identity.device_id);
+        if let Some(user) = &identity.user {
+            write::member(&mut out, "$user_id", user);
+        }
+    }
+    write::key(&mut out, "$time");
+    write::integer(&mut out, at.wall_ms);
+    for (key, value) in operators.members() {
+        if RESERVED_IN_UPDATES.iter().any(|reserved| key.is(reserved)) {
+            continue;
+        }
+        write::raw_key(&mut out, key);
+        match value.object() {
+            Some(object) => {
+                out.push('{');
+                write::merge(&mut out, &[object], |key| denied(key, config));
+                out.push('}');
+            }
+            None => out.push_str(value.raw()),
+        }
+    }
+    out.push('}');
+    out
+}
+
+/// From the strongest to the weakest.
+fn objects<'a>(
+    own: Object<'a>,
+    identity: &'a Identity,
+    session: Object<'a>,
+    config: &'a Config,
+) -> [Object<'a>; 4] {
+    let parse = |text| Object::parse(text).unwrap_or(Object::EMPTY);
+    [own, session, parse(&identity.super_properties), parse(&config.automatic_properties)]
+}
+
+fn refused(key: Key<'_>, config: &Config) -> bool {
+    RESERVED.iter().any(|reserved| key.is(reserved)) || denied(key, config)
+}
+
+/// Whether the host wants to hear nothing of this property.
+fn denied(key: Key<'_>, config: &Config) -> bool {
+    config.deny_list.iter().any(|name| key.is(name))
 }
 
 #[cfg(test)]
 mod tests {
-    use super::super::identity::IdentityChange;
+    use super::super::call::{Call, CallKind};
+    use super::super::subject::Subject;
     use super::super::time::Secret;
     use super::*;
+    use alloc::format;
+    use serde_json::{Value, json};
+
+    fn subject(calls: &[Call<'_>]) -> Subject {
+        let mut subject = Subject::default();
+        subject.set(Some(Identity::fresh(1, Secret([1; 16]))));
+        for call in calls {
+            subject.change(call);
+        }
+        subject
+    }
+
+    fn encode(subject: &mut Subject, config: &Config, properties: &str) -> Option<String> {
+        let mut survey = Survey::default();
+        let properties = Object::survey(properties, &mut survey).unwrap();
+        let (identity, head, session) = subject.head(config).unwrap();
+        let (id, at) = (EventId([0xAB; 16]), Now { wall_ms: 1_788_220_800_123, mono_ms: 0 });
+        let event =
+            Event { name: "Signed \"up\"", properties, survey: &survey, id, at, duration_ms: Some(1_050) };
+        event.encode(identity, head, session, config)
+    }
+
+    fn register(kind: CallKind, text: &str) -> Call<'_> {
+        Call::register(kind, text)
+    }
 
     #[test]
-    fn event_over_super_over_automatic_and_nothing_over_the_engine() {
+    fn event_over_session_over_super_over_automatic_and_nothing_over_the_engine() {
         let mut config = Config::new("T\"");
-        config.automatic_properties = r#"{"os":"x","screen":1,"plan":"auto"}"#.into();
-        let mut identity = IdentityChange::Ensure { secret: Secret([1; 16]) }.create(1).unwrap();
-        let change =
-            IdentityChange::Register { properties: r#"{"plan":"super","screen":2}"#.into(), once: false };
-        assert!(change.change(&mut identity));
-        identity.user = Some("u1".into());
-        let text = Message {
-            name: "Signed \"up\"",
-            properties: Object::parse(r#"{"plan":"pro","token":"theirs","$user_id":"u2"}"#).unwrap(),
-            id: EventId([0xAB; 16]),
-            at: Now { wall_ms: 1_788_220_800_123, mono_ms: 0 },
-        }
-        .encode(&identity, &config);
-        let event: serde_json::Value = serde_json::from_str(&text).unwrap();
-        let properties = event["properties"].as_object().unwrap();
+        config.automatic_properties = r#"{"os":"x","screen":1,"plan":"auto","a":0}"#.into();
+        config.deny_list = ["ip_address".into(), "secret".into()].into();
+        let mut subject = subject(&[
+            register(CallKind::Register, r#"{"plan":"super","screen":2,"a":1,"secret":1}"#),
+            register(CallKind::RegisterForSession, r#"{"a":2}"#),
+            Call::identify("u1", EventId([0; 16])),
+        ]);
+        let text = encode(
+            &mut subject,
+            &config,
+            r#"{"plan":"pro","token":"theirs","$user_id":"u2","ip_address":"::1","\u0073ecret":1,"x":1,"x":2}"#,
+        )
+        .unwrap();
+        let event: Value = serde_json::from_str(&text).unwrap();
         assert_eq!(event["event"], "Signed \"up\"");
-        for (key, value) in [
-            ("token", serde_json::json!("T\"")),
-            ("distinct_id", serde_json::json!("u1")),
-            ("$user_id", serde_json::json!("u1")),
-            ("plan", serde_json::json!("pro")),
-            ("screen", serde_json::json!(2)),
-            ("os", serde_json::json!("x")),
-            ("time", serde_json::json!(1_788_220_800_123u64)),
-            ("$insert_id", serde_json::json!("ab".repeat(16))),
-        ] {
-            assert_eq!(properties[key], value, "{key}");
+        assert_eq!(
+            event["properties"],
+            json!({
+                "token": "T\"", "distinct_id": "u1", "$user_id": "u1", "plan": "pro", "screen": 2, "os": "x", "a": 2,
+                "x": 2, "time": 1_788_220_800_123u64, "$insert_id": "ab".repeat(16), "$duration": 1.05,
+                "mp_lib": "refrain", "$lib_version": env!("CARGO_PKG_VERSION"),
+                "$device_id": event["properties"]["$device_id"],
+            })
+        );
+        for key in ["token", "plan", "a", "x"] {
+            assert_eq!(text.matches(&format!("\"{key}\":")).count(), 1, "{key}");
         }
-        assert_eq!(text.matches("\"token\"").count(), 1);
+    }
+
+    #[test]
+    fn the_quick_way_and_the_careful_way_say_the_same() {
+        let config = Config::new("T");
+        let mut subject = subject(&[register(CallKind::Register, r#"{"plan":"pro"}"#)]);
+        let quick = encode(&mut subject, &config, r#"{ "a" : [1, {"b": "}"}] }"#).unwrap();
+        let careful = encode(&mut subject, &config, r#"{"\u0061":[1, {"b": "}"}] }"#).unwrap();
+        let [quick, careful] = [quick, careful].map(|text| serde_json::from_str::<Value>(&text).unwrap());
+        assert_eq!(quick, careful);
+        assert_eq!(quick["properties"]["a"][1]["b"], "}");
+        assert!(encode(&mut subject, &config, "{}").unwrap().contains("\"plan\":\"pro\""));
+    }
+
+    #[test]
+    fn properties_that_stand_for_others_count_once() {
+        let numbered = |count: usize| {
+            let members: Vec<_> = (0..count).map(|n| format!("\"p{n}\":{n}")).collect();
+            format!("{{{}}}", members.join(","))
+        };
+        let config = Config::new("T");
+        let mut subject = subject(&[register(CallKind::Register, &numbered(200))]);
+        assert!(encode(&mut subject, &config, &numbered(200)).is_some());
+        assert!(encode(&mut subject, &config, r#"{"a":1,"b":2}"#).is_some());
+        let others = numbered(240).replace("p", "q");
+        assert_eq!(encode(&mut subject, &config, &others), None);
+    }
+
+    #[test]
+    fn an_update_names_whom_it_is_about() {
+        let mut config = Config::new("T");
+        config.deny_list = ["ssn".into()].into();
+        let identity = Identity { user: Some("u1".into()), ..Identity::fresh(1, Secret([1; 16])) };
+        let at = Now { wall_ms: 5, mono_ms: 0 };
+        let operators =
+            Object::parse(r#"{"$set":{"ssn":1,"plan":"pro"},"$token":"x","$add":{"n":2}}"#).unwrap();
+        let text = update(operators, &identity, at, &config, Lane::Profiles);
+        assert_eq!(Lane::of(&text), Lane::Profiles);
+        assert_eq!(
+            serde_json::from_str::<Value>(&text).unwrap(),
+            json!({"$token": "T", "$distinct_id": "u1", "$user_id": "u1", "$device_id": identity.device_id, "$time": 5,
+                "$set": {"plan": "pro"}, "$add": {"n": 2}})
+        );
+        let operators =
+            Object::parse(r#"{"$group_key":"company","$union":{"a":[1]},"$group_id":"acme"}"#).unwrap();
+        let text = update(operators, &identity, at, &config, Lane::Groups);
+        assert_eq!(Lane::of(&text), Lane::Groups);
+        assert_eq!(
+            serde_json::from_str::<Value>(&text).unwrap(),
+            json!({"$token": "T", "$group_key": "company", "$group_id": "acme", "$time": 5, "$union": {"a": [1]}})
+        );
     }
 }

@@ -42,6 +42,7 @@
 )]
 
 mod books;
+mod call;
 mod calls;
 mod choice;
 mod config;
@@ -50,6 +51,7 @@ mod effect;
 mod hold;
 mod identity;
 mod input;
+mod limits;
 mod message;
 mod outbox;
 mod outcome;
@@ -59,33 +61,39 @@ mod queue;
 mod sending;
 mod sha256;
 mod store;
+mod subject;
 mod time;
 
 pub use books::{Dropped, Stats};
+pub use call::{Call, CallKind};
 pub use config::{Config, ConfigError, DefaultConsent, IdMerge};
 pub use consent::{
-    Consent, ConsentRecord, ConsentState, Decision, DenyReason, Erasure, ErasureState, Signals, Verdict,
+    Consent, ConsentRecord, ConsentState, Decision, DenyReason, Erasure, ErasureKind, ErasureState, Signals,
+    Verdict,
 };
 pub use effect::{
-    Amended, Amendment, Answer, Done, Effect, Entry, Item, ItemKind, Notice, Op, RecordId, RecordName,
+    Amended, Amendment, Answer, Done, Effect, Entry, Item, ItemKind, Lane, Notice, Op, RecordId, RecordName,
     RecordRead, Recovered, RecoveredRecord, Request, StoreFault, Ticket, Trouble, WipeScope,
 };
 pub use identity::identity_is_before;
-pub use input::{Input, Lifecycle};
+pub use input::{Also, Input, Lifecycle};
 pub use outcome::{FlushMark, FlushState, Outcome, Rejection};
 pub use permit::{OutboxPermit, Permit, Refused};
 pub use time::{EventId, Now, Secret};
 
+use crate::json::Survey;
 use alloc::collections::VecDeque;
 use alloc::string::String;
 use alloc::vec::Vec;
 use choice::{Want, Work};
 use hold::Ring;
 use identity::Identity;
+use outbox::Outbox;
 use permit::{Basis, Fence};
 use queue::Queue;
-use sending::Lane;
+use sending::Delivery;
 use store::{Pending, Retries};
+use subject::Subject;
 
 /// The state of one client. See the [module](self) for its contract.
 pub struct Engine {
@@ -106,6 +114,10 @@ pub struct Engine {
     work: Option<Work>,
     /// Grants whose callers wait until records are accepted again.
     granted: Vec<Ticket>,
+    /// The newest revision of the record ever seen here.
+    seen_revision: u64,
+    /// The revision of the newest refusal that this process has written.
+    own_refusal: u64,
     /// Whether the store may hold data that the verdict does not allow; wiped before anything else.
     unclean: Unclean,
 
@@ -113,15 +125,20 @@ pub struct Engine {
     opened_epoch: Option<u64>,
     /// The store cannot take data; records live in memory.
     memory_only: bool,
-    identity: Option<Identity>,
+    subject: Subject,
     /// For the next device id.
     spare: Option<Secret>,
     ring: Ring,
     queue: Queue,
-    lane: Lane,
-    outbox: outbox::Lane,
+    /// In the order of [`Lane::ALL`].
+    deliveries: [Delivery; Lane::ALL.len()],
+    /// Requests that failed, for flush marks.
+    failures: u64,
+    outbox: Outbox,
     retries: Retries,
     random: u64,
+    /// Of the properties of the call under way.
+    survey: Survey,
 
     books: Stats,
     outcome: Outcome,
@@ -155,7 +172,7 @@ impl Engine {
     pub fn new(config: Config) -> Result<Self, ConfigError> {
         config.check()?;
         Ok(Self {
-            lane: Lane::new(&config),
+            deliveries: Lane::ALL.map(|_| Delivery::new(&config)),
             config,
             now: Now::default(),
             phase: Phase::Created,
@@ -167,16 +184,20 @@ impl Engine {
             wants: Vec::new(),
             work: None,
             granted: Vec::new(),
+            seen_revision: 0,
+            own_refusal: 0,
             unclean: Unclean::No,
             opened_epoch: None,
             memory_only: false,
-            identity: None,
+            subject: Subject::default(),
             spare: None,
             ring: Ring::default(),
             queue: Queue::default(),
-            outbox: outbox::Lane::default(),
+            failures: 0,
+            outbox: Outbox::default(),
             retries: Retries::default(),
             random: 0,
+            survey: Survey::default(),
             books: Stats::default(),
             outcome: Outcome::Nothing,
             effects: VecDeque::new(),
@@ -191,13 +212,9 @@ impl Engine {
         self.outcome = Outcome::Nothing;
         match input {
             Input::Start { secret } => self.start(secret),
-            Input::Track { name, properties, id } => self.track(name, properties, id),
-            Input::Identify { user, id } => self.identify(user, id),
-            Input::Reset { secret } => self.reset(secret),
-            Input::Register { properties, once } => self.register(properties, once),
-            Input::Unregister { name } => self.unregister(name),
+            Input::Call(call) => self.call(call),
             Input::OptIn { id, secret } => self.opt_in(id, secret),
-            Input::OptOut { erase, id } => self.opt_out(erase, id),
+            Input::OptOut { also, id } => self.opt_out(also, id),
             Input::Signals(signals) => self.signals = signals,
             Input::Flush => self.flush(),
             Input::Lifecycle(lifecycle) => self.lifecycle(lifecycle),
@@ -231,7 +248,8 @@ impl Engine {
         let needs_secret =
             self.spare.is_none() && self.phase == Phase::Ready && self.verdict() == Verdict::Allow;
         [
-            (needs_secret && self.identity.is_none() && self.work.is_none()).then_some(self.now.mono_ms),
+            (needs_secret && self.subject.identity().is_none() && self.work.is_none())
+                .then_some(self.now.mono_ms),
             self.ring.expires_at(&self.config),
             self.sending_due(),
             self.outbox_due(),
@@ -254,11 +272,9 @@ impl Engine {
 
     /// Where consent stands.
     pub fn consent(&self) -> Consent {
-        let decision = match self.wants.last() {
-            Some(Want::Deny { .. }) => Decision::Denied,
-            Some(Want::Grant { .. }) => Decision::Granted,
-            None => self.in_process.or(self.consent.record().map(|r| r.decision)).unwrap_or_default(),
-        };
+        let decision = self.choosing().unwrap_or_else(|| {
+            self.in_process.or(self.consent.record().map(|record| record.decision)).unwrap_or_default()
+        });
         Consent { decision, verdict: self.verdict() }
     }
 
@@ -274,22 +290,70 @@ impl Engine {
 
     /// What goes as `distinct_id` now; `None` while no identifier exists.
     pub fn distinct_id(&self) -> Option<String> {
-        self.identity.as_ref().map(Identity::distinct_id)
+        self.subject.identity().map(Identity::distinct_id)
     }
 
     /// The device id; `None` while none exists.
     pub fn device_id(&self) -> Option<String> {
-        self.identity.as_ref().map(|identity| identity.device_id.clone())
+        self.subject.identity().map(|identity| identity.device_id.clone())
     }
 
-    /// The super properties: the text of an object.
+    /// The super properties that the store holds: the text of an object.
     pub fn super_properties(&self) -> &str {
-        self.identity.as_ref().map_or("{}", |identity| &identity.super_properties)
+        self.subject.identity().map_or("{}", |identity| &identity.super_properties)
+    }
+
+    /// The super properties of this session only: the text of an object, or nothing.
+    pub fn session_properties(&self) -> &str {
+        self.subject.session()
+    }
+
+    /// Running timers of events.
+    pub fn timers(&self) -> usize {
+        self.subject.timers()
     }
 
     /// The erasure outbox (C12).
-    pub fn outbox(&self) -> &[Erasure] {
+    pub fn erasure_outbox(&self) -> &[Erasure] {
         self.consent.record().map_or(&[], |record| &record.outbox)
+    }
+
+    /// What the engine will do next, as far as it is not contents: two engines that say the same here behave alike.
+    /// For the project's own search through states.
+    #[cfg(feature = "simulation")]
+    pub fn fingerprint(&self) -> String {
+        let since = |at: u64| at.saturating_sub(self.now.mono_ms);
+        let deliveries = self.deliveries.iter().map(|delivery| delivery.fingerprint(self.now.mono_ms));
+        let pending: Vec<_> = self.pending.iter().map(|(_, pending)| pending).collect();
+        alloc::format!(
+            "{:?}",
+            (
+                (
+                    self.phase,
+                    &self.consent,
+                    self.in_process,
+                    self.signals,
+                    self.epoch,
+                    &self.wants,
+                    &self.work
+                ),
+                (self.seen_revision, self.own_refusal, self.granted.len(), self.unclean, self.opened_epoch),
+                (
+                    self.memory_only,
+                    self.subject.identity(),
+                    self.spare.is_some(),
+                    self.ring.records(),
+                    &self.queue
+                ),
+                (
+                    deliveries.collect::<Vec<_>>(),
+                    self.outbox.fingerprint(self.now.mono_ms),
+                    &self.retries,
+                    pending
+                ),
+                self.next_wakeup().map(since),
+            )
+        )
     }
 
     /// Requests under way.
@@ -302,7 +366,7 @@ impl Engine {
     pub fn flush_state(&self, mark: FlushMark) -> FlushState {
         let opening =
             self.phase != Phase::Ready || (self.verdict() == Verdict::Allow && !self.ring.is_empty());
-        if self.lane.failures > mark.failures {
+        if self.failures > mark.failures {
             FlushState::Failing
         } else if opening || self.queue.oldest_number().is_some_and(|number| number < mark.through) {
             FlushState::Underway
@@ -313,26 +377,28 @@ impl Engine {
 
     /// What the rules and the record say.
     fn verdict(&self) -> Verdict {
-        match self.wants.last() {
-            Some(Want::Deny { .. }) => return Verdict::Deny(DenyReason::Person),
-            Some(Want::Grant { .. }) => return Verdict::Hold,
-            None => {}
+        match self.choosing() {
+            Some(Decision::Denied) => Verdict::Deny(DenyReason::Person),
+            Some(_) => Verdict::Hold,
+            None if self.phase != Phase::Ready => Verdict::Hold,
+            None => consent::verdict(&self.consent, self.in_process, self.signals, &self.config),
         }
-        if self.phase != Phase::Ready {
-            return Verdict::Hold;
-        }
-        match self.work {
-            Some(Work::Withdrawing(ref withdrawal)) if withdrawal.recording() => {
-                Verdict::Deny(DenyReason::Person)
-            }
-            _ => consent::verdict(&self.consent, self.in_process, self.signals, &self.config),
+    }
+
+    /// The person's last word, while it is not recorded yet.
+    fn choosing(&self) -> Option<Decision> {
+        match (self.wants.last(), &self.work) {
+            (Some(Want::Deny { .. }), _) => Some(Decision::Denied),
+            (Some(Want::Grant { .. }), _) | (None, Some(Work::Granting { .. })) => Some(Decision::Granted),
+            (None, Some(Work::Withdrawing(withdrawal))) if withdrawal.recording() => Some(Decision::Denied),
+            _ => None,
         }
     }
 
     /// "May I?" (C1): the verdict, and `Hold` while an allowed client is not ready yet.
     fn gate(&self) -> Verdict {
         match self.verdict() {
-            Verdict::Allow if self.identity.is_none() || self.opened_epoch != Some(self.epoch) => {
+            Verdict::Allow if self.subject.identity().is_none() || self.opened_epoch != Some(self.epoch) => {
                 Verdict::Hold
             }
             Verdict::Allow if self.work.is_some() => Verdict::Hold,

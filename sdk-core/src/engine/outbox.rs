@@ -1,74 +1,230 @@
-//! The erasure outbox (C12): a lane of its own, whatever the verdict, until the server has taken the request or
-//! refused it for good.
+//! The erasure outbox (C12): a lane of its own, whatever the verdict, until the server has done what an entry asks
+//! for, or has refused it for good.
+//!
+//! A device's erasure is posted with its secret; once it is taken the server is asked how far it has come, until it
+//! hands out a receipt. A profile's deletion is one request of the collection protocol (SPEC §9.2).
 
 use super::Engine;
 use super::choice::amend;
-use super::consent::{ConsentChange, ErasureState};
-use super::effect::{Answer, Done, Effect, Request};
+use super::consent::{ConsentChange, Erasure, ErasureKind, ErasureState};
+use super::effect::{Answer, Done, Effect, Lane, Request};
 use super::permit::OutboxPermit;
+use super::policy::{Judgement, judge, retry_after_ms};
 use super::store::Pending;
-use crate::json::write;
+use super::time::EventId;
+use crate::json::{Object, write};
 use alloc::string::String;
+use alloc::vec::Vec;
 
 const PATH: &str = "/refrain/v1/erasures";
+/// The largest answer that is kept, in bytes.
+const ANSWER_BYTES: usize = 2 << 10;
+/// How long a server that has no such endpoint, or does not want this client, is left alone, in milliseconds.
+const REST_MS: u64 = 10 * 60 * 1_000;
 
+/// What is known of the outbox in this process only.
 #[derive(Default)]
-pub(super) struct Lane {
+pub(super) struct Outbox {
     under_way: bool,
+    waits: Vec<Wait>,
+}
+
+/// When an entry may be tried again.
+struct Wait {
+    id: String,
     not_before: u64,
     attempts: u32,
 }
 
-impl Engine {
-    /// When the next request is due, on the monotonic clock.
-    pub(super) fn outbox_due(&self) -> Option<u64> {
-        let waiting = self.is_settled() && !self.outbox.under_way && self.next_erasure().is_some();
-        waiting.then_some(self.outbox.not_before)
+impl Outbox {
+    #[cfg(feature = "simulation")]
+    pub(super) fn fingerprint(&self, now_ms: u64) -> impl core::fmt::Debug + use<> {
+        let wait = |wait: &Wait| (wait.not_before.saturating_sub(now_ms), wait.attempts);
+        (self.under_way, self.waits.iter().map(wait).collect::<Vec<_>>())
     }
 
-    fn next_erasure(&self) -> Option<&super::Erasure> {
-        self.outbox().iter().find(|erasure| erasure.state == ErasureState::Requested)
+    fn not_before(&self, id: &str) -> u64 {
+        self.waits.iter().find(|wait| wait.id == id).map_or(0, |wait| wait.not_before)
+    }
+}
+
+impl Engine {
+    /// The entries that a withdrawal asks for; none where there is no device to speak of.
+    pub(super) fn erasures(&self, also: super::Also, id: EventId) -> Vec<Erasure> {
+        let Some(identity) = self.subject.identity() else { return Vec::new() };
+        let mut secret = String::with_capacity(32);
+        write::hex(&mut secret, &identity.secret.0);
+        let entry = |kind, id: EventId| Erasure {
+            id: id.to_hex(),
+            kind,
+            device_id: identity.device_id.clone(),
+            user: identity.user.clone().filter(|_| kind == ErasureKind::Profile),
+            secret: if kind == ErasureKind::Device { secret.clone() } else { String::new() },
+            state: ErasureState::Requested,
+            answer: None,
+        };
+        let device = also.erase.then(|| entry(ErasureKind::Device, id));
+        // Another id from the same bits.
+        let other = EventId(id.0.map(|byte| !byte));
+        let profile = also.delete_profile.then(|| entry(ErasureKind::Profile, other));
+        device.into_iter().chain(profile).collect()
+    }
+
+    /// When the next request is due, on the monotonic clock.
+    pub(super) fn outbox_due(&self) -> Option<u64> {
+        self.next_erasure().map(|(due, _)| due)
+    }
+
+    /// The entry whose turn it is, and when.
+    fn next_erasure(&self) -> Option<(u64, &Erasure)> {
+        if self.outbox.under_way || !self.is_settled() {
+            return None;
+        }
+        let open = self.erasure_outbox().iter().filter(|entry| !entry.state.is_final());
+        open.filter(|entry| entry.state == ErasureState::Requested || ticket(entry).is_some())
+            .map(|entry| (self.outbox.not_before(&entry.id), entry))
+            .min_by_key(|(due, _)| *due)
     }
 
     pub(super) fn send_erasures(&mut self) {
-        if self.outbox_due().is_none_or(|due| due > self.now.mono_ms) {
+        let Some((due, entry)) = self.next_erasure() else { return };
+        if due > self.now.mono_ms {
             return;
         }
-        let Some(erasure) = self.next_erasure() else { return };
-        let id = erasure.id.clone();
-        let mut body = String::from("{");
-        for (key, text) in
-            [("token", &self.config.token), ("device_id", &erasure.device_id), ("secret", &erasure.secret)]
-        {
-            write::key(&mut body, key);
-            write::string(&mut body, text);
-        }
-        body.push('}');
-        self.outbox.under_way = true;
-        let permit = OutboxPermit {
-            id: id.clone(),
-            request: Request { path: PATH, body, records: 0, leaving: false },
+        let (path, body) = match (entry.kind, entry.state) {
+            (ErasureKind::Profile, _) => (String::from(Lane::Profiles.path()), self.deletion(entry)),
+            (ErasureKind::Device, ErasureState::Requested) => (String::from(PATH), self.proof(entry)),
+            (ErasureKind::Device, _) => {
+                let mut path = String::from(PATH);
+                path.push('/');
+                path.push_str(&ticket(entry).unwrap_or_default());
+                (path, String::new())
+            }
         };
-        let op = self.next_op(Pending::Erasure { id });
+        let (id, state) = (entry.id.clone(), entry.state);
+        self.outbox.under_way = true;
+        let request = Request { path, body, records: 0, leaving: false };
+        let permit = OutboxPermit { id: id.clone(), state, request };
+        let op = self.next_op(Pending::Erasure { id, state });
         self.effects.push_back(Effect::SendErasure { op, permit });
     }
 
-    pub(super) fn erasure_done(&mut self, id: String, result: Done) {
+    /// `POST /refrain/v1/erasures`: revealing the secret proves that the asker is the device.
+    fn proof(&self, entry: &Erasure) -> String {
+        let mut body = String::from("{");
+        write::member(&mut body, "token", &self.config.token);
+        write::member(&mut body, "device_id", &entry.device_id);
+        write::member(&mut body, "secret", &entry.secret);
+        body.push('}');
+        body
+    }
+
+    /// `$delete` of the profiles of the withdrawn ids.
+    fn deletion(&self, entry: &Erasure) -> String {
+        let mut device = String::from("$device:");
+        device.push_str(&entry.device_id);
+        let mut body = String::from("[");
+        for id in entry.user.iter().chain([&device]) {
+            write::comma(&mut body);
+            body.push('{');
+            write::member(&mut body, "$token", &self.config.token);
+            write::member(&mut body, "$distinct_id", id);
+            write::member(&mut body, "$delete", "");
+            body.push('}');
+        }
+        body.push(']');
+        body
+    }
+
+    /// A request of the outbox has ended.
+    pub(super) fn erasure_done(&mut self, id: String, before: ErasureState, result: Done) {
         self.outbox.under_way = false;
-        let state = match result {
-            Done::Answered(Answer::Response { status: 200..=299, .. }) => Some(ErasureState::Accepted),
-            Done::Answered(Answer::Response { status: 400 | 403 | 422, .. }) => Some(ErasureState::Refused),
+        let kind = self.erasure_outbox().iter().find(|entry| entry.id == id).map(|entry| entry.kind);
+        let mut rest = 0;
+        let noted = match (kind, &result) {
+            (Some(kind), Done::Answered(answer)) => {
+                rest = retry_after_ms(answer).unwrap_or(0);
+                match answer {
+                    Answer::Response { status: 401 | 404 | 405 | 407 | 501, .. } => {
+                        rest = rest.max(REST_MS);
+                        None
+                    }
+                    Answer::Response { status, body, .. } => match kind {
+                        ErasureKind::Device => judge_erasure(*status, body, before),
+                        ErasureKind::Profile => judge_deletion(answer),
+                    },
+                    _ => None,
+                }
+            }
             _ => None,
         };
-        // Also after an answer: it is only noted once the record says so.
-        self.outbox.not_before = self.now.mono_ms.saturating_add(self.backoff_ms(self.outbox.attempts));
-        self.outbox.attempts = self.outbox.attempts.saturating_add(1);
-        if let Some(state) = state {
-            self.outbox.attempts = 0;
+        self.wait_for(&id, noted.is_some_and(|state| state != before), rest);
+        let answer = match &result {
+            Done::Answered(Answer::Response { body, .. }) => Object::parse(body).ok().map(Object::as_str),
+            _ => None,
+        };
+        if let (Some(state), true) = (noted, noted != Some(before)) {
+            let answer = answer.filter(|answer| answer.len() <= ANSWER_BYTES).map(String::from);
             let op = self.next_op(Pending::ErasureNoted);
-            self.effects.push_back(amend(op, ConsentChange::Erasure { id, state }));
+            self.effects.push_back(amend(op, ConsentChange::Erasure { id, state, answer }));
         } else if let Done::Refused(read) = result {
             self.observe_consent(&read);
         }
+    }
+
+    /// Also after an answer that is to be noted: the next step begins only once the record says so.
+    fn wait_for(&mut self, id: &str, advanced: bool, rest: u64) {
+        let attempts = self.outbox.waits.iter().find(|wait| wait.id == id).map_or(0, |wait| wait.attempts);
+        let attempts = if advanced { 0 } else { attempts };
+        let not_before = self.now.mono_ms.saturating_add(self.backoff_ms(attempts).max(rest));
+        self.outbox.waits.retain(|wait| wait.id != id);
+        let attempts = attempts.saturating_add(1);
+        self.outbox.waits.push(Wait { id: id.into(), not_before, attempts });
+    }
+
+    /// What records of a later time must not overtake: the withdrawn user, as a text holds it, of every profile that
+    /// is still to be deleted (C12).
+    pub(super) fn held_behind(&self) -> Vec<String> {
+        let open = |entry: &&Erasure| entry.kind == ErasureKind::Profile && !entry.state.is_final();
+        let users = self.erasure_outbox().iter().filter(open).filter_map(|entry| entry.user.as_ref());
+        users
+            .map(|user| {
+                let mut text = String::new();
+                write::string(&mut text, user);
+                text
+            })
+            .collect()
+    }
+}
+
+/// The server's word for an erasure that it has taken: what to ask by. One that would not stand in a path is none.
+fn ticket(entry: &Erasure) -> Option<String> {
+    let id = Object::parse(entry.answer.as_deref()?).ok()?.get("id")?.string()?;
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_';
+    (!id.is_empty() && id.len() <= 100 && id.bytes().all(plain)).then_some(id)
+}
+
+fn judge_erasure(status: u16, body: &str, before: ErasureState) -> Option<ErasureState> {
+    match status {
+        // Anything else that says 2xx is a captive portal or a proxy.
+        200..=299 => {
+            let answer = Object::parse(body).ok()?;
+            answer.get("id")?.string()?;
+            match ErasureState::from_word(&answer.get("state")?.string()?) {
+                Some(state) if state.is_final() => Some(state),
+                _ => Some(ErasureState::Accepted),
+            }
+        }
+        // Wrong proof, or a request that makes no sense there: asking again would not help.
+        400 | 403 | 410 | 422 if before == ErasureState::Requested => Some(ErasureState::Refused),
+        _ => None,
+    }
+}
+
+fn judge_deletion(answer: &Answer) -> Option<ErasureState> {
+    match judge(answer) {
+        Judgement::Delivered => Some(ErasureState::Completed),
+        Judgement::Bisect | Judgement::Split => Some(ErasureState::Refused),
+        Judgement::Retry | Judgement::Pause => None,
     }
 }

@@ -38,10 +38,24 @@ pub enum Rejection {
     ReservedUser,
     /// The properties cannot be used.
     InvalidProperties(JsonError),
-    /// The event is larger than the 1 MB that a collector takes (SPEC §2.4).
+    /// More than 255 properties, members of an object or elements of a list (SPEC §20.2).
+    TooMany,
+    /// A property's name is longer than 255 characters.
+    KeyTooLong,
+    /// Objects are nested more than 3 deep below a property.
+    NestedTooDeep,
+    /// A profile update needs operators such as `$set`, each with a value of its kind (SPEC §9.2).
+    InvalidOperator,
+    /// A group needs a key and an id.
+    EmptyGroup,
+    /// The properties hold personal data, and the detector is set to refuse that.
+    PersonalData,
+    /// The record is larger than the 1 MB that a collector takes (SPEC §2.4).
     TooLarge,
     /// Too much is waiting for the person's decision.
     HoldFull,
+    /// The host's own filter does not want it recorded; said by drivers.
+    Filtered,
     /// The store cannot keep up; said by drivers.
     Overloaded,
     /// The client has been shut down, or belongs to another process; said by drivers.
@@ -58,8 +72,15 @@ impl Rejection {
             Self::EmptyUser => "empty_user",
             Self::ReservedUser => "reserved_user",
             Self::InvalidProperties(error) => error.code(),
+            Self::TooMany => "too_many",
+            Self::KeyTooLong => "key_too_long",
+            Self::NestedTooDeep => "nested_too_deep",
+            Self::InvalidOperator => "invalid_operator",
+            Self::EmptyGroup => "empty_group",
+            Self::PersonalData => "personal_data",
             Self::TooLarge => "too_large",
             Self::HoldFull => "hold_full",
+            Self::Filtered => "filtered",
             Self::Overloaded => "overloaded",
             Self::Closed => "closed",
         }
@@ -74,8 +95,15 @@ impl Rejection {
             Self::EmptyUser => "pass the user's id, or call reset() when nobody is known",
             Self::ReservedUser => "ids that begin with $device: belong to devices",
             Self::InvalidProperties(_) => "pass an object that JSON can hold, at most 64 levels deep",
-            Self::TooLarge => "an event has at most 1 MB; send less in one event",
+            Self::TooMany => "a collector takes 255 properties, members or elements; send fewer",
+            Self::KeyTooLong => "names of properties have at most 255 characters",
+            Self::NestedTooDeep => "objects have at most 3 levels below a property; flatten them",
+            Self::InvalidOperator => "pass operators such as $set with a value of their kind",
+            Self::EmptyGroup => "pass the group's key and its id",
+            Self::PersonalData => "something in it looks like personal data; leave it out",
+            Self::TooLarge => "a record has at most 1 MB; send less in one",
             Self::HoldFull => "too many calls are waiting for the person's decision",
+            Self::Filtered => "the filter that this app has set does not want it recorded",
             Self::Overloaded => "the store cannot keep up; record less, or later",
             Self::Closed => "this client has been shut down, or was made before a fork; make a new one",
         }

@@ -36,27 +36,18 @@ pub(super) enum Basis {
 #[must_use = "a permit that is not redeemed does nothing"]
 pub struct Permit<T> {
     content: T,
+    terms: Terms,
+}
+
+/// What a permit was given under.
+struct Terms {
     epoch: u64,
     basis: Basis,
     fence: Fence,
 }
 
-impl<T> Permit<T> {
-    pub(super) fn new(content: T, epoch: u64, basis: Basis, fence: &Fence) -> Self {
-        Self { content, epoch, basis, fence: fence.clone() }
-    }
-
-    /// The epoch under which the gate allowed it.
-    pub fn epoch(&self) -> u64 {
-        self.epoch
-    }
-
-    /// Gives out the content, if the record as read now still allows it.
-    ///
-    /// # Errors
-    /// [`Refused`] if consent has been withdrawn since, here or elsewhere, or can no longer be read. The driver
-    /// reports it as [`Done::Refused`](super::Done::Refused) with what it read.
-    pub fn redeem(self, record: &ConsentState) -> Result<T, Refused> {
+impl Terms {
+    fn allow(&self, record: &ConsentState) -> bool {
         let recorded = match (self.basis, record) {
             (Basis::Recorded, ConsentState::Found(r)) => {
                 r.epoch == self.epoch && r.decision != Decision::Denied
@@ -68,14 +59,34 @@ impl<T> Permit<T> {
                 revision == Some(r.revision) && r.decision != Decision::Denied
             }
         };
-        if recorded && self.fence.stands_at(self.epoch) { Ok(self.content) } else { Err(Refused) }
+        recorded && self.fence.stands_at(self.epoch)
+    }
+}
+
+impl<T> Permit<T> {
+    pub(super) fn new(content: T, epoch: u64, basis: Basis, fence: &Fence) -> Self {
+        Self { content, terms: Terms { epoch, basis, fence: fence.clone() } }
+    }
+
+    /// The epoch under which the gate allowed it.
+    pub fn epoch(&self) -> u64 {
+        self.terms.epoch
+    }
+
+    /// Gives out the content, if the record as read now still allows it.
+    ///
+    /// # Errors
+    /// [`Refused`] if consent has been withdrawn since, here or elsewhere, or can no longer be read. The driver
+    /// reports it as [`Done::Refused`](super::Done::Refused) with what it read.
+    pub fn redeem(self, record: &ConsentState) -> Result<T, Refused> {
+        if self.terms.allow(record) { Ok(self.content) } else { Err(Refused) }
     }
 }
 
 impl Permit<super::effect::Request> {
     /// Path and query under the endpoint, so that a driver can connect before it redeems.
-    pub fn path(&self) -> &'static str {
-        self.content.path
+    pub fn path(&self) -> &str {
+        &self.content.path
     }
 
     /// Length of the body in bytes.
@@ -86,7 +97,7 @@ impl Permit<super::effect::Request> {
 
 impl<T> fmt::Debug for Permit<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Permit").field("epoch", &self.epoch).finish_non_exhaustive()
+        f.debug_struct("Permit").field("epoch", &self.terms.epoch).finish_non_exhaustive()
     }
 }
 
@@ -102,19 +113,20 @@ impl fmt::Display for Refused {
 
 impl core::error::Error for Refused {}
 
-/// An erasure request that may be sent. It cannot carry an event, and the record that it is redeemed against is
-/// the one that still lists it (C12).
+/// A request of the erasure outbox that may be sent. It cannot carry an event, and the record that it is redeemed
+/// against is the one that still lists its entry in the same state (C12).
 #[must_use = "a permit that is not redeemed does nothing"]
 #[derive(Debug)]
 pub struct OutboxPermit {
     pub(super) id: alloc::string::String,
+    pub(super) state: super::consent::ErasureState,
     pub(super) request: super::effect::Request,
 }
 
 impl OutboxPermit {
     /// Path and query under the endpoint, so that a driver can connect before it redeems.
-    pub fn path(&self) -> &'static str {
-        self.request.path
+    pub fn path(&self) -> &str {
+        &self.request.path
     }
 
     /// Length of the body in bytes.
@@ -122,16 +134,13 @@ impl OutboxPermit {
         self.request.body.len()
     }
 
-    /// Gives out the request, if the record as read now still lists it as not yet taken.
+    /// Gives out the request, if the record as read now still lists its entry, and has it come no further.
     ///
     /// # Errors
-    /// [`Refused`] if it is no longer listed.
+    /// [`Refused`] if it does not.
     pub fn redeem(self, record: &ConsentState) -> Result<super::effect::Request, Refused> {
         let listed = record.record().is_some_and(|record| {
-            record
-                .outbox
-                .iter()
-                .any(|e| e.id == self.id && e.state == super::consent::ErasureState::Requested)
+            record.outbox.iter().any(|entry| entry.id == self.id && entry.state == self.state)
         });
         if listed { Ok(self.request) } else { Err(Refused) }
     }

@@ -49,13 +49,16 @@ fn judge_body(body: &str) -> Judgement {
     }
 }
 
+/// The longest wait that a server may ask for, in milliseconds.
+pub(super) const ASKED_CAP_MS: u64 = 24 * 60 * 60 * 1_000;
+
 /// Reads `Retry-After` as seconds, whole or decimal; in milliseconds, at most a day.
 pub(super) fn retry_after_ms(answer: &Answer) -> Option<u64> {
     let Answer::Response { retry_after: Some(text), .. } = answer else { return None };
     let (whole, part) = text.trim_ascii().split_once('.').unwrap_or((text.trim_ascii(), ""));
     let seconds: u64 = whole.parse().ok()?;
     let tenth = part.bytes().next().map_or(0, |b| u64::from(b.wrapping_sub(b'0').min(9)));
-    Some(seconds.saturating_mul(1_000).saturating_add(tenth * 100).min(24 * 60 * 60 * 1_000))
+    Some(seconds.saturating_mul(1_000).saturating_add(tenth * 100).min(ASKED_CAP_MS))
 }
 
 #[cfg(test)]

@@ -1,150 +1,185 @@
 //! The queue of undelivered records, in the order of their capture. The store holds a copy.
 
-use super::effect::RecordId;
+use super::effect::{Lane, RecordId};
 use super::time::Now;
+use alloc::collections::VecDeque;
 use alloc::string::String;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 
-pub(super) struct Queued {
-    pub(super) id: RecordId,
-    pub(super) text: Arc<str>,
-    /// Position among all records since the start, for flush marks.
+#[cfg_attr(feature = "simulation", derive(Debug))]
+struct Queued {
+    id: RecordId,
+    text: Arc<str>,
+    lane: Lane,
+    /// Position among all records since the start: what requests and flush marks name it by.
     number: u64,
     at_wall_ms: u64,
-    sending: bool,
+    state: State,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+#[cfg_attr(feature = "simulation", derive(Debug))]
+enum State {
+    Waiting,
+    Sending,
+    /// No longer here; its place goes when it is the first.
+    Gone,
 }
 
 #[derive(Default)]
+#[cfg_attr(feature = "simulation", derive(Debug))]
 pub(super) struct Queue {
-    records: Vec<Queued>,
+    /// Numbers ascend.
+    records: VecDeque<Queued>,
+    len: usize,
     bytes: u64,
-    /// Records that a request carries.
-    in_requests: usize,
+    /// Records that no request carries, by lane.
+    waiting: [usize; Lane::ALL.len()],
     next_seq: u64,
     next_number: u64,
 }
 
+/// Records that a request carries: ascending numbers.
+pub(super) type Batch = Vec<u64>;
+
 impl Queue {
     /// Adds a record of this driver's own.
-    pub(super) fn push(&mut self, text: Arc<str>, now: Now) -> u64 {
+    pub(super) fn push(&mut self, text: Arc<str>, now: Now) -> (u64, Lane) {
         let seq = self.next_seq;
         self.next_seq += 1;
-        self.insert(RecordId { queue: 0, seq }, text, now);
-        seq
+        (seq, self.restore(RecordId { queue: 0, seq }, text, now))
     }
 
-    /// Adds a record that the store held already.
-    pub(super) fn restore(&mut self, id: RecordId, text: Arc<str>, now: Now) {
-        self.insert(id, text, now);
-    }
-
-    /// Numbers below this one are taken in the driver's own queue.
-    pub(super) fn start_at(&mut self, seq: u64) {
-        self.next_seq = self.next_seq.max(seq);
-    }
-
-    fn insert(&mut self, id: RecordId, text: Arc<str>, now: Now) {
+    /// Adds a record that the store holds already.
+    pub(super) fn restore(&mut self, id: RecordId, text: Arc<str>, now: Now) -> Lane {
+        let lane = Lane::of(&text);
+        self.len += 1;
         self.bytes += text.len() as u64;
+        self.count(lane, State::Gone, State::Waiting);
         let number = self.next_number;
         self.next_number += 1;
-        self.records.push(Queued { id, text, number, at_wall_ms: now.wall_ms, sending: false });
+        self.records.push_back(Queued {
+            id,
+            text,
+            lane,
+            number,
+            at_wall_ms: now.wall_ms,
+            state: State::Waiting,
+        });
+        lane
     }
 
-    /// Takes the next records for a request: a JSON array, at most so many records and bytes, at least one record.
-    pub(super) fn take_batch(&mut self, records: usize, bytes: usize) -> Option<(String, Vec<RecordId>)> {
+    /// Gives this driver's own records numbers in the store from this one on; which they are now.
+    pub(super) fn renumber(&mut self, from: u64) -> Vec<(u64, Arc<str>)> {
+        self.next_seq = self.next_seq.max(from);
+        let mut renumbered = Vec::new();
+        for queued in &mut self.records {
+            if queued.id.queue == 0 && queued.state != State::Gone {
+                queued.id.seq = self.next_seq;
+                renumbered.push((self.next_seq, queued.text.clone()));
+                self.next_seq += 1;
+            }
+        }
+        renumbered
+    }
+
+    /// Takes the next records of a lane for a request: a JSON array, at most so many records and bytes, at least one
+    /// record. Records that hold one of the texts in `behind` stay where they are.
+    pub(super) fn take_batch(
+        &mut self,
+        lane: Lane,
+        records: usize,
+        bytes: usize,
+        behind: &[String],
+    ) -> Option<(String, Batch)> {
         let mut body = String::from("[");
-        let mut ids = Vec::new();
-        for queued in self.records.iter_mut().filter(|queued| !queued.sending) {
-            if ids.len() >= records || !ids.is_empty() && body.len() + queued.text.len() + 2 > bytes {
+        let mut batch = Batch::new();
+        for queued in &mut self.records {
+            if queued.state != State::Waiting || queued.lane != lane || is_behind(&queued.text, behind) {
+                continue;
+            }
+            if batch.len() >= records || !batch.is_empty() && body.len() + queued.text.len() + 2 > bytes {
                 break;
             }
-            if !ids.is_empty() {
+            if !batch.is_empty() {
                 body.push(',');
             }
             body.push_str(&queued.text);
-            queued.sending = true;
-            self.in_requests += 1;
-            ids.push(queued.id);
+            queued.state = State::Sending;
+            batch.push(queued.number);
+        }
+        if let Some(waiting) = self.waiting.get_mut(lane as usize) {
+            *waiting -= batch.len();
         }
         body.push(']');
-        (!ids.is_empty()).then_some((body, ids))
+        (!batch.is_empty()).then_some((body, batch))
     }
 
-    /// Records that no request carries.
-    pub(super) fn waiting(&self) -> usize {
-        self.records.len() - self.in_requests
+    /// Records of a lane that no request carries.
+    pub(super) fn waiting(&self, lane: Lane) -> usize {
+        self.waiting.get(lane as usize).copied().unwrap_or_default()
+    }
+
+    /// Whether a record of a lane waits that does not have to stay behind.
+    pub(super) fn is_ready(&self, lane: Lane, behind: &[String]) -> bool {
+        let ready = |q: &Queued| q.state == State::Waiting && q.lane == lane && !is_behind(&q.text, behind);
+        self.waiting(lane) > 0 && (behind.is_empty() || self.records.iter().any(ready))
     }
 
     /// Puts records of a request back in their place.
-    pub(super) fn put_back(&mut self, ids: &[RecordId]) {
-        for queued in &mut self.records {
-            if queued.sending && ids.contains(&queued.id) {
-                queued.sending = false;
-                self.in_requests -= 1;
-            }
-        }
+    pub(super) fn put_back(&mut self, batch: &[u64]) {
+        self.change(batch, State::Waiting);
     }
 
-    /// Removes records; how many were there.
-    pub(super) fn remove(&mut self, ids: &[RecordId]) -> u64 {
-        // Nothing to evict is the rule after every record: that must not walk the queue.
-        if ids.is_empty() {
-            return 0;
+    /// Removes records; where the store has each of them.
+    pub(super) fn remove(&mut self, batch: &[u64]) -> Vec<RecordId> {
+        let gone = self.change(batch, State::Gone);
+        while self.records.front().is_some_and(|queued| queued.state == State::Gone) {
+            self.records.pop_front();
         }
-        let before = self.records.len();
-        let (bytes, in_requests) = (&mut self.bytes, &mut self.in_requests);
-        let mut left = ids.len();
-        self.records.retain(|queued| {
-            let gone = left > 0 && ids.contains(&queued.id);
-            if gone {
-                left -= 1;
-                *bytes -= queued.text.len() as u64;
-                *in_requests -= usize::from(queued.sending);
-            }
-            !gone
-        });
-        (before - self.records.len()) as u64
+        // A record that stays at the front for long must not keep the places of all that came after it.
+        if self.records.len() > 2 * self.len + 64 {
+            self.records.retain(|queued| queued.state != State::Gone);
+        }
+        gone
     }
 
     /// Removes the oldest records that no request carries until the queue is within its bytes.
     pub(super) fn evict(&mut self, limit: u64) -> Vec<RecordId> {
-        let mut gone = Vec::new();
-        let mut bytes = self.bytes;
-        for queued in self.records.iter().filter(|queued| !queued.sending) {
-            if bytes <= limit {
-                break;
-            }
-            bytes -= queued.text.len() as u64;
-            gone.push(queued.id);
+        if self.bytes <= limit {
+            return Vec::new();
         }
-        self.remove(&gone);
-        gone
+        let mut bytes = self.bytes;
+        self.remove_waiting(|queued| {
+            let over = bytes > limit;
+            bytes -= if over { queued.text.len() as u64 } else { 0 };
+            over
+        })
     }
 
     /// Removes the records that were captured before a wall time and that no request carries.
     pub(super) fn expire(&mut self, before_wall_ms: u64) -> Vec<RecordId> {
-        let old = |queued: &&Queued| !queued.sending && queued.at_wall_ms < before_wall_ms;
-        let gone: Vec<_> = self.records.iter().filter(old).map(|queued| queued.id).collect();
-        self.remove(&gone);
-        gone
+        self.remove_waiting(|queued| queued.at_wall_ms < before_wall_ms)
     }
 
     /// Removes everything; how many records that were. Numbers go on.
     pub(super) fn clear(&mut self) -> u64 {
-        self.bytes = 0;
-        self.in_requests = 0;
-        core::mem::take(&mut self.records).len() as u64
+        let cleared = core::mem::take(self);
+        self.next_seq = cleared.next_seq;
+        self.next_number = cleared.next_number;
+        cleared.len as u64
     }
 
     pub(super) fn text(&self, seq: u64) -> Option<Arc<str>> {
         let id = RecordId { queue: 0, seq };
-        self.records.iter().find(|queued| queued.id == id).map(|queued| queued.text.clone())
+        let here = |queued: &&Queued| queued.id == id && queued.state != State::Gone;
+        self.records.iter().find(here).map(|queued| queued.text.clone())
     }
 
     /// The number of the oldest record still here.
     pub(super) fn oldest_number(&self) -> Option<u64> {
-        self.records.first().map(|queued| queued.number)
+        self.records.front().map(|queued| queued.number)
     }
 
     pub(super) fn next_number(&self) -> u64 {
@@ -152,10 +187,109 @@ impl Queue {
     }
 
     pub(super) fn len(&self) -> usize {
-        self.records.len()
+        self.len
     }
 
     pub(super) fn bytes(&self) -> u64 {
         self.bytes
+    }
+
+    fn remove_waiting(&mut self, mut goes: impl FnMut(&Queued) -> bool) -> Vec<RecordId> {
+        let waiting = self.records.iter().filter(|queued| queued.state == State::Waiting);
+        let gone: Batch = waiting.filter(|queued| goes(queued)).map(|queued| queued.number).collect();
+        self.remove(&gone)
+    }
+
+    /// Changes the state of records that are here; where the store has each of them.
+    fn change(&mut self, batch: &[u64], to: State) -> Vec<RecordId> {
+        let mut ids = Vec::with_capacity(batch.len());
+        for number in batch {
+            let Ok(at) = self.records.binary_search_by_key(number, |queued| queued.number) else { continue };
+            let Some(queued) = self.records.get_mut(at).filter(|queued| queued.state != State::Gone) else {
+                continue;
+            };
+            let (lane, from) = (queued.lane, core::mem::replace(&mut queued.state, to));
+            ids.push(queued.id);
+            if to == State::Gone {
+                self.len -= 1;
+                self.bytes -= queued.text.len() as u64;
+                queued.text = Arc::from("");
+            }
+            self.count(lane, from, to);
+        }
+        ids
+    }
+
+    fn count(&mut self, lane: Lane, from: State, to: State) {
+        if let Some(waiting) = self.waiting.get_mut(lane as usize) {
+            *waiting += usize::from(to == State::Waiting);
+            *waiting -= usize::from(from == State::Waiting);
+        }
+    }
+}
+
+fn is_behind(text: &str, behind: &[String]) -> bool {
+    behind.iter().any(|needle| text.contains(needle.as_str()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use alloc::format;
+
+    const EVENT: &str = "{\"event\":1}";
+    const UPDATE: &str = "{\"$token\":1}";
+
+    fn queue(texts: &[&str]) -> Queue {
+        let mut queue = Queue::default();
+        for text in texts {
+            queue.push((*text).into(), Now::default());
+        }
+        queue
+    }
+
+    #[test]
+    fn each_lane_has_its_own_records_in_order() {
+        let mut queue = queue(&[EVENT, UPDATE, EVENT]);
+        let (body, batch) = queue.take_batch(Lane::Events, 50, 1 << 20, &[]).unwrap();
+        assert_eq!((body.as_str(), batch.as_slice()), (&*format!("[{EVENT},{EVENT}]"), &[0, 2][..]));
+        assert_eq!((queue.waiting(Lane::Events), queue.waiting(Lane::Profiles)), (0, 1));
+        queue.put_back(&batch);
+        assert_eq!(queue.waiting(Lane::Events), 2);
+        let (_, batch) = queue.take_batch(Lane::Events, 1, 1 << 20, &[]).unwrap();
+        assert_eq!(queue.remove(&batch).len(), 1);
+        assert_eq!((queue.len(), queue.oldest_number()), (2, Some(1)));
+        assert_eq!(queue.remove(&batch).len(), 0, "a late answer finds nothing");
+        assert_eq!(queue.clear(), 2);
+        assert_eq!(queue.push(EVENT.into(), Now::default()).0, 3);
+    }
+
+    #[test]
+    fn what_names_a_profile_that_is_to_be_deleted_stays_behind() {
+        let mut queue = queue(&["{\"event\":\"u1\"}", EVENT]);
+        let behind = [String::from("\"u1\"")];
+        let (body, _) = queue.take_batch(Lane::Events, 50, 1 << 20, &behind).unwrap();
+        assert_eq!(body, format!("[{EVENT}]"));
+        assert!(!queue.is_ready(Lane::Events, &behind) && queue.is_ready(Lane::Events, &[]));
+    }
+
+    #[test]
+    fn a_record_that_stays_keeps_no_other_places() {
+        let mut queue = queue(&[UPDATE]);
+        for number in 1..=1_000 {
+            queue.push(EVENT.into(), Now::default());
+            queue.remove(&[number]);
+        }
+        assert!(queue.records.len() < 100);
+        assert_eq!((queue.len(), queue.bytes()), (1, UPDATE.len() as u64));
+    }
+
+    #[test]
+    fn the_oldest_go_first_when_room_is_short() {
+        let mut queue = queue(&[EVENT, EVENT, EVENT]);
+        let (_, sending) = queue.take_batch(Lane::Events, 1, 1 << 20, &[]).unwrap();
+        let gone = queue.evict(2 * EVENT.len() as u64);
+        assert_eq!(gone, [RecordId { queue: 0, seq: 1 }]);
+        assert_eq!(queue.remove(&sending), [RecordId { queue: 0, seq: 0 }]);
     }
 }

@@ -1,14 +1,15 @@
-//! Delivery of the queue: when a request leaves, and what its answer means.
+//! Delivery of the queue, lane by lane: when a request leaves, and what its answer means.
 
 use super::books::Dropped;
 use super::config::Config;
-use super::effect::{Answer, Effect, Entry, Notice, Op, RecordId, Request};
+use super::effect::{Answer, Effect, Entry, Lane, Notice, Op, RecordId, Request};
 use super::input::Lifecycle;
 use super::outcome::{FlushMark, Outcome};
-use super::policy::{Judgement, judge, retry_after_ms};
+use super::policy::{ASKED_CAP_MS, Judgement, judge, retry_after_ms};
 use super::store::Pending;
 use super::time::Now;
 use super::{Engine, Phase, Verdict};
+use alloc::vec::Vec;
 
 /// First step of the backoff, in milliseconds; it doubles up to [`BACKOFF_CAP_MS`], and the wait is drawn evenly
 /// from it ("full jitter").
@@ -18,10 +19,8 @@ const BACKOFF_CAP_MS: u64 = 10 * 60 * 1_000;
 const BACKOFF_FLOOR_MS: u64 = 250;
 /// The rest of a client that the collector does not want.
 const PAUSE_MS: u64 = 10 * 60 * 1_000;
-const TRACK: &str = "/track/?verbose=1&ip=0";
-
-/// Where delivery stands: at most one request under way, except for the last one of a leaving page.
-pub(super) struct Lane {
+/// Where delivery of a lane stands: at most one request under way, except for the last one of a leaving page.
+pub(super) struct Delivery {
     /// When the gathered records are to leave, on the monotonic clock.
     due: Option<u64>,
     /// Before this nothing leaves, on the monotonic clock.
@@ -38,11 +37,9 @@ pub(super) struct Lane {
     bytes: usize,
     flushing: bool,
     last_sent: Option<u64>,
-    /// Requests that failed, for flush marks.
-    pub(super) failures: u64,
 }
 
-impl Lane {
+impl Delivery {
     pub(super) fn new(config: &Config) -> Self {
         Self {
             due: None,
@@ -55,12 +52,11 @@ impl Lane {
             bytes: config.batch_bytes,
             flushing: false,
             last_sent: None,
-            failures: 0,
         }
     }
 
     /// A record has joined the queue: a full batch leaves at once, others at the interval.
-    pub(super) fn record_queued(&mut self, now: Now, config: &Config, waiting: usize) {
+    fn record_queued(&mut self, now: Now, config: &Config, waiting: usize) {
         if waiting >= config.batch_size {
             self.due = Some(now.mono_ms);
         }
@@ -87,6 +83,14 @@ impl Lane {
         self.due = Some(self.not_before);
     }
 
+    #[cfg(feature = "simulation")]
+    pub(super) fn fingerprint(&self, now_ms: u64) -> impl core::fmt::Debug + use<> {
+        let since = |at: u64| at.saturating_sub(now_ms);
+        let times = (self.due.map(since), since(self.not_before), self.last_sent.map(|at| now_ms - at));
+        let limits = (self.limit, self.suspects, self.bytes);
+        (times, self.asked_to_wait, self.attempts, self.in_flight.is_some(), limits, self.flushing)
+    }
+
     /// Forgets a wait that no server asked for.
     fn hurry(&mut self) {
         if !self.asked_to_wait {
@@ -94,49 +98,89 @@ impl Lane {
         }
     }
 
-    fn restore_limits(&mut self, config: &Config) {
-        self.limit = config.batch_size;
-        self.bytes = config.batch_bytes;
+    /// So many suspects were delivered or dropped. The rest is tried whole, then halved again.
+    fn cleared(&mut self, count: usize, batch_size: usize) {
+        self.suspects = self.suspects.saturating_sub(count);
+        self.limit = if self.suspects == 0 { batch_size } else { self.suspects };
+    }
+}
+
+fn delivery(deliveries: &mut [Delivery; Lane::ALL.len()], lane: Lane) -> &mut Delivery {
+    let [events, profiles, groups] = deliveries;
+    match lane {
+        Lane::Events => events,
+        Lane::Profiles => profiles,
+        Lane::Groups => groups,
     }
 }
 
 impl Engine {
-    /// When a request may leave, on the monotonic clock.
-    pub(super) fn sending_due(&self) -> Option<u64> {
-        let waiting = self.phase == Phase::Ready && self.queue.waiting() > 0 && self.gate() == Verdict::Allow;
-        self.lane.ready_at().filter(|_| waiting)
+    fn delivery(&mut self, lane: Lane) -> &mut Delivery {
+        delivery(&mut self.deliveries, lane)
     }
 
-    /// Sends the next batch, if it is time.
+    /// A record has joined the queue.
+    pub(super) fn record_queued(&mut self, lane: Lane) {
+        let waiting = self.queue.waiting(lane);
+        delivery(&mut self.deliveries, lane).record_queued(self.now, &self.config, waiting);
+    }
+
+    /// When a request may leave, on the monotonic clock.
+    pub(super) fn sending_due(&self) -> Option<u64> {
+        if self.phase != Phase::Ready || self.queue.len() == 0 || self.gate() != Verdict::Allow {
+            return None;
+        }
+        let lanes = Lane::ALL.into_iter().zip(&self.deliveries);
+        lanes.filter_map(|(lane, delivery)| self.lane_due(lane, delivery)).min()
+    }
+
+    fn lane_due(&self, lane: Lane, delivery: &Delivery) -> Option<u64> {
+        let due = delivery.ready_at()?;
+        (self.queue.waiting(lane) > 0 && self.queue.is_ready(lane, &self.held_behind())).then_some(due)
+    }
+
+    /// Sends the next batch of each lane for which it is time.
     pub(super) fn deliver(&mut self) {
-        if self.sending_due().is_some_and(|due| due <= self.now.mono_ms) {
-            let (limit, bytes) = (self.lane.limit, self.lane.bytes);
-            self.lane.in_flight = self.send(limit, bytes, false);
-            self.lane.last_sent = Some(self.now.mono_ms);
-            // What did not fit is due already; what comes from now on gathers anew.
-            self.lane.due = (self.queue.waiting() > 0).then_some(self.now.mono_ms);
+        for lane in Lane::ALL {
+            let (now, waiting) = (self.now.mono_ms, self.queue.waiting(lane));
+            let delivery = self.delivery(lane);
+            // A flush is over for a lane that holds nothing.
+            delivery.flushing &= waiting > 0 || delivery.in_flight.is_some();
+            if waiting > 0 && delivery.ready_at().is_some_and(|due| due <= now) {
+                let (limit, bytes) = (delivery.limit, delivery.bytes);
+                let Some((op, _)) = self.send(lane, limit, bytes, false) else { continue };
+                // What did not fit is due already; what comes from now on gathers anew.
+                let due = (self.queue.waiting(lane) > 0).then_some(now);
+                let delivery = self.delivery(lane);
+                delivery.in_flight = Some(op);
+                delivery.last_sent = Some(now);
+                delivery.due = due;
+            }
         }
     }
 
-    fn send(&mut self, records: usize, bytes: usize, leaving: bool) -> Option<Op> {
-        let (body, ids) = self.queue.take_batch(records, bytes)?;
+    /// Sends a batch; the request's number, and the bytes in it.
+    fn send(&mut self, lane: Lane, records: usize, bytes: usize, leaving: bool) -> Option<(Op, usize)> {
+        let (body, batch) = self.queue.take_batch(lane, records, bytes, &self.held_behind())?;
         let size = body.len();
-        let permit = self.permit(Request { path: TRACK, body, records: ids.len(), leaving });
-        let op = self.next_op(Pending::Send { ids, bytes: size });
+        let request = Request { path: lane.path().into(), body, records: batch.len(), leaving };
+        let permit = self.permit(request);
+        let op = self.next_op(Pending::Send { lane, batch, bytes: size });
         self.effects.push_back(Effect::Send { op, permit });
-        Some(op)
+        Some((op, size))
     }
 
     pub(super) fn flush(&mut self) {
         self.hurry_and_sync();
-        self.lane.hurry();
-        let mark = FlushMark { through: self.queue.next_number(), failures: self.lane.failures };
+        self.deliveries.iter_mut().for_each(Delivery::hurry);
+        let mark = FlushMark { through: self.queue.next_number(), failures: self.failures };
         self.outcome = Outcome::Flushing(mark);
     }
 
     /// What is queued leaves now, and is durable against power loss meanwhile.
     fn hurry_and_sync(&mut self) {
-        self.lane.flushing = self.queue.len() > 0 || !self.ring.is_empty() || self.phase != Phase::Ready;
+        let anything = self.queue.len() > 0 || !self.ring.is_empty() || self.phase != Phase::Ready;
+        self.deliveries.iter_mut().for_each(|delivery| delivery.flushing = anything);
         if self.queue.len() > 0 && self.durable() && self.gate() == Verdict::Allow {
             let op = self.next_op(Pending::Sync);
             self.effects.push_back(Effect::Sync { op });
@@ -146,60 +190,68 @@ impl Engine {
     pub(super) fn lifecycle(&mut self, lifecycle: Lifecycle) {
         match lifecycle {
             Lifecycle::Foreground => {}
-            Lifecycle::Online => self.lane.hurry(),
+            Lifecycle::Online => self.deliveries.iter_mut().for_each(Delivery::hurry),
             Lifecycle::Background => self.hurry_and_sync(),
             Lifecycle::Leaving => {
-                if self.gate() == Verdict::Allow && self.now.mono_ms >= self.lane.not_before {
-                    self.send(usize::MAX, self.config.leaving_bytes, true);
+                let mut room = self.config.leaving_bytes;
+                for lane in Lane::ALL {
+                    if self.gate() == Verdict::Allow && self.now.mono_ms >= self.delivery(lane).not_before {
+                        let sent = self.send(lane, usize::MAX, room, true);
+                        room = room.saturating_sub(sent.map_or(0, |(_, bytes)| bytes));
+                    }
                 }
             }
         }
     }
 
     /// A request has ended.
-    pub(super) fn answered(&mut self, op: Op, ids: &[RecordId], bytes: usize, answer: &Answer) {
-        if self.lane.in_flight == Some(op) {
-            self.lane.in_flight = None;
-        }
+    pub(super) fn answered(&mut self, op: Op, lane: Lane, batch: &[u64], bytes: usize, answer: &Answer) {
+        self.landed(op, lane);
+        let (now, size) = (self.now, self.config.batch_size);
         match judge(answer) {
             Judgement::Delivered => {
-                self.books.delivered += self.queue.remove(ids);
-                self.acknowledge(ids);
-                self.lane.attempts = 0;
-                self.lane.asked_to_wait = false;
-                self.cleared(ids.len());
-                self.go_on();
+                let gone = self.queue.remove(batch);
+                self.books.delivered += gone.len() as u64;
+                self.acknowledge(gone);
+                let delivery = self.delivery(lane);
+                delivery.attempts = 0;
+                delivery.asked_to_wait = false;
+                delivery.cleared(batch.len(), size);
+                self.go_on(lane);
             }
             Judgement::Retry => {
-                self.failed(ids);
+                self.failed(lane, batch);
                 match retry_after_ms(answer) {
                     Some(ms) => {
-                        self.lane.wait(self.now, ms, true);
-                        self.store_not_before(self.now.wall_ms.saturating_add(ms));
+                        self.delivery(lane).wait(now, ms, true);
+                        self.store_not_before(now.wall_ms.saturating_add(ms));
                     }
-                    None => self.back_off(),
+                    None => self.back_off(lane),
                 }
             }
-            Judgement::Split if ids.len() > 1 => {
-                self.again(ids);
-                self.lane.bytes = bytes / 2;
+            Judgement::Split if batch.len() > 1 => {
+                self.again(lane, batch);
+                self.delivery(lane).bytes = bytes / 2;
             }
             Judgement::Split => {
-                self.refused(ids, Dropped::Oversize);
-                self.lane.restore_limits(&self.config);
+                self.refused(lane, batch, Dropped::Oversize);
+                let (limit, bytes) = (self.config.batch_size, self.config.batch_bytes);
+                let delivery = self.delivery(lane);
+                (delivery.limit, delivery.bytes) = (limit, bytes);
             }
-            Judgement::Bisect if ids.len() > 1 => {
-                self.again(ids);
-                self.lane.suspects = self.lane.suspects.max(ids.len());
-                self.lane.limit = ids.len() / 2;
+            Judgement::Bisect if batch.len() > 1 => {
+                self.again(lane, batch);
+                let delivery = self.delivery(lane);
+                delivery.suspects = delivery.suspects.max(batch.len());
+                delivery.limit = batch.len() / 2;
             }
             Judgement::Bisect => {
-                self.refused(ids, Dropped::Refused);
-                self.cleared(1);
+                self.refused(lane, batch, Dropped::Refused);
+                self.delivery(lane).cleared(1, size);
             }
             Judgement::Pause => {
-                self.failed(ids);
-                self.lane.wait(self.now, PAUSE_MS, true);
+                self.failed(lane, batch);
+                self.delivery(lane).wait(now, PAUSE_MS, true);
                 if let Answer::Response { status, .. } = answer {
                     self.notify(Notice::Paused { status: *status });
                 }
@@ -208,57 +260,58 @@ impl Engine {
     }
 
     /// The permit was refused: the records go back; whether they may stay is settled by what the record says.
-    pub(super) fn send_refused(&mut self, op: Op, ids: &[RecordId]) {
-        if self.lane.in_flight == Some(op) {
-            self.lane.in_flight = None;
+    pub(super) fn send_refused(&mut self, op: Op, lane: Lane, batch: &[u64]) {
+        self.landed(op, lane);
+        self.queue.put_back(batch);
+        self.back_off(lane);
+    }
+
+    fn landed(&mut self, op: Op, lane: Lane) {
+        let delivery = self.delivery(lane);
+        if delivery.in_flight == Some(op) {
+            delivery.in_flight = None;
         }
-        self.queue.put_back(ids);
-        self.back_off();
     }
 
     /// A request has failed: its records wait, and flushes hear of it.
-    fn failed(&mut self, ids: &[RecordId]) {
-        self.queue.put_back(ids);
-        self.lane.failures += 1;
-        self.lane.flushing = false;
+    fn failed(&mut self, lane: Lane, batch: &[u64]) {
+        self.queue.put_back(batch);
+        self.failures += 1;
+        self.delivery(lane).flushing = false;
     }
 
-    fn refused(&mut self, ids: &[RecordId], reason: Dropped) {
-        let count = self.queue.remove(ids);
-        self.books.drop_records(reason, count);
-        self.acknowledge(ids);
-        self.go_on();
-    }
-
-    /// So many suspects were delivered or dropped. The rest is tried whole, then halved again.
-    fn cleared(&mut self, count: usize) {
-        self.lane.suspects = self.lane.suspects.saturating_sub(count);
-        self.lane.limit = match self.lane.suspects {
-            0 => self.config.batch_size,
-            left => left,
-        };
+    fn refused(&mut self, lane: Lane, batch: &[u64], reason: Dropped) {
+        let gone = self.queue.remove(batch);
+        self.give_up(gone, reason);
+        self.go_on(lane);
     }
 
     /// A request has ended well: the next one leaves when it is due.
-    fn go_on(&mut self) {
-        self.lane.not_before = 0;
-        if self.queue.waiting() == 0 {
-            self.lane.due = None;
-            self.lane.flushing = false;
+    fn go_on(&mut self, lane: Lane) {
+        let empty = self.queue.waiting(lane) == 0;
+        let delivery = self.delivery(lane);
+        delivery.not_before = 0;
+        if empty {
+            delivery.due = None;
+            delivery.flushing = false;
         }
     }
 
     /// The same records again, in smaller pieces, at once.
-    fn again(&mut self, ids: &[RecordId]) {
-        self.queue.put_back(ids);
-        self.lane.not_before = 0;
-        self.lane.due = Some(self.now.mono_ms);
+    fn again(&mut self, lane: Lane, batch: &[u64]) {
+        self.queue.put_back(batch);
+        let now = self.now.mono_ms;
+        let delivery = self.delivery(lane);
+        delivery.not_before = 0;
+        delivery.due = Some(now);
     }
 
-    fn back_off(&mut self) {
-        let ms = self.backoff_ms(self.lane.attempts);
-        self.lane.attempts = self.lane.attempts.saturating_add(1);
-        self.lane.wait(self.now, ms, false);
+    fn back_off(&mut self, lane: Lane) {
+        let attempts = self.delivery(lane).attempts;
+        let (now, ms) = (self.now, self.backoff_ms(attempts));
+        let delivery = self.delivery(lane);
+        delivery.attempts = attempts.saturating_add(1);
+        delivery.wait(now, ms, false);
     }
 
     /// How long to wait after so many failures in a row, in milliseconds.
@@ -278,9 +331,9 @@ impl Engine {
 
     /// A wait that was remembered. A clock that has jumped back does not prolong it beyond what a server may ask.
     pub(super) fn resume_wait(&mut self, not_before_wall_ms: u64) {
-        let ms = not_before_wall_ms.saturating_sub(self.now.wall_ms);
-        if ms > 0 && ms <= 24 * 60 * 60 * 1_000 {
-            self.lane.wait(self.now, ms, true);
+        let (now, ms) = (self.now, not_before_wall_ms.saturating_sub(self.now.wall_ms));
+        if ms > 0 && ms <= ASKED_CAP_MS {
+            self.deliveries.iter_mut().for_each(|delivery| delivery.wait(now, ms, true));
         }
     }
 
@@ -294,21 +347,18 @@ impl Engine {
             }
             !request
         });
-        let failures = self.lane.failures;
-        self.lane = Lane { failures, ..Lane::new(&self.config) };
+        self.deliveries = Lane::ALL.map(|_| Delivery::new(&self.config));
     }
 
     pub(super) fn expire_queue(&mut self) {
         let before = self.now.wall_ms.saturating_sub(self.config.queue_limit_age_ms);
         let expired = self.queue.expire(before);
-        self.give_up(&expired, Dropped::Expired);
+        self.give_up(expired, Dropped::Expired);
     }
 
     /// Records that have left the queue undelivered.
-    pub(super) fn give_up(&mut self, ids: &[RecordId], reason: Dropped) {
-        if !ids.is_empty() {
-            self.books.drop_records(reason, ids.len() as u64);
-            self.acknowledge(ids);
-        }
+    pub(super) fn give_up(&mut self, ids: Vec<RecordId>, reason: Dropped) {
+        self.books.drop_records(reason, ids.len() as u64);
+        self.acknowledge(ids);
     }
 }

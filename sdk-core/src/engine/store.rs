@@ -2,13 +2,14 @@
 
 use super::choice::{Want, Work};
 use super::effect::{
-    Amendment, Change, Done, Effect, Notice, Op, RecordId, RecordRead, Recovered, StoreFault,
+    Amendment, Change, Done, Effect, Lane, Notice, Op, RecordId, RecordRead, Recovered, StoreFault,
 };
 use super::identity::{Identity, IdentityChange};
+use super::queue::Batch;
 use super::sha256;
 use super::time::{Now, Secret};
 use super::{Engine, Phase, Unclean};
-use crate::engine::consent::{ConsentChange, ConsentState, Decision};
+use crate::engine::consent::{ConsentChange, ConsentState, Decision, ErasureState};
 use alloc::vec::Vec;
 
 /// First and longest wait before the store is tried again, in milliseconds.
@@ -20,27 +21,34 @@ const RETRY_CAP_MS: u64 = 60_000;
 pub(super) enum Pending {
     /// The step of consent or store work that `Engine::work` describes.
     Work,
+    /// Another look at a record that could not be read.
+    Look,
     Acknowledge,
     Sync,
     NotBefore,
     /// A change of the identity.
     Identity(IdentityChange),
     Send {
-        ids: Vec<RecordId>,
+        lane: Lane,
+        batch: Batch,
         bytes: usize,
     },
-    /// An erasure request, or the note of how far it has come.
+    /// A request of the outbox, or the note of how far its entry has come.
     Erasure {
         id: alloc::string::String,
+        state: ErasureState,
     },
     ErasureNoted,
 }
 
 /// What the store did not take.
 #[derive(Default)]
+#[cfg_attr(feature = "simulation", derive(Debug))]
 pub(super) struct Retries {
     records: Vec<u64>,
     identity: Vec<IdentityChange>,
+    /// The identity in memory stands nowhere in the store.
+    pub(super) identity_missing: bool,
     /// A refusal that could not be written; it holds in this process meanwhile.
     pub(super) refusal: Option<ConsentChange>,
     /// A purge has left something behind; before the next retry none is tried.
@@ -71,6 +79,7 @@ impl Retries {
     pub(super) fn forget_data(&mut self) {
         self.records.clear();
         self.identity.clear();
+        self.identity_missing = false;
     }
 }
 
@@ -99,6 +108,9 @@ impl Engine {
         match (pending, result) {
             (Pending::Work, result) => self.work_done(result),
 
+            (Pending::Look, Done::Opened { consent, .. }) => self.observe_consent(&consent),
+            (Pending::Look, _) => self.retries.arm(self.now),
+
             (Pending::Identity(_), Done::Amended { read, .. }) => self.adopt_identity(&read),
             (Pending::Identity(_), Done::Refused(read)) => self.observe_consent(&read),
             (Pending::Identity(change), Done::Failed(fault)) => {
@@ -109,14 +121,17 @@ impl Engine {
                 self.notify(Notice::StoreTrouble(fault));
             }
 
-            (Pending::Send { ids, bytes }, Done::Answered(answer)) => self.answered(op, &ids, bytes, &answer),
-            (Pending::Send { ids, .. }, Done::Refused(read)) => {
-                self.send_refused(op, &ids);
-                self.observe_consent(&read);
+            (Pending::Send { lane, batch, bytes }, Done::Answered(answer)) => {
+                self.answered(op, lane, &batch, bytes, &answer);
             }
-            (Pending::Send { ids, .. }, _) => self.send_refused(op, &ids),
+            (Pending::Send { lane, batch, .. }, result) => {
+                self.send_refused(op, lane, &batch);
+                if let Done::Refused(read) = result {
+                    self.observe_consent(&read);
+                }
+            }
 
-            (Pending::Erasure { id }, result) => self.erasure_done(id, result),
+            (Pending::Erasure { id, state }, result) => self.erasure_done(id, state, result),
             (Pending::ErasureNoted, Done::Amended { read, .. }) => self.observe_consent(&read),
 
             // Lost bookkeeping costs at most a record that is sent twice, with the same id.
@@ -141,7 +156,10 @@ impl Engine {
     /// The outside has been looked at for the first time.
     pub(super) fn opened(&mut self, consent: &RecordRead, identity: &RecordRead, data: bool) {
         self.phase = Phase::Ready;
-        self.consent = ConsentState::of(consent);
+        self.set_consent(ConsentState::of(consent));
+        if matches!(self.consent, ConsentState::Unreadable) {
+            self.retries.arm(self.now);
+        }
         let recorded = self.consent.record().map_or(0, |record| record.epoch);
         let refused = self.wants.iter().any(|want| matches!(want, Want::Deny { .. }));
         self.epoch = self.epoch.max(recorded + u64::from(refused)).max(1);
@@ -153,7 +171,7 @@ impl Engine {
             _ => Unclean::No,
         };
         let record_epoch = self.consent.record().filter(|r| r.decision != Decision::Denied).map(|r| r.epoch);
-        self.identity = Identity::of(identity).filter(|identity| Some(identity.epoch) == record_epoch);
+        self.subject.set(Identity::of(identity).filter(|identity| Some(identity.epoch) == record_epoch));
     }
 
     /// The queue of this epoch has been taken over.
@@ -161,26 +179,33 @@ impl Engine {
         if epoch != self.epoch {
             return;
         }
+        // What lived in memory while the store failed is stored now.
+        for (seq, text) in self.queue.renumber(recovered.next_seq.max(1)) {
+            if self.durable() {
+                self.append(seq, text);
+            }
+        }
         for record in recovered.records {
             *(if record.adopted { &mut self.books.adopted } else { &mut self.books.recovered }) += 1;
             self.queue.restore(record.id, record.text.into(), self.now);
         }
-        self.queue.start_at(recovered.next_seq.max(1));
         self.books.damaged += recovered.damaged;
         self.books.wiped += recovered.wiped;
         if let Some(wall_ms) = recovered.not_before_ms {
             self.resume_wait(wall_ms);
         }
-        if self.queue.waiting() > 0 {
-            self.lane.record_queued(self.now, &self.config, self.queue.waiting());
+        for lane in Lane::ALL {
+            if self.queue.waiting(lane) > 0 {
+                self.record_queued(lane);
+            }
         }
         self.opened_epoch = Some(epoch);
     }
 
-    pub(super) fn acknowledge(&mut self, ids: &[RecordId]) {
-        if self.durable() {
+    pub(super) fn acknowledge(&mut self, records: Vec<RecordId>) {
+        if !records.is_empty() && self.durable() {
             let op = self.next_op(Pending::Acknowledge);
-            self.effects.push_back(Effect::Acknowledge { op, records: ids.to_vec() });
+            self.effects.push_back(Effect::Acknowledge { op, records });
         }
     }
 
@@ -197,18 +222,20 @@ impl Engine {
     /// The identity as it stands in the store, once it holds every change made here.
     fn adopt_identity(&mut self, read: &RecordRead) {
         let changing = self.pending.iter().any(|(_, pending)| matches!(pending, Pending::Identity(_)));
-        if changing || !self.retries.identity.is_empty() || self.identity.is_none() {
+        if changing || !self.retries.identity.is_empty() || self.subject.identity().is_none() {
             return;
         }
-        if let Some(identity) = Identity::of(read).filter(|identity| identity.epoch == self.epoch) {
-            self.identity = Some(identity);
+        let read = Identity::of(read).filter(|identity| identity.epoch == self.epoch);
+        if read.is_some() && read.as_ref() != self.subject.identity() {
+            self.subject.set(read);
         }
     }
 
     /// Another process or tab has changed the identity (C9).
     pub(super) fn observe_identity(&mut self, read: &RecordRead) {
         let newer = |new: &Identity| {
-            self.identity.as_ref().is_some_and(|old| new.revision != old.revision || new.secret != old.secret)
+            let old = self.subject.identity();
+            old.is_some_and(|old| new.revision != old.revision || new.secret != old.secret)
         };
         if Identity::of(read).is_some_and(|new| newer(&new)) {
             self.adopt_identity(read);
@@ -233,13 +260,29 @@ impl Engine {
         if self.work.is_none() {
             self.retry_refusal();
         }
-        if !self.durable() {
-            return;
+        if matches!(self.consent, ConsentState::Unreadable) {
+            let op = self.next_op(Pending::Look);
+            self.effects.push_back(Effect::Open { op });
+        }
+        if self.memory_only && self.work.is_none() && self.in_process.is_none() {
+            // From the beginning: the record, the queue, the identity.
+            self.memory_only = false;
+            self.opened_epoch = None;
+            self.retries.identity_missing = true;
+            return self.retries.arm(self.now);
+        }
+        if !self.durable() || self.work.is_some() {
+            return self.retries.arm(self.now);
         }
         for seq in core::mem::take(&mut self.retries.records) {
             if let Some(text) = self.queue.text(seq) {
                 self.append(seq, text);
             }
+        }
+        if core::mem::take(&mut self.retries.identity_missing)
+            && let Some(identity) = self.subject.identity()
+        {
+            self.store_identity(IdentityChange::Ensure(identity.clone()));
         }
         for change in core::mem::take(&mut self.retries.identity) {
             self.store_identity(change);

@@ -18,14 +18,14 @@ const TABLE: [u32; 16] = {
 };
 
 /// A running checksum.
-pub(super) struct Crc(u32);
+pub(crate) struct Crc(u32);
 
 impl Crc {
-    pub(super) const fn new() -> Self {
+    pub(crate) const fn new() -> Self {
         Self(!0)
     }
 
-    pub(super) fn add(mut self, bytes: &[u8]) -> Self {
+    pub(crate) fn add(mut self, bytes: &[u8]) -> Self {
         for &byte in bytes {
             self.0 ^= u32::from(byte);
             for _ in 0..2 {
@@ -35,7 +35,7 @@ impl Crc {
         self
     }
 
-    pub(super) const fn sum(self) -> u32 {
+    pub(crate) const fn sum(self) -> u32 {
         !self.0
     }
 }

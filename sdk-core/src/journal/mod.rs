@@ -16,3 +16,6 @@
 mod crc;
 pub mod segment;
 pub mod slot;
+
+#[cfg(feature = "http")]
+pub(crate) use crc::Crc;

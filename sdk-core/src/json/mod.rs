@@ -16,5 +16,5 @@ mod object;
 mod scan;
 pub mod write;
 
-pub use object::{Key, Members, Object, Value};
-pub use scan::{JsonError, MAX_DEPTH};
+pub use object::{Elements, Key, Members, Object, Value};
+pub use scan::{JsonError, MAX_DEPTH, Survey, key_hash};

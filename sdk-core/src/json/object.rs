@@ -1,6 +1,6 @@
 //! A checked object and its members.
 
-use super::scan::{JsonError, Scanner};
+use super::scan::{JsonError, Scanner, Survey};
 use alloc::string::String;
 
 /// The text of a JSON object that has passed the grammar.
@@ -16,13 +16,33 @@ impl<'a> Object<'a> {
     /// # Errors
     /// What is wrong with it, see [`JsonError`].
     pub fn parse(text: &'a str) -> Result<Self, JsonError> {
+        Self::read(text, Scanner::value)
+    }
+
+    /// A text that has passed the grammar already.
+    pub(crate) fn trust(text: &'a str) -> Self {
+        Self(text.trim_ascii())
+    }
+
+    /// [`Object::parse`], taking the measure of the text on the way.
+    ///
+    /// # Errors
+    /// As [`Object::parse`].
+    pub fn survey(text: &'a str, survey: &mut Survey) -> Result<Self, JsonError> {
+        Self::read(text, |scanner| scanner.surveyed(survey))
+    }
+
+    fn read(
+        text: &'a str,
+        value: impl FnOnce(&mut Scanner<'a>) -> Result<(), JsonError>,
+    ) -> Result<Self, JsonError> {
         let mut scanner = Scanner::new(text);
         scanner.space();
         if scanner.peek() != Some(b'{') {
             return Err(JsonError::NotAnObject);
         }
         let start = scanner.at;
-        scanner.value()?;
+        value(&mut scanner)?;
         let object = text.get(start..scanner.at).ok_or(JsonError::Syntax)?;
         scanner.space();
         if scanner.peek().is_some() {
@@ -46,6 +66,11 @@ impl<'a> Object<'a> {
     /// The text of the object, from `{` to `}`.
     pub fn as_str(self) -> &'a str {
         self.0
+    }
+
+    /// The text between the braces.
+    pub fn inner(self) -> &'a str {
+        self.0.get(1..self.0.len().saturating_sub(1)).unwrap_or_default().trim_ascii()
     }
 }
 
@@ -122,6 +147,16 @@ impl<'a> Value<'a> {
         Some(unescape(self.0.strip_prefix('"')?.strip_suffix('"')?))
     }
 
+    /// Whether the value is a number.
+    pub fn is_number(self) -> bool {
+        self.0.starts_with(|c: char| c == '-' || c.is_ascii_digit())
+    }
+
+    /// Whether the value is an array.
+    pub fn is_array(self) -> bool {
+        self.0.starts_with('[')
+    }
+
     /// The whole number, if the value is one that fits.
     pub fn integer(self) -> Option<u64> {
         self.0.parse().ok()
@@ -132,31 +167,35 @@ impl<'a> Value<'a> {
         self.0.starts_with('{').then_some(Object(self.0))
     }
 
-    /// The elements, if the value is an array; each must be an object, others are passed over.
-    pub fn objects(self) -> impl Iterator<Item = Object<'a>> {
+    /// The elements, if the value is an array.
+    pub fn elements(self) -> Elements<'a> {
         let mut scanner = Scanner::new(self.0);
-        let array = scanner.peek() == Some(b'[');
-        scanner.at = 1;
-        core::iter::from_fn(move || {
-            loop {
-                if !array {
-                    return None;
-                }
-                scanner.space();
-                if matches!(scanner.peek(), None | Some(b']')) {
-                    return None;
-                }
-                if scanner.peek() == Some(b',') {
-                    scanner.at += 1;
-                    scanner.space();
-                }
-                let start = scanner.at;
-                scanner.value().ok()?;
-                if let Some(object) = Value(self.0.get(start..scanner.at)?).object() {
-                    return Some(object);
-                }
-            }
-        })
+        // Behind the end there is nothing.
+        scanner.at = if self.is_array() { 1 } else { self.0.len() };
+        Elements { text: self.0, scanner }
+    }
+}
+
+/// The elements of an array; see [`Value::elements`].
+#[derive(Clone)]
+pub struct Elements<'a> {
+    text: &'a str,
+    scanner: Scanner<'a>,
+}
+
+impl<'a> Iterator for Elements<'a> {
+    type Item = Value<'a>;
+
+    fn next(&mut self) -> Option<Value<'a>> {
+        self.scanner.space();
+        if self.scanner.peek() == Some(b',') {
+            self.scanner.at += 1;
+            self.scanner.space();
+        }
+        let start = self.scanner.at;
+        // The text has passed the grammar: what is no value is its closing bracket.
+        self.scanner.value().ok()?;
+        Some(Value(self.text.get(start..self.scanner.at)?))
     }
 }
 
@@ -215,6 +254,14 @@ mod tests {
     }
 
     #[test]
+    fn elements_in_order() {
+        let elements = |text| Value(text).elements().map(Value::raw).collect::<Vec<_>>();
+        assert_eq!(elements(r#"[1, "a,]" ,{"b":[2]},[]]"#), vec!["1", "\"a,]\"", r#"{"b":[2]}"#, "[]"]);
+        assert_eq!(elements("[ ]"), Vec::<&str>::new());
+        assert_eq!(elements("{}"), Vec::<&str>::new());
+    }
+
+    #[test]
     fn a_key_is_compared_by_its_meaning() {
         let object = Object::parse(r#"{"\u0074oken":1}"#).unwrap();
         let (key, _) = object.members().next().unwrap();
@@ -243,6 +290,21 @@ mod tests {
         // An empty array opens nothing, so it does not count.
         assert!(Object::parse(&deep(64)).is_ok());
         assert_eq!(Object::parse(&deep(65)).err(), Some(JsonError::TooDeep));
+    }
+
+    #[test]
+    fn a_survey_measures_what_limits_ask_for() {
+        let mut survey = Survey::default();
+        let text = r#"{"a":[1,2,3],"b":{"c":[{"d":{}}],"\u0065":{"f":1}},"g":[[{"h":1}]]}"#;
+        Object::survey(text, &mut survey).unwrap();
+        assert_eq!((survey.longest, survey.objects), (3, 3));
+        assert_eq!(survey.keys, [b"a", b"b", b"g"].map(|key| super::super::key_hash(key)));
+        assert!(!survey.long_key && !survey.escaped, "the escaped key is not one of the outermost");
+        for (key, long) in [("ü".repeat(255), false), ("ü".repeat(256), true)] {
+            let mut survey = Survey::default();
+            Object::survey(&["{\"", &key, "\":1}"].concat(), &mut survey).unwrap();
+            assert_eq!(survey.long_key, long);
+        }
     }
 
     #[test]

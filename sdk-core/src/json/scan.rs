@@ -1,5 +1,6 @@
 //! The grammar: one pass over the bytes, no recursion, no allocation.
 
+use alloc::vec::Vec;
 use core::fmt;
 
 /// How deep arrays and objects may nest. Deeper text is refused rather than cut.
@@ -44,6 +45,50 @@ impl fmt::Display for JsonError {
 
 impl core::error::Error for JsonError {}
 
+/// What a text holds, measured while its grammar is checked.
+#[derive(Debug, Clone, Default)]
+pub struct Survey {
+    /// Most members or elements in one object or array.
+    pub longest: usize,
+    /// Deepest nesting of objects below the outermost container; arrays do not count.
+    pub objects: u32,
+    /// Whether a key is longer than [`Survey::KEY_CHARS`].
+    pub long_key: bool,
+    /// Whether a key of the outermost object is written with escapes, so that its hash says nothing.
+    pub escaped: bool,
+    /// [`key_hash`] of each key of the outermost object, in order.
+    pub keys: Vec<u32>,
+}
+
+impl Survey {
+    /// How long a key may be, in Unicode scalar values (SPEC §20.2).
+    pub const KEY_CHARS: usize = 255;
+
+    /// Forgets what was measured, and keeps the room that it took.
+    pub fn clear(&mut self) {
+        let keys = core::mem::take(&mut self.keys);
+        *self = Self { keys, ..Self::default() };
+        self.keys.clear();
+    }
+
+    fn key(&mut self, raw: &[u8], outermost: bool) {
+        let escaped = raw.contains(&b'\\');
+        if outermost {
+            self.escaped |= escaped;
+            self.keys.push(key_hash(raw));
+        }
+        if raw.len() > Self::KEY_CHARS {
+            // Bytes that continue a character do not count; of an escape, which is rare, the whole text does.
+            self.long_key |= raw.iter().filter(|byte| **byte & 0xC0 != 0x80).count() > Self::KEY_CHARS;
+        }
+    }
+}
+
+/// A number that differs, as a rule, where two keys differ, as they stand in the text (FNV-1a).
+pub fn key_hash(raw: &[u8]) -> u32 {
+    raw.iter().fold(0x811C_9DC5, |hash, byte| (hash ^ u32::from(*byte)).wrapping_mul(0x0100_0193))
+}
+
 /// A reading position in a text.
 #[derive(Clone)]
 pub(super) struct Scanner<'a> {
@@ -76,7 +121,7 @@ impl<'a> Scanner<'a> {
         }
     }
 
-    /// `"key" :` with the space around it; the key's text between its quotes.
+    /// `"key" :` with the space around it; where the key's text begins and ends between its quotes.
     pub(super) fn key(&mut self) -> Result<(usize, usize), JsonError> {
         self.space();
         let start = self.at + 1;
@@ -87,10 +132,21 @@ impl<'a> Scanner<'a> {
         Ok((start, end))
     }
 
-    /// Passes one value of any kind. Open containers are bits of a word: 1 an object, 0 an array.
+    /// Passes one value of any kind.
     pub(super) fn value(&mut self) -> Result<(), JsonError> {
+        self.walk(None)
+    }
+
+    /// Passes one value of any kind and takes its measure.
+    pub(super) fn surveyed(&mut self, survey: &mut Survey) -> Result<(), JsonError> {
+        self.walk(Some(survey))
+    }
+
+    /// Open containers are bits of a word: 1 an object, 0 an array.
+    fn walk(&mut self, mut survey: Option<&mut Survey>) -> Result<(), JsonError> {
         let mut open = 0u64;
-        let mut depth = 0u32;
+        let mut depth = 0usize;
+        let mut counts = [0usize; MAX_DEPTH as usize];
         loop {
             self.space();
             match self.peek().ok_or(JsonError::Syntax)? {
@@ -99,14 +155,19 @@ impl<'a> Scanner<'a> {
                     self.space();
                     if self.peek() == Some(first + 2) {
                         self.at += 1;
-                    } else {
-                        if depth == MAX_DEPTH {
-                            return Err(JsonError::TooDeep);
+                        if let (b'{', Some(survey)) = (first, &mut survey) {
+                            survey.objects = survey.objects.max(open.count_ones());
                         }
+                    } else {
+                        let Some(count) = counts.get_mut(depth) else { return Err(JsonError::TooDeep) };
+                        *count = 1;
                         depth += 1;
                         open = open << 1 | u64::from(first == b'{');
+                        if let Some(survey) = &mut survey {
+                            survey.objects = survey.objects.max(open.count_ones().saturating_sub(1));
+                        }
                         if first == b'{' {
-                            self.key()?;
+                            self.surveyed_key(&mut survey, depth)?;
                         }
                         continue;
                     }
@@ -124,10 +185,12 @@ impl<'a> Scanner<'a> {
                 }
                 let in_object = open & 1 == 1;
                 self.space();
+                let count = counts.get_mut(depth - 1).ok_or(JsonError::TooDeep)?;
                 match self.take()? {
                     b',' => {
+                        *count += 1;
                         if in_object {
-                            self.key()?;
+                            self.surveyed_key(&mut survey, depth)?;
                         }
                         break;
                     }
@@ -135,10 +198,21 @@ impl<'a> Scanner<'a> {
                     b']' if !in_object => {}
                     _ => return Err(JsonError::Syntax),
                 }
+                if let Some(survey) = &mut survey {
+                    survey.longest = survey.longest.max(*count);
+                }
                 open >>= 1;
                 depth -= 1;
             }
         }
+    }
+
+    fn surveyed_key(&mut self, survey: &mut Option<&mut Survey>, depth: usize) -> Result<(), JsonError> {
+        let (start, end) = self.key()?;
+        if let Some(survey) = survey {
+            survey.key(self.text.get(start..end).unwrap_or_default(), depth == 1);
+        }
+        Ok(())
     }
 
     fn word(&mut self, word: &[u8]) -> Result<(), JsonError> {
@@ -184,6 +258,9 @@ impl<'a> Scanner<'a> {
     fn string(&mut self) -> Result<(), JsonError> {
         self.expect(b'"')?;
         loop {
+            let rest = self.text.get(self.at..).unwrap_or_default();
+            self.at +=
+                rest.iter().take_while(|byte| **byte >= 0x20 && **byte != b'"' && **byte != b'\\').count();
             match self.take()? {
                 b'"' => return Ok(()),
                 b'\\' => match self.take()? {
@@ -202,8 +279,7 @@ impl<'a> Scanner<'a> {
                     },
                     _ => return Err(JsonError::Syntax),
                 },
-                0..=0x1F => return Err(JsonError::Syntax),
-                _ => {}
+                _ => return Err(JsonError::Syntax),
             }
         }
     }

@@ -55,6 +55,21 @@ fn hex_byte(out: &mut String, byte: u8) {
     }
 }
 
+/// Appends thousandths of a second as a number of seconds.
+pub fn seconds(out: &mut String, ms: u64) {
+    integer(out, ms / 1_000);
+    let mut rest = ms % 1_000;
+    if rest > 0 {
+        out.push('.');
+        for unit in [100, 10, 1] {
+            if rest > 0 {
+                integer(out, rest / unit);
+                rest %= unit;
+            }
+        }
+    }
+}
+
 /// Appends `"key":` after a comma, where one is due.
 pub fn key(out: &mut String, key: &str) {
     comma(out);
@@ -62,7 +77,22 @@ pub fn key(out: &mut String, key: &str) {
     out.push(':');
 }
 
-fn comma(out: &mut String) {
+/// [`key`](fn@key), for one that stands in another text.
+pub fn raw_key(out: &mut String, key: Key<'_>) {
+    comma(out);
+    out.push('"');
+    out.push_str(key.raw());
+    out.push_str("\":");
+}
+
+/// Appends a member whose value is a string.
+pub fn member(out: &mut String, name: &str, value: &str) {
+    key(out, name);
+    string(out, value);
+}
+
+/// Appends a comma, where one is due.
+pub fn comma(out: &mut String) {
     if !out.ends_with(['{', '[']) {
         out.push(',');
     }
@@ -78,10 +108,7 @@ pub fn merge(out: &mut String, objects: &[Object<'_>], refuse: impl Fn(Key<'_>) 
             if refuse(key) || members.clone().chain(stronger).any(|(other, _)| other.same(key)) {
                 continue;
             }
-            comma(out);
-            out.push('"');
-            out.push_str(key.raw());
-            out.push_str("\":");
+            raw_key(out, key);
             out.push_str(value.raw());
         }
     }
@@ -110,5 +137,10 @@ mod tests {
         integer(&mut out, u64::MAX);
         integer(&mut out, 0);
         assert_eq!(out, "184467440737095516150");
+        for (ms, text) in [(0, "0"), (7, "0.007"), (1_050, "1.05"), (61_200, "61.2")] {
+            out.clear();
+            seconds(&mut out, ms);
+            assert_eq!(out, text);
+        }
     }
 }

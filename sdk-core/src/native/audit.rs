@@ -2,12 +2,12 @@
 
 use crate::engine::{Consent, Engine, Erasure, Item, ItemKind};
 use crate::json::Object;
-use serde::Serialize;
 use std::time::Duration;
 
 /// Everything that a client holds now, in memory and in its data folder. After a withdrawal: the consent record
 /// and the erasure outbox, and nothing else.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[cfg_attr(feature = "typed", derive(serde::Serialize))]
 #[non_exhaustive]
 pub struct Audit {
     /// What the person chose: `unset`, `granted` or `denied`.
@@ -23,8 +23,10 @@ pub struct Audit {
     pub device_id: Option<String>,
     /// What goes as `distinct_id`.
     pub distinct_id: Option<String>,
-    /// The names of the super properties.
+    /// The names of the super properties, those of this session too.
     pub super_properties: Vec<String>,
+    /// Events that are being timed.
+    pub timers: usize,
     /// Records waiting to be delivered.
     pub queued_records: u64,
     /// Their bytes.
@@ -40,7 +42,8 @@ pub struct Audit {
 }
 
 /// A file in the data folder.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[cfg_attr(feature = "typed", derive(serde::Serialize))]
 #[non_exhaustive]
 pub struct AuditedFile {
     /// Its path below the data folder.
@@ -52,15 +55,21 @@ pub struct AuditedFile {
 }
 
 /// A request of the erasure outbox. The proof that goes with it is not shown.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[cfg_attr(feature = "typed", derive(serde::Serialize))]
 #[non_exhaustive]
 pub struct AuditedErasure {
     /// Its id.
     pub id: String,
+    /// What it asks for: `device`, that everything is erased which carries the device's id, or `profile`, that the
+    /// profiles of the device and its user are deleted.
+    pub kind: &'static str,
     /// The withdrawn device.
     pub device_id: String,
     /// How far it has come: `requested`, `accepted`, `completed` or `refused`.
     pub state: &'static str,
+    /// What the server has said last, where that is a JSON object: its text, with the receipt at the end.
+    pub answer: Option<String>,
 }
 
 impl Audit {
@@ -73,6 +82,7 @@ impl Audit {
             device_id: None,
             distinct_id: None,
             super_properties: Vec::new(),
+            timers: 0,
             queued_records: 0,
             queued_bytes: 0,
             held_records: 0,
@@ -84,16 +94,20 @@ impl Audit {
 
     pub(super) fn add_memory(&mut self, engine: &Engine, now_ms: u64) {
         let stats = engine.stats();
-        let super_properties = Object::parse(engine.super_properties()).unwrap_or(Object::EMPTY);
         self.device_id = engine.device_id();
         self.distinct_id = engine.distinct_id();
-        self.super_properties = super_properties.members().map(|(name, _)| name.text()).collect();
+        self.super_properties = [engine.super_properties(), engine.session_properties()]
+            .into_iter()
+            .filter_map(|text| Object::parse(text).ok())
+            .flat_map(|object| object.members().map(|(name, _)| name.text()))
+            .collect();
+        self.timers = engine.timers();
         self.queued_records = stats.queued;
         self.queued_bytes = stats.queued_bytes;
         self.held_records = stats.held;
         self.requests_in_flight = engine.in_flight();
         self.next_action_in = engine.next_wakeup().map(|at| Duration::from_millis(at.saturating_sub(now_ms)));
-        self.outbox = engine.outbox().iter().map(AuditedErasure::of).collect();
+        self.outbox = engine.erasure_outbox().iter().map(AuditedErasure::of).collect();
     }
 
     pub(super) fn add_files(&mut self, items: Vec<Item>) {
@@ -110,6 +124,12 @@ impl Audit {
 
 impl AuditedErasure {
     fn of(erasure: &Erasure) -> Self {
-        Self { id: erasure.id.clone(), device_id: erasure.device_id.clone(), state: erasure.state.as_str() }
+        Self {
+            id: erasure.id.clone(),
+            kind: erasure.kind.as_str(),
+            device_id: erasure.device_id.clone(),
+            state: erasure.state.as_str(),
+            answer: erasure.answer.clone(),
+        }
     }
 }

@@ -2,6 +2,7 @@
 
 use super::audit::Audit;
 use super::entropy::{Entropy, draw_array};
+use super::filter::{Filter, Subject};
 use super::registry::{self, Claim};
 use super::request_thread::RequestThread;
 use super::settings::{BuildError, Builder, Parts, Settings};
@@ -10,11 +11,9 @@ use super::storage_thread::StorageThread;
 use super::store::{Layout, Ledger, Store};
 use super::transport::Transport;
 use crate::engine::{
-    Consent, Decision, DenyReason, Engine, FlushState, Input, Lifecycle, Outcome, Rejection, Signals, Stats,
-    StoreFault, Trouble, Verdict,
+    Also, Call, CallKind, Consent, Decision, DenyReason, Engine, FlushState, Input, Lifecycle, Outcome,
+    Rejection, Signals, Stats, StoreFault, Trouble, Verdict,
 };
-use crate::json::JsonError;
-use serde::Serialize;
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -54,6 +53,7 @@ pub struct Client(Arc<Handle>);
 struct Handle {
     shared: Arc<Shared>,
     ledger: Ledger,
+    filter: Option<Filter>,
     closed: AtomicBool,
 }
 
@@ -61,13 +61,23 @@ struct Handle {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[must_use = "pass it to opt_out()"]
 pub struct OptOut {
-    erase: bool,
+    also: Also,
 }
 
 impl OptOut {
     /// Also ask the collector to erase what this device has sent (C12). Default: no.
+    ///
+    /// It erases what carries this device's id, and no more: what the same person has sent from other devices is for
+    /// the collector's operator to erase.
     pub fn erase(mut self, erase: bool) -> Self {
-        self.erase = erase;
+        self.also.erase = erase;
+        self
+    }
+
+    /// Also ask the collector to delete the profiles of this device and of its user (C12). Default: no. That erases
+    /// no event.
+    pub fn delete_profile(mut self, delete: bool) -> Self {
+        self.also.delete_profile = delete;
         self
     }
 }
@@ -84,7 +94,8 @@ impl Client {
     }
 
     pub(super) fn open(parts: Parts) -> Result<Self, BuildError> {
-        let Parts { settings, config, endpoint, signals, transport, transport_yields, on_notice } = parts;
+        let Parts { settings, config, endpoint, signals, transport, transport_yields, filter, on_notice } =
+            parts;
         let insists = transport.is_some() && !transport_yields;
         let folder = settings.data_dir.as_deref().map(registry::absolute);
         let ledger = Ledger::new(folder.as_ref().map(|folder| Layout::new(folder.clone(), &settings.token)));
@@ -97,7 +108,8 @@ impl Client {
             None => Claim::New { shared: make()?, predecessor: None },
         };
         let client = |shared| {
-            Self(Arc::new(Handle { shared, ledger: ledger.clone(), closed: AtomicBool::new(false) }))
+            let ledger = ledger.clone();
+            Self(Arc::new(Handle { shared, ledger, filter, closed: AtomicBool::new(false) }))
         };
         match claim {
             Claim::Shared(shared) => {
@@ -121,59 +133,20 @@ impl Client {
         }
     }
 
-    /// Records an event. Properties are anything that serialises to a JSON object; `()` stands for none.
-    pub fn track(&self, name: &str, properties: impl Serialize) -> Outcome {
-        match to_json(&properties) {
-            Ok(text) => self.track_json(name, &text),
-            Err(error) => self.refuse(error),
+    /// Any call of the app, from its parts, as bindings have them; see [`Call`] for what they are. The methods that are
+    /// named after the kinds are clearer.
+    pub fn call(&self, kind: CallKind, name: &str, text: &str) -> Outcome {
+        let subject = match kind {
+            CallKind::Track => Subject::Event(name),
+            CallKind::Register | CallKind::RegisterOnce | CallKind::RegisterForSession => Subject::Registered,
+            CallKind::Profile | CallKind::Group => Subject::Profile,
+            _ => return self.make(kind, name, text),
+        };
+        let Some(filter) = &self.0.filter else { return self.make(kind, name, text) };
+        match catch_unwind(AssertUnwindSafe(|| filter(subject, text))) {
+            Ok(Some(text)) => self.make(kind, name, &text),
+            _ => self.refuse(Rejection::Filtered),
         }
-    }
-
-    /// Records an event whose properties are the text of a JSON object already.
-    pub fn track_json(&self, name: &str, properties: &str) -> Outcome {
-        self.call(|entropy| Input::Track { name, properties, id: entropy.event_id() })
-    }
-
-    /// The person is known as this user from now on.
-    pub fn identify(&self, user: &str) -> Outcome {
-        self.call(|entropy| Input::Identify { user, id: entropy.event_id() })
-    }
-
-    /// Another person from now on, as after a logout: a new device id, no user, no super properties. The choice
-    /// about collection stays (C7).
-    pub fn reset(&self) -> Outcome {
-        self.call(|entropy| Input::Reset { secret: entropy.secret() })
-    }
-
-    /// Sets properties that go with every later event.
-    pub fn register(&self, properties: impl Serialize) -> Outcome {
-        match to_json(&properties) {
-            Ok(text) => self.register_json(&text),
-            Err(error) => self.refuse(error),
-        }
-    }
-
-    /// [`Client::register`] with the text of a JSON object.
-    pub fn register_json(&self, properties: &str) -> Outcome {
-        self.call(|_| Input::Register { properties, once: false })
-    }
-
-    /// Sets those of the properties that are not set yet.
-    pub fn register_once(&self, properties: impl Serialize) -> Outcome {
-        match to_json(&properties) {
-            Ok(text) => self.register_once_json(&text),
-            Err(error) => self.refuse(error),
-        }
-    }
-
-    /// [`Client::register_once`] with the text of a JSON object.
-    pub fn register_once_json(&self, properties: &str) -> Outcome {
-        self.call(|_| Input::Register { properties, once: true })
-    }
-
-    /// Forgets a super property.
-    pub fn unregister(&self, name: &str) -> Outcome {
-        self.call(|_| Input::Unregister { name })
     }
 
     /// The person agrees. Returns when the choice is on disk and records are accepted.
@@ -191,7 +164,7 @@ impl Client {
     /// # Errors
     /// What of the withdrawal could not be carried out. Collection in this process has stopped even so.
     pub fn opt_out(&self, how: OptOut) -> Result<(), Trouble> {
-        self.settle(|entropy| Input::OptOut { erase: how.erase, id: entropy.event_id() })
+        self.settle(|entropy| Input::OptOut { also: how.also, id: entropy.event_id() })
     }
 
     /// Waits until the data folder has been read, so that [`consent`](Self::consent) and the ids are what it
@@ -246,12 +219,12 @@ impl Client {
 
     /// What the environment says about tracking, as a whole: a signal that is left out is taken back.
     pub fn signals(&self, signals: Signals) {
-        self.call(|_| Input::Signals(signals));
+        self.input(|_| Input::Signals(signals));
     }
 
     /// The app has gone to the background or come back, or the network has.
     pub fn lifecycle(&self, lifecycle: Lifecycle) {
-        self.call(|_| Input::Lifecycle(lifecycle));
+        self.input(|_| Input::Lifecycle(lifecycle));
     }
 
     /// Sends what is queued without waiting for the interval, and waits until it is delivered, a request has
@@ -260,7 +233,7 @@ impl Client {
         let start = Instant::now();
         // What is held while the folder is being opened is to be sent too.
         self.ready(timeout);
-        let outcome = self.call(|_| Input::Flush);
+        let outcome = self.input(|_| Input::Flush);
         self.sync(timeout);
         match outcome {
             Outcome::Flushing(mark) => {
@@ -288,7 +261,7 @@ impl Client {
         state
     }
 
-    fn call<'a>(&self, make: impl FnOnce(&mut Entropy) -> Input<'a>) -> Outcome {
+    fn input<'a>(&self, make: impl FnOnce(&mut Entropy) -> Input<'a>) -> Outcome {
         if self.0.closed.load(Ordering::Relaxed) {
             return Outcome::Rejected(Rejection::Closed);
         }
@@ -311,15 +284,19 @@ impl Client {
         self.core()
     }
 
-    /// Refuses properties, and has it counted.
-    fn refuse(&self, error: JsonError) -> Outcome {
-        // Not the text of an object, so that the engine counts and refuses it.
-        self.call(|_| Input::Register { properties: "", once: true });
-        Outcome::Rejected(Rejection::InvalidProperties(error))
+    fn make(&self, kind: CallKind, name: &str, text: &str) -> Outcome {
+        self.input(|entropy| Input::Call(Call::new(kind, name, text, entropy.bits())))
+    }
+
+    /// Refuses a call, and has it counted.
+    pub(super) fn refuse(&self, rejection: Rejection) -> Outcome {
+        // The engine counts and refuses a name that is none.
+        self.make(CallKind::TimeEvent, "", "");
+        Outcome::Rejected(rejection)
     }
 
     fn settle<'a>(&self, make: impl FnOnce(&mut Entropy) -> Input<'a>) -> Result<(), Trouble> {
-        match self.call(make) {
+        match self.input(make) {
             Outcome::Pending(ticket) => {
                 let ended = self.0.shared.wait_settled(ticket);
                 ended.unwrap_or(Err(Trouble::NotRecorded(StoreFault::Other)))
@@ -381,14 +358,4 @@ fn built_in_transport() -> Result<Box<dyn Transport>, BuildError> {
 #[cfg(not(feature = "http"))]
 fn built_in_transport() -> Result<Box<dyn Transport>, BuildError> {
     Err(BuildError::NoTransport)
-}
-
-/// The text of an object. The host's `Serialize` may fail or panic.
-fn to_json(properties: &impl Serialize) -> Result<String, JsonError> {
-    let text = catch_unwind(AssertUnwindSafe(|| serde_json::to_string(properties)));
-    match text {
-        Ok(Ok(text)) if text == "null" => Ok("{}".into()),
-        Ok(Ok(text)) => Ok(text),
-        _ => Err(JsonError::Syntax),
-    }
 }

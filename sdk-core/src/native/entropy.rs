@@ -40,6 +40,10 @@ impl Entropy {
         Secret(self.take())
     }
 
+    pub(super) fn bits(&mut self) -> [u8; 16] {
+        self.take()
+    }
+
     fn take<const N: usize>(&mut self) -> [u8; N] {
         if self.bytes.len() < N {
             let mut more = [0; REFILL];

@@ -5,33 +5,91 @@
 //! the permit redeemed, under the sending lock; and it lets go of the lock when the client turns to reading. So
 //! neither name resolution nor connecting nor the wait for the answer ever holds up a withdrawal.
 
+use super::gzip::gzip;
 use super::transport::{PendingRequest, Sending, Transport};
 use crate::engine::Answer;
 use std::fmt;
 use std::io::{self, Read};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
+use ureq::http::Response;
 use ureq::unversioned::resolver::DefaultResolver;
 use ureq::unversioned::transport::{
     self as lower, Buffers, ConnectionDetails, Connector, DefaultConnector, NextTimeout,
 };
-use ureq::{Agent, SendBody};
+use ureq::{Agent, Body, Proxy, SendBody};
 
 const CONNECT: Duration = Duration::from_secs(10);
 const WHOLE: Duration = Duration::from_secs(60);
+/// Shorter bodies are not worth compressing.
+const GZIP_BYTES: usize = 1 << 10;
 /// The collector's answers are shorter; what others say is not read further.
 const BODY_BYTES: u64 = 4 << 10;
 
-/// Sends with `ureq`: rustls with Mozilla's root certificates, proxies from the environment, no redirects.
+/// Sends with `ureq`: rustls with Mozilla's root certificates, no redirects.
+///
+/// ```
+/// use refrain::native::HttpTransport;
+/// use std::time::Duration;
+///
+/// let transport = HttpTransport::new().timeout(Duration::from_secs(20)).proxy("http://proxy.example:3128")?;
+/// let builder = refrain::Client::builder("T").transport(transport);
+/// # Ok::<(), refrain::native::InvalidProxy>(())
+/// ```
 pub struct HttpTransport {
     agent: Arc<Mutex<Option<Agent>>>,
     gate: Arc<Mutex<Gate>>,
+    connect_timeout: Duration,
+    timeout: Duration,
+    proxy: Option<Proxy>,
+    gzip: bool,
 }
 
 impl HttpTransport {
     /// Opens nothing before the first request.
     pub fn new() -> Self {
-        Self { agent: Arc::default(), gate: Arc::default() }
+        Self {
+            agent: Arc::default(),
+            gate: Arc::default(),
+            connect_timeout: CONNECT,
+            timeout: WHOLE,
+            proxy: Proxy::try_from_env(),
+            gzip: true,
+        }
+    }
+
+    /// How long connecting may take. Default: 10 seconds.
+    pub fn connect_timeout(mut self, timeout: Duration) -> Self {
+        self.connect_timeout = timeout;
+        self
+    }
+
+    /// How long a whole request may take, from resolving the name to the end of the answer. Default: 60 seconds.
+    pub fn timeout(mut self, timeout: Duration) -> Self {
+        self.timeout = timeout;
+        self
+    }
+
+    /// Sends by this proxy: `http://user:password@host:port`. Default: what the environment variables `ALL_PROXY`,
+    /// `HTTPS_PROXY` and `HTTP_PROXY` say.
+    ///
+    /// # Errors
+    /// It is no address of a proxy.
+    pub fn proxy(mut self, url: &str) -> Result<Self, InvalidProxy> {
+        self.proxy = Some(Proxy::new(url).map_err(|_| InvalidProxy)?);
+        Ok(self)
+    }
+
+    /// Sends by no proxy, whatever the environment says.
+    pub fn no_proxy(mut self) -> Self {
+        self.proxy = None;
+        self
+    }
+
+    /// Whether bodies are compressed. Default: yes, until a collector answers that it does not take that (415).
+    pub fn gzip(mut self, gzip: bool) -> Self {
+        self.gzip = gzip;
+        self
     }
 
     fn agent(&self) -> Agent {
@@ -39,8 +97,9 @@ impl HttpTransport {
             let config = Agent::config_builder()
                 .http_status_as_error(false)
                 .max_redirects(0)
-                .timeout_connect(Some(CONNECT))
-                .timeout_global(Some(WHOLE))
+                .timeout_connect(Some(self.connect_timeout))
+                .timeout_global(Some(self.timeout))
+                .proxy(self.proxy.clone())
                 .max_idle_connections(1)
                 .user_agent(concat!("refrain/", env!("CARGO_PKG_VERSION")))
                 .build();
@@ -49,7 +108,42 @@ impl HttpTransport {
         };
         lock(&self.agent).get_or_insert_with(new).clone()
     }
+
+    /// Sends a request whose body is redeemed when it is asked for.
+    fn post(&self, request: PendingRequest<'_>, gzip: bool) -> Result<Response<Body>, ureq::Error> {
+        let (url, length) = (request.url().to_owned(), request.body_len());
+        let post = self.agent().post(&url).header("Content-Type", "application/json");
+        // How long the body is when it is compressed is not known before it is redeemed: it goes in chunks.
+        let post = if gzip {
+            post.header("Content-Encoding", "gzip")
+        } else {
+            post.header("Content-Length", length.to_string())
+        };
+        let mut body = LateBody { state: State::Pending(request), gate: &self.gate, gzip };
+        post.send(SendBody::from_reader(&mut body))
+    }
+
+    /// Sends a request that has no body, and nothing of the person in it.
+    fn get(&self, request: PendingRequest<'_>) -> Result<Response<Body>, ureq::Error> {
+        let url = request.url().to_owned();
+        let (_, sending) = request.open().map_err(|_| ureq::Error::Io(refused()))?.into_parts();
+        *lock(&self.gate) = Gate::Open { head: Vec::new(), sending: None };
+        drop(sending);
+        self.agent().get(&url).call()
+    }
 }
+
+/// The address is none of a proxy.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct InvalidProxy;
+
+impl fmt::Display for InvalidProxy {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("not the address of a proxy: pass scheme, host and port, as in http://proxy.example:3128")
+    }
+}
+
+impl std::error::Error for InvalidProxy {}
 
 impl Default for HttpTransport {
     fn default() -> Self {
@@ -65,17 +159,16 @@ impl fmt::Debug for HttpTransport {
 
 impl Transport for HttpTransport {
     fn send(&mut self, request: PendingRequest<'_>) -> Answer {
-        let agent = self.agent();
         *lock(&self.gate) = Gate::Closed(Vec::new());
-        let (url, length) = (request.url().to_owned(), request.body_len());
-        let mut body = LateBody { state: State::Pending(request), gate: &self.gate };
-        let result = agent
-            .post(&url)
-            .header("Content-Type", "application/json")
-            .header("Content-Length", length.to_string())
-            .send(SendBody::from_reader(&mut body));
+        let gzip = self.gzip && request.body_len() >= GZIP_BYTES;
+        let result = if request.is_get() { self.get(request) } else { self.post(request, gzip) };
         *lock(&self.gate) = Gate::default();
         match result {
+            Ok(response) if gzip && response.status() == 415 => {
+                // The records are sent again, in the clear.
+                self.gzip = false;
+                Answer::Unreachable
+            }
             Ok(mut response) => {
                 let retry_after = response.headers().get("Retry-After").and_then(|value| value.to_str().ok());
                 let (status, retry_after) = (response.status().as_u16(), retry_after.map(String::from));
@@ -123,17 +216,21 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 struct LateBody<'a, 'r> {
     state: State<'r>,
     gate: &'a Mutex<Gate>,
+    gzip: bool,
+}
+
+fn refused() -> io::Error {
+    io::Error::other("consent no longer allows this")
 }
 
 enum State<'r> {
     Pending(PendingRequest<'r>),
-    Open(io::Cursor<String>),
+    Open(io::Cursor<Vec<u8>>),
     Refused,
 }
 
 impl Read for LateBody<'_, '_> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let refused = || io::Error::other("consent no longer allows this");
         match std::mem::replace(&mut self.state, State::Refused) {
             State::Pending(request) => {
                 let (body, sending) = request.open().map_err(|_| refused())?.into_parts();
@@ -143,6 +240,7 @@ impl Read for LateBody<'_, '_> {
                     Gate::Open { .. } => Vec::new(),
                 };
                 *gate = Gate::Open { head, sending: Some(sending) };
+                let body = if self.gzip { gzip(body.as_bytes()) } else { body.into_bytes() };
                 self.state = State::Open(io::Cursor::new(body));
             }
             State::Open(body) => self.state = State::Open(body),

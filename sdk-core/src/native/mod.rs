@@ -10,11 +10,17 @@
 //! for both.
 
 mod audit;
+mod calls;
 mod client;
 mod clock;
 mod entropy;
+mod filter;
+#[cfg(feature = "http")]
+mod gzip;
 #[cfg(feature = "http")]
 mod http;
+#[cfg(feature = "typed")]
+mod profile;
 mod registry;
 mod request_thread;
 mod settings;
@@ -22,10 +28,21 @@ mod shared;
 mod storage_thread;
 mod store;
 mod transport;
+#[cfg(feature = "typed")]
+mod typed;
 
 pub use audit::{Audit, AuditedErasure, AuditedFile};
 pub use client::{Client, OptOut};
+pub use filter::Subject;
 #[cfg(feature = "http")]
-pub use http::HttpTransport;
+pub use http::{HttpTransport, InvalidProxy};
+#[cfg(feature = "typed")]
+pub use profile::Profile;
 pub use settings::{BuildError, Builder, Settings};
+/// The store and what it stands on, for the project's own simulation; not part of the interface.
+#[cfg(feature = "simulation")]
+#[doc(hidden)]
+pub mod simulation {
+    pub use super::store::{Disk, DiskFile, Hold, Layout, Ledger, Mode, Store};
+}
 pub use transport::{OpenRequest, PendingRequest, Sending, Transport};

@@ -1,13 +1,13 @@
 //! What a host sets, in code or as JSON.
 
 use crate::engine::{Config, ConfigError, DefaultConsent, IdMerge, Notice, Signals};
-use serde::Deserialize;
 use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use super::client::Client;
+use super::filter::Filter;
 use super::transport::Transport;
 
 const ENDPOINT: &str = "https://api.mixpanel.com";
@@ -16,51 +16,57 @@ const ENDPOINT: &str = "https://api.mixpanel.com";
 /// `token` may be left out. Durations are in seconds and may have decimals.
 ///
 /// ```
+/// # #[cfg(feature = "typed")] {
 /// let settings: refrain::native::Settings = serde_json::from_str(
 ///     r#"{"token": "T", "endpoint": "http://127.0.0.1:8787", "default_consent": "granted", "flush_interval": 0.5}"#,
 /// ).unwrap();
 /// assert_eq!(settings.endpoint, "http://127.0.0.1:8787");
+/// # }
 /// ```
-#[derive(Debug, Clone, PartialEq, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[derive(Debug, Clone, PartialEq)]
+#[cfg_attr(feature = "typed", derive(serde::Deserialize), serde(deny_unknown_fields))]
 #[non_exhaustive]
 pub struct Settings {
     /// The project's token.
     pub token: String,
     /// Where the collector is: scheme, host, perhaps a port and a path.
-    #[serde(default = "default_endpoint")]
+    #[cfg_attr(feature = "typed", serde(default = "default_endpoint"))]
     pub endpoint: String,
     /// The folder that remembers the person's choice and what is not delivered yet. Without one nothing is
     /// remembered, and nothing is collected before the person decides in this process.
-    #[serde(default)]
+    #[cfg_attr(feature = "typed", serde(default))]
     pub data_dir: Option<PathBuf>,
     /// What holds while nobody has decided: `granted`, `denied` or `pending` (the default).
-    #[serde(default, with = "DefaultConsentWord")]
+    #[cfg_attr(feature = "typed", serde(default, with = "DefaultConsentWord"))]
     pub default_consent: DefaultConsent,
     /// Whether Global Privacy Control counts while nobody has decided. Default: yes.
-    #[serde(default = "yes")]
+    #[cfg_attr(feature = "typed", serde(default = "yes"))]
     pub honor_gpc: bool,
     /// Whether Do Not Track counts while nobody has decided. Default: yes.
-    #[serde(default = "yes")]
+    #[cfg_attr(feature = "typed", serde(default = "yes"))]
     pub honor_dnt: bool,
     /// How long records are gathered before they are sent, in seconds.
-    #[serde(default)]
+    #[cfg_attr(feature = "typed", serde(default))]
     pub flush_interval: Option<f64>,
     /// Records in one request at most.
-    #[serde(default)]
+    #[cfg_attr(feature = "typed", serde(default))]
     pub batch_size: Option<usize>,
     /// Bytes of undelivered records; over it the oldest go.
-    #[serde(default)]
+    #[cfg_attr(feature = "typed", serde(default))]
     pub queue_limit_bytes: Option<u64>,
     /// Age of undelivered records in seconds; older ones go.
-    #[serde(default)]
+    #[cfg_attr(feature = "typed", serde(default))]
     pub queue_limit_age: Option<f64>,
     /// How the collector joins ids: `simplified` (the default) or `original`.
-    #[serde(default, with = "IdMergeWord")]
+    #[cfg_attr(feature = "typed", serde(default, with = "IdMergeWord"))]
     pub id_merge: IdMerge,
+    /// Names of properties that are never recorded, whoever sets them.
+    #[cfg_attr(feature = "typed", serde(default))]
+    pub deny_list: Vec<String>,
 }
 
-#[derive(Deserialize)]
+#[cfg(feature = "typed")]
+#[derive(serde::Deserialize)]
 #[serde(remote = "DefaultConsent", rename_all = "lowercase")]
 enum DefaultConsentWord {
     Granted,
@@ -68,7 +74,8 @@ enum DefaultConsentWord {
     Pending,
 }
 
-#[derive(Deserialize)]
+#[cfg(feature = "typed")]
+#[derive(serde::Deserialize)]
 #[serde(remote = "IdMerge", rename_all = "lowercase")]
 enum IdMergeWord {
     Simplified,
@@ -79,6 +86,7 @@ fn default_endpoint() -> String {
     ENDPOINT.into()
 }
 
+#[cfg(feature = "typed")]
 fn yes() -> bool {
     true
 }
@@ -98,6 +106,7 @@ impl Settings {
             queue_limit_bytes: None,
             queue_limit_age: None,
             id_merge: IdMerge::default(),
+            deny_list: Vec::new(),
         }
     }
 
@@ -113,6 +122,7 @@ impl Settings {
             ("queue_limit_bytes", self.queue_limit_bytes == other.queue_limit_bytes),
             ("queue_limit_age", self.queue_limit_age == other.queue_limit_age),
             ("id_merge", self.id_merge == other.id_merge),
+            ("deny_list", self.deny_list == other.deny_list),
         ]
         .into_iter()
         .find_map(|(name, same)| (!same).then_some(name))
@@ -124,6 +134,7 @@ impl Settings {
         config.honor_gpc = self.honor_gpc;
         config.honor_dnt = self.honor_dnt;
         config.id_merge = self.id_merge;
+        config.deny_list.clone_from(&self.deny_list);
         config.library = "refrain-rust".into();
         let seconds = |name, value: Option<f64>, default: u64| match value {
             None => Ok(default),
@@ -158,6 +169,8 @@ pub struct Builder {
     transport: Option<Box<dyn Transport>>,
     transport_yields: bool,
     library: Option<String>,
+    automatic_properties: Option<String>,
+    filter: Option<Filter>,
     on_notice: Option<NoticeHook>,
 }
 
@@ -172,6 +185,7 @@ pub(super) struct Parts {
     pub(super) transport: Option<Box<dyn Transport>>,
     /// Whether the transport of a client that is open already is as good.
     pub(super) transport_yields: bool,
+    pub(super) filter: Option<Filter>,
     pub(super) on_notice: Option<NoticeHook>,
 }
 
@@ -183,6 +197,8 @@ impl Builder {
             transport: None,
             transport_yields: false,
             library: None,
+            automatic_properties: None,
+            filter: None,
             on_notice: None,
         }
     }
@@ -254,6 +270,24 @@ impl Builder {
         self
     }
 
+    /// Names of properties that are never recorded, whoever sets them: in events, registered or in profiles.
+    pub fn deny_list<T: Into<String>>(mut self, names: impl IntoIterator<Item = T>) -> Self {
+        self.settings.deny_list = names.into_iter().map(Into::into).collect();
+        self
+    }
+
+    /// Properties that the host adds to every event: the text of a JSON object.
+    pub fn automatic_properties_json(mut self, properties: impl Into<String>) -> Self {
+        self.automatic_properties = Some(properties.into());
+        self
+    }
+
+    #[cfg(feature = "typed")]
+    pub(super) fn filter_json(mut self, filter: Filter) -> Self {
+        self.filter = Some(filter);
+        self
+    }
+
     /// Carries requests in place of the built-in HTTP transport.
     pub fn transport(mut self, transport: impl Transport + 'static) -> Self {
         self.transport = Some(Box::new(transport));
@@ -289,14 +323,36 @@ impl Builder {
     /// # Errors
     /// A setting that cannot work, or one that differs from an open client's on the same folder.
     pub fn build(self) -> Result<Client, BuildError> {
-        let Self { settings, signals, transport, transport_yields, library, on_notice } = self;
+        let Self {
+            settings,
+            signals,
+            transport,
+            transport_yields,
+            library,
+            automatic_properties,
+            filter,
+            on_notice,
+        } = self;
         let mut config = settings.config()?;
+        if let Some(properties) = automatic_properties {
+            config.automatic_properties = properties;
+            config.check().map_err(BuildError::Config)?;
+        }
         config.library = library.unwrap_or(config.library);
         let endpoint = settings.check_endpoint()?;
         if transport.is_none() && !cfg!(feature = "http") {
             return Err(BuildError::NoTransport);
         }
-        Client::open(Parts { settings, config, endpoint, signals, transport, transport_yields, on_notice })
+        Client::open(Parts {
+            settings,
+            config,
+            endpoint,
+            signals,
+            transport,
+            transport_yields,
+            filter,
+            on_notice,
+        })
     }
 }
 
@@ -358,12 +414,13 @@ mod tests {
         serde_json::from_str(text).map_err(|error| error.to_string())
     }
 
+    #[cfg(feature = "typed")]
     #[test]
     fn settings_from_json() {
         let settings = parse(
             r#"{"token":"T","endpoint":"https://e.test/","data_dir":"/d","default_consent":"denied","honor_gpc":false,
                "honor_dnt":false,"flush_interval":1.5,"batch_size":7,"queue_limit_bytes":9,"queue_limit_age":60,
-               "id_merge":"original"}"#,
+               "id_merge":"original","deny_list":["ssn"]}"#,
         )
         .unwrap();
         let config = settings.config().unwrap();
@@ -372,6 +429,7 @@ mod tests {
         assert_eq!((config.batch_size, config.queue_limit_bytes), (7, 9));
         assert_eq!((config.default_consent, config.id_merge), (DefaultConsent::Denied, IdMerge::Original));
         assert!(!config.honor_gpc && !config.honor_dnt);
+        assert_eq!(config.deny_list, ["ssn"]);
         assert_eq!(parse(r#"{"token":"T"}"#).unwrap(), Settings::new("T"));
     }
 

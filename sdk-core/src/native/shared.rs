@@ -142,12 +142,13 @@ impl Shared {
             return Outcome::Rejected(Rejection::Closed);
         }
         let input = make(&mut core.entropy);
-        if let Input::Track { properties, .. } = &input {
-            if core.storage.len() >= BACKLOG || core.storage_bytes >= BACKLOG_BYTES {
+        if let Input::Call(call) = &input {
+            let full = core.storage.len() >= BACKLOG || core.storage_bytes >= BACKLOG_BYTES;
+            if full && call.kind().is_record() {
                 core.lost += 1;
                 return Outcome::Rejected(Rejection::Overloaded);
             }
-            core.storage_bytes += properties.len();
+            core.storage_bytes += call.text_len();
         }
         let now = self.clock.now();
         let outcome = self.handle(&mut core, now, input);

@@ -1,6 +1,6 @@
 //! What carries requests to the collector.
 
-use super::store::{Ledger, Lock};
+use super::store::{FileLock, Ledger};
 use crate::engine::{Answer, ConsentState, OutboxPermit, Permit, RecordRead, Refused, Request};
 use std::fmt;
 
@@ -23,7 +23,8 @@ use std::fmt;
 /// }
 /// ```
 pub trait Transport: Send {
-    /// Sends a request as `POST` with `Content-Type: application/json` and waits for the answer.
+    /// Sends a request as `POST` with `Content-Type: application/json`, or as `GET` if it
+    /// [`is_get`](PendingRequest::is_get), and waits for the answer.
     ///
     /// Must not follow redirects, and must end by itself: a minute is long enough.
     fn send(&mut self, request: PendingRequest<'_>) -> Answer;
@@ -51,7 +52,7 @@ pub(super) enum Sendable {
 }
 
 impl Sendable {
-    pub(super) fn path(&self) -> &'static str {
+    pub(super) fn path(&self) -> &str {
         match self {
             Self::Records(permit) => permit.path(),
             Self::Erasure(permit) => permit.path(),
@@ -75,6 +76,11 @@ impl PendingRequest<'_> {
     /// Where it goes. Holds no token and no id.
     pub fn url(&self) -> &str {
         self.url
+    }
+
+    /// Whether it asks a question and has no body.
+    pub fn is_get(&self) -> bool {
+        self.body_len() == 0
     }
 
     /// The length of the body in bytes, which is not to be had yet.
@@ -142,5 +148,5 @@ impl OpenRequest {
 #[derive(Debug)]
 #[must_use = "dropping it says that the last byte is out"]
 pub struct Sending {
-    _held: Option<Lock>,
+    _held: Option<FileLock>,
 }

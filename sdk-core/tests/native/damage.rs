@@ -210,15 +210,18 @@ fn a_full_disk_costs_nothing_that_was_stored() {
     player.hear();
 
     let segment = file_ending(&folder.data(), ".log");
-    assert!(fs::metadata(&segment).unwrap().len() <= 64 << 10);
+    let written = fs::metadata(&segment).unwrap().len();
+    assert!(written <= 64 << 10);
     let client = quiet(&folder, &collector).build().unwrap();
     ready(&client);
     let stats = client.stats();
-    assert!(stats.recovered >= 101 && stats.damaged == 0, "{stats:?}");
+    assert!(stats.recovered >= 100 && stats.damaged == 0, "{stats:?}");
     assert_eq!(client.flush(PATIENCE), FlushState::Done);
     let names = collector.names();
     assert_eq!(names.iter().filter(|name| *name == "x").count(), 100);
-    assert!(names.contains(&"z".to_owned()));
+    // How the thread's takes fall decides whether there is room for one more.
+    let one = written / (stats.recovered + 1);
+    assert!(names.contains(&"z".to_owned()) || written + 2 * one > 64 << 10, "there was room: {written}");
 }
 
 #[cfg(target_os = "linux")]

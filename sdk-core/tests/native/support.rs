@@ -215,28 +215,59 @@ fn serve(stream: &TcpStream, shared: &(Mutex<Received>, Condvar)) {
             shared.0.lock().unwrap().begun += usize::from(head.is_empty());
             head.push_str(&line);
         }
-        let length = head.lines().find_map(|line| {
-            let (name, value) = line.split_once(':')?;
-            name.eq_ignore_ascii_case("content-length").then(|| value.trim().parse::<usize>().unwrap())
-        });
-        let mut body = vec![0; length.expect("a length")];
-        if reader.read_exact(&mut body).is_err() {
-            return;
-        }
+        let Some(body) = read_body(&mut reader, &head) else { return };
         let path = head.split(' ').nth(1).unwrap().to_owned();
-        let body = serde_json::from_slice(&body).unwrap();
+        let body = if body.is_empty() { Value::Null } else { serde_json::from_slice(&body).unwrap() };
         let mut received = shared.0.lock().unwrap();
-        received.requests.push(Arrived { path, head, body });
+        received.requests.push(Arrived { path: path.clone(), head, body });
         shared.1.notify_all();
         let received = shared.1.wait_while(received, |received| received.silent).unwrap();
         let status = received.status;
         drop(received);
-        let answer = if status == 200 { "1" } else { "" };
+        let answer = match (status, path.strip_prefix("/refrain/v1/erasures")) {
+            (200, Some("")) => r#"{"id":"e1","state":"accepted"}"#,
+            (200, Some(_)) => r#"{"id":"e1","state":"completed","receipt":{"events":1}}"#,
+            (200, None) => "1",
+            _ => "",
+        };
         let text = format!("HTTP/1.1 {status} X\r\nContent-Length: {}\r\n\r\n{answer}", answer.len());
         if (&mut &*stream).write_all(text.as_bytes()).is_err() {
             return;
         }
     }
+}
+
+/// The body that a head announces, as it was before it was compressed; `None` if the connection breaks.
+fn read_body(reader: &mut impl BufRead, head: &str) -> Option<Vec<u8>> {
+    let header = |wanted: &str| {
+        head.lines().find_map(|line| {
+            let (name, value) = line.split_once(':')?;
+            name.eq_ignore_ascii_case(wanted).then(|| value.trim().to_owned())
+        })
+    };
+    let mut body = Vec::new();
+    if header("transfer-encoding").as_deref() == Some("chunked") {
+        loop {
+            let mut line = String::new();
+            reader.read_line(&mut line).ok()?;
+            let length = usize::from_str_radix(line.trim(), 16).ok()?;
+            let mut chunk = vec![0; length + 2];
+            reader.read_exact(&mut chunk).ok()?;
+            body.extend_from_slice(&chunk[..length]);
+            if length == 0 {
+                break;
+            }
+        }
+    } else if let Some(length) = header("content-length") {
+        body.resize(length.parse().unwrap(), 0);
+        reader.read_exact(&mut body).ok()?;
+    }
+    if header("content-encoding").as_deref() == Some("gzip") {
+        let mut plain = Vec::new();
+        flate2::read::GzDecoder::new(&body[..]).read_to_end(&mut plain).unwrap();
+        body = plain;
+    }
+    Some(body)
 }
 
 /// A client that sends nothing by itself.

@@ -242,10 +242,15 @@ fn c12_an_erasure_outlives_the_client_and_is_sent() {
     assert_eq!(erasure.body["device_id"], json!(device));
     assert_eq!(erasure.body["secret"].as_str().unwrap().len(), 32);
     assert!(requests.iter().all(|request| request.path != "/track/?verbose=1&ip=0"));
-    while client.audit().outbox[0].state != "accepted" {
+    // Once it is taken the server is asked for the receipt, by a request that carries nothing of the device.
+    let asked = &collector.wait_requests(known + 2)[known + 1];
+    assert_eq!((asked.path.as_str(), &asked.body), ("/refrain/v1/erasures/e1", &serde_json::Value::Null));
+    assert!(asked.head.starts_with("GET "));
+    while client.audit().outbox[0].state != "completed" {
         client.sync(PATIENCE);
     }
-    assert!(!format!("{:?}", client.audit()).contains(erasure.body["secret"].as_str().unwrap()));
+    assert!(client.audit().outbox[0].answer.as_ref().unwrap().contains("\"receipt\""));
+    assert!(!holds(&folder.data(), erasure.body["secret"].as_str().unwrap()), "the proof is needed no more");
 }
 
 #[test]

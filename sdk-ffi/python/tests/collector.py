@@ -16,6 +16,8 @@ class Collector:
         self.events: List[Dict[str, Any]] = []
         #: Path, headers and events of every request.
         self.requests: List[Dict[str, Any]] = []
+        #: Every profile and group update that arrived, in order.
+        self.updates: List[Dict[str, Any]] = []
         #: Every erasure request.
         self.erasures: List[Dict[str, Any]] = []
         #: The next answers' status; 200 and the collector's own word for success while it is empty.
@@ -29,6 +31,9 @@ class Collector:
 
         class Handler(BaseHTTPRequestHandler):
             def do_POST(self) -> None:
+                collector._take(self)
+
+            def do_GET(self) -> None:
                 collector._take(self)
 
             def log_message(self, *arguments: Any) -> None:
@@ -45,7 +50,7 @@ class Collector:
         return [event["event"] for event in self.events]
 
     def _take(self, handler: BaseHTTPRequestHandler) -> None:
-        body = handler.rfile.read(int(handler.headers["Content-Length"]))
+        body = handler.rfile.read(int(handler.headers.get("Content-Length", "0")))
         if handler.headers.get("Content-Encoding") == "gzip":
             body = gzip.decompress(body)
         path = urlsplit(handler.path)
@@ -55,9 +60,11 @@ class Collector:
         if path.path == "/refrain/v1/erasures":
             self.erasures.append(json.loads(body))
             status, answer = 202, b'{"id":"e1","state":"accepted"}'
+        elif path.path == "/refrain/v1/erasures/e1":
+            answer = b'{"id":"e1","state":"completed","receipt":{"events":1}}'
         elif status == 200:
             taken = json.loads(body)
-        self.events.extend(taken)
+        (self.events if path.path == "/track/" else self.updates).extend(taken)
         self.requests.append({"path": handler.path, "headers": dict(handler.headers), "events": taken})
         self.arrived.release()
         self.answering.wait()

@@ -56,6 +56,46 @@ class Recording(FolderTestCase):
         self.assertNotEqual(events["another person"]["$device_id"], device)
         self.assertIn("$identify", events)
 
+    def test_profiles_groups_and_timers(self) -> None:
+        client = self.client(default_consent="granted")
+        client.identify("ada")
+        self.assertTrue(client.profile().set({"plan": "pro"}))
+        self.assertTrue(client.profile().add({"logins": 1}))
+        self.assertTrue(client.profile().unset("street", "city"))
+        self.assertTrue(client.group("company", "acme").union({"products": ["umbrella"]}))
+        self.assertTrue(client.add_group("company", "acme"))
+        self.assertTrue(client.register_for_session({"tab": 1}))
+        self.assertTrue(client.time_event("Read"))
+        self.assertEqual((client.audit().timers, client.audit().super_properties), (1, ["company", "tab"]))
+        self.assertTrue(client.track("Read"))
+        self.assertEqual(client.profile().add({"logins": "1"}).reason, "invalid_operator")
+        self.assertEqual(client.group("", "acme").set({"a": 1}).reason, "empty_group")
+        self.assertEqual(client.group("company", 7).set({"a": 1}).reason, "empty_group")  # type: ignore[arg-type]
+        self.assertEqual(client.set_group("company", None).reason, "invalid_group")  # type: ignore[arg-type]
+        self.assertTrue(client.switch_user("bob"))
+        self.assertTrue(client.track("second"))
+        self.assertTrue(client.flush(timeout=30))
+
+        read, second = [event["properties"] for event in self.collector.events if event["event"] in ("Read", "second")]
+        self.assertEqual((read["company"], read["tab"], read["$user_id"]), (["acme"], 1, "ada"))
+        self.assertGreaterEqual(read["$duration"], 0)
+        self.assertNotEqual(read["$device_id"], second["$device_id"])
+        self.assertNotIn("company", second)
+        operators = [
+            {key: value for key, value in update.items() if key.startswith("$") and isinstance(value, (dict, list))}
+            for update in self.collector.updates
+        ]
+        for expected in (
+            {"$set": {"plan": "pro"}},
+            {"$add": {"logins": 1}},
+            {"$unset": ["street", "city"]},
+            {"$union": {"products": ["umbrella"]}},
+            {"$union": {"company": ["acme"]}},
+        ):
+            self.assertIn(expected, operators)
+        groups = [update for update in self.collector.updates if "$group_key" in update]
+        self.assertEqual([(g["$group_key"], g["$group_id"]) for g in groups], [("company", "acme")])
+
     def test_many_records_travel_in_compressed_batches(self) -> None:
         client = self.client(default_consent="granted", batch_size=40)
         for index in range(100):

@@ -3,11 +3,11 @@
 import type { Stats } from './types';
 
 const COUNTS = 'tracked,recovered,adopted,delivered,queued,held,givenUp,queuedBytes,damaged,wiped,rejected';
-const DROPS = 'withdrawn,hold_full,hold_expired,evicted,expired,oversize,refused,no_identity';
+const DROPS = 'withdrawn,hold_full,hold_expired,evicted,expired,oversize,refused,unrecordable';
 
-/** The requests under way, and the books. */
-export const books = (row: string): [inFlight: number, stats: Stats] => {
+/** The requests under way, running timers, and the books. */
+export const books = (row: string): [inFlight: number, timers: number, stats: Stats] => {
   const numbers = row.split(',').map(Number);
   const take = (names: string) => Object.fromEntries(names.split(',').map((name) => [name, numbers.shift()!]));
-  return [numbers.shift()!, { ...take(COUNTS), dropped: take(DROPS) } as unknown as Stats];
+  return [numbers.shift()!, numbers.shift()!, { ...take(COUNTS), dropped: take(DROPS) } as unknown as Stats];
 };

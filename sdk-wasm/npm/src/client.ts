@@ -109,7 +109,7 @@ export const load = async (token: string, options: Options) => {
   const tick = () => {
     due = -1;
     timer = undefined;
-    input(11);
+    input(27);
     pump();
   };
 
@@ -267,7 +267,7 @@ export const load = async (token: string, options: Options) => {
   on(window, 'pagehide', () => {
     leaving = true;
     persist();
-    input(12);
+    input(28);
     pump();
     leaving = false;
     locks.release();
@@ -282,7 +282,7 @@ export const load = async (token: string, options: Options) => {
     reread('identity');
   });
   on(window, 'online', () => {
-    input(13);
+    input(29);
     pump();
   });
   on(window, 'storage', ({ key }) => {
@@ -308,12 +308,12 @@ export const load = async (token: string, options: Options) => {
     flush: () =>
       new Promise<boolean>((done) => {
         if (over) return done(false);
-        input(10);
+        input(26);
         flushes.set(core.number(), done);
         pump();
       }),
     consent: () => ({ decision: core.read(3), verdict: core.read(4), reason: core.read(5), sentence: core.read(6) }) as Consent,
-    stats: (): Stats => books(core.read(9)!)[1],
+    stats: (): Stats => books(core.read(9)!)[2],
     distinctId: () => core.read(7),
     deviceId: () => core.read(8),
     audit: async (): Promise<Audit> => {
@@ -321,12 +321,9 @@ export const load = async (token: string, options: Options) => {
       for (const key of ['consent', 'identity'] as const) {
         if ((await records.read(key)) !== undefined) items.push('indexedDB refrain:' + token + ' ' + key);
       }
-      const [inFlight, { queued, held }] = books(core.read(9)!);
-      const outbox = core.read(10)!.split(',').slice(0, -1).map((entry) => {
-        const [id, state] = entry.split(':') as [string, string];
-        return { id, state };
-      });
-      return { items, queued, held, timers: timer === undefined ? 0 : 1, inFlight, outbox };
+      const [inFlight, timed, { queued, held }] = books(core.read(9)!);
+      const timers = timed + (timer === undefined ? 0 : 1);
+      return { items, queued, held, timers, inFlight, outbox: JSON.parse(core.read(10)!) };
     },
     shutdown: async (timeout = 2_000) => {
       await Promise.race([client.flush(), new Promise((done) => setTimeout(done, timeout))]);
@@ -343,6 +340,6 @@ export const load = async (token: string, options: Options) => {
 
   now();
   core.signals(navigator);
-  input(0);
+  input(20);
   return [client, store] as const;
 };

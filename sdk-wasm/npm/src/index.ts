@@ -2,9 +2,9 @@
 // touches nothing, so that it can be imported where there is no page.
 
 import type { Client } from './client';
-import type { Consent, Options, Refrain, Rejected, Result } from './types';
+import type { Consent, Options, Profile, Refrain, Rejected, Result } from './types';
 
-export type { Audit, Consent, Options, Refrain, Rejected, Result, Stats } from './types';
+export type { Audit, Consent, Options, Profile, Refrain, Rejected, Result, Stats } from './types';
 
 /** Calls that may wait for the module. */
 const WAITING = 1000;
@@ -24,8 +24,8 @@ export const init = (token: string, options: Options = {}): Refrain => {
     }
     try {
       // A name that is no string is no name.
-      const name = typeof first == 'string' ? first : '';
-      const [one, two] = kind == 4 || kind == 5 ? [text, ''] : [name, text];
+      const one = typeof first == 'string' ? first : '';
+      const two = typeof properties == 'string' ? properties : text;
       if (client) return client.call(kind, one, two);
       if (dead || waiting.length >= WAITING) return dead || { rejected: 'hold_full', hint: 'too many calls wait for the module' };
       const [wall, mono] = [Date.now(), performance.now()];
@@ -34,6 +34,20 @@ export const init = (token: string, options: Options = {}): Refrain => {
     } catch (error) {
       return { rejected: 'broken', hint: '' + error };
     }
+  };
+
+  const profile = (kind: number, of?: object): Profile => {
+    const apply = (operator: string) => (value?: unknown) => call(kind, 0, { ...of, ['$' + operator]: value ?? '' });
+    return {
+      set: apply('set'),
+      setOnce: apply('set_once'),
+      add: apply('add'),
+      append: apply('append'),
+      union: apply('union'),
+      remove: apply('remove'),
+      unset: (...names) => apply('unset')(names),
+      delete: apply('delete'),
+    };
   };
 
   const later = <T>(work: (client: Client) => T | Promise<T>): Promise<T> =>
@@ -73,14 +87,23 @@ export const init = (token: string, options: Options = {}): Refrain => {
 
   return {
     ready,
-    track: (name, properties) => call(1, name, properties),
-    identify: (user) => call(2, user),
-    reset: () => call(3),
-    register: (properties) => call(4, 0, properties),
-    registerOnce: (properties) => call(5, 0, properties),
+    track: (name, properties) => call(0, name, properties),
+    identify: (user) => call(1, user),
+    reset: () => call(2),
+    register: (properties) => call(3, 0, properties),
+    registerOnce: (properties) => call(4, 0, properties),
+    registerForSession: (properties) => call(5, 0, properties),
     unregister: (name) => call(6, name),
-    optIn: () => later((loaded) => loaded.choose(7)),
-    optOut: (how) => later((loaded) => loaded.choose(how?.erase ? 9 : 8)),
+    switchUser: (user) => call(7, user),
+    alias: (alias) => call(8, alias),
+    timeEvent: (name) => call(9, name),
+    profile: () => profile(10),
+    group: (key, id) => profile(11, { $group_key: key, $group_id: id }),
+    setGroup: (key, id) => call(12, key, id),
+    addGroup: (key, id) => call(13, key, id),
+    removeGroup: (key, id) => call(14, key, id),
+    optIn: () => later((loaded) => loaded.choose(21)),
+    optOut: (how) => later((loaded) => loaded.choose(22 + +!!how?.erase + 2 * +!!how?.deleteProfile)),
     consent,
     hasOptedOut: () => consent().decision == 'denied',
     audit: () => later((loaded) => loaded.audit()),

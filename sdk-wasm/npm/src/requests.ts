@@ -18,7 +18,7 @@ export const openRequests = (endpoint: string) => {
 
   /** Starts a request before it returns. */
   return async (path: string, json: string, leaving: boolean, cancel: AbortController): Promise<Answer> => {
-    const form = (simple || leaving) && path.startsWith('/track');
+    const form = (simple || leaving) && !path.startsWith('/refrain');
     let body = form ? 'data=' + encodeURIComponent(json) : json;
     if (leaving && body.length > LAST) {
       // What a reader of forms would take for something else is escaped, and nothing more.
@@ -36,9 +36,8 @@ export const openRequests = (endpoint: string) => {
         return [0, undefined, ''];
       }
       const response = await fetch(base + path, {
-        method: 'POST',
-        body,
-        headers: { 'Content-Type': type },
+        // A request without a body asks how far an erasure has come.
+        ...(body && { method: 'POST', body, headers: { 'Content-Type': type } }),
         credentials: 'omit',
         // What was meant for the collector must not be posted to wherever it points.
         redirect: 'manual',

@@ -77,10 +77,30 @@ export interface Audit {
   held: number;
   /** Requests under way. */
   inFlight: number;
-  /** Timers that wait. */
+  /** Timers that wait, and events that are being timed. */
   timers: number;
-  /** Erasures asked for, and how far each has come. */
-  outbox: { id: string; state: string }[];
+  /** What the server was asked for with an objection, how far it has come, and what the server has said last. */
+  outbox: { id: string; kind: 'device' | 'profile'; state: string; answer: { receipt?: unknown } | null }[];
+}
+
+/** A profile of a person or a group. Each call is a record of its own. */
+export interface Profile {
+  /** Sets properties. */
+  set(properties: object): Result;
+  /** Sets those of the properties that are not set yet. */
+  setOnce(properties: object): Result;
+  /** Adds numbers to properties; what is not there counts as 0. */
+  add(numbers: Record<string, number>): Result;
+  /** Appends a value to each of the lists named. */
+  append(values: object): Result;
+  /** Appends to each of the lists named what is not in it yet. */
+  union(lists: Record<string, unknown[]>): Result;
+  /** Removes a value from each of the lists named. */
+  remove(values: object): Result;
+  /** Removes properties. */
+  unset(...names: string[]): Result;
+  /** Deletes the profile. That erases no event. */
+  delete(): Result;
 }
 
 /** One project's client in one page. Nothing here throws. */
@@ -97,16 +117,34 @@ export interface Refrain {
   register(properties: object): Result;
   /** The same, for those that are not registered yet. */
   registerOnce(properties: object): Result;
+  /** Properties for every later event of this page, in memory only. */
+  registerForSession(properties: object): Result;
   /** Forgets a registered property. */
   unregister(name: string): Result;
+  /** The next event of this name carries `$duration`: how many seconds it came after this call. */
+  timeEvent(name: string): Result;
+  /** Another known person from now on: a new device id, no registered properties, this user. The choice stays. */
+  switchUser(user: string): Result;
+  /** A second name for whoever is known now; means something where `idMerge` is `original`. */
+  alias(alias: string): Result;
+  /** The profile of whoever is known at each of its calls. */
+  profile(): Profile;
+  /** The profile of a group, such as `group('company', 'acme')`. */
+  group(key: string, id: string): Profile;
+  /** Later events are about this member of a group, and no other one of the same kind. */
+  setGroup(key: string, id: string): Result;
+  /** Later events are about this member of a group, too. */
+  addGroup(key: string, id: string): Result;
+  /** Later events are no longer about this member of a group. */
+  removeGroup(key: string, id: string): Result;
   /** The person agrees. Fails if that could not be written down; it then holds in this page only. */
   optIn(): Promise<void>;
   /**
    * The person objects. This tab has stopped when the call returns, all tabs have when the promise ends; then nothing
-   * but the choice is stored. `erase` also asks the collector to erase what this device sent. Fails if the refusal
-   * could not be written down (it then holds in this page only, and writing is tried again), or something is left.
+   * but the choice is stored. `erase` also asks the collector to erase what this device sent, `deleteProfile` to delete
+   * the profiles of this device and its user, which erases no event. Fails if the refusal could not be written down (it then holds in this page only, and writing is tried again), or something is left.
    */
-  optOut(options?: { erase?: boolean }): Promise<void>;
+  optOut(options?: { erase?: boolean; deleteProfile?: boolean }): Promise<void>;
   /** Where consent stands; after `ready` with what was stored. */
   consent(): Consent;
   /** Whether the person has objected; after `ready` with what was stored. */

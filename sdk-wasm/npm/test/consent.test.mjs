@@ -195,7 +195,12 @@ test('an erasure is asked for with the withdrawal, and carries the proof', async
   const { token, device_id, secret } = JSON.parse(asked.text);
   assert.deepEqual([token, device_id], ['T', first.properties.$device_id]);
   assert.match(secret, /^[0-9a-f]{32}$/);
+  // The server is asked, without anything of the device, until it hands out its receipt.
+  await collector.until('the question', () => collector.requests.find(({ path, method }) => path === '/refrain/v1/erasures/e1' && method === 'GET'));
+  await page.waitForFunction(async () => (await window.r.audit()).outbox[0].state === 'completed');
   const audit = await page.evaluate(() => window.r.audit());
-  assert.equal(audit.outbox.length, 1);
+  assert.deepEqual(audit.outbox, [
+    { id: audit.outbox[0].id, kind: 'device', state: 'completed', answer: { id: 'e1', state: 'completed', receipt: { events: 1 } } },
+  ]);
   assert.deepEqual(audit.items, ['localStorage refrain:T:consent', 'indexedDB refrain:T consent']);
 });

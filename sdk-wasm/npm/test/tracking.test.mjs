@@ -39,6 +39,46 @@ test('events arrive in batches, with merged properties', async (t) => {
   assert.deepEqual([stats.tracked, stats.delivered, stats.queued, stats.held], [120, 120, 0, 0]);
 });
 
+test('profiles, groups and timers', async (t) => {
+  const { collector, open } = await world.person(t);
+  const page = await open({ defaultConsent: 'granted' });
+  const results = await page.evaluate(async () => {
+    const { r } = window;
+    const results = [
+      r.identify('ada'),
+      r.profile().set({ plan: 'pro' }),
+      r.profile().unset('street', 'city'),
+      r.profile().delete(),
+      r.group('company', 'acme').union({ products: ['umbrella'] }),
+      r.addGroup('company', 'acme'),
+      r.registerForSession({ tab: 1 }),
+      r.timeEvent('Read'),
+      (await r.audit()).timers > 0 ? 'accepted' : 'no timer',
+      r.track('Read'),
+      r.profile().add({ logins: '1' }).rejected,
+      r.group('company', '').set({ a: 1 }).rejected,
+      r.switchUser('bob'),
+      r.track('Second'),
+    ];
+    await r.flush();
+    return results;
+  });
+  const accepted = (count) => Array(count).fill('accepted');
+  assert.deepEqual(results, [...accepted(10), 'invalid_operator', 'empty_group', ...accepted(2)]);
+  const [[read], [second]] = ['Read', 'Second'].map(collector.named);
+  assert.deepEqual([read.properties.company, read.properties.tab, read.properties.$user_id], [['acme'], 1, 'ada']);
+  assert.ok(read.properties.$duration >= 0);
+  assert.notEqual(read.properties.$device_id, second.properties.$device_id);
+  assert.equal(second.properties.company, undefined);
+  const updates = collector.updates();
+  const of = (operator) => updates.filter((update) => operator in update).map((update) => update[operator]);
+  assert.deepEqual(of('$set'), [{ plan: 'pro' }]);
+  assert.deepEqual(of('$unset'), [['street', 'city']]);
+  assert.deepEqual(of('$delete'), ['']);
+  assert.deepEqual(of('$union').map((lists) => Object.keys(lists)[0]).sort(), ['company', 'products']);
+  assert.deepEqual(of('$group_key'), ['company']);
+});
+
 test('the first event after quiet leaves at once, the rest at the interval', async (t) => {
   const { collector, open } = await world.person(t);
   const page = await open({ defaultConsent: 'granted', flushInterval: 3_600_000 });

@@ -6,7 +6,7 @@ fn pending_holds_in_memory_and_a_grant_releases_in_order() {
     let mut store = Store::default();
     let mut app = Driver::started(0, config(), &mut store);
     assert_eq!(app.track("before"), Outcome::Held);
-    app.input(Input::Register { properties: r#"{"plan":"pro"}"#, once: false });
+    app.input(Input::Call(Call::register(CallKind::Register, r#"{"plan":"pro"}"#)));
     assert_eq!(app.track("after"), Outcome::Held);
     app.run(&mut store);
     assert_eq!((store.writes, app.engine.device_id()), (0, None), "C3: nothing is written, no id is made");
@@ -130,7 +130,7 @@ fn c7_reset_leaves_the_choice() {
     app.run(&mut store);
     let (before, device) = (store.consent.clone(), app.engine.device_id());
     let secret = Secret(app.bits());
-    app.input(Input::Reset { secret });
+    app.input(Input::Call(Call::reset(secret)));
     app.run(&mut store);
     assert!(store.consent == before && app.engine.device_id() != device);
 }
@@ -262,10 +262,76 @@ fn c12_an_erasure_is_written_with_the_refusal_and_sent_whatever_the_verdict() {
     let due = next.engine.next_wakeup().unwrap();
     next.advance(due - next.now.mono_ms);
     let (op, _) = next.erasures.pop_front().unwrap();
-    next.input(Input::Done { op, result: Done::Answered(answer(202, "{}")) });
+    next.input(Input::Done { op, result: Done::Answered(answer(202, r#"{"id":"e1","state":"accepted"}"#)) });
     next.run(&mut store);
-    assert_eq!(store.state().record().unwrap().outbox[0].state, ErasureState::Accepted);
+    let entry = |store: &Store| store.state().record().unwrap().outbox[0].clone();
+    assert_eq!((entry(&store).state, entry(&store).secret.as_str()), (ErasureState::Accepted, ""));
+    // The server is asked until it has done it, and its receipt is kept.
+    let due = next.engine.next_wakeup().unwrap();
+    next.advance(due - next.now.mono_ms);
+    let (op, permit) = next.erasures.pop_front().unwrap();
+    let request = permit.redeem(&store.state()).unwrap();
+    assert_eq!((request.path.as_str(), request.body.as_str()), ("/refrain/v1/erasures/e1", ""));
+    let receipt = r#"{"id":"e1","state":"completed","receipt":{"events":1}}"#;
+    next.input(Input::Done { op, result: Done::Answered(answer(200, receipt)) });
+    next.run(&mut store);
+    assert_eq!(entry(&store).state, ErasureState::Completed);
+    assert_eq!(entry(&store).answer.as_deref(), Some(receipt));
     assert_eq!(next.engine.next_wakeup(), None);
+}
+
+#[test]
+fn c12_a_wrong_proof_is_refused_for_good_and_a_captive_portal_is_not_believed() {
+    for (first, state) in [
+        (answer(403, ""), ErasureState::Refused),
+        (answer(200, "<html>"), ErasureState::Requested),
+        (answer(200, "{}"), ErasureState::Requested),
+        (answer(404, ""), ErasureState::Requested),
+        (Answer::Unreachable, ErasureState::Requested),
+    ] {
+        let mut store = Store::default();
+        let mut app = Driver::started(0, granted(), &mut store);
+        app.opt_out(true);
+        app.run(&mut store);
+        let (op, _) = app.erasures.pop_front().unwrap();
+        app.input(Input::Done { op, result: Done::Answered(first.clone()) });
+        app.run(&mut store);
+        assert_eq!(app.engine.erasure_outbox()[0].state, state, "{first:?}");
+        assert_eq!(app.engine.next_wakeup().is_some(), state == ErasureState::Requested);
+    }
+}
+
+#[test]
+fn c12_later_records_of_the_user_wait_behind_the_deletion_of_the_profile() {
+    let mut store = Store::default();
+    let mut app = Driver::started(0, granted(), &mut store);
+    let id = EventId(app.bits());
+    app.input(Input::Call(Call::identify("u1", id)));
+    let device = app.engine.device_id().unwrap();
+    app.opt_out_also(Also { erase: false, delete_profile: true });
+    app.run(&mut store);
+    app.opt_in();
+    app.run(&mut store);
+    app.input(Input::Call(Call::identify("u1", id)));
+    app.input(Input::Call(Call::profile(r#"{"$set":{"plan":"pro"}}"#)));
+    app.input(Input::Flush);
+    // What does not name the user leaves: the announcement of the grant.
+    let body = app.exchange(&mut store, ok());
+    assert!(body.contains("$opt_in") && !body.contains("u1"), "{body}");
+    assert!(app.requests.is_empty());
+    let (op, permit) = app.erasures.pop_front().unwrap();
+    let request = permit.redeem(&store.state()).unwrap();
+    assert_eq!(request.path, "/engage/?verbose=1&ip=0");
+    let records: serde_json::Value = serde_json::from_str(&request.body).unwrap();
+    let deleted: Vec<_> = records.as_array().unwrap().iter().map(|r| r["$distinct_id"].clone()).collect();
+    assert_eq!(deleted, ["u1".to_string(), ["$device:", &device].concat()]);
+    assert!(records[0].get("$delete").is_some());
+    app.input(Input::Done { op, result: Done::Answered(ok()) });
+    app.run(&mut store);
+    assert_eq!(app.engine.erasure_outbox()[0].state, ErasureState::Completed);
+    let bodies = [app.exchange(&mut store, ok()), app.exchange(&mut store, ok())];
+    assert!(bodies[0].contains("$identify") && bodies[1].contains("\"plan\":\"pro\""), "{bodies:?}");
+    assert_eq!(app.engine.stats().queued, 0);
 }
 
 #[test]

@@ -181,9 +181,9 @@ fn identity_is_frozen_at_the_call() {
     let mut app = Driver::started(0, granted(), &mut store);
     app.track("anonymous");
     let id = EventId(app.bits());
-    app.input(Input::Identify { user: "u1", id });
+    app.input(Input::Call(Call::identify("u1", id)));
     app.track("known");
-    app.input(Input::Identify { user: "u2", id });
+    app.input(Input::Call(Call::identify("u2", id)));
     app.track("other");
     app.input(Input::Flush);
     let events: serde_json::Value = serde_json::from_str(&app.exchange(&mut store, ok())).unwrap();
@@ -228,4 +228,102 @@ fn what_comes_during_a_request_gathers_for_the_interval() {
     app.input(Input::Flush);
     app.track("c");
     assert!(app.requests.is_empty());
+}
+
+#[test]
+fn each_lane_has_its_own_request() {
+    let mut store = Store::default();
+    let mut app = Driver::started(0, granted(), &mut store);
+    let id = EventId(app.bits());
+    app.input(Input::Call(Call::identify("u1", id)));
+    app.input(Input::Call(Call::profile(r#"{"$set":{"plan":"pro"}}"#)));
+    app.input(Input::Call(Call::group(r#"{"$group_key":"company","$group_id":"acme","$set":{"a":1}}"#)));
+    app.input(Input::Flush);
+    app.run(&mut store);
+    let paths: Vec<_> = app.requests.iter().map(|(_, permit)| permit.path().to_string()).collect();
+    assert_eq!(paths, ["/track/?verbose=1&ip=0", "/engage/?verbose=1&ip=0", "/groups/?verbose=1&ip=0"]);
+    // One that is refused for long holds up no other one.
+    while app.depart(&store) {}
+    app.answer(ok());
+    app.answer(answer(404, ""));
+    app.answer(ok());
+    app.track("next");
+    app.input(Input::Flush);
+    assert_eq!(names(&app.exchange(&mut store, ok())), ["next"]);
+    assert_eq!((app.engine.stats().delivered, app.engine.stats().queued), (3, 1));
+}
+
+#[test]
+fn a_timed_event_says_how_long_it_took_once() {
+    let mut store = Store::default();
+    let mut app = Driver::started(0, granted(), &mut store);
+    app.input(Input::Call(Call::time_event("Read")));
+    app.advance(1_500);
+    app.track("Read");
+    app.track("Read");
+    assert_eq!(app.engine.timers(), 0);
+    app.input(Input::Flush);
+    let events: serde_json::Value = serde_json::from_str(&app.exchange(&mut store, ok())).unwrap();
+    assert_eq!(events[0]["properties"]["$duration"], 1.5);
+    assert_eq!(events[1]["properties"].get("$duration"), None);
+}
+
+#[test]
+fn calls_that_were_held_are_made_in_order_with_their_own_moments() {
+    let mut store = Store::default();
+    let mut app = Driver::started(0, config(), &mut store);
+    let id = EventId(app.bits());
+    app.input(Input::Call(Call::time_event("Read")));
+    app.advance(2_000);
+    assert_eq!(app.track("Read"), Outcome::Held);
+    app.input(Input::Call(Call::identify("u1", id)));
+    app.input(Input::Call(Call::membership(CallKind::AddGroup, "company", "acme")));
+    assert_eq!(app.track("late"), Outcome::Held);
+    assert!(store.writes == 0 && app.engine.device_id().is_none(), "C3: nothing is written or made");
+    let wall = app.now.wall_ms;
+    app.advance(60_000);
+    app.opt_in();
+    app.run(&mut store);
+    app.input(Input::Flush);
+    let events: serde_json::Value = serde_json::from_str(&app.exchange(&mut store, ok())).unwrap();
+    let named = |name: &str| events.as_array().unwrap().iter().find(|e| e["event"] == name).unwrap();
+    assert_eq!(named("Read")["properties"]["$duration"], 2);
+    assert_eq!(named("Read")["properties"]["time"], wall);
+    assert_eq!(named("late")["properties"]["company"], serde_json::json!(["acme"]));
+    let profile: serde_json::Value = serde_json::from_str(&app.exchange(&mut store, ok())).unwrap();
+    assert_eq!(profile[0]["$union"], serde_json::json!({"company": ["acme"]}));
+    assert_eq!(profile[0]["$distinct_id"], "u1");
+}
+
+#[test]
+fn two_known_people_are_never_joined() {
+    let mut store = Store::default();
+    let mut app = Driver::started(0, granted(), &mut store);
+    let id = EventId(app.bits());
+    app.input(Input::Call(Call::identify("u1", id)));
+    app.input(Input::Call(Call::register(CallKind::Register, r#"{"plan":"pro"}"#)));
+    app.input(Input::Call(Call::register(CallKind::RegisterForSession, r#"{"tab":1}"#)));
+    let first = app.engine.device_id().unwrap();
+    let secret = Secret(app.bits());
+    app.input(Input::Call(Call::switch_user("u2", secret)));
+    app.track("second");
+    app.run(&mut store);
+    assert_ne!(app.engine.device_id().unwrap(), first);
+    app.input(Input::Flush);
+    let events: serde_json::Value = serde_json::from_str(&app.exchange(&mut store, ok())).unwrap();
+    let second = &events.as_array().unwrap().last().unwrap()["properties"];
+    assert_eq!((&second["$user_id"], second.get("plan"), second.get("tab")), (&"u2".into(), None, None));
+    let links: std::collections::BTreeSet<_> = events
+        .as_array()
+        .unwrap()
+        .iter()
+        .filter_map(|e| {
+            Some((e["properties"]["$device_id"].as_str()?, e["properties"]["$user_id"].as_str()?))
+        })
+        .collect();
+    assert_eq!(links.len(), 2, "each device has one user: {links:?}");
+    // The next process of the folder goes on as the second one.
+    let next = Driver::started(1, granted(), &mut store);
+    assert_eq!(next.engine.distinct_id().as_deref(), Some("u2"));
+    assert_eq!(next.engine.super_properties(), "{}");
 }

@@ -129,7 +129,7 @@ impl Driver {
 
     pub(super) fn track(&mut self, name: &str) -> Outcome {
         let id = EventId(self.bits());
-        self.input(Input::Track { name, properties: "{}", id })
+        self.input(Input::Call(Call::track(name, "{}", id)))
     }
 
     pub(super) fn opt_in(&mut self) -> Ticket {
@@ -141,8 +141,12 @@ impl Driver {
     }
 
     pub(super) fn opt_out(&mut self, erase: bool) -> Ticket {
+        self.opt_out_also(Also { erase, delete_profile: false })
+    }
+
+    pub(super) fn opt_out_also(&mut self, also: Also) -> Ticket {
         let id = EventId(self.bits());
-        match self.input(Input::OptOut { erase, id }) {
+        match self.input(Input::OptOut { also, id }) {
             Outcome::Pending(ticket) => ticket,
             other => panic!("{other:?}"),
         }
@@ -229,7 +233,7 @@ impl Driver {
                 let done = match (permit.redeem(&store.state()), store.fault) {
                     (Err(Refused), _) => Done::Refused(store.consent.clone()),
                     (_, Some(fault)) => Done::Failed(fault),
-                    (Ok(Entry::Event { seq, text }), None) => {
+                    (Ok(Entry::Record { seq, text }), None) => {
                         store.writes += 1;
                         store.records.push((self.number, epoch, seq, text.to_string()));
                         Done::Stored

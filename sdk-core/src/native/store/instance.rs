@@ -1,13 +1,13 @@
 //! One queue on disk: an instance folder that this process owns, and its segments.
 
-use super::layout::{self, QueueFile, create_folder, queue_files, remove_file, sync_folder};
-use super::lock::Lock;
+use super::disk::{Disk, DiskFile, Files, Hold, Mode, if_there};
+use super::layout::{self, QueueFile, queue_files, remove_file};
 use crate::engine::Entry;
 use crate::journal::segment::{Found, HEADER_LEN, Header, Kind, Records, encode_record};
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs::{self, File, OpenOptions};
-use std::io::{self, Write};
+use std::io;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 /// A segment that has grown to this is closed, and a new one begun.
 pub(super) const SEGMENT_BYTES: u64 = 256 << 10;
@@ -16,12 +16,13 @@ const RECORD_HEAD: usize = 17;
 
 /// An instance folder, and the lock that says that its owner lives.
 #[derive(Debug)]
-pub(super) struct Instance {
+pub(super) struct Instance<D: Disk = Files> {
+    disk: D,
     folder: PathBuf,
-    _owner: Lock,
+    _owner: D::Lock,
     /// Oldest first. Only the last one is written to.
     segments: Vec<Segment>,
-    writer: Option<File>,
+    writer: Option<D::File>,
     next_number: u64,
     unsynced: bool,
 }
@@ -46,28 +47,34 @@ pub(super) struct Loaded {
     pub(super) wiped: u64,
 }
 
-impl Instance {
+impl<D: Disk> Instance<D> {
     /// Makes a folder of our own. The caller holds the record lock.
-    pub(super) fn create(folder: PathBuf) -> io::Result<Self> {
-        create_folder(&folder)?;
-        let claimed = Self::claim(folder.clone())?;
-        folder.parent().map_or(Ok(()), sync_folder)?;
+    pub(super) fn create(disk: &D, folder: PathBuf) -> io::Result<Self> {
+        disk.create_folder(&folder)?;
+        let claimed = Self::claim(disk, folder.clone())?;
+        sync_parent(disk, &folder)?;
         claimed.ok_or_else(|| io::ErrorKind::AlreadyExists.into())
     }
 
     /// Takes over a folder whose owner is gone; `None` if it lives. The caller holds the record lock.
-    pub(super) fn claim(folder: PathBuf) -> io::Result<Option<Self>> {
-        let Some(owner) = Lock::try_exclusive(&layout::owner(&folder))? else { return Ok(None) };
-        let mut file = owner.file();
-        file.set_len(0)?;
-        // Only for people: it says whom to look at. Never mind a full disk.
-        let _ = write!(file, "{}", std::process::id());
-        let numbers = queue_files(&folder)?.into_iter().map(|(_, kind)| match kind {
+    pub(super) fn claim(disk: &D, folder: PathBuf) -> io::Result<Option<Self>> {
+        let owner = match disk.lock(&layout::owner(&folder), Hold::Exclusive, true, Duration::ZERO) {
+            Ok(owner) => owner,
+            // It lives, or somebody has deleted it just now.
+            Err(error) if matches!(error.kind(), io::ErrorKind::TimedOut | io::ErrorKind::NotFound) => {
+                return Ok(None);
+            }
+            Err(error) => return Err(error),
+        };
+        // It says whom to look at.
+        disk.note(&owner, &std::process::id().to_string());
+        let numbers = queue_files(disk, &folder)?.into_iter().map(|(_, kind)| match kind {
             QueueFile::Segment(number) => number.saturating_add(1),
             _ => 1,
         });
         let next_number = numbers.max().unwrap_or(1);
         Ok(Some(Self {
+            disk: disk.clone(),
             folder,
             _owner: owner,
             segments: Vec::new(),
@@ -75,6 +82,11 @@ impl Instance {
             next_number,
             unsynced: false,
         }))
+    }
+
+    /// Whether nobody has deleted the folder.
+    pub(super) fn is_there(&self) -> bool {
+        self.disk.len(&layout::owner(&self.folder)).is_ok()
     }
 
     pub(super) fn folder(&self) -> &Path {
@@ -87,7 +99,7 @@ impl Instance {
         self.segments.clear();
         let mut loaded = Loaded { next_seq: 1, ..Default::default() };
         let mut acknowledged = BTreeSet::new();
-        let files: Vec<_> = queue_files(&self.folder)?
+        let files: Vec<_> = queue_files(&self.disk, &self.folder)?
             .into_iter()
             .filter_map(
                 |(path, kind)| {
@@ -97,20 +109,20 @@ impl Instance {
             .collect();
         let last = files.last().map(|(_, number)| *number);
         for (path, number) in files {
-            let bytes = fs::read(&path)?;
+            let bytes = self.disk.read(&path, u64::MAX)?;
             match Header::decode(&bytes) {
                 Some(header) if header.epoch == epoch => {
                     self.load_segment(path, &bytes, Some(number) == last, &mut loaded, &mut acknowledged)?;
                 }
                 // Granted again since the record was last read here: for the next owner.
                 Some(header) if header.epoch > epoch => {}
-                Some(_) => loaded.wiped += u64::from(remove_file(&path)?),
+                Some(_) => loaded.wiped += u64::from(remove_file(&self.disk, &path)?),
                 // The process was killed before the header was whole: nothing was ever in it.
                 None if Some(number) == last && bytes.len() < HEADER_LEN => {
-                    remove_file(&path)?;
+                    remove_file(&self.disk, &path)?;
                 }
                 None => {
-                    fs::rename(&path, layout::aside(&path))?;
+                    self.disk.rename(&path, &layout::aside(&path))?;
                     loaded.damaged += 1;
                 }
             }
@@ -178,12 +190,12 @@ impl Instance {
         }
         if !bad.is_empty() {
             segment.bytes = whole.len() as u64;
-            repair(&segment.path, &whole, &bad)?;
+            repair(&self.disk, &segment.path, &whole, &bad)?;
         } else if let Some(at) = torn {
             segment.bytes = at;
-            let file = OpenOptions::new().write(true).open(&segment.path)?;
+            let mut file = self.disk.open(&segment.path, Mode::InPlace)?;
             file.set_len(at)?;
-            file.sync_all()?;
+            file.sync()?;
         }
         self.segments.push(segment);
         Ok(())
@@ -197,7 +209,7 @@ impl Instance {
         let mut bytes = if segment.bytes == 0 { header.encode().to_vec() } else { Vec::new() };
         for entry in entries {
             match entry {
-                Entry::Event { seq, text } => {
+                Entry::Record { seq, text } => {
                     encode_record(&mut bytes, header, Kind::Event, *seq, text.as_bytes())
                 }
                 Entry::NotBefore(wall_ms) => {
@@ -207,7 +219,7 @@ impl Instance {
         }
         self.write(&bytes)?;
         let events =
-            entries.iter().filter_map(|e| if let Entry::Event { seq, .. } = e { Some(*seq) } else { None });
+            entries.iter().filter_map(|e| if let Entry::Record { seq, .. } = e { Some(*seq) } else { None });
         self.segments.last_mut().into_iter().for_each(|segment| segment.live.extend(events.clone()));
         Ok(())
     }
@@ -229,7 +241,12 @@ impl Instance {
     /// Makes durable what was written.
     pub(super) fn sync(&mut self) -> io::Result<()> {
         if self.unsynced {
-            self.writer.as_ref().map_or(Ok(()), File::sync_data)?;
+            match (&mut self.writer, self.segments.last()) {
+                (Some(file), _) => file.sync()?,
+                // A write has failed, and the file was let go of; what stands in it counts even so.
+                (None, Some(last)) if last.bytes > 0 => self.disk.open(&last.path, Mode::Append)?.sync()?,
+                (None, _) => {}
+            }
             self.unsynced = false;
         }
         Ok(())
@@ -253,11 +270,12 @@ impl Instance {
 
     /// Gives the folder up, and deletes it if nothing else stands in it. The caller holds the record lock.
     pub(super) fn close(self) -> io::Result<()> {
-        let only_owner = queue_files(&self.folder)?.iter().all(|(_, kind)| *kind == QueueFile::Owner);
+        let only_owner =
+            queue_files(&self.disk, &self.folder)?.iter().all(|(_, kind)| *kind == QueueFile::Owner);
         if self.is_empty() && only_owner {
-            remove_file(&layout::owner(&self.folder))?;
+            remove_file(&self.disk, &layout::owner(&self.folder))?;
             // A file that is not ours keeps its folder.
-            let _ = fs::remove_dir(&self.folder);
+            let _ = self.disk.remove_folder(&self.folder);
         }
         Ok(())
     }
@@ -266,7 +284,7 @@ impl Instance {
     fn segment_for(&mut self, epoch: u64) -> io::Result<usize> {
         if let Some(last) = self.segments.last() {
             // Another process may have wiped it.
-            let there = last.bytes == 0 || last.path.try_exists()?;
+            let there = last.bytes == 0 || if_there(self.disk.len(&last.path))?.is_some();
             if there && last.header.epoch == epoch && last.bytes < SEGMENT_BYTES {
                 return Ok(self.segments.len() - 1);
             }
@@ -286,19 +304,17 @@ impl Instance {
     /// Writes to the last segment, wholly or not at all.
     fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
         let Some(segment) = self.segments.last_mut() else { return Err(io::ErrorKind::NotFound.into()) };
-        let result = append_to(&mut self.writer, segment, bytes);
+        let result = append_to(&self.disk, &mut self.writer, segment, bytes);
         self.unsynced = true;
         if result.is_err() {
             // What a full disk has cut short must not stand between this record and the next.
-            match self.writer.take() {
-                Some(_) if segment.bytes == 0 => {
-                    let _ = remove_file(&segment.path);
+            if let Some(mut file) = self.writer.take() {
+                if segment.bytes == 0 {
+                    let _ = remove_file(&self.disk, &segment.path);
+                } else if file.set_len(segment.bytes).is_err() {
+                    // It is not written to again.
+                    segment.bytes = segment.bytes.max(SEGMENT_BYTES);
                 }
-                // Where that fails too, it is not written to again.
-                Some(file) if file.set_len(segment.bytes).is_err() => {
-                    segment.bytes = segment.bytes.max(SEGMENT_BYTES)
-                }
-                _ => {}
             }
             if segment.bytes == 0 {
                 self.segments.pop();
@@ -313,7 +329,7 @@ impl Instance {
             if !first.live.is_empty() {
                 break;
             }
-            remove_file(&first.path)?;
+            remove_file(&self.disk, &first.path)?;
             self.segments.remove(0);
             if self.segments.is_empty() {
                 self.writer = None;
@@ -323,12 +339,17 @@ impl Instance {
     }
 }
 
-fn append_to(writer: &mut Option<File>, segment: &mut Segment, bytes: &[u8]) -> io::Result<()> {
+fn append_to<D: Disk>(
+    disk: &D,
+    writer: &mut Option<D::File>,
+    segment: &mut Segment,
+    bytes: &[u8],
+) -> io::Result<()> {
     if writer.is_none() {
-        let create = segment.bytes == 0;
-        *writer = Some(OpenOptions::new().append(true).create_new(create).open(&segment.path)?);
-        if create {
-            segment.path.parent().map_or(Ok(()), sync_folder)?;
+        let is_new = segment.bytes == 0;
+        *writer = Some(disk.open(&segment.path, if is_new { Mode::AppendNew } else { Mode::Append })?);
+        if is_new {
+            sync_parent(disk, &segment.path)?;
         }
     }
     if let Some(file) = writer {
@@ -336,6 +357,10 @@ fn append_to(writer: &mut Option<File>, segment: &mut Segment, bytes: &[u8]) -> 
         segment.bytes += bytes.len() as u64;
     }
     Ok(())
+}
+
+fn sync_parent(disk: &impl Disk, path: &Path) -> io::Result<()> {
+    path.parent().map_or(Ok(()), |folder| disk.sync_folder(folder))
 }
 
 /// Whether these bytes are the beginning of a record whose rest was never written.
@@ -347,21 +372,22 @@ fn is_cut_short(bytes: &[u8]) -> bool {
 }
 
 /// Sets damaged bytes aside and leaves the segment without them.
-fn repair(segment: &Path, whole: &[u8], bad: &[u8]) -> io::Result<()> {
-    let mut aside = OpenOptions::new().append(true).create(true).open(layout::aside(segment))?;
+fn repair(disk: &impl Disk, segment: &Path, whole: &[u8], bad: &[u8]) -> io::Result<()> {
+    let mut aside = disk.open(&layout::aside(segment), Mode::AppendOrNew)?;
     aside.write_all(bad)?;
-    aside.sync_all()?;
+    aside.sync()?;
     let repaired = segment.with_extension("log.tmp");
-    let mut file = File::create(&repaired)?;
+    let mut file = disk.open(&repaired, Mode::Anew)?;
     file.write_all(whole)?;
-    file.sync_all()?;
-    fs::rename(&repaired, segment)?;
-    segment.parent().map_or(Ok(()), sync_folder)
+    file.sync()?;
+    disk.rename(&repaired, segment)?;
+    sync_parent(disk, segment)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::fs;
     use std::sync::atomic::{AtomicU64, Ordering};
 
     struct Folder(PathBuf);
@@ -375,13 +401,17 @@ mod tests {
         }
 
         fn open(&self, epoch: u64) -> (Instance, Loaded) {
-            let mut instance = Instance::create(self.0.clone()).unwrap();
+            let mut instance = Instance::create(&Files, self.0.clone()).unwrap();
             let loaded = instance.load(epoch).unwrap();
             (instance, loaded)
         }
 
         fn segments(&self) -> usize {
-            queue_files(&self.0).unwrap().iter().filter(|(_, k)| matches!(k, QueueFile::Segment(_))).count()
+            queue_files(&Files, &self.0)
+                .unwrap()
+                .iter()
+                .filter(|(_, k)| matches!(k, QueueFile::Segment(_)))
+                .count()
         }
     }
 
@@ -392,7 +422,7 @@ mod tests {
     }
 
     fn events(seqs: std::ops::Range<u64>, bytes: usize) -> Vec<Entry> {
-        seqs.map(|seq| Entry::Event { seq, text: "x".repeat(bytes).into() }).collect()
+        seqs.map(|seq| Entry::Record { seq, text: "x".repeat(bytes).into() }).collect()
     }
 
     fn loaded_seqs(loaded: &Loaded) -> Vec<u64> {
@@ -443,7 +473,7 @@ mod tests {
     fn a_folder_has_one_owner() {
         let folder = Folder::new();
         let (instance, _) = folder.open(1);
-        assert!(Instance::claim(folder.0.clone()).unwrap().is_none());
+        assert!(Instance::claim(&Files, folder.0.clone()).unwrap().is_none());
         assert!(instance.close().is_ok() && !folder.0.exists());
         assert!(folder.open(1).0.is_empty());
     }

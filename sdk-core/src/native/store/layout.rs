@@ -11,14 +11,15 @@
 //! ```
 //! `<project>` is a hash of the token, so that a file name does not show it.
 
+use super::disk::{Disk, Files, if_there};
 use crate::engine::RecordName;
-use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-/// The paths of one project in one folder.
+/// The paths of one project in one folder, and the disk that they are on.
 #[derive(Debug, Clone)]
-pub(in crate::native) struct Layout {
+pub struct Layout<D: Disk = Files> {
+    pub(super) disk: D,
     folder: PathBuf,
     project: String,
 }
@@ -36,11 +37,18 @@ pub(super) enum QueueFile {
 
 impl Layout {
     pub(in crate::native) fn new(folder: PathBuf, token: &str) -> Self {
+        Self::on(Files, folder, token)
+    }
+}
+
+impl<D: Disk> Layout<D> {
+    /// The paths of a token's project below a folder.
+    pub fn on(disk: D, folder: PathBuf, token: &str) -> Self {
         // FNV-1a: not a secret, only a name that differs.
         let hash = token.bytes().fold(0xCBF2_9CE4_8422_2325_u64, |hash, byte| {
             (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01B3)
         });
-        Self { folder, project: format!("{:012x}", hash & 0xFFFF_FFFF_FFFF) }
+        Self { disk, folder, project: format!("{:012x}", hash & 0xFFFF_FFFF_FFFF) }
     }
 
     pub(super) fn folder(&self) -> &Path {
@@ -74,28 +82,17 @@ impl Layout {
 
     /// This project's instance folders, sorted by name; none if there is no queue.
     pub(super) fn instances(&self) -> io::Result<Vec<PathBuf>> {
-        let entries = match fs::read_dir(self.queues()) {
-            Ok(entries) => entries,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
-            Err(error) => return Err(error),
-        };
         let prefix = format!("{}-", self.project);
-        let mut folders = Vec::new();
-        for entry in entries {
-            let entry = entry?;
-            if entry.file_name().to_str().is_some_and(|name| name.starts_with(&prefix))
-                && entry.file_type()?.is_dir()
-            {
-                folders.push(entry.path());
-            }
-        }
+        let names = if_there(self.disk.list(&self.queues()))?.unwrap_or_default().into_iter();
+        let ours = names.filter(|(name, is_folder)| *is_folder && name.starts_with(&prefix));
+        let mut folders: Vec<_> = ours.map(|(name, _)| self.queues().join(name)).collect();
         folders.sort();
         Ok(folders)
     }
 
     /// Makes the data folder, readable by its owner only.
     pub(super) fn create(&self) -> io::Result<()> {
-        create_folder(&self.folder)
+        self.disk.create_folder(&self.folder)
     }
 
     /// A path as it is shown to people: below the data folder.
@@ -104,31 +101,9 @@ impl Layout {
     }
 }
 
-/// Makes a folder and its parents, with no rights for others.
-pub(super) fn create_folder(path: &Path) -> io::Result<()> {
-    let mut builder = fs::DirBuilder::new();
-    builder.recursive(true);
-    #[cfg(unix)]
-    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
-    builder.create(path)
-}
-
-/// Makes the names in a folder durable, where the platform has a way to.
-pub(super) fn sync_folder(path: &Path) -> io::Result<()> {
-    #[cfg(unix)]
-    fs::File::open(path)?.sync_all()?;
-    #[cfg(not(unix))]
-    let _ = path;
-    Ok(())
-}
-
 /// Deletes a file; whether there was one.
-pub(super) fn remove_file(path: &Path) -> io::Result<bool> {
-    match fs::remove_file(path) {
-        Ok(()) => Ok(true),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
-        Err(error) => Err(error),
-    }
+pub(super) fn remove_file(disk: &impl Disk, path: &Path) -> io::Result<bool> {
+    if_there(disk.remove(path)).map(|removed| removed.is_some())
 }
 
 pub(super) fn segment(folder: &Path, number: u64) -> PathBuf {
@@ -145,30 +120,22 @@ pub(super) fn owner(folder: &Path) -> PathBuf {
 }
 
 /// What of an instance folder is ours, sorted by name. Files that nobody here has made are left alone.
-pub(super) fn queue_files(folder: &Path) -> io::Result<Vec<(PathBuf, QueueFile)>> {
-    let entries = match fs::read_dir(folder) {
-        Ok(entries) => entries,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
-        Err(error) => return Err(error),
-    };
-    let mut files = Vec::new();
-    for entry in entries {
-        let entry = entry?;
-        let name = entry.file_name();
-        let kind = name.to_str().and_then(|name| match name.split_once('.') {
-            None => (name == "owner").then_some(QueueFile::Owner),
-            Some((digits, extension)) if digits.len() == 16 => {
-                let number = digits.parse().ok()?;
-                match extension {
-                    "log" => Some(QueueFile::Segment(number)),
-                    "log.bad" | "log.tmp" => Some(QueueFile::Aside),
-                    _ => None,
-                }
+pub(super) fn queue_files(disk: &impl Disk, folder: &Path) -> io::Result<Vec<(PathBuf, QueueFile)>> {
+    let kind_of = |name: &str| match name.split_once('.') {
+        None => (name == "owner").then_some(QueueFile::Owner),
+        Some((digits, extension)) if digits.len() == 16 => {
+            let number = digits.parse().ok()?;
+            match extension {
+                "log" => Some(QueueFile::Segment(number)),
+                "log.bad" | "log.tmp" => Some(QueueFile::Aside),
+                _ => None,
             }
-            Some(_) => None,
-        });
-        files.extend(kind.map(|kind| (entry.path(), kind)));
-    }
+        }
+        Some(_) => None,
+    };
+    let names = if_there(disk.list(folder))?.unwrap_or_default().into_iter();
+    let mut files: Vec<_> =
+        names.filter_map(|(name, _)| Some((folder.join(&name), kind_of(&name)?))).collect();
     files.sort_by(|a, b| a.0.cmp(&b.0));
     Ok(files)
 }

@@ -1,22 +1,25 @@
 //! The file store: one effect after the other, as the engine asks. It holds no decision.
 
+mod disk;
 mod fault;
 mod instance;
 mod layout;
-mod lock;
 mod record;
 mod wipe;
 
-pub(super) use layout::Layout;
-pub(super) use lock::Lock;
+pub use disk::{Disk, FileLock, Files, Hold};
+#[cfg(feature = "simulation")]
+pub use disk::{DiskFile, Mode};
+pub use layout::Layout;
 
 use crate::engine::{
     Amendment, ConsentState, Done, Entry, Item, Permit, RecordId, RecordName, RecordRead, Recovered,
     RecoveredRecord, StoreFault, WipeScope,
 };
+use disk::if_there;
 use fault::fault;
 use instance::{Instance, SEGMENT_BYTES};
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::io;
 use std::time::Duration;
 
@@ -25,26 +28,27 @@ const FENCE: Duration = Duration::from_secs(5);
 
 /// What a sender needs: the record as it reads now, and the lock that a fence waits for. `None`: no data folder.
 #[derive(Debug, Clone)]
-pub(super) struct Ledger(Option<Layout>);
+pub struct Ledger<D: Disk = Files>(Option<Layout<D>>);
 
-impl Ledger {
-    pub(super) fn new(layout: Option<Layout>) -> Self {
+impl<D: Disk> Ledger<D> {
+    /// The ledger of a data folder.
+    pub fn new(layout: Option<Layout<D>>) -> Self {
         Self(layout)
     }
 
     /// The paths; `None` without a data folder.
-    pub(super) fn layout(&self) -> Option<&Layout> {
+    fn layout(&self) -> Option<&Layout<D>> {
         self.0.as_ref()
     }
 
     /// Everything of this project in the folder; nothing if it cannot be listed.
-    pub(super) fn items(&self) -> Vec<Item> {
+    pub fn items(&self) -> Vec<Item> {
         let listed = self.0.as_ref().map(|layout| wipe::list(layout, &[], WipeScope::Store));
         listed.and_then(Result::ok).unwrap_or_default()
     }
 
     /// A record as it reads now.
-    pub(super) fn read(&self, name: RecordName) -> RecordRead {
+    pub fn read(&self, name: RecordName) -> RecordRead {
         self.0.as_ref().map_or(RecordRead::Unreadable, |layout| record::read(layout, name))
     }
 
@@ -52,13 +56,14 @@ impl Ledger {
     ///
     /// # Errors
     /// [`io::ErrorKind::TimedOut`] if a fence is not over in time.
-    pub(super) fn enter(&self) -> io::Result<(Option<Lock>, RecordRead)> {
+    pub fn enter(&self) -> io::Result<(Option<D::Lock>, RecordRead)> {
         let Some(layout) = &self.0 else { return Ok((None, RecordRead::Unreadable)) };
-        let held = match Lock::shared(&layout.sending_lock(), FENCE) {
+        let shared = |make| layout.disk.lock(&layout.sending_lock(), Hold::Shared, make, FENCE);
+        let held = match shared(true) {
             Ok(held) => Some(held),
             Err(error) if error.kind() == io::ErrorKind::TimedOut => return Err(error),
             // Where no lock can be made, no withdrawal can be written either: the record read next says all.
-            Err(_) => Lock::shared_if_there(&layout.sending_lock(), FENCE).unwrap_or_default(),
+            Err(_) => if_there(shared(false)).unwrap_or_default(),
         };
         let read = record::read(layout, RecordName::Consent);
         Ok((held, read))
@@ -67,10 +72,11 @@ impl Ledger {
 
 /// The store of one client.
 #[derive(Debug)]
-pub(super) struct Store {
-    ledger: Ledger,
-    own: Option<Instance>,
-    adopted: BTreeMap<u32, Instance>,
+pub struct Store<D: Disk = Files> {
+    ledger: Ledger<D>,
+    own: Option<Instance<D>>,
+    /// By the number of their queue, ascending.
+    adopted: Vec<(u32, Instance<D>)>,
     last_queue: u32,
     /// Of the last wipe: a list names what it was about.
     scope: WipeScope,
@@ -80,12 +86,13 @@ pub(super) struct Store {
     seen: [Option<RecordRead>; 2],
 }
 
-impl Store {
-    pub(super) fn new(ledger: Ledger, instance_id: [u8; 8]) -> Self {
+impl<D: Disk> Store<D> {
+    /// The store of a client whose queue's folder has this id in its name.
+    pub fn new(ledger: Ledger<D>, instance_id: [u8; 8]) -> Self {
         Self {
             ledger,
             own: None,
-            adopted: BTreeMap::new(),
+            adopted: Vec::new(),
             last_queue: 0,
             scope: WipeScope::Store,
             instance_id,
@@ -94,7 +101,7 @@ impl Store {
     }
 
     /// Looks, and changes nothing.
-    pub(super) fn open(&mut self) -> Done {
+    pub fn open(&mut self) -> Done {
         let consent = self.ledger.read(RecordName::Consent);
         let identity = self.ledger.read(RecordName::Identity);
         let data = self.ledger.layout().is_some_and(|layout| wipe::has_data(layout).unwrap_or(true));
@@ -103,7 +110,7 @@ impl Store {
     }
 
     /// The records that somebody else has changed since they were last seen here. Nothing before [`Store::open`].
-    pub(super) fn changes(&mut self) -> Vec<(RecordName, RecordRead)> {
+    pub fn changes(&mut self) -> Vec<(RecordName, RecordRead)> {
         let mut changes = Vec::new();
         for (name, seen) in [RecordName::Consent, RecordName::Identity].into_iter().zip(&mut self.seen) {
             let Some(seen) = seen else { continue };
@@ -116,7 +123,8 @@ impl Store {
         changes
     }
 
-    pub(super) fn amend(&mut self, amendment: Amendment) -> Done {
+    /// Applies an amendment under the lock, durably.
+    pub fn amend(&mut self, amendment: Amendment) -> Done {
         let Some(layout) = self.ledger.layout() else { return Done::Failed(StoreFault::Absent) };
         let name = amendment.record();
         let done = record::amend(layout, amendment);
@@ -132,7 +140,7 @@ impl Store {
 
     /// Redeems permits against the record as it reads now, and appends what they give out: one write for as many
     /// as fit into a segment. One answer for each permit, in order.
-    pub(super) fn append(&mut self, permits: Vec<Permit<Entry>>) -> Vec<Done> {
+    pub fn append(&mut self, permits: Vec<Permit<Entry>>) -> Vec<Done> {
         let count = permits.len();
         if self.ledger.layout().is_none() {
             return (0..count).map(|_| Done::Failed(StoreFault::Absent)).collect();
@@ -152,7 +160,7 @@ impl Store {
                         self.write(&mut chunk, &mut answers);
                     }
                     chunk.0 = epoch;
-                    chunk.1 += if let Entry::Event { text, .. } = &entry { text.len() + 32 } else { 32 };
+                    chunk.1 += if let Entry::Record { text, .. } = &entry { text.len() + 32 } else { 32 };
                     chunk.2.push(entry);
                 }
                 Err(_) => {
@@ -174,8 +182,8 @@ impl Store {
     }
 
     /// Our own folder, made when it is first needed, and made again if somebody has deleted it.
-    fn own_instance(&mut self) -> io::Result<&mut Instance> {
-        if self.own.as_ref().is_some_and(|own| !layout::owner(own.folder()).exists()) {
+    fn own_instance(&mut self) -> io::Result<&mut Instance<D>> {
+        if self.own.as_ref().is_some_and(|own| !own.is_there()) {
             self.own = None;
         }
         match &mut self.own {
@@ -183,23 +191,22 @@ impl Store {
             none => {
                 let Some(layout) = self.ledger.layout() else { return Err(io::ErrorKind::NotFound.into()) };
                 let _held = record::lock(layout)?;
-                Ok(none.insert(Instance::create(layout.instance(self.instance_id))?))
+                Ok(none.insert(Instance::create(&layout.disk, layout.instance(self.instance_id))?))
             }
         }
     }
 
-    pub(super) fn acknowledge(&mut self, records: &[RecordId]) -> Done {
+    /// Notes that these need no longer be kept.
+    pub fn acknowledge(&mut self, records: &[RecordId]) -> Done {
         if self.ledger.layout().is_none() {
             return Done::Failed(StoreFault::Absent);
         }
-        let mut queues: BTreeMap<u32, BTreeSet<u64>> = BTreeMap::new();
-        for record in records {
-            queues.entry(record.queue).or_default().insert(record.seq);
-        }
         let mut result = Ok(());
-        for (queue, seqs) in queues {
-            let instance = if queue == 0 { self.own.as_mut() } else { self.adopted.get_mut(&queue) };
-            if let Some(instance) = instance {
+        let own = self.own.iter_mut().map(|own| (0, own));
+        for (queue, instance) in own.chain(self.adopted.iter_mut().map(|(queue, it)| (*queue, it))) {
+            let here = records.iter().filter(|record| record.queue == queue);
+            let seqs: BTreeSet<u64> = here.map(|record| record.seq).collect();
+            if !seqs.is_empty() {
                 result = result.and(instance.acknowledge(&seqs));
             }
         }
@@ -207,23 +214,24 @@ impl Store {
     }
 
     /// Makes durable what was written.
-    pub(super) fn sync(&mut self) -> Done {
+    pub fn sync(&mut self) -> Done {
         if self.ledger.layout().is_none() {
             return Done::Failed(StoreFault::Absent);
         }
-        let instances = self.own.iter_mut().chain(self.adopted.values_mut());
+        let instances = self.own.iter_mut().chain(self.adopted.iter_mut().map(|(_, instance)| instance));
         done(&instances.map(Instance::sync).fold(Ok(()), io::Result::and))
     }
 
     /// Records that stand in the queues.
-    pub(super) fn kept(&self) -> usize {
-        self.own.iter().chain(self.adopted.values()).map(Instance::kept).sum()
+    pub fn kept(&self) -> usize {
+        self.own.iter().chain(self.adopted.iter().map(|(_, instance)| instance)).map(Instance::kept).sum()
     }
 
     /// Waits until nobody writes or sends any more on a permit that was redeemed before.
-    pub(super) fn fence(&mut self) -> Done {
+    pub fn fence(&mut self) -> Done {
         let Some(layout) = self.ledger.layout() else { return Done::Failed(StoreFault::Absent) };
-        match Lock::exclusive_if_there(&layout.sending_lock(), FENCE) {
+        let alone = layout.disk.lock(&layout.sending_lock(), Hold::Exclusive, false, FENCE);
+        match if_there(alone) {
             Ok(_) => Done::Stored,
             Err(error) if error.kind() == io::ErrorKind::TimedOut => Done::Unfenced(wipe::senders(layout)),
             Err(error) => Done::Failed(fault(&error)),
@@ -231,7 +239,7 @@ impl Store {
     }
 
     /// Takes over the queue of this epoch, our own and what has no owner any more.
-    pub(super) fn recover(&mut self, epoch: u64) -> Done {
+    pub fn recover(&mut self, epoch: u64) -> Done {
         let result = self.claim_orphans().and_then(|()| self.load(epoch));
         match result {
             Ok(recovered) => Done::Recovered(recovered),
@@ -247,16 +255,17 @@ impl Store {
         }
         let _held = record::lock(layout)?;
         for folder in folders {
-            let ours = |instance: &Instance| instance.folder() == folder;
-            if self.own.as_ref().is_some_and(ours) || self.adopted.values().any(ours) || !folder.is_dir() {
+            let ours = |instance: &Instance<D>| instance.folder() == folder;
+            if self.own.as_ref().is_some_and(ours) || self.adopted.iter().any(|(_, instance)| ours(instance))
+            {
                 continue;
             }
-            if let Some(instance) = Instance::claim(folder)? {
+            if let Some(instance) = Instance::claim(&layout.disk, folder)? {
                 if self.own.is_none() {
                     self.own = Some(instance);
                 } else {
                     self.last_queue += 1;
-                    self.adopted.insert(self.last_queue, instance);
+                    self.adopted.push((self.last_queue, instance));
                 }
             }
         }
@@ -288,23 +297,24 @@ impl Store {
 
     /// Deletes adopted folders in which nothing is left.
     fn release_adopted(&mut self) -> io::Result<()> {
-        let empty: Vec<u32> =
-            self.adopted.iter().filter(|(_, i)| i.is_empty()).map(|(queue, _)| *queue).collect();
-        if let (false, Some(layout)) = (empty.is_empty(), self.ledger.layout()) {
-            let _held = record::lock_if_there(layout)?;
-            for queue in empty {
-                self.adopted.remove(&queue).map_or(Ok(()), Instance::close)?;
-            }
+        if !self.adopted.iter().any(|(_, instance)| instance.is_empty()) {
+            return Ok(());
         }
-        Ok(())
+        let Some(layout) = self.ledger.layout() else { return Ok(()) };
+        let _held = record::lock_if_there(layout)?;
+        let (empty, rest): (Vec<_>, Vec<_>) =
+            std::mem::take(&mut self.adopted).into_iter().partition(|(_, instance)| instance.is_empty());
+        self.adopted = rest;
+        empty.into_iter().try_for_each(|(_, instance)| instance.close())
     }
 
     /// Deletes the data of older epochs.
-    pub(super) fn wipe(&mut self, before: u64, scope: WipeScope) -> Done {
+    pub fn wipe(&mut self, before: u64, scope: WipeScope) -> Done {
         let Some(layout) = self.ledger.layout() else { return Done::Failed(StoreFault::Absent) };
         self.scope = scope;
         let adopted = std::mem::take(&mut self.adopted);
-        let ours: Vec<Instance> = self.own.take().into_iter().chain(adopted.into_values()).collect();
+        let adopted = adopted.into_iter().map(|(_, instance)| instance);
+        let ours: Vec<Instance<D>> = self.own.take().into_iter().chain(adopted).collect();
         let result = wipe::wipe(layout, &ours, before, scope);
         for mut instance in ours {
             instance.forget_before(before);
@@ -315,7 +325,7 @@ impl Store {
                 self.own = Some(instance);
             } else {
                 self.last_queue += 1;
-                self.adopted.insert(self.last_queue, instance);
+                self.adopted.push((self.last_queue, instance));
             }
         }
         wipe::remove_empty_queue(layout);
@@ -330,9 +340,14 @@ impl Store {
     }
 
     /// Names what is left, as the last wipe saw it.
-    pub(super) fn list(&self) -> Done {
+    pub fn list(&self) -> Done {
         let Some(layout) = self.ledger.layout() else { return Done::Failed(StoreFault::Absent) };
-        let ours: Vec<_> = self.own.iter().chain(self.adopted.values()).map(Instance::folder).collect();
+        let ours: Vec<_> = self
+            .own
+            .iter()
+            .chain(self.adopted.iter().map(|(_, instance)| instance))
+            .map(Instance::folder)
+            .collect();
         match wipe::list(layout, &ours, self.scope) {
             Ok(items) => Done::Listed(items),
             Err(error) => Done::Failed(fault(&error)),
@@ -340,13 +355,13 @@ impl Store {
     }
 }
 
-impl Drop for Store {
+impl<D: Disk> Drop for Store<D> {
     fn drop(&mut self) {
         let _ = self.sync();
         let Some(layout) = self.ledger.layout() else { return };
         if let Ok(_held) = record::lock_if_there(layout) {
-            for instance in self.own.take().into_iter().chain(std::mem::take(&mut self.adopted).into_values())
-            {
+            let adopted = std::mem::take(&mut self.adopted).into_iter().map(|(_, instance)| instance);
+            for instance in self.own.take().into_iter().chain(adopted) {
                 let _ = instance.close();
             }
         }

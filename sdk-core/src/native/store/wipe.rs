@@ -1,19 +1,20 @@
 //! Deleting data, unread, and naming what is left.
 
+use super::disk::{Disk, Hold, if_there};
 use super::instance::Instance;
-use super::layout::{Layout, QueueFile, owner, queue_files, remove_file, sync_folder};
+use super::layout::{Layout, QueueFile, owner, queue_files, remove_file};
 use super::record;
 use crate::engine::{Item, ItemKind, RecordName, RecordRead, WipeScope, identity_is_before};
 use crate::journal::segment::{HEADER_LEN, Header};
 use crate::json::Object;
-use std::fs::{self, File, TryLockError};
-use std::io::{self, Read};
+use std::io;
 use std::path::Path;
+use std::time::Duration;
 
 /// Whether anything stands in a queue, of whatever epoch and whoever's.
-pub(super) fn has_data(layout: &Layout) -> io::Result<bool> {
+pub(super) fn has_data<D: Disk>(layout: &Layout<D>) -> io::Result<bool> {
     for folder in layout.instances()? {
-        if queue_files(&folder)?.iter().any(|(_, kind)| *kind != QueueFile::Owner) {
+        if queue_files(&layout.disk, &folder)?.iter().any(|(_, kind)| *kind != QueueFile::Owner) {
             return Ok(true);
         }
     }
@@ -22,7 +23,12 @@ pub(super) fn has_data(layout: &Layout) -> io::Result<bool> {
 
 /// Deletes the data of epochs before this one: segments, what was set aside, the identity record. How many files.
 /// What fails does not keep the rest from going.
-pub(super) fn wipe(layout: &Layout, ours: &[Instance], before: u64, scope: WipeScope) -> io::Result<u64> {
+pub(super) fn wipe<D: Disk>(
+    layout: &Layout<D>,
+    ours: &[Instance<D>],
+    before: u64,
+    scope: WipeScope,
+) -> io::Result<u64> {
     let _held = record::lock_if_there(layout)?;
     let (mut items, mut failure, mut others_live) = (0, Ok(()), false);
     let mut count = |result: io::Result<u64>| match result {
@@ -31,18 +37,18 @@ pub(super) fn wipe(layout: &Layout, ours: &[Instance], before: u64, scope: WipeS
     };
     for folder in layout.instances()? {
         if ours.iter().any(|instance| instance.folder() == folder) {
-            count(wipe_folder(&folder, before));
+            count(wipe_folder(&layout.disk, &folder, before));
             continue;
         }
-        match Instance::claim(folder.clone()) {
+        match Instance::claim(&layout.disk, folder.clone()) {
             Ok(Some(orphan)) => {
-                count(wipe_folder(&folder, before));
+                count(wipe_folder(&layout.disk, &folder, before));
                 count(orphan.close().map(|()| 0));
             }
             Ok(None) => {
                 others_live = true;
                 if scope == WipeScope::Store {
-                    count(wipe_folder(&folder, before));
+                    count(wipe_folder(&layout.disk, &folder, before));
                 }
             }
             Err(error) => count(Err(error)),
@@ -55,48 +61,41 @@ pub(super) fn wipe(layout: &Layout, ours: &[Instance], before: u64, scope: WipeS
     failure.map(|()| items)
 }
 
-fn wipe_folder(folder: &Path, before: u64) -> io::Result<u64> {
+fn wipe_folder(disk: &impl Disk, folder: &Path, before: u64) -> io::Result<u64> {
     let (mut items, mut failure) = (0, Ok(()));
-    for (path, kind) in queue_files(folder)? {
+    for (path, kind) in queue_files(disk, folder)? {
         let goes = match kind {
-            QueueFile::Segment(_) => epoch_of(&path)?.is_none_or(|epoch| epoch < before),
+            QueueFile::Segment(_) => epoch_of(disk, &path)?.is_none_or(|epoch| epoch < before),
             QueueFile::Aside => true,
             QueueFile::Owner => false,
         };
         if goes {
-            match remove_file(&path) {
+            match remove_file(disk, &path) {
                 Ok(removed) => items += u64::from(removed),
                 Err(error) => failure = Err(error),
             }
         }
     }
-    failure.and_then(|()| sync_folder(folder)).map(|()| items)
+    failure.and_then(|()| disk.sync_folder(folder)).map(|()| items)
 }
 
 /// A segment's epoch, from its header alone.
-fn epoch_of(path: &Path) -> io::Result<Option<u64>> {
-    let mut head = Vec::with_capacity(HEADER_LEN);
-    match File::open(path) {
-        Ok(file) => file.take(HEADER_LEN as u64).read_to_end(&mut head)?,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-        Err(error) => return Err(error),
-    };
-    Ok(Header::decode(&head).map(|header| header.epoch))
+fn epoch_of(disk: &impl Disk, path: &Path) -> io::Result<Option<u64>> {
+    let head = if_there(disk.read(path, HEADER_LEN as u64))?;
+    Ok(head.and_then(|head| Header::decode(&head)).map(|header| header.epoch))
 }
 
 /// Removes the folder of the queues, if nothing stands in it.
-pub(super) fn remove_empty_queue(layout: &Layout) {
-    let _ = fs::remove_dir(layout.queues());
+pub(super) fn remove_empty_queue<D: Disk>(layout: &Layout<D>) {
+    let _ = layout.disk.remove_folder(&layout.queues());
 }
 
 /// Everything that stands here, as a wipe of this scope sees it.
-pub(super) fn list(layout: &Layout, ours: &[&Path], scope: WipeScope) -> io::Result<Vec<Item>> {
+pub(super) fn list<D: Disk>(layout: &Layout<D>, ours: &[&Path], scope: WipeScope) -> io::Result<Vec<Item>> {
     let mut items = Vec::new();
     let mut add = |path: &Path, kind| -> io::Result<()> {
-        match fs::symlink_metadata(path) {
-            Ok(metadata) => items.push(Item { name: layout.name(path), kind, bytes: metadata.len() }),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-            Err(error) => return Err(error),
+        if let Some(bytes) = if_there(layout.disk.len(path))? {
+            items.push(Item { name: layout.name(path), kind, bytes });
         }
         Ok(())
     };
@@ -105,13 +104,13 @@ pub(super) fn list(layout: &Layout, ours: &[&Path], scope: WipeScope) -> io::Res
     }
     let mut kept_for_others = false;
     for folder in layout.instances()? {
-        if scope == WipeScope::Own && !ours.contains(&folder.as_path()) && is_owned(&folder) {
+        if scope == WipeScope::Own && !ours.contains(&folder.as_path()) && is_owned(&layout.disk, &folder) {
             kept_for_others = true;
             continue;
         }
-        for (path, kind) in queue_files(&folder)? {
+        for (path, kind) in queue_files(&layout.disk, &folder)? {
             let kind = match kind {
-                QueueFile::Segment(_) => ItemKind::Data(epoch_of(&path)?),
+                QueueFile::Segment(_) => ItemKind::Data(epoch_of(&layout.disk, &path)?),
                 QueueFile::Aside => ItemKind::Data(None),
                 QueueFile::Owner => ItemKind::Lock,
             };
@@ -131,10 +130,11 @@ pub(super) fn list(layout: &Layout, ours: &[&Path], scope: WipeScope) -> io::Res
 }
 
 /// Who may hold the sending lock: the living owners of queues here.
-pub(super) fn senders(layout: &Layout) -> String {
+pub(super) fn senders<D: Disk>(layout: &Layout<D>) -> String {
     let folders = layout.instances().unwrap_or_default();
-    let pids = folders.iter().filter(|folder| is_owned(folder)).map(|folder| {
-        fs::read_to_string(owner(folder)).ok().and_then(|text| text.trim().parse::<u32>().ok())
+    let pids = folders.iter().filter(|folder| is_owned(&layout.disk, folder)).map(|folder| {
+        let text = layout.disk.read(&owner(folder), 20).ok()?;
+        std::str::from_utf8(&text).ok()?.trim().parse::<u32>().ok()
     });
     let mut names: Vec<String> = Vec::new();
     for pid in pids {
@@ -148,9 +148,9 @@ pub(super) fn senders(layout: &Layout) -> String {
 }
 
 /// Whether somebody living holds the folder. Makes nothing.
-fn is_owned(folder: &Path) -> bool {
-    let Ok(file) = File::open(owner(folder)) else { return false };
-    matches!(file.try_lock_shared(), Err(TryLockError::WouldBlock))
+fn is_owned(disk: &impl Disk, folder: &Path) -> bool {
+    let held = disk.lock(&owner(folder), Hold::Shared, false, Duration::ZERO);
+    held.is_err_and(|error| error.kind() == io::ErrorKind::TimedOut)
 }
 
 fn identity_epoch(read: &RecordRead) -> Option<u64> {

@@ -8,6 +8,7 @@ Outcome(status='accepted', reason=None, hint=None)
 """
 
 from ._client import Client
+from ._profile import Profile
 from ._transport import HttpClientTransport
 from ._types import Audit, AuditedErasure, AuditedFile, ConfigError, Consent, ConsentError, Error, Outcome, Stats
 from .refrain_ffi import HttpAnswer, HttpRequest, HttpTransport, version
@@ -28,5 +29,6 @@ __all__ = [
     "HttpRequest",
     "HttpTransport",
     "Outcome",
+    "Profile",
     "Stats",
 ]

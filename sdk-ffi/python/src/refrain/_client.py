@@ -2,10 +2,12 @@
 
 import os
 import weakref
+from functools import partial
 from types import TracebackType
 from typing import Any, Callable, Dict, Mapping, Optional, Type, TypeVar, Union
 
 from . import refrain_ffi as ffi
+from ._profile import Profile
 from ._transport import HttpClientTransport
 from ._types import Audit, AuditedErasure, AuditedFile, ConfigError, Consent, ConsentError, Outcome, Stats
 from ._values import Unusable, check_text, encode
@@ -20,9 +22,13 @@ _DEFAULT_CONSENT = {
 }
 _CONSENT_ERRORS: Dict[Type[BaseException], str] = {
     ffi.ConsentError.NotRecorded: "not_recorded",
+    ffi.ConsentError.Overruled: "overruled",
     ffi.ConsentError.NotFenced: "not_fenced",
     ffi.ConsentError.NotPurged: "not_purged",
 }
+# The numbers of `ffi.Client.call`.
+_IDENTIFY, _RESET, _REGISTER, _REGISTER_ONCE, _REGISTER_FOR_SESSION, _UNREGISTER, _SWITCH_USER = range(1, 8)
+_ALIAS, _TIME_EVENT, _PROFILE, _GROUP, _SET_GROUP, _ADD_GROUP, _REMOVE_GROUP = range(8, 15)
 _ID_MERGE = {"simplified": ffi.IdMerge.SIMPLIFIED, "original": ffi.IdMerge.ORIGINAL}
 
 
@@ -104,36 +110,75 @@ class Client:
 
     def identify(self, user_id: str) -> Outcome:
         """The person is known as this user from now on."""
-        return self._record(lambda: self._native.identify(_text(user_id, "the user id", "invalid_user")))
+        return self._record(lambda: self._native.call(_IDENTIFY, _text(user_id, "the user id", "invalid_user"), ""))
 
     def reset(self) -> Outcome:
         """Another person from now on: a new device id, no user, no super properties. The choice stays."""
-        return self._record(lambda: self._native.reset())
+        return self._record(lambda: self._native.call(_RESET, "", ""))
 
     def register(self, properties: Mapping[str, Any]) -> Outcome:
         """Adds properties to every later event; they yield to the event's own."""
-        return self._record(lambda: self._native.register(encode(properties)))
+        return self._record(lambda: self._native.call(_REGISTER, "", encode(properties)))
 
     def register_once(self, properties: Mapping[str, Any]) -> Outcome:
         """As :meth:`register`, but only those that are not registered yet."""
-        return self._record(lambda: self._native.register_once(encode(properties)))
+        return self._record(lambda: self._native.call(_REGISTER_ONCE, "", encode(properties)))
+
+    def register_for_session(self, properties: Mapping[str, Any]) -> Outcome:
+        """As :meth:`register`, in memory only."""
+        return self._record(lambda: self._native.call(_REGISTER_FOR_SESSION, "", encode(properties)))
 
     def unregister(self, name: str) -> Outcome:
         """Forgets a property that was registered."""
-        return self._record(lambda: self._native.unregister(_name(name)))
+        return self._record(lambda: self._native.call(_UNREGISTER, _name(name), ""))
 
-    def opt_out(self, erase: bool = False) -> None:
+    def time_event(self, name: str) -> Outcome:
+        """The next event of this name carries ``$duration``: how many seconds it came after this call."""
+        return self._record(lambda: self._native.call(_TIME_EVENT, _name(name), ""))
+
+    def switch_user(self, user_id: str) -> Outcome:
+        """Another known person uses this device from now on: a new device id, so that the two are never joined, no
+        super properties, and this user. The choice stays."""
+        return self._record(lambda: self._native.call(_SWITCH_USER, _text(user_id, "the user id", "invalid_user"), ""))
+
+    def alias(self, alias: str) -> Outcome:
+        """A second name for whoever is known now. Means something where ``id_merge`` is ``"original"``."""
+        return self._record(lambda: self._native.call(_ALIAS, _text(alias, "the alias", "invalid_user"), ""))
+
+    def profile(self) -> Profile:
+        """The profile of whoever is known at each of its calls."""
+        return Profile(partial(self._update, _PROFILE), {})
+
+    def group(self, key: str, group_id: str) -> Profile:
+        """The profile of a group, such as ``group("company", "acme")``."""
+        return Profile(partial(self._update, _GROUP), {"$group_key": key, "$group_id": group_id})
+
+    def set_group(self, key: str, group_id: str) -> Outcome:
+        """Later events are about this member of a group, and no other one of the same kind."""
+        return self._membership(_SET_GROUP, key, group_id)
+
+    def add_group(self, key: str, group_id: str) -> Outcome:
+        """Later events are about this member of a group, too."""
+        return self._membership(_ADD_GROUP, key, group_id)
+
+    def remove_group(self, key: str, group_id: str) -> Outcome:
+        """Later events are no longer about this member of a group."""
+        return self._membership(_REMOVE_GROUP, key, group_id)
+
+    def opt_out(self, erase: bool = False, delete_profile: bool = False) -> None:
         """The person objects. When this returns, the choice is durable, what was collected and not sent is deleted,
         and no request starts any more, from this process or from another one on the same folder.
 
         Args:
             erase: also ask the server to erase what this device has sent.
+            delete_profile: also ask the server to delete the profiles of this device and its user. That erases no
+                event.
 
         Raises:
             ConsentError: see its ``code``; without a ``data_dir`` always ``not_recorded``. Nothing is collected or
                 sent by this process all the same.
         """
-        self._decide(lambda: self._native.opt_out(erase))
+        self._decide(lambda: self._native.opt_out(erase, delete_profile))
 
     def opt_in(self) -> None:
         """The person agrees. Nothing from before an objection comes back; the device gets a new id.
@@ -197,6 +242,19 @@ class Client:
         trace: Optional[TracebackType],
     ) -> None:
         self.close()
+
+    def _update(self, kind: int, operators: Mapping[str, Any]) -> Outcome:
+        return self._record(lambda: self._native.call(kind, "", encode(operators)))
+
+    def _membership(self, kind: int, key: str, group_id: str) -> Outcome:
+        def call() -> ffi.Outcome:
+            name, text = (
+                _text(key, "the group's key", "invalid_group"),
+                _text(group_id, "the group's id", "invalid_group"),
+            )
+            return self._native.call(kind, name, text)
+
+        return self._record(call)
 
     def _record(self, call: Callable[[], ffi.Outcome]) -> Outcome:
         if self._forked():

@@ -98,11 +98,15 @@ class _Exchange:
         body = self._request.open()
         if body is None or self._aborted:
             return HttpAnswer.UNREACHABLE()
-        headers = {"Content-Type": "application/json", "Accept": "application/json", "User-Agent": "refrain-python"}
-        if len(body) >= _WORTH_COMPRESSING:
-            body = gzip.compress(body, compresslevel=1)
-            headers["Content-Encoding"] = "gzip"
-        connection.request("POST", path, body, headers)
+        headers = {"Accept": "application/json", "User-Agent": "refrain-python"}
+        if not body:
+            connection.request("GET", path, headers=headers)
+        else:
+            headers["Content-Type"] = "application/json"
+            if len(body) >= _WORTH_COMPRESSING:
+                body = gzip.compress(body, compresslevel=1)
+                headers["Content-Encoding"] = "gzip"
+            connection.request("POST", path, body, headers)
         self._request.started()
 
         response = connection.getresponse()

@@ -47,6 +47,7 @@ class ConsentError(Error):
     def __init__(self, code: str, detail: str) -> None:
         super().__init__(detail)
         #: ``"not_recorded"``: nothing durable was written; a refusal holds for this process all the same.
+        #: ``"overruled"``: a refusal was given elsewhere after this grant, and counts.
         #: ``"not_fenced"``: the refusal is durable, but a sender did not let go in time.
         #: ``"not_purged"``: the refusal is durable, but some data could not be deleted.
         self.code = code
@@ -99,14 +100,19 @@ class AuditedFile:
 
 @dataclass(frozen=True)
 class AuditedErasure:
-    """A request to the server to erase what this device has sent. The proof that goes with it is not shown."""
+    """Something that the server was asked for with an objection. The proof that goes with it is not shown."""
 
     #: Its id.
     id: str
+    #: ``"device"``: to erase everything that carries the device's id. ``"profile"``: to delete the profiles of the
+    #: device and its user, which erases no event.
+    kind: str
     #: The withdrawn device.
     device_id: str
     #: How far it has come: ``"requested"``, ``"accepted"``, ``"completed"`` or ``"refused"``.
     state: str
+    #: What the server has said last, where that is a JSON object: its text, with the receipt at the end.
+    answer: Optional[str]
 
 
 @dataclass(frozen=True)
@@ -122,6 +128,8 @@ class Audit:
     distinct_id: Optional[str]
     #: The names of the registered properties.
     super_properties: List[str]
+    #: Events that are being timed.
+    timers: int
     #: Records waiting to be delivered.
     queued_records: int
     #: Their bytes.

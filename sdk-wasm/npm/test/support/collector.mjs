@@ -5,7 +5,7 @@ import { createServer } from 'node:http';
 const DEADLINE = 20_000;
 
 export const startCollector = async () => {
-  /** Everything that arrived: `{ seq, method, path, type, events }`. */
+  /** Everything that arrived: `{ seq, method, path, type, events, updates }`. */
   const requests = [];
   /** What to answer instead, one after the other: `(request, response) => void`. */
   const answers = [];
@@ -18,8 +18,9 @@ export const startCollector = async () => {
     const type = request.headers['content-type'] ?? '';
     const path = request.url.split('?')[0];
     const json = type.startsWith('application/x-www-form-urlencoded') ? new URLSearchParams(text).get('data') : text;
-    const events = path === '/track/' && request.method === 'POST' ? JSON.parse(json) : [];
-    const seen = { seq: requests.length, method: request.method, path, url: request.url, type, events, text };
+    const records = /^\/(track|engage|groups)\/$/.test(path) && request.method === 'POST' ? JSON.parse(json) : [];
+    const [events, updates] = path === '/track/' ? [records, []] : [[], records];
+    const seen = { seq: requests.length, method: request.method, path, url: request.url, type, events, updates, text };
     requests.push(seen);
 
     const answer = request.method === 'POST' && path === '/track/' ? answers.shift() : undefined;
@@ -28,7 +29,10 @@ export const startCollector = async () => {
     response.setHeader('Access-Control-Expose-Headers', 'Retry-After');
     if (answer) answer(request, response);
     else if (request.method === 'OPTIONS') response.writeHead(204).end();
-    else response.setHeader('Content-Type', 'application/json').end('{"error":null,"status":1}');
+    else if (path.startsWith('/refrain/v1/erasures')) {
+      const [state, receipt] = request.method === 'POST' ? ['accepted'] : ['completed', { events: 1 }];
+      response.setHeader('Content-Type', 'application/json').end(JSON.stringify({ id: 'e1', state, receipt }));
+    } else response.setHeader('Content-Type', 'application/json').end('{"error":null,"status":1}');
     watchers.forEach((look) => look());
   });
   await new Promise((done) => server.listen(0, '127.0.0.1', done));
@@ -39,6 +43,7 @@ export const startCollector = async () => {
     answers,
     /** Events in the order of their arrival, repeated ones included. */
     events: () => requests.flatMap(({ seq, events }) => events.map((event) => ({ ...event, seq }))),
+    updates: () => requests.flatMap(({ updates }) => updates),
     named: (name) => collector.events().filter((event) => event.event === name),
     tracks: () => requests.filter(({ method, path }) => method === 'POST' && path === '/track/'),
     /** Waits until something is true of what arrived, and returns it. */

@@ -1,0 +1,99 @@
+//! Whom the records are about, in memory: the identity, what holds for this session only, and running timers.
+//! A withdrawal forgets all of it at once.
+
+use super::call::{Call, CallKind};
+use super::config::Config;
+use super::identity::{self, Identity};
+use super::message::Head;
+use super::time::Now;
+use crate::json::Object;
+use alloc::string::String;
+use alloc::vec::Vec;
+
+/// Timers that may run at once; the oldest goes.
+const TIMERS: usize = 100;
+
+#[derive(Default)]
+pub(super) struct Subject {
+    identity: Option<Identity>,
+    /// Properties for this session: the text of an object, or nothing.
+    session: String,
+    timers: Vec<Timer>,
+    /// The beginning that all events share; made anew when it is stale.
+    head: Option<Head>,
+}
+
+struct Timer {
+    name: String,
+    mono_ms: u64,
+}
+
+impl Subject {
+    pub(super) fn identity(&self) -> Option<&Identity> {
+        self.identity.as_ref()
+    }
+
+    /// Takes an identity that was made here or read.
+    pub(super) fn set(&mut self, identity: Option<Identity>) {
+        self.identity = identity;
+        self.head = None;
+    }
+
+    /// Forgets everything.
+    pub(super) fn forget(&mut self) {
+        *self = Self::default();
+    }
+
+    /// Makes a call that changes whom records are about; whether the stored identity differs now.
+    pub(super) fn change(&mut self, call: &Call<'_>) -> bool {
+        self.head = None;
+        match call.kind {
+            CallKind::RegisterForSession => {
+                self.session = identity::merged(call.text, &self.session, "");
+                return false;
+            }
+            CallKind::Unregister if !self.session.is_empty() => {
+                self.session = identity::merged("", &self.session, call.name);
+            }
+            CallKind::Reset | CallKind::SwitchUser => {
+                self.session.clear();
+                self.timers.clear();
+            }
+            _ => {}
+        }
+        self.identity.as_mut().is_some_and(|identity| identity.change(call))
+    }
+
+    /// Starts a timer, or starts it again.
+    pub(super) fn start_timer(&mut self, name: &str, at: Now) {
+        self.timers.retain(|timer| timer.name != name);
+        if self.timers.len() >= TIMERS {
+            self.timers.remove(0);
+        }
+        self.timers.push(Timer { name: name.into(), mono_ms: at.mono_ms });
+    }
+
+    /// Stops the timer of an event: how long it ran, in milliseconds.
+    pub(super) fn stop_timer(&mut self, name: &str, at: Now) -> Option<u64> {
+        let running = self.timers.iter().position(|timer| timer.name == name)?;
+        Some(at.mono_ms.saturating_sub(self.timers.remove(running).mono_ms))
+    }
+
+    /// Running timers.
+    pub(super) fn timers(&self) -> usize {
+        self.timers.len()
+    }
+
+    /// The properties of this session: the text of an object, or nothing.
+    pub(super) fn session(&self) -> &str {
+        &self.session
+    }
+
+    /// The identity, the beginning of its events, and the properties of this session.
+    pub(super) fn head(&mut self, config: &Config) -> Option<(&Identity, &Head, Object<'_>)> {
+        let identity = self.identity.as_ref()?;
+        let session = Object::parse(&self.session).unwrap_or(Object::EMPTY);
+        let head = self.head.get_or_insert_with(|| Head::new(identity, session, config));
+        Some((identity, head, session))
+    }
+}

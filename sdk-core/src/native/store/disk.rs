@@ -1,0 +1,259 @@
+//! The file system, as far as the store needs one. The store is written against [`Disk`]; a simulation brings a disk
+//! that tears, fills up and forgets.
+
+use std::fmt::Debug;
+use std::fs::{self, File, OpenOptions, TryLockError};
+use std::io::{self, Read, Write};
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+/// What a store asks of a file system.
+pub trait Disk: Clone + Debug + 'static {
+    /// An open file.
+    type File: DiskFile;
+    /// A lock that is held until it is dropped.
+    type Lock: Debug;
+
+    /// The bytes of a file, at most so many.
+    ///
+    /// # Errors
+    /// Whatever reading brings; [`io::ErrorKind::NotFound`] where there is none.
+    fn read(&self, path: &Path, most: u64) -> io::Result<Vec<u8>>;
+
+    /// Opens a file for writing.
+    ///
+    /// # Errors
+    /// Whatever opening brings.
+    fn open(&self, path: &Path, mode: Mode) -> io::Result<Self::File>;
+
+    /// Renames a file, over another one if there is one.
+    ///
+    /// # Errors
+    /// Whatever renaming brings.
+    fn rename(&self, from: &Path, to: &Path) -> io::Result<()>;
+
+    /// Deletes a file.
+    ///
+    /// # Errors
+    /// Whatever deleting brings; [`io::ErrorKind::NotFound`] where there is none.
+    fn remove(&self, path: &Path) -> io::Result<()>;
+
+    /// Deletes a folder in which nothing stands.
+    ///
+    /// # Errors
+    /// Whatever deleting brings.
+    fn remove_folder(&self, path: &Path) -> io::Result<()>;
+
+    /// The names in a folder, and whether each is a folder itself, in no order.
+    ///
+    /// # Errors
+    /// Whatever reading brings; [`io::ErrorKind::NotFound`] where there is none.
+    fn list(&self, folder: &Path) -> io::Result<Vec<(String, bool)>>;
+
+    /// The length of a file.
+    ///
+    /// # Errors
+    /// Whatever asking brings; [`io::ErrorKind::NotFound`] where there is none.
+    fn len(&self, path: &Path) -> io::Result<u64>;
+
+    /// Makes a folder and its parents, with no rights for others; it may be there already.
+    ///
+    /// # Errors
+    /// Whatever making it brings.
+    fn create_folder(&self, path: &Path) -> io::Result<()>;
+
+    /// Makes the names in a folder durable, where the platform has a way to.
+    ///
+    /// # Errors
+    /// Whatever syncing brings.
+    fn sync_folder(&self, path: &Path) -> io::Result<()>;
+
+    /// Takes a lock on a file, which is made if it is to be.
+    ///
+    /// # Errors
+    /// [`io::ErrorKind::TimedOut`] where others did not let go in time; [`io::ErrorKind::NotFound`] where the file is
+    /// not there and not to be made; whatever opening it brings.
+    fn lock(&self, path: &Path, hold: Hold, make: bool, patience: Duration) -> io::Result<Self::Lock>;
+
+    /// Writes something into a locked file, for people. Never mind if that fails.
+    fn note(&self, lock: &Self::Lock, text: &str);
+}
+
+/// A file that is open for writing.
+pub trait DiskFile: Debug {
+    /// Writes all bytes, at the end or, with [`Mode::InPlace`], one after the other from the beginning.
+    ///
+    /// # Errors
+    /// Whatever writing brings. A part may stand there.
+    fn write_all(&mut self, bytes: &[u8]) -> io::Result<()>;
+
+    /// Cuts the file, or lengthens it with zeros.
+    ///
+    /// # Errors
+    /// Whatever cutting brings.
+    fn set_len(&mut self, len: u64) -> io::Result<()>;
+
+    /// Makes durable what was written.
+    ///
+    /// # Errors
+    /// Whatever syncing brings.
+    fn sync(&mut self) -> io::Result<()>;
+}
+
+/// How a file is opened.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Mode {
+    /// To append to it; it is there.
+    Append,
+    /// To append to it; it is not there.
+    AppendNew,
+    /// To append to it; it may be there.
+    AppendOrNew,
+    /// To write over it from the beginning; it may be there.
+    InPlace,
+    /// To write it anew; it may be there.
+    Anew,
+}
+
+/// Who may hold a lock at the same time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Hold {
+    /// Others that share it.
+    Shared,
+    /// Nobody else.
+    Exclusive,
+}
+
+/// The real file system.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Files;
+
+impl Disk for Files {
+    type File = File;
+    type Lock = FileLock;
+
+    fn read(&self, path: &Path, most: u64) -> io::Result<Vec<u8>> {
+        let mut bytes = Vec::new();
+        File::open(path)?.take(most).read_to_end(&mut bytes)?;
+        Ok(bytes)
+    }
+
+    fn open(&self, path: &Path, mode: Mode) -> io::Result<File> {
+        let mut options = OpenOptions::new();
+        match mode {
+            Mode::Append => options.append(true),
+            Mode::AppendNew => options.append(true).create_new(true),
+            Mode::AppendOrNew => options.append(true).create(true),
+            // Not truncated: on a full disk the blocks it has are the blocks it needs.
+            Mode::InPlace => options.write(true).create(true).truncate(false),
+            Mode::Anew => options.write(true).create(true).truncate(true),
+        };
+        options.open(path)
+    }
+
+    fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
+        fs::rename(from, to)
+    }
+
+    fn remove(&self, path: &Path) -> io::Result<()> {
+        fs::remove_file(path)
+    }
+
+    fn remove_folder(&self, path: &Path) -> io::Result<()> {
+        fs::remove_dir(path)
+    }
+
+    fn list(&self, folder: &Path) -> io::Result<Vec<(String, bool)>> {
+        let mut names = Vec::new();
+        for entry in fs::read_dir(folder)? {
+            let entry = entry?;
+            // A name that is no text is none of ours.
+            if let Ok(name) = entry.file_name().into_string() {
+                names.push((name, entry.file_type()?.is_dir()));
+            }
+        }
+        Ok(names)
+    }
+
+    fn len(&self, path: &Path) -> io::Result<u64> {
+        fs::symlink_metadata(path).map(|metadata| metadata.len())
+    }
+
+    fn create_folder(&self, path: &Path) -> io::Result<()> {
+        let mut builder = fs::DirBuilder::new();
+        builder.recursive(true);
+        #[cfg(unix)]
+        std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
+        builder.create(path)
+    }
+
+    fn sync_folder(&self, path: &Path) -> io::Result<()> {
+        if cfg!(unix) { File::open(path)?.sync_all() } else { Ok(()) }
+    }
+
+    fn lock(&self, path: &Path, hold: Hold, make: bool, patience: Duration) -> io::Result<FileLock> {
+        let file = if make {
+            OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path)?
+        } else {
+            File::open(path)?
+        };
+        let start = Instant::now();
+        let mut pause = Duration::from_micros(20);
+        loop {
+            let taken = match hold {
+                Hold::Shared => file.try_lock_shared(),
+                Hold::Exclusive => file.try_lock(),
+            };
+            match taken {
+                Ok(()) => return Ok(FileLock(file)),
+                Err(TryLockError::Error(error)) => return Err(error),
+                Err(TryLockError::WouldBlock) if start.elapsed() >= patience => {
+                    return Err(io::ErrorKind::TimedOut.into());
+                }
+                Err(TryLockError::WouldBlock) => {
+                    std::thread::sleep(pause);
+                    pause = (pause * 2).min(Duration::from_millis(1));
+                }
+            }
+        }
+    }
+
+    fn note(&self, lock: &FileLock, text: &str) {
+        let mut file = &lock.0;
+        let _ = file.set_len(0).and_then(|()| file.write_all(text.as_bytes()));
+    }
+}
+
+impl DiskFile for File {
+    fn write_all(&mut self, bytes: &[u8]) -> io::Result<()> {
+        Write::write_all(self, bytes)
+    }
+
+    fn set_len(&mut self, len: u64) -> io::Result<()> {
+        File::set_len(self, len)
+    }
+
+    fn sync(&mut self) -> io::Result<()> {
+        self.sync_all()
+    }
+}
+
+/// A lock on a real file.
+#[derive(Debug)]
+pub struct FileLock(File);
+
+impl Drop for FileLock {
+    fn drop(&mut self) {
+        // Closing would do, but not while a forked child still has the descriptor.
+        let _ = self.0.unlock();
+    }
+}
+
+/// What is not there is no error.
+pub(super) fn if_there<T>(result: io::Result<T>) -> io::Result<Option<T>> {
+    match result {
+        Ok(value) => Ok(Some(value)),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(error),
+    }
+}

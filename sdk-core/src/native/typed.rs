@@ -1,0 +1,84 @@
+//! The client for Rust programs: properties are whatever serialises to a JSON object.
+
+use super::client::Client;
+use super::filter::Subject;
+use super::profile::Profile;
+use super::settings::Builder;
+use crate::engine::{CallKind, Outcome, Rejection};
+use crate::json::JsonError;
+use serde::Serialize;
+use serde_json::{Map, Value};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+
+impl Client {
+    /// Records an event. Properties are anything that serialises to a JSON object; `()` stands for none.
+    pub fn track(&self, name: &str, properties: impl Serialize) -> Outcome {
+        self.serialised(properties, |text| self.track_json(name, text))
+    }
+
+    /// Sets properties that go with every later event.
+    pub fn register(&self, properties: impl Serialize) -> Outcome {
+        self.serialised(properties, |text| self.register_json(CallKind::Register, text))
+    }
+
+    /// Sets those of the properties that are not set yet.
+    pub fn register_once(&self, properties: impl Serialize) -> Outcome {
+        self.serialised(properties, |text| self.register_json(CallKind::RegisterOnce, text))
+    }
+
+    /// Sets properties that go with every later event of this process, and are written nowhere but into events.
+    pub fn register_for_session(&self, properties: impl Serialize) -> Outcome {
+        self.serialised(properties, |text| self.register_json(CallKind::RegisterForSession, text))
+    }
+
+    /// The profile of whoever is known now.
+    pub fn profile(&self) -> Profile<'_> {
+        Profile::new(self, None)
+    }
+
+    /// The profile of a group, such as `group("company", "acme")`.
+    pub fn group<'c>(&'c self, key: &'c str, id: &'c str) -> Profile<'c> {
+        Profile::new(self, Some((key, id)))
+    }
+
+    /// Makes a call with a value as JSON text; the host's `Serialize` may fail or panic.
+    pub(super) fn serialised(&self, value: impl Serialize, call: impl FnOnce(&str) -> Outcome) -> Outcome {
+        match catch_unwind(AssertUnwindSafe(|| serde_json::to_string(&value))) {
+            Ok(Ok(text)) if text == "null" => call("{}"),
+            Ok(Ok(text)) => call(&text),
+            _ => self.refuse(Rejection::InvalidProperties(JsonError::Syntax)),
+        }
+    }
+}
+
+impl Builder {
+    /// Properties that the host adds to every event, such as its version or the operating system; they yield to all
+    /// others. Anything that serialises to a JSON object.
+    pub fn automatic_properties(self, properties: impl Serialize) -> Self {
+        self.automatic_properties_json(serde_json::to_string(&properties).unwrap_or_default())
+    }
+
+    /// Sees everything that is about to be recorded, may change it, and says whether it may be recorded. Called on the
+    /// thread that records, also for what is held until the person decides. What it does not want is
+    /// [`Rejection::Filtered`], and so is everything if it panics.
+    ///
+    /// ```
+    /// # use refrain::{Client, native::Subject};
+    /// let builder = Client::builder("T").filter(|subject, properties| {
+    ///     properties.remove("street");
+    ///     subject != Subject::Event("Debug")
+    /// });
+    /// ```
+    pub fn filter(
+        self,
+        filter: impl Fn(Subject<'_>, &mut Map<String, Value>) -> bool + Send + Sync + 'static,
+    ) -> Self {
+        self.filter_json(Arc::new(move |subject, text| {
+            // What is no object is for the engine to refuse.
+            let Ok(mut properties) = serde_json::from_str(text) else { return Some(text.into()) };
+            let keeps = filter(subject, &mut properties);
+            serde_json::to_string(&properties).ok().filter(|_| keeps)
+        }))
+    }
+}

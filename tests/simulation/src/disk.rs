@@ -1,0 +1,423 @@
+//! A disk in memory that does to a store what real ones do: it loses what was not synced, tears writes, fills up,
+//! cannot be read, flips bits. What a killed process wrote stays; what a power cut finds unsynced may go, in any
+//! combination.
+
+use crate::dice::Dice;
+use refrain::native::simulation::{Disk, DiskFile, Hold, Mode};
+use std::cell::{Cell, RefCell};
+use std::collections::{BTreeMap, BTreeSet};
+use std::io::{self, ErrorKind};
+use std::path::{Path, PathBuf};
+use std::rc::Rc;
+use std::time::Duration;
+
+/// What is wrong with the disk.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Trouble {
+    /// So many bytes fit, and no more.
+    Full(u64),
+    /// Nothing can be changed.
+    ReadOnly,
+    /// Nothing can be read.
+    Unreadable,
+}
+
+#[derive(Debug, Default, Clone)]
+struct Inode {
+    /// What processes see.
+    bytes: Vec<u8>,
+    /// What a power cut leaves at least.
+    durable: Vec<u8>,
+    /// Changes since the last sync, in order.
+    unsynced: Vec<Change>,
+}
+
+#[derive(Debug, Clone)]
+enum Change {
+    Write { at: usize, bytes: Vec<u8> },
+    Length(usize),
+}
+
+impl Change {
+    fn apply(&self, bytes: &mut Vec<u8>) {
+        match self {
+            Self::Write { at, bytes: new } => {
+                if bytes.len() < at + new.len() {
+                    bytes.resize(at + new.len(), 0);
+                }
+                bytes[*at..at + new.len()].copy_from_slice(new);
+            }
+            Self::Length(len) => bytes.resize(*len, 0),
+        }
+    }
+}
+
+#[derive(Debug, Default)]
+struct State {
+    inodes: Vec<Inode>,
+    names: BTreeMap<PathBuf, usize>,
+    durable_names: BTreeMap<PathBuf, usize>,
+    folders: BTreeSet<PathBuf>,
+    durable_folders: BTreeSet<PathBuf>,
+    trouble: Option<Trouble>,
+    /// Who holds which lock: process and whether alone.
+    locks: Vec<(PathBuf, u64, bool)>,
+    next_lock: u64,
+    /// Changes of any kind so far.
+    changes: u64,
+}
+
+/// The disk as one process sees it.
+#[derive(Clone)]
+pub struct SimDisk {
+    state: Rc<RefCell<State>>,
+    /// Whether the process lives. What a dead one still tries does nothing.
+    alive: Rc<Cell<bool>>,
+}
+
+impl std::fmt::Debug for SimDisk {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("SimDisk")
+    }
+}
+
+impl Default for SimDisk {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl SimDisk {
+    /// An empty disk.
+    pub fn new() -> Self {
+        Self { state: Rc::default(), alive: Rc::new(Cell::new(true)) }
+    }
+
+    /// The same disk for a new process.
+    pub fn process(&self) -> Self {
+        Self { state: Rc::clone(&self.state), alive: Rc::new(Cell::new(true)) }
+    }
+
+    /// The process is gone; the system takes its locks back as they are dropped.
+    pub fn kill(&self) {
+        self.alive.set(false);
+    }
+
+    /// Makes the disk misbehave, or behave.
+    pub fn set_trouble(&self, trouble: Option<Trouble>) {
+        self.state.borrow_mut().trouble = trouble;
+    }
+
+    /// Whether it misbehaves.
+    pub fn trouble(&self) -> Option<Trouble> {
+        self.state.borrow().trouble
+    }
+
+    /// So many bytes stand on it.
+    pub fn used(&self) -> u64 {
+        self.state.borrow().used()
+    }
+
+    /// How often it was changed.
+    pub fn changes(&self) -> u64 {
+        self.state.borrow().changes
+    }
+
+    /// Every file with its bytes, as processes see them.
+    pub fn files(&self) -> Vec<(PathBuf, Vec<u8>)> {
+        let state = self.state.borrow();
+        state.names.iter().map(|(path, inode)| (path.clone(), state.inodes[*inode].bytes.clone())).collect()
+    }
+
+    /// Whether these bytes stand in any file.
+    pub fn holds(&self, needle: &[u8]) -> Option<PathBuf> {
+        let state = self.state.borrow();
+        let found = |bytes: &[u8]| bytes.windows(needle.len()).any(|window| window == needle);
+        state
+            .names
+            .iter()
+            .find(|(_, inode)| found(&state.inodes[**inode].bytes))
+            .map(|(path, _)| path.clone())
+    }
+
+    /// The power goes. Of what was not synced each change may be there or not, and the last one in part; of names that
+    /// were made, changed or deleted since their folder was synced each may be as before or as after.
+    pub fn lose_power(&self, dice: &mut Dice) {
+        let mut state = self.state.borrow_mut();
+        let state = &mut *state;
+        for inode in &mut state.inodes {
+            let mut bytes = std::mem::take(&mut inode.durable);
+            let reached = dice.below(inode.unsynced.len() as u64 + 1) as usize;
+            for (index, change) in inode.unsynced.drain(..).enumerate() {
+                match change {
+                    // A write that was under way: its beginning, its end, or nothing.
+                    Change::Write { at, bytes: new } if index == reached => {
+                        let cut = dice.below(new.len() as u64 + 1) as usize;
+                        let (at, part) =
+                            if dice.once_in(4) { (at + cut, &new[cut..]) } else { (at, &new[..cut]) };
+                        Change::Write { at, bytes: part.to_vec() }.apply(&mut bytes);
+                    }
+                    change if index < reached || dice.once_in(4) => change.apply(&mut bytes),
+                    _ => {}
+                }
+            }
+            inode.bytes.clone_from(&bytes);
+            inode.durable = bytes;
+        }
+        let mut names = BTreeMap::new();
+        let paths: BTreeSet<PathBuf> =
+            state.names.keys().chain(state.durable_names.keys()).cloned().collect();
+        for path in paths {
+            let (before, after) = (state.durable_names.get(&path), state.names.get(&path));
+            let chosen = if before == after || dice.once_in(2) { after } else { before };
+            names.extend(chosen.map(|inode| (path, *inode)));
+        }
+        state.folders.retain(|folder| state.durable_folders.contains(folder) || dice.once_in(2));
+        // What stands in a folder has kept it.
+        let above = names.keys().flat_map(|path| path.ancestors().skip(1));
+        state.folders.extend(above.map(Path::to_path_buf));
+        state.durable_names.clone_from(&names);
+        state.names = names;
+        state.locks.clear();
+        state.changes += 1;
+    }
+
+    /// Flips a bit of a file; says which file.
+    pub fn flip(&self, dice: &mut Dice) -> Option<PathBuf> {
+        let mut state = self.state.borrow_mut();
+        let state = &mut *state;
+        let filled: Vec<_> =
+            state.names.iter().filter(|(_, inode)| !state.inodes[**inode].bytes.is_empty()).collect();
+        let (path, inode) = filled[dice.place(filled.len())?];
+        let inode = &mut state.inodes[*inode];
+        let bit = dice.below(inode.bytes.len() as u64 * 8) as usize;
+        inode.bytes[bit / 8] ^= 1 << (bit % 8);
+        inode.durable.clone_from(&inode.bytes);
+        inode.unsynced.clear();
+        Some(path.clone())
+    }
+
+    fn living(&self) -> io::Result<std::cell::RefMut<'_, State>> {
+        if self.alive.get() { Ok(self.state.borrow_mut()) } else { Err(ErrorKind::BrokenPipe.into()) }
+    }
+
+    fn changing(&self) -> io::Result<std::cell::RefMut<'_, State>> {
+        let mut state = self.living()?;
+        if state.trouble == Some(Trouble::ReadOnly) {
+            return Err(ErrorKind::ReadOnlyFilesystem.into());
+        }
+        state.changes += 1;
+        Ok(state)
+    }
+}
+
+impl State {
+    fn used(&self) -> u64 {
+        self.names.values().map(|inode| self.inodes[*inode].bytes.len() as u64).sum()
+    }
+
+    fn inode(&self, path: &Path) -> io::Result<usize> {
+        self.names.get(path).copied().ok_or_else(|| ErrorKind::NotFound.into())
+    }
+
+    fn make(&mut self, path: &Path) -> io::Result<usize> {
+        if path.parent().is_some_and(|folder| !self.folders.contains(folder)) {
+            return Err(ErrorKind::NotFound.into());
+        }
+        if matches!(self.trouble, Some(Trouble::Full(most)) if self.used() > most) {
+            return Err(ErrorKind::StorageFull.into());
+        }
+        self.inodes.push(Inode::default());
+        let inode = self.inodes.len() - 1;
+        self.names.insert(path.to_path_buf(), inode);
+        Ok(inode)
+    }
+}
+
+impl Disk for SimDisk {
+    type File = SimFile;
+    type Lock = SimLock;
+
+    fn read(&self, path: &Path, most: u64) -> io::Result<Vec<u8>> {
+        let state = self.living()?;
+        let inode = state.inode(path)?;
+        if state.trouble == Some(Trouble::Unreadable) {
+            return Err(io::Error::other("input/output error"));
+        }
+        let bytes = &state.inodes[inode].bytes;
+        Ok(bytes[..bytes.len().min(usize::try_from(most).unwrap_or(usize::MAX))].to_vec())
+    }
+
+    fn open(&self, path: &Path, mode: Mode) -> io::Result<SimFile> {
+        let mut state = self.changing()?;
+        let there = state.inode(path).ok();
+        let inode = match (mode, there) {
+            (Mode::Append, None) => return Err(ErrorKind::NotFound.into()),
+            (Mode::AppendNew, Some(_)) => return Err(ErrorKind::AlreadyExists.into()),
+            (_, Some(inode)) => inode,
+            (_, None) => state.make(path)?,
+        };
+        if mode == Mode::Anew {
+            let file = &mut state.inodes[inode];
+            file.bytes.clear();
+            file.unsynced.push(Change::Length(0));
+        }
+        let at = matches!(mode, Mode::InPlace | Mode::Anew).then_some(0);
+        drop(state);
+        Ok(SimFile { disk: self.clone(), inode, at })
+    }
+
+    fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
+        let mut state = self.changing()?;
+        let inode = state.inode(from)?;
+        state.names.remove(from);
+        state.names.insert(to.to_path_buf(), inode);
+        Ok(())
+    }
+
+    fn remove(&self, path: &Path) -> io::Result<()> {
+        let mut state = self.changing()?;
+        state.inode(path)?;
+        state.names.remove(path);
+        Ok(())
+    }
+
+    fn remove_folder(&self, path: &Path) -> io::Result<()> {
+        let mut state = self.changing()?;
+        let inside = |other: &PathBuf| other.parent() == Some(path);
+        if state.names.keys().any(inside) || state.folders.iter().any(inside) {
+            return Err(ErrorKind::DirectoryNotEmpty.into());
+        }
+        if state.folders.remove(path) { Ok(()) } else { Err(ErrorKind::NotFound.into()) }
+    }
+
+    fn list(&self, folder: &Path) -> io::Result<Vec<(String, bool)>> {
+        let state = self.living()?;
+        if !state.folders.contains(folder) {
+            return Err(ErrorKind::NotFound.into());
+        }
+        if state.trouble == Some(Trouble::Unreadable) {
+            return Err(io::Error::other("input/output error"));
+        }
+        let name = |path: &PathBuf| path.file_name().map(|name| name.to_string_lossy().into_owned());
+        let inside = |path: &&PathBuf| path.parent() == Some(folder);
+        let files = state.names.keys().filter(inside).filter_map(|path| Some((name(path)?, false)));
+        let folders = state.folders.iter().filter(inside).filter_map(|path| Some((name(path)?, true)));
+        Ok(files.chain(folders).collect())
+    }
+
+    fn len(&self, path: &Path) -> io::Result<u64> {
+        let state = self.living()?;
+        let inode = state.inode(path)?;
+        Ok(state.inodes[inode].bytes.len() as u64)
+    }
+
+    fn create_folder(&self, path: &Path) -> io::Result<()> {
+        if self.living()?.folders.contains(path) {
+            return Ok(());
+        }
+        let mut state = self.changing()?;
+        state.folders.extend(path.ancestors().map(Path::to_path_buf));
+        Ok(())
+    }
+
+    fn sync_folder(&self, path: &Path) -> io::Result<()> {
+        let mut state = self.living()?;
+        let state = &mut *state;
+        if !state.folders.contains(path) {
+            return Err(ErrorKind::NotFound.into());
+        }
+        let inside = |other: &PathBuf| other.parent() == Some(path);
+        state.durable_names.retain(|name, _| !inside(name));
+        let named = state.names.iter().filter(|(name, _)| inside(name));
+        state.durable_names.extend(named.map(|(name, inode)| (name.clone(), *inode)));
+        state.durable_folders.retain(|name| !inside(name));
+        let folders: Vec<_> = state.folders.iter().filter(|name| inside(name)).cloned().collect();
+        state.durable_folders.extend(folders);
+        Ok(())
+    }
+
+    fn lock(&self, path: &Path, hold: Hold, make: bool, _patience: Duration) -> io::Result<SimLock> {
+        if make && self.living()?.inode(path).is_err() {
+            let mut state = self.changing()?;
+            state.make(path)?;
+        }
+        let mut state = self.living()?;
+        state.inode(path)?;
+        let alone = hold == Hold::Exclusive;
+        // Nobody else runs meanwhile: whoever holds it now holds it for as long as one is willing to wait.
+        if state.locks.iter().any(|(other, _, held_alone)| other == path && (alone || *held_alone)) {
+            return Err(ErrorKind::TimedOut.into());
+        }
+        state.next_lock += 1;
+        let number = state.next_lock;
+        state.locks.push((path.to_path_buf(), number, alone));
+        Ok(SimLock { state: Rc::clone(&self.state), number })
+    }
+
+    fn note(&self, _lock: &SimLock, _text: &str) {}
+}
+
+/// A file that a process has open.
+#[derive(Debug)]
+pub struct SimFile {
+    disk: SimDisk,
+    inode: usize,
+    /// Where to write; `None`: at the end.
+    at: Option<usize>,
+}
+
+impl DiskFile for SimFile {
+    fn write_all(&mut self, bytes: &[u8]) -> io::Result<()> {
+        let mut state = self.disk.changing()?;
+        let full = match state.trouble {
+            Some(Trouble::Full(most)) => Some(most.saturating_sub(state.used()) as usize),
+            _ => None,
+        };
+        let inode = &mut state.inodes[self.inode];
+        let at = self.at.unwrap_or(inode.bytes.len());
+        let grows = (at + bytes.len()).saturating_sub(inode.bytes.len());
+        // What fits is written before the error is seen.
+        let written = match full {
+            Some(room) if grows > room => bytes.len() - (grows - room),
+            _ => bytes.len(),
+        };
+        let change = Change::Write { at, bytes: bytes[..written].to_vec() };
+        change.apply(&mut inode.bytes);
+        inode.unsynced.push(change);
+        if let Some(at) = &mut self.at {
+            *at += written;
+        }
+        if written == bytes.len() { Ok(()) } else { Err(ErrorKind::StorageFull.into()) }
+    }
+
+    fn set_len(&mut self, len: u64) -> io::Result<()> {
+        let mut state = self.disk.changing()?;
+        let change = Change::Length(len as usize);
+        let inode = &mut state.inodes[self.inode];
+        change.apply(&mut inode.bytes);
+        inode.unsynced.push(change);
+        Ok(())
+    }
+
+    fn sync(&mut self) -> io::Result<()> {
+        let mut state = self.disk.living()?;
+        let inode = &mut state.inodes[self.inode];
+        inode.durable.clone_from(&inode.bytes);
+        inode.unsynced.clear();
+        Ok(())
+    }
+}
+
+/// A lock, until it is dropped.
+#[derive(Debug)]
+pub struct SimLock {
+    state: Rc<RefCell<State>>,
+    number: u64,
+}
+
+impl Drop for SimLock {
+    fn drop(&mut self) {
+        self.state.borrow_mut().locks.retain(|(_, number, _)| *number != self.number);
+    }
+}

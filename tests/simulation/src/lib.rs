@@ -1,0 +1,14 @@
+//! Seeded worlds around the engine, the journal and the store that ship, and a search through all short histories.
+//!
+//! A [`World`](world::World) has a disk that fails, a network that loses, delays and repeats, a collector with moods, a
+//! clock that jumps, and several processes on one data folder that are killed, stopped, cut off and started again.
+//! After every step the rules C1 to C15 and the promises about delivery are checked by an
+//! [`Oracle`](oracle::Oracle), which knows what was called and nothing of how it works. A seed that fails repeats.
+
+pub mod collector;
+pub mod dice;
+pub mod disk;
+pub mod oracle;
+pub mod process;
+pub mod search;
+pub mod world;

@@ -1,0 +1,91 @@
+//! `simulate`: worlds of chance, one world again, or all short histories. `--help` says how.
+
+use refrain::engine::{Config, DefaultConsent};
+use refrain_simulation::search::search;
+use refrain_simulation::world::{self, Laws};
+use std::panic::catch_unwind;
+use std::process::ExitCode;
+use std::time::Instant;
+
+const USAGE: &str = "\
+simulate [--worlds N] [--from SEED]   worlds of chance, 2,000 of them from seed 1
+simulate --seed SEED [--trace]        one world again, told step by step with --trace
+simulate --search DEPTH               all histories of so many actions of two processes
+";
+
+fn main() -> ExitCode {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    match Order::read(&arguments) {
+        Ok(Order::Worlds { from, count, trace }) => worlds(from, count, trace),
+        Ok(Order::Search { depth }) => all_histories(depth),
+        Err(why) => {
+            eprint!("{why}\n{USAGE}");
+            ExitCode::from(2)
+        }
+    }
+}
+
+enum Order {
+    Worlds { from: u64, count: u64, trace: bool },
+    Search { depth: usize },
+}
+
+impl Order {
+    fn read(arguments: &[String]) -> Result<Self, String> {
+        let (mut from, mut count, mut trace) = (1, 2_000, false);
+        let mut arguments = arguments.iter();
+        while let Some(argument) = arguments.next() {
+            let mut number = || {
+                let number = arguments.next().and_then(|number| number.replace(['_', ','], "").parse().ok());
+                number.ok_or_else(|| format!("{argument} wants a number"))
+            };
+            match argument.as_str() {
+                "--worlds" => count = number()?,
+                "--from" => from = number()?,
+                "--seed" => (from, count) = (number()?, 1),
+                "--search" => return Ok(Self::Search { depth: number()? as usize }),
+                "--trace" => trace = true,
+                other => return Err(format!("there is no {other}")),
+            }
+        }
+        Ok(Self::Worlds { from, count, trace })
+    }
+}
+
+fn worlds(from: u64, count: u64, trace: bool) -> ExitCode {
+    let start = Instant::now();
+    let mut records = 0;
+    for seed in from..from + count {
+        match catch_unwind(|| world::live(seed, trace)) {
+            Ok(world) => records += world.oracle.made_count(),
+            Err(_) => {
+                eprintln!("seed {seed} breaks a rule; again: cargo xtask simulate --seed {seed} --trace");
+                return ExitCode::FAILURE;
+            }
+        }
+    }
+    let rate = count as f64 / start.elapsed().as_secs_f64();
+    println!("{count} worlds with {records} records, {rate:.0} worlds a second; no rule was broken");
+    ExitCode::SUCCESS
+}
+
+fn all_histories(depth: usize) -> ExitCode {
+    for default in [DefaultConsent::Granted, DefaultConsent::Pending] {
+        let mut config = Config::new("T");
+        config.default_consent = default;
+        config.batch_size = 1;
+        let laws = Laws { config, flips: false, signals: false, poison: 0, jumps: false };
+        let start = Instant::now();
+        match catch_unwind(|| search(&laws, depth, 16)) {
+            Ok(seen) => println!(
+                "default {default:?}, depth {depth}: {} states, {} steps, {} endings, {:.1} s; no rule was broken",
+                seen.states,
+                seen.steps,
+                seen.endings,
+                start.elapsed().as_secs_f64()
+            ),
+            Err(_) => return ExitCode::FAILURE,
+        }
+    }
+    ExitCode::SUCCESS
+}

@@ -1,0 +1,308 @@
+//! What must be true, worked out from what was called and what came back, and from nothing of how it works.
+
+use crate::collector::{Collector, marker_text, markers, text_of};
+use crate::disk::SimDisk;
+use crate::process::Process;
+use refrain::engine::{ConsentRecord, Decision, Op, Request, Ticket};
+use refrain::journal::slot::{self, Slots};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// A record that an app has made.
+#[derive(Debug)]
+struct Record {
+    /// The process, by place and generation.
+    maker: (usize, u8),
+    op: Option<Op>,
+    taken: bool,
+    synced: bool,
+    /// Captured before a withdrawal that has ended well: it must never leave again.
+    withdrawn: bool,
+    /// A withdrawal, a signal or a crash may have cost it.
+    excused: bool,
+}
+
+/// A refusal under way.
+#[derive(Debug)]
+struct Refusal {
+    maker: (usize, u8),
+    ticket: Ticket,
+    /// Records below this were captured before it.
+    bound: u64,
+    device: Option<String>,
+    /// Somebody has agreed since.
+    overtaken: bool,
+    /// A grant was under way when it was called for.
+    crossing: bool,
+}
+
+/// The witness.
+#[derive(Debug, Default)]
+pub struct Oracle {
+    records: BTreeMap<u64, Record>,
+    refusals: Vec<Refusal>,
+    /// Grants under way.
+    grants_under_way: Vec<((usize, u8), Ticket)>,
+    withdrawn_devices: BTreeSet<String>,
+    /// The last word of the person is a refusal that has ended well.
+    refused: bool,
+    /// Whose word that is.
+    refuser: Option<(usize, u8)>,
+    /// Somebody was asked, or may collect without being asked: something may stand on the disk.
+    pub may_write: bool,
+    /// Bits of the disk were flipped, so that anything but safety may be lost.
+    pub damaged: bool,
+    /// Records may be evicted or expire in this world.
+    pub lossy: bool,
+    /// A decision could not be recorded.
+    pub in_process: bool,
+    /// The record could not be read while a grant was under way: what is written over it unseen may have been the last
+    /// word, and nobody can know.
+    blind: bool,
+    /// How often the record has come to say `granted`.
+    grants: usize,
+    last_decision: Option<Decision>,
+    last_epoch: u64,
+    next_marker: u64,
+}
+
+impl Oracle {
+    /// The marker of the next record.
+    pub fn next_marker(&self) -> u64 {
+        self.next_marker
+    }
+
+    /// A record was made: accepted or held.
+    pub fn made(&mut self, maker: (usize, u8), asked: &[Op]) {
+        let record = Record {
+            maker,
+            op: asked.last().copied(),
+            taken: false,
+            synced: false,
+            withdrawn: false,
+            excused: false,
+        };
+        self.records.insert(self.next_marker, record);
+        self.next_marker += 1;
+    }
+
+    /// The person objects, in this process.
+    pub fn refuses(&mut self, maker: (usize, u8), ticket: Ticket, device: Option<String>) {
+        self.may_write = true;
+        // Whether or not it ends well: from now on their loss is no fault.
+        self.excuse_all();
+        let bound = self.next_marker;
+        let crossing = !self.grants_under_way.is_empty();
+        self.refusals.push(Refusal { maker, ticket, bound, device, overtaken: false, crossing });
+    }
+
+    /// The person agrees, in whatever process.
+    pub fn agrees(&mut self, maker: (usize, u8), ticket: Ticket) {
+        self.grants_under_way.push((maker, ticket));
+        self.may_write = true;
+        self.refused = false;
+        self.refusals.iter_mut().for_each(|refusal| refusal.overtaken = true);
+    }
+
+    /// From now on the record cannot be read.
+    pub fn blinded(&mut self) {
+        self.in_process = true;
+        self.blind |= !self.grants_under_way.is_empty();
+    }
+
+    /// Records made so far may be lost without fault.
+    pub fn excuse_all(&mut self) {
+        self.records.values_mut().for_each(|record| record.excused = true);
+    }
+
+    /// A process is gone. What the store had taken is still there; after a power cut, what was synced.
+    pub fn gone(&mut self, maker: (usize, u8), power: bool) {
+        self.refusals.retain(|refusal| refusal.maker != maker);
+        self.grants_under_way.retain(|(other, _)| *other != maker);
+        for record in self.records.values_mut() {
+            if power && !record.synced || !power && record.maker == maker && !record.taken {
+                record.excused = true;
+            }
+        }
+    }
+
+    /// Looks at what a process has come to since it was last looked at; whether a withdrawal has ended well.
+    pub fn look(&mut self, maker: (usize, u8), process: &mut Process, disk: &SimDisk) -> bool {
+        let mut ended_well = false;
+        for (op, synced) in &process.taken {
+            let mine = |record: &&mut Record| record.maker == maker && record.op == Some(*op);
+            if let Some(record) = self.records.values_mut().find(mine) {
+                record.taken = true;
+                record.synced |= *synced;
+            }
+        }
+        process.taken.retain(|(_, synced)| !synced);
+        for (ticket, result) in std::mem::take(&mut process.settled) {
+            self.in_process |= result.is_err();
+            self.grants_under_way.retain(|grant| *grant != (maker, ticket));
+            let Some(at) = self.refusals.iter().position(|r| r.maker == maker && r.ticket == ticket) else {
+                continue;
+            };
+            let refusal = self.refusals.remove(at);
+            if result.is_ok() {
+                self.withdrawn(&refusal, disk);
+                ended_well = true;
+            }
+        }
+        self.watch_decision(disk);
+        ended_well
+    }
+
+    /// C3, C4: a withdrawal has ended well.
+    fn withdrawn(&mut self, refusal: &Refusal, disk: &SimDisk) {
+        // Where clocks jump, or the record could not be read, it cannot be told which of two words that cross was the
+        // last.
+        let crossing = refusal.crossing || !self.grants_under_way.is_empty();
+        let told = !self.lossy && !self.in_process || !crossing;
+        if !refusal.overtaken && told {
+            self.refused = true;
+            self.refuser = Some(refusal.maker);
+        }
+        self.withdrawn_devices.extend(refusal.device.clone());
+        for (_, record) in self.records.range_mut(..refusal.bound) {
+            record.withdrawn |= told || record.maker == refusal.maker;
+        }
+        for (path, bytes) in disk.files() {
+            let text = String::from_utf8_lossy(&bytes);
+            let left = markers(&text).find(|marker| told && *marker < refusal.bound);
+            assert_eq!(left, None, "C3: a withdrawn record stands in {}", path.display());
+            let consent = path.to_string_lossy().contains(".consent.");
+            let secret = !consent && !refusal.overtaken && told && text.contains("a5a5a5a5a5a5");
+            assert!(!secret, "C3: an identifier stands in {}", path.display());
+        }
+    }
+
+    /// Looks at the decision on the disk; after every step, so that none goes unseen.
+    pub fn watch_decision(&mut self, disk: &SimDisk) {
+        let record = record_on(disk);
+        let decision = record.as_ref().map(|record| record.decision);
+        if decision == Some(Decision::Granted) && self.last_decision != decision {
+            self.grants += 1;
+        }
+        self.last_decision = decision;
+        // A withdrawal takes what was captured before it was written, not only before it was called for.
+        let epoch = record.map_or(0, |record| record.epoch);
+        if epoch > self.last_epoch {
+            self.last_epoch = epoch;
+            self.excuse_all();
+        }
+    }
+
+    /// C2, C5, C6: a request that is not the outbox's has begun to leave.
+    pub fn departed(&self, maker: (usize, u8), process: &Process, request: &Request) {
+        let here = process.engine.consent().decision;
+        assert!(here != Decision::Denied, "C5: a process sends after its own refusal: {maker:?}");
+        if self.blind {
+            return;
+        }
+        assert!(!self.refused, "C5: a request leaves after a refusal: {}", request.path);
+        for marker in markers(&request.body) {
+            let withdrawn = self.records.get(&marker).is_some_and(|record| record.withdrawn);
+            assert!(!withdrawn, "C6: {} was withdrawn and leaves", marker_text(marker));
+        }
+        for device in &self.withdrawn_devices {
+            assert!(!request.body.contains(device.as_str()), "C6: a withdrawn device sends: {device}");
+        }
+    }
+
+    /// C5: once a withdrawal has ended well, no byte of what it withdrew is still being written. A process that decided
+    /// without being able to read the record cannot have read anybody else's word in it.
+    pub fn writes(&self, process: &Process) {
+        if self.in_process {
+            return;
+        }
+        for open in process.open.iter().filter(|open| open.sending.is_some() && !open.outbox) {
+            for marker in markers(&open.request.body) {
+                let withdrawn = self.records.get(&marker).is_some_and(|record| record.withdrawn);
+                assert!(!withdrawn, "C5: {} is still being written", marker_text(marker));
+            }
+        }
+    }
+
+    /// C7: whoever has given the last refusal goes on refusing.
+    pub fn holds(&self, maker: (usize, u8), process: &Process) {
+        if self.refused && !self.blind && self.refuser == Some(maker) {
+            let consent = process.engine.consent();
+            let unavailable = consent.reason() == "store_unavailable";
+            assert!(
+                consent.decision == Decision::Denied || unavailable,
+                "C7: a refusal is taken back: {consent:?}"
+            );
+        }
+    }
+
+    /// After every step.
+    pub fn check(&self, disk: &SimDisk, collector: &Collector) {
+        if !self.may_write {
+            let files = disk.files();
+            assert!(files.is_empty(), "C3: nobody has decided, and there is {:?}", files[0].0);
+        }
+        if !self.damaged && !self.in_process && !self.lossy {
+            let announced = collector.opt_ins.len();
+            assert!(announced <= self.grants, "C11: {announced} announcements of {} grants", self.grants);
+        }
+    }
+
+    /// A process that has just begun has read what there is.
+    pub fn started(&self, process: &Process) {
+        if self.refused && !self.blind && process.engine.is_open() {
+            let consent = process.engine.consent();
+            let denies = consent.verdict.as_str() == "deny";
+            assert!(
+                consent.decision == Decision::Denied || denies,
+                "C7, C8: a refusal was forgotten: {consent:?}"
+            );
+        }
+    }
+
+    /// The world has calmed down: everything was delivered that had to be.
+    pub fn ended(&self, collector: &Collector, poison: &dyn Fn(u64) -> bool) {
+        for (marker, record) in &self.records {
+            let arrived = collector.records.contains_key(marker);
+            let lost = record.taken && !record.excused && !arrived && !poison(*marker);
+            assert!(!lost || self.damaged || self.lossy, "{} was taken, and is lost", marker_text(*marker));
+        }
+        for (marker, text) in &collector.records {
+            assert!(self.records.contains_key(marker), "{} was never made: {text}", marker_text(*marker));
+            assert!(!poison(*marker), "poison was taken");
+        }
+        let ids: BTreeSet<_> =
+            collector.records.values().filter_map(|text| text_of(text, "$insert_id")).collect();
+        let events = collector.records.values().filter(|text| text.starts_with("{\"event\"")).count();
+        assert_eq!(ids.len(), events, "every event has an id of its own");
+    }
+
+    /// What the witness expects: states in which it expects different things are different.
+    pub fn fingerprint(&self) -> String {
+        format!("{self:?}")
+    }
+
+    /// The newest epoch that stood on the disk.
+    pub fn epoch(&self) -> u64 {
+        self.last_epoch
+    }
+
+    /// How many records were made.
+    pub fn made_count(&self) -> usize {
+        self.records.len()
+    }
+}
+
+/// The consent record that stands on the disk.
+pub fn record_on(disk: &SimDisk) -> Option<ConsentRecord> {
+    let files = disk.files();
+    let slot = |end: &str| {
+        files
+            .iter()
+            .find(|(path, _)| path.to_string_lossy().ends_with(end))
+            .map(|(_, bytes)| bytes.as_slice())
+    };
+    match slot::newest(slot(".consent.a"), slot(".consent.b")) {
+        Slots::Content { payload, .. } => ConsentRecord::decode(std::str::from_utf8(payload).ok()?),
+        _ => None,
+    }
+}

@@ -1,0 +1,317 @@
+//! One process: the engine that ships and the store that ships, with a driver that takes one step at a time.
+
+use crate::disk::{SimDisk, SimLock};
+use refrain::engine::{
+    Also, Call, Config, Done, Effect, Engine, EventId, Input, Lane, Lifecycle, Notice, Now, Op, OutboxPermit,
+    Outcome, Permit, RecordName, RecordRead, Request, Secret, Signals, Ticket, Trouble,
+};
+use refrain::engine::{Answer, ConsentState};
+use refrain::native::simulation::{Layout, Ledger, Store};
+use std::collections::VecDeque;
+use std::path::PathBuf;
+
+/// The data folder of all worlds.
+pub fn folder() -> PathBuf {
+    PathBuf::from("/data")
+}
+
+/// A request that waits to leave.
+#[derive(Debug)]
+pub enum Waiting {
+    /// Records.
+    Records(Permit<Request>),
+    /// The erasure outbox.
+    Outbox(OutboxPermit),
+}
+
+/// A request whose permit was redeemed: bytes are on their way.
+#[derive(Debug)]
+pub struct Open {
+    /// Its number.
+    pub op: Op,
+    /// What is on its way.
+    pub request: Request,
+    /// Whether it is the outbox's.
+    pub outbox: bool,
+    /// Held until the last byte is out.
+    pub sending: Option<SimLock>,
+    /// Whether the collector has it.
+    pub stored: bool,
+}
+
+/// What came of trying to let a request leave.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Departure {
+    /// It is on its way: [`Process::open`] has it at the end.
+    Left,
+    /// The permit was refused, or a fence was not over.
+    Refused,
+    /// None waits.
+    None,
+}
+
+/// A process on the data folder.
+pub struct Process {
+    /// The engine.
+    pub engine: Engine,
+    store: Store<SimDisk>,
+    ledger: Ledger<SimDisk>,
+    disk: SimDisk,
+    /// Its place in the world, part of its random bits.
+    number: u8,
+    /// Processes that had the place before, part of its random bits.
+    generation: u8,
+    drawn: u16,
+    /// Its clocks.
+    pub now: Now,
+    /// Whether it was stopped (SIGSTOP).
+    pub stopped: bool,
+    /// Storage effects, in order.
+    pub storage: VecDeque<Effect>,
+    /// Requests that wait to leave, in order.
+    pub waiting: VecDeque<(Op, Waiting)>,
+    /// Requests on their way.
+    pub open: Vec<Open>,
+    /// Consent calls that have ended and were not looked at yet.
+    pub settled: Vec<(Ticket, Result<(), Trouble>)>,
+    /// Appends that the last input asked for.
+    pub asked: Vec<Op>,
+    /// Appends that the store has taken since they were last looked at, and whether they were synced.
+    pub taken: Vec<(Op, bool)>,
+    /// Effects so far.
+    pub effects: u64,
+}
+
+impl Process {
+    /// A process that has just begun. Its engine is started.
+    pub fn start(
+        disk: &SimDisk,
+        config: Config,
+        signals: Signals,
+        now: Now,
+        number: u8,
+        generation: u8,
+    ) -> Self {
+        let disk = disk.process();
+        let ledger = Ledger::new(Some(Layout::on(disk.clone(), folder(), "T")));
+        let id = [number, generation, 0, 0, 0, 0, 0, 1];
+        let mut process = Self {
+            engine: Engine::new(config).expect("a world's settings are sound"),
+            store: Store::new(ledger.clone(), id),
+            ledger,
+            disk,
+            number,
+            generation,
+            drawn: 0,
+            now,
+            stopped: false,
+            storage: VecDeque::new(),
+            waiting: VecDeque::new(),
+            open: Vec::new(),
+            settled: Vec::new(),
+            asked: Vec::new(),
+            taken: Vec::new(),
+            effects: 0,
+        };
+        process.input(Input::Signals(signals));
+        let secret = Secret(process.bits());
+        process.input(Input::Start { secret });
+        process
+    }
+
+    /// Kills it. The system takes back its locks; nothing it had in memory is left.
+    pub fn kill(self) {
+        self.disk.kill();
+    }
+
+    /// Bits that no other process draws, and this one only once.
+    pub fn bits(&mut self) -> [u8; 16] {
+        self.drawn += 1;
+        let [low, high] = self.drawn.to_le_bytes();
+        let mut bits = [0xA5; 16];
+        bits[..4].copy_from_slice(&[self.number, self.generation, low, high]);
+        bits
+    }
+
+    /// Hands an input to the engine and sorts what it wants done.
+    pub fn input(&mut self, input: Input<'_>) -> Outcome {
+        self.asked.clear();
+        let effects = self.engine.handle(self.now, input);
+        let outcome = effects.outcome();
+        for effect in effects {
+            self.effects += 1;
+            match effect {
+                Effect::Send { op, permit } => self.waiting.push_back((op, Waiting::Records(permit))),
+                Effect::SendErasure { op, permit } => self.waiting.push_back((op, Waiting::Outbox(permit))),
+                Effect::Cancel { op } => {
+                    self.waiting.retain(|(other, _)| *other != op);
+                    self.open.retain(|open| open.op != op || open.stored);
+                }
+                Effect::Notify(Notice::Settled { ticket, result }) => self.settled.push((ticket, result)),
+                Effect::Notify(_) => {}
+                effect => {
+                    if let Effect::Append { op, .. } = &effect {
+                        self.asked.push(*op);
+                    }
+                    self.storage.push_back(effect);
+                }
+            }
+        }
+        let stats = self.engine.stats();
+        assert!(stats.balance(), "C15: the books do not balance: {stats:?}");
+        outcome
+    }
+
+    /// A call of the app.
+    pub fn call(&mut self, make: impl FnOnce([u8; 16]) -> Call<'static>) -> Outcome {
+        let bits = self.bits();
+        self.input(Input::Call(make(bits)))
+    }
+
+    /// An event.
+    pub fn track(&mut self, name: &str, properties: &str) -> Outcome {
+        let id = EventId(self.bits());
+        self.input(Input::Call(Call::track(name, properties, id)))
+    }
+
+    /// The person agrees.
+    pub fn opt_in(&mut self) -> Ticket {
+        let (id, secret) = (EventId(self.bits()), Secret(self.bits()));
+        ticket(self.input(Input::OptIn { id, secret }))
+    }
+
+    /// The person objects.
+    pub fn opt_out(&mut self, also: Also) -> Ticket {
+        let id = EventId(self.bits());
+        ticket(self.input(Input::OptOut { also, id }))
+    }
+
+    /// The app has changed its state.
+    pub fn lifecycle(&mut self, lifecycle: Lifecycle) {
+        self.input(Input::Lifecycle(lifecycle));
+    }
+
+    /// Ticks.
+    pub fn tick(&mut self) {
+        let secret = Secret(self.bits());
+        self.input(Input::Tick { secret });
+    }
+
+    /// Looks for what other processes have changed.
+    pub fn watch(&mut self) {
+        for (name, read) in self.store.changes() {
+            self.input(Input::RecordChanged { name, read });
+        }
+    }
+
+    /// The consent record as it reads now.
+    pub fn consent_read(&self) -> ConsentState {
+        ConsentState::of(&self.ledger.read(RecordName::Consent))
+    }
+
+    /// Executes the next storage effect, or the next appends together. `false` if there is none.
+    pub fn step(&mut self) -> bool {
+        let Some(effect) = self.storage.pop_front() else { return false };
+        let (op, done) = match effect {
+            Effect::Append { op, permit } => {
+                let (mut ops, mut permits) = (vec![op], vec![permit]);
+                while let Some(Effect::Append { .. }) = self.storage.front() {
+                    if let Some(Effect::Append { op, permit }) = self.storage.pop_front() {
+                        ops.push(op);
+                        permits.push(permit);
+                    }
+                }
+                let results = self.store.append(permits);
+                for (op, result) in ops.into_iter().zip(results) {
+                    if matches!(result, Done::Stored) {
+                        self.taken.push((op, false));
+                    }
+                    self.input(Input::Done { op, result });
+                }
+                return true;
+            }
+            Effect::Open { op } => (op, self.store.open()),
+            Effect::Recover { op, epoch } => (op, self.store.recover(epoch)),
+            Effect::Amend { op, amendment } => (op, self.store.amend(amendment)),
+            Effect::Acknowledge { op, records } => (op, self.store.acknowledge(&records)),
+            Effect::Sync { op } => (op, self.sync()),
+            Effect::Fence { op } => (op, self.store.fence()),
+            Effect::Wipe { op, before, scope } => (op, self.store.wipe(before, scope)),
+            Effect::List { op } => (op, self.store.list()),
+            Effect::Send { .. } | Effect::SendErasure { .. } | Effect::Cancel { .. } | Effect::Notify(_) => {
+                unreachable!("sorted out by `input`")
+            }
+        };
+        self.input(Input::Done { op, result: done });
+        true
+    }
+
+    fn sync(&mut self) -> Done {
+        let done = self.store.sync();
+        if matches!(done, Done::Stored) {
+            self.taken.iter_mut().for_each(|(_, synced)| *synced = true);
+        }
+        done
+    }
+
+    /// Redeems the permit of the oldest request that waits, under the sending lock.
+    pub fn depart(&mut self) -> Departure {
+        let Some((op, waiting)) = self.waiting.pop_front() else { return Departure::None };
+        let Ok((sending, read)) = self.ledger.enter() else {
+            self.input(Input::Done { op, result: Done::Answered(Answer::Unreachable) });
+            return Departure::Refused;
+        };
+        let state = ConsentState::of(&read);
+        let (redeemed, outbox) = match waiting {
+            Waiting::Records(permit) => (permit.redeem(&state), false),
+            Waiting::Outbox(permit) => (permit.redeem(&state), true),
+        };
+        match redeemed {
+            Ok(request) => {
+                self.open.push(Open { op, request, outbox, sending, stored: false });
+                Departure::Left
+            }
+            Err(_) => {
+                drop(sending);
+                self.refused(op, read);
+                Departure::Refused
+            }
+        }
+    }
+
+    fn refused(&mut self, op: Op, read: RecordRead) {
+        self.input(Input::Done { op, result: Done::Refused(read) });
+    }
+
+    /// The answer to a request on its way.
+    pub fn answered(&mut self, at: usize, answer: Answer) {
+        let open = self.open.remove(at);
+        self.input(Input::Done { op: open.op, result: Done::Answered(answer) });
+    }
+
+    /// Requests of a lane that wait or are on their way, but for the last ones of a leaving page.
+    pub fn in_lane(&self, lane: Lane) -> usize {
+        let path = |path: &str| {
+            let wanted = match lane {
+                Lane::Events => "/track/",
+                Lane::Profiles => "/engage/",
+                Lane::Groups => "/groups/",
+            };
+            path.starts_with(wanted)
+        };
+        let waiting = self.waiting.iter().filter(|(_, waiting)| match waiting {
+            Waiting::Records(permit) => path(permit.path()),
+            Waiting::Outbox(_) => false,
+        });
+        let open =
+            self.open.iter().filter(|open| !open.outbox && !open.request.leaving && path(&open.request.path));
+        waiting.count() + open.count()
+    }
+}
+
+fn ticket(outcome: Outcome) -> Ticket {
+    match outcome {
+        Outcome::Pending(ticket) => ticket,
+        other => panic!("a consent call answers with {other:?}"),
+    }
+}

@@ -1,0 +1,728 @@
+//! One world: what can happen in it, and what happens when the dice choose.
+
+use crate::collector::{Collector, Mood, marker_text, markers};
+use crate::dice::Dice;
+use crate::disk::{SimDisk, Trouble};
+use crate::oracle::Oracle;
+use crate::process::{Departure, Process};
+use refrain::engine::{
+    Also, Answer, Call, CallKind, Config, DefaultConsent, DenyReason, Dropped, Effect, IdMerge, Input, Lane,
+    Lifecycle, Now, Outcome, Signals, Verdict,
+};
+use refrain::journal::segment::{Found, Records};
+use std::collections::BTreeMap;
+
+/// Places for processes on the folder.
+pub const PLACES: usize = 3;
+/// 2026-09-01.
+const WALL_MS: u64 = 1_788_220_800_000;
+const DAY_MS: i64 = 24 * 60 * 60 * 1_000;
+
+/// Something that happens. Whatever makes no sense at the moment does nothing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Action {
+    /// A process begins at a place that is free.
+    Start(usize),
+    /// A process is killed.
+    Kill(usize),
+    /// A process ends as it should.
+    End(usize),
+    /// A process is stopped, or goes on.
+    Stop(usize),
+    /// An app makes a record.
+    Record(usize, Lane),
+    /// An app says who it is about.
+    Call(usize, CallKind),
+    /// The person agrees.
+    Agree(usize),
+    /// The person objects.
+    Refuse(usize, Also2),
+    /// A signal begins or ends.
+    Signal(usize, bool),
+    /// An app wants everything sent.
+    Flush(usize),
+    /// An app goes to the background, or away.
+    Lifecycle(usize, Lifecycle2),
+    /// A process looks at what others have written.
+    Watch(usize),
+    /// A process takes a step in its store.
+    Step(usize),
+    /// A process takes all steps.
+    Run(usize),
+    /// A request begins to leave.
+    Depart(usize),
+    /// The last byte of a request is out.
+    Sent(usize),
+    /// A request on its way reaches the collector, and its answer the process.
+    Answer(usize),
+    /// A request reaches the collector, and the answer is lost.
+    LoseAnswer(usize),
+    /// A request is lost before it arrives.
+    LoseRequest(usize),
+    /// A request arrives a second time.
+    Repeat(usize),
+    /// Time passes, in milliseconds.
+    Wait(u64),
+    /// A process's wall clock jumps, in minutes.
+    Jump(usize, i64),
+    /// The power goes.
+    PowerCut,
+    /// The disk misbehaves, or behaves.
+    Disk(Option<Trouble>),
+    /// A bit of the disk flips.
+    Flip,
+    /// The collector changes its mood.
+    Mood(Mood),
+}
+
+/// [`Also`], as an action has it.
+pub type Also2 = (bool, bool);
+/// [`Lifecycle`], as an action has it: 0 background, 1 leaving, 2 online.
+pub type Lifecycle2 = u8;
+
+/// What makes one world another.
+#[derive(Debug, Clone)]
+pub struct Laws {
+    /// The settings of all processes.
+    pub config: Config,
+    /// Bits of the disk may flip.
+    pub flips: bool,
+    /// Signals may say no.
+    pub signals: bool,
+    /// One record in so many is poison; 0: none.
+    pub poison: u64,
+    /// Clocks may jump by days.
+    pub jumps: bool,
+}
+
+/// The world.
+pub struct World {
+    laws: Laws,
+    /// The disk.
+    pub disk: SimDisk,
+    /// The processes, by place.
+    pub processes: [Option<Process>; PLACES],
+    generations: [u8; PLACES],
+    signals: [Signals; PLACES],
+    /// Before this, on its own clock, a process must not send in a lane, because the collector has asked it not to.
+    waits: BTreeMap<(usize, u8), u64>,
+    /// Records that each process has dropped because of a withdrawal: then its waits are over, too.
+    withdrawn: [u64; PLACES],
+    /// Whether pages that leave have sent beside the lanes.
+    left: [bool; PLACES],
+    /// The collector.
+    pub collector: Collector,
+    /// The witness.
+    pub oracle: Oracle,
+    wall_ms: u64,
+    mono_ms: u64,
+    dice: Dice,
+    /// Whether every action is told.
+    pub trace: bool,
+}
+
+impl World {
+    /// A world with these laws; chance is only asked where an action leaves something open.
+    pub fn new(laws: Laws, dice: Dice) -> Self {
+        let mut oracle = Oracle::default();
+        oracle.lossy = laws.jumps;
+        oracle.may_write = laws.config.default_consent == DefaultConsent::Granted;
+        Self {
+            laws,
+            disk: SimDisk::new(),
+            processes: [const { None }; PLACES],
+            generations: [0; PLACES],
+            signals: [Signals::default(); PLACES],
+            waits: BTreeMap::new(),
+            withdrawn: [0; PLACES],
+            left: [false; PLACES],
+            collector: Collector::default(),
+            oracle,
+            wall_ms: WALL_MS,
+            mono_ms: 1_000,
+            dice,
+            trace: false,
+        }
+    }
+
+    /// Lets something happen, and checks the rules.
+    pub fn act(&mut self, action: Action) {
+        let epoch = self.oracle.epoch();
+        self.perform(action);
+        if self.trace {
+            self.tell(action);
+        }
+        let mut ended_well = false;
+        for place in 0..PLACES {
+            let maker = (place, self.generations[place]);
+            if let Some(process) = &mut self.processes[place] {
+                ended_well |= self.oracle.look(maker, process, &self.disk);
+                let verdict = process.engine.consent().verdict;
+                let denies =
+                    matches!(verdict, Verdict::Deny(reason) if reason != DenyReason::StoreUnavailable);
+                if denies || process.storage.iter().any(|effect| matches!(effect, Effect::Wipe { .. })) {
+                    self.oracle.excuse_all();
+                }
+                let withdrawn = process.engine.stats().dropped_for(Dropped::Withdrawn);
+                if withdrawn != self.withdrawn[place] {
+                    self.withdrawn[place] = withdrawn;
+                    self.waits.retain(|(of, _), _| *of != place);
+                }
+                for lane in Lane::ALL {
+                    assert!(self.left[place] || process.in_lane(lane) <= 1, "two requests in a lane");
+                }
+            }
+        }
+        for (place, process) in self.processes.iter().enumerate() {
+            if let Some(process) = process {
+                if ended_well {
+                    self.oracle.writes(process);
+                }
+                self.oracle.holds((place, self.generations[place]), process);
+            }
+        }
+        if self.oracle.epoch() != epoch {
+            // A withdrawal ends every wait with the requests that it was for.
+            self.waits.clear();
+        }
+        self.oracle.check(&self.disk, &self.collector);
+    }
+
+    fn tell(&self, action: Action) {
+        println!("{action:?}");
+        if let Some(record) = crate::oracle::record_on(&self.disk) {
+            let open = record.outbox.iter().filter(|entry| !entry.state.is_final()).count();
+            println!(
+                "    disk: {:?} {} epoch {}, {open} asked",
+                record.decision, record.revision, record.epoch
+            );
+        }
+        for (path, bytes) in self.disk.files() {
+            let segment = Records::new(&bytes).map(|records| {
+                let seqs = records.clone().map(|found| match found {
+                    Found::Record { kind, seq, payload } => {
+                        let markers: Vec<_> =
+                            markers(std::str::from_utf8(payload).unwrap_or_default()).collect();
+                        format!("{kind:?} {seq} {markers:?}")
+                    }
+                    Found::Damage { len, .. } => format!("{len} damaged"),
+                });
+                format!("epoch {}: {}", records.header().epoch, seqs.collect::<Vec<_>>().join(", "))
+            });
+            if path.starts_with("/data/queue") && !bytes.is_empty() {
+                println!("    {} {}", path.display(), segment.unwrap_or_default());
+            }
+        }
+        for (place, process) in self.processes.iter().enumerate() {
+            let Some(process) = process else { continue };
+            let consent = process.engine.consent();
+            let stats = process.engine.stats();
+            let wants: Vec<String> = process
+                .storage
+                .iter()
+                .map(|effect| {
+                    if matches!(effect, Effect::Amend { .. }) {
+                        format!("{effect:?}")
+                    } else {
+                        format!("{effect:?}").chars().take_while(char::is_ascii_alphabetic).collect()
+                    }
+                })
+                .collect();
+            println!(
+                "    {place}: {} {:?}, {} queued, {} held, {} wait, {} open, wants {}",
+                consent.decision.as_str(),
+                consent.verdict,
+                stats.queued,
+                stats.held,
+                process.waiting.len(),
+                process.open.len(),
+                wants.join(" "),
+            );
+        }
+    }
+
+    fn perform(&mut self, action: Action) {
+        if matches!(action, Action::Agree(_) | Action::Refuse(..)) {
+            // Nobody changes their mind twice in a millisecond.
+            self.wait(1);
+        }
+        match action {
+            Action::Start(place) => self.start(place),
+            Action::Kill(place) => self.kill(place),
+            Action::End(place) => self.end(place),
+            Action::Stop(place) => {
+                if let Some(process) = &mut self.processes[place] {
+                    process.stopped = !process.stopped;
+                }
+            }
+            Action::PowerCut => self.cut_power(),
+            Action::Disk(trouble) => {
+                if trouble == Some(Trouble::Unreadable) {
+                    self.oracle.blinded();
+                }
+                self.disk.set_trouble(trouble);
+            }
+            Action::Flip => {
+                if self.disk.flip(&mut self.dice).is_some() {
+                    self.oracle.damaged = true;
+                    if crate::oracle::record_on(&self.disk).is_none() {
+                        self.oracle.blinded();
+                    }
+                }
+            }
+            Action::Mood(mood) => self.collector.mood = Some(mood),
+            Action::Wait(ms) => self.wait(ms),
+            Action::Record(place, lane) => self.record(place, lane),
+            Action::Refuse(place, (erase, delete_profile)) => {
+                let maker = (place, self.generations[place]);
+                if let Some(process) = self.running(place) {
+                    let device = process.engine.device_id();
+                    let ticket = process.opt_out(Also { erase, delete_profile });
+                    self.oracle.refuses(maker, ticket, device);
+                    self.forget_waits(place);
+                }
+            }
+            Action::Agree(place) => {
+                let maker = (place, self.generations[place]);
+                if let Some(process) = self.running(place) {
+                    let ticket = process.opt_in();
+                    self.oracle.agrees(maker, ticket);
+                    self.forget_waits(place);
+                }
+            }
+            Action::Signal(place, on) => {
+                self.signals[place].gpc = on;
+                let signals = self.signals[place];
+                if let Some(process) = self.running(place) {
+                    process.input(Input::Signals(signals));
+                    self.forget_waits(place);
+                }
+            }
+            Action::Lifecycle(place, 1) => {
+                self.left[place] = true;
+                if let Some(process) = self.running(place) {
+                    process.lifecycle(Lifecycle::Leaving);
+                }
+            }
+            Action::Depart(place) => self.depart(place),
+            Action::Answer(place) => self.answer(place, true, false),
+            Action::LoseAnswer(place) => self.answer(place, false, false),
+            Action::Repeat(place) => self.answer(place, true, true),
+            Action::Jump(place, minutes) => {
+                if let Some(process) = &mut self.processes[place] {
+                    process.now.wall_ms = process.now.wall_ms.saturating_add_signed(minutes * 60_000);
+                }
+            }
+            Action::Call(place, kind) => {
+                if let Some(process) = self.running(place) {
+                    call(process, kind);
+                }
+            }
+            Action::Flush(place) => {
+                if let Some(process) = self.running(place) {
+                    process.input(Input::Flush);
+                }
+            }
+            Action::Lifecycle(place, which) => {
+                if let Some(process) = self.running(place) {
+                    let state = if which == 0 { Lifecycle::Background } else { Lifecycle::Online };
+                    process.lifecycle(state);
+                }
+            }
+            Action::Watch(place) => {
+                if let Some(process) = self.running(place) {
+                    process.watch();
+                }
+            }
+            Action::Step(place) => {
+                if let Some(process) = self.running(place) {
+                    process.step();
+                }
+            }
+            Action::Run(place) => {
+                for _ in 0..10_000 {
+                    if !self.running(place).is_some_and(Process::step) {
+                        return;
+                    }
+                    self.oracle.watch_decision(&self.disk);
+                    if self.trace {
+                        self.tell(Action::Step(place));
+                    }
+                }
+                panic!("the engine never comes to rest");
+            }
+            Action::Sent(place) => {
+                if let Some(open) = self.running(place).and_then(|process| process.open.last_mut()) {
+                    open.sending = None;
+                }
+            }
+            Action::LoseRequest(place) => {
+                if let Some(process) = self.running(place)
+                    && !process.open.is_empty()
+                {
+                    process.answered(0, Answer::Unreachable);
+                }
+            }
+        }
+    }
+
+    fn running(&mut self, place: usize) -> Option<&mut Process> {
+        self.processes[place].as_mut().filter(|process| !process.stopped)
+    }
+
+    fn start(&mut self, place: usize) {
+        if self.processes[place].is_some() {
+            return;
+        }
+        self.generations[place] += 1;
+        let now = Now { wall_ms: self.wall_ms, mono_ms: self.mono_ms };
+        let (config, signals) = (self.laws.config.clone(), self.signals[place]);
+        let number = place as u8 + 1;
+        let mut process = Process::start(&self.disk, config, signals, now, number, self.generations[place]);
+        process.step();
+        self.oracle.started(&process);
+        self.processes[place] = Some(process);
+    }
+
+    fn kill(&mut self, place: usize) {
+        if let Some(process) = self.processes[place].take() {
+            self.oracle.gone((place, self.generations[place]), false);
+            self.lost_on_the_way(&process);
+            process.kill();
+        }
+        self.forget_waits(place);
+    }
+
+    /// Requests of a dead process may still arrive.
+    fn lost_on_the_way(&mut self, process: &Process) {
+        for open in &process.open {
+            if self.dice.once_in(2) {
+                let poison = self.laws.poison;
+                self.collector.take(&open.request, &|marker| is_poison(poison, marker));
+            }
+        }
+    }
+
+    fn end(&mut self, place: usize) {
+        if let Some(mut process) = self.processes[place].take_if(|process| !process.stopped) {
+            while process.step() {
+                self.oracle.watch_decision(&self.disk);
+            }
+            self.oracle.look((place, self.generations[place]), &mut process, &self.disk);
+            self.oracle.gone((place, self.generations[place]), false);
+            self.lost_on_the_way(&process);
+        }
+        self.forget_waits(place);
+    }
+
+    fn cut_power(&mut self) {
+        for place in 0..PLACES {
+            if let Some(process) = self.processes[place].take() {
+                self.oracle.gone((place, self.generations[place]), true);
+                self.lost_on_the_way(&process);
+                process.kill();
+            }
+            self.forget_waits(place);
+        }
+        self.oracle.gone((PLACES, 0), true);
+        self.disk.lose_power(&mut self.dice);
+    }
+
+    fn wait(&mut self, ms: u64) {
+        self.wall_ms += ms;
+        self.mono_ms += ms;
+        for process in self.processes.iter_mut().flatten() {
+            process.now.wall_ms += ms;
+            process.now.mono_ms += ms;
+            for _ in 0..3 {
+                if process.stopped {
+                    break;
+                }
+                let before = process.effects;
+                if process.engine.next_wakeup().is_none_or(|at| at > process.now.mono_ms) {
+                    break;
+                }
+                process.tick();
+                let idle = process.effects == before
+                    && process.engine.next_wakeup().is_some_and(|at| at <= process.now.mono_ms);
+                assert!(!idle, "a busy loop: it wants to be woken, and does nothing");
+            }
+        }
+    }
+
+    fn record(&mut self, place: usize, lane: Lane) {
+        let marker = self.oracle.next_marker();
+        let maker = (place, self.generations[place]);
+        let Some(process) = self.running(place) else { return };
+        let name = marker_text(marker);
+        let id = process.bits();
+        let outcome = match lane {
+            Lane::Events => process.track(&name, r#"{"plan":"pro","n":[1,{"a":"\"}"}]}"#),
+            Lane::Profiles => {
+                let operators = format!(r#"{{"$set":{{"{name}":1}}}}"#);
+                process.input(Input::Call(Call::new(CallKind::Profile, "", &operators, id)))
+            }
+            Lane::Groups => {
+                let operators = format!(r#"{{"$group_key":"g","$group_id":"1","$set":{{"{name}":1}}}}"#);
+                process.input(Input::Call(Call::new(CallKind::Group, "", &operators, id)))
+            }
+        };
+        let asked = process.asked.clone();
+        match outcome {
+            Outcome::Accepted => self.oracle.made(maker, &asked),
+            Outcome::Held => self.oracle.made(maker, &[]),
+            Outcome::Rejected(_) => {}
+            other => panic!("a record is answered with {other:?}"),
+        }
+    }
+
+    fn depart(&mut self, place: usize) {
+        let maker = (place, self.generations[place]);
+        let lossy = self.oracle.lossy;
+        let Some(process) = self.processes[place].as_mut().filter(|process| !process.stopped) else { return };
+        if process.depart() != Departure::Left {
+            return;
+        }
+        let Some(open) = process.open.last() else { return };
+        if open.outbox {
+            let carries = open.request.body.contains("\"event\"") || open.request.body.contains("\"$set\"");
+            assert!(!carries, "C12: the outbox carries a record");
+            return;
+        }
+        // Who cannot read the record can obey nobody else's word.
+        if self.disk.trouble() == Some(Trouble::Unreadable) {
+            return;
+        }
+        self.oracle.departed(maker, process, &open.request);
+        let lane = lane_of(&open.request.path);
+        if let Some(until) = self.waits.get(&(place, lane)) {
+            let leaves = self.left[place];
+            assert!(process.now.mono_ms >= *until || lossy || leaves, "Retry-After was not honoured");
+        }
+    }
+
+    fn answer(&mut self, place: usize, told: bool, twice: bool) {
+        let poison = self.laws.poison;
+        let Some(process) = self.processes[place].as_mut().filter(|process| !process.stopped) else { return };
+        let Some(at) = self.dice.place(process.open.len()) else { return };
+        let open = &mut process.open[at];
+        open.sending = None;
+        let (answer, _) = self.collector.take(&open.request, &|marker| is_poison(poison, marker));
+        if twice {
+            self.collector.take(&open.request, &|marker| is_poison(poison, marker));
+        }
+        open.stored = true;
+        let lane = lane_of(&open.request.path);
+        let outbox = open.outbox;
+        let answer = if told { answer } else { Answer::TimedOut };
+        if let (false, Answer::Response { retry_after: Some(seconds), .. }) = (outbox, &answer) {
+            let ms = seconds.parse::<u64>().unwrap_or_default() * 1_000;
+            self.waits.insert((place, lane), process.now.mono_ms + ms);
+        }
+        process.answered(at, answer);
+    }
+
+    fn forget_waits(&mut self, place: usize) {
+        self.waits.retain(|(of, _), _| *of != place);
+    }
+
+    /// The world calms down: the disk and the collector are well, whoever is stopped goes on, and time passes until
+    /// nothing is left to do. Then everything must have been delivered that had to be.
+    pub fn calm_down(&mut self) {
+        self.act(Action::Disk(None));
+        self.act(Action::Mood(Mood::Well));
+        for process in self.processes.iter_mut().flatten() {
+            process.stopped = false;
+        }
+        self.settle();
+        for process in self.processes.iter().flatten() {
+            let stats = process.engine.stats();
+            assert!(stats.queued == 0 || self.oracle.damaged, "liveness: {stats:?} stays queued");
+            assert!(process.engine.is_settled(), "liveness: a choice is never carried out");
+        }
+        // One device for all, where anybody may collect (C9).
+        let devices: Vec<_> = self.processes.iter().flatten().filter_map(|p| p.engine.device_id()).collect();
+        let same = devices.windows(2).all(|pair| pair[0] == pair[1]);
+        assert!(same || self.oracle.damaged || self.oracle.in_process, "C9: {devices:?}");
+        // What the dead have left behind is adopted by the next one.
+        for place in 0..PLACES {
+            self.act(Action::Kill(place));
+        }
+        self.act(Action::Start(0));
+        self.settle();
+        let poison = self.laws.poison;
+        let allowed =
+            self.processes[0].as_ref().is_some_and(|p| p.engine.consent().verdict == Verdict::Allow);
+        if !allowed {
+            self.oracle.excuse_all();
+        }
+        self.oracle.ended(&self.collector, &|marker| is_poison(poison, marker));
+    }
+
+    fn settle(&mut self) {
+        let (mut quiet, mut rounds) = (0, 0);
+        for _ in 0..300 {
+            let mut busy = false;
+            for place in 0..PLACES {
+                if self.processes[place].is_none() {
+                    continue;
+                }
+                self.act(Action::Watch(place));
+                self.act(Action::Run(place));
+                for _ in 0..4 {
+                    self.act(Action::Depart(place));
+                    self.act(Action::Sent(place));
+                }
+                while self.processes[place].as_ref().is_some_and(|process| !process.open.is_empty()) {
+                    self.act(Action::Answer(place));
+                }
+                self.act(Action::Run(place));
+                let Some(process) = &self.processes[place] else { continue };
+                busy |= process.engine.stats().queued > 0
+                    || !process.waiting.is_empty()
+                    || !process.engine.is_settled()
+                    || process.engine.erasure_outbox().iter().any(|entry| !entry.state.is_final());
+            }
+            // Some more, so that what failed is tried again, and everybody has seen what the others did last.
+            busy |= rounds < 20 && self.processes.iter().flatten().any(|p| p.engine.next_wakeup().is_some());
+            rounds += 1;
+            quiet = if busy { 0 } else { quiet + 1 };
+            if quiet > 1 {
+                return;
+            }
+            let due = self.processes.iter().flatten().filter_map(|process| {
+                process.engine.next_wakeup().map(|at| at.saturating_sub(process.now.mono_ms))
+            });
+            let ms = due.min().unwrap_or(1_000).clamp(1, 24 * 60 * 60 * 1_000);
+            self.act(Action::Wait(ms));
+        }
+    }
+}
+
+/// A world of chance: its laws and its history, told as it goes if `trace`.
+pub fn live(seed: u64, trace: bool) -> World {
+    let mut dice = Dice::new(seed);
+    let mut world = World::new(laws(&mut dice), Dice::new(!seed));
+    world.trace = trace;
+    let processes = 1 + dice.below(PLACES as u64) as usize;
+    let steps = 60 + dice.below(120);
+    for place in 0..processes {
+        world.act(Action::Start(place));
+        if dice.once_in(2) {
+            world.act(Action::Run(place));
+        }
+    }
+    for _ in 0..steps {
+        let action = choose(&mut dice, processes, &world.laws);
+        world.act(action);
+    }
+    world.calm_down();
+    world
+}
+
+fn laws(dice: &mut Dice) -> Laws {
+    let mut config = Config::new("T");
+    config.default_consent = *dice.pick(&[
+        DefaultConsent::Granted,
+        DefaultConsent::Pending,
+        DefaultConsent::Pending,
+        DefaultConsent::Denied,
+    ]);
+    config.id_merge = *dice.pick(&[IdMerge::Simplified, IdMerge::Original]);
+    config.batch_size = *dice.pick(&[1, 2, 3, 7, 50]);
+    config.leading_edge = dice.once_in(3);
+    config.flush_interval_ms = *dice.pick(&[0, 1_000, 5_000]);
+    Laws {
+        config,
+        flips: dice.once_in(6),
+        signals: dice.once_in(5),
+        poison: *dice.pick(&[0, 0, 5]),
+        jumps: dice.once_in(6),
+    }
+}
+
+fn choose(dice: &mut Dice, processes: usize, laws: &Laws) -> Action {
+    let place = dice.below(processes as u64) as usize;
+    match dice.below(100) {
+        0..=21 => {
+            let lane = *dice.pick(&[Lane::Events, Lane::Events, Lane::Events, Lane::Profiles, Lane::Groups]);
+            Action::Record(place, lane)
+        }
+        22..=26 => Action::Call(place, *dice.pick(&CallKind::ALL)),
+        27..=44 => Action::Step(place),
+        45..=48 => Action::Run(place),
+        49..=52 => Action::Watch(place),
+        53..=60 => Action::Depart(place),
+        61..=62 => Action::Sent(place),
+        63..=68 => Action::Answer(place),
+        69 => Action::LoseAnswer(place),
+        70 => Action::LoseRequest(place),
+        71 => Action::Repeat(place),
+        72..=77 => Action::Wait(*dice.pick(&[1, 100, 1_000, 5_000, 30_000, 700_000])),
+        78..=80 => Action::Flush(place),
+        81 => Action::Lifecycle(place, *dice.pick(&[0, 1, 2])),
+        82..=84 => Action::Agree(place),
+        85..=87 => Action::Refuse(place, (dice.once_in(3), dice.once_in(3))),
+        88 => Action::Kill(place),
+        89 => Action::End(place),
+        90..=92 => Action::Start(place),
+        93 => Action::Stop(place),
+        94 => Action::PowerCut,
+        95 => {
+            let used = 400 + dice.below(3_000);
+            let trouble = *dice.pick(&[
+                None,
+                Some(Trouble::Full(used)),
+                Some(Trouble::ReadOnly),
+                Some(Trouble::Unreadable),
+            ]);
+            Action::Disk(trouble)
+        }
+        96 => Action::Disk(None),
+        97 if laws.flips => Action::Flip,
+        97 if laws.signals => Action::Signal(place, dice.once_in(2)),
+        98 if laws.jumps => {
+            Action::Jump(place, *dice.pick(&[-3 * DAY_MS, -60_000, 60_000, 9 * DAY_MS]) / 60_000)
+        }
+        _ => Action::Mood(*dice.pick(&[
+            Mood::Well,
+            Mood::Well,
+            Mood::Busy(None),
+            Mood::Busy(Some(3)),
+            Mood::Limited(60),
+            Mood::Small(1),
+            Mood::Portal,
+            Mood::Missing,
+            Mood::Away,
+        ])),
+    }
+}
+
+fn call(process: &mut Process, kind: CallKind) {
+    let (name, text) = match kind {
+        CallKind::Track | CallKind::Profile | CallKind::Group => return,
+        CallKind::Identify => ("u1", ""),
+        CallKind::SwitchUser => ("u2", ""),
+        CallKind::Alias => ("also", ""),
+        CallKind::Register | CallKind::RegisterOnce | CallKind::RegisterForSession => {
+            ("", r#"{"plan":"super"}"#)
+        }
+        CallKind::Unregister => ("plan", ""),
+        CallKind::TimeEvent => ("Read", ""),
+        CallKind::SetGroup | CallKind::AddGroup | CallKind::RemoveGroup => ("company", "acme"),
+        CallKind::Reset => ("", ""),
+    };
+    process.call(|bits| Call::new(kind, name, text, bits));
+}
+
+fn lane_of(path: &str) -> u8 {
+    Lane::ALL
+        .iter()
+        .position(|lane| path.starts_with(["/track/", "/engage/", "/groups/"][*lane as usize]))
+        .unwrap_or(9) as u8
+}
+
+/// Some records are refused wherever they are.
+pub fn is_poison(one_in: u64, marker: u64) -> bool {
+    one_in > 0 && marker % one_in == one_in - 1
+}
