@@ -20,6 +20,7 @@ use std::path::Path;
 use rusqlite::Connection;
 
 use self::keys::OpenKey;
+pub use self::schema::PRAGMAS;
 use super::vault::{self, Vault};
 use super::{ProjectRow, StoreError, Transactions};
 

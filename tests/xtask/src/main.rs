@@ -1,5 +1,6 @@
 //! The project's commands. `cargo xtask` without arguments lists them.
 
+mod bench;
 mod browser;
 mod command;
 mod demo;
@@ -15,6 +16,8 @@ use std::process::ExitCode;
 const USAGE: &str = "\
 cargo xtask demo [--once]                  a small shop, its visitors and its collector in a browser page; --once checks it and ends
 cargo xtask test [--all] [--only ROW]...   every test; --all adds Swift, --only runs the rows whose names contain ROW
+cargo xtask bench server [--large] [--only PART]
+                                           the server's speed and size, beside a plain insert and beside other mock servers
 cargo xtask size                           sizes of the browser package and of the mobile library, against their budgets
 cargo xtask wasm                           build the WebAssembly module and its glue into sdk-wasm/npm/wasm/
 ";
@@ -42,6 +45,7 @@ fn run(arguments: &[String]) -> anyhow::Result<ExitCode> {
             [once] if once == "--once" => demo::run(true),
             _ => anyhow::bail!("`demo` takes --once or nothing, got {options:?}"),
         },
+        "bench" => bench::run(options),
         "size" => no_options(name, options).and_then(|()| size::run()),
         "wasm" => no_options(name, options).and_then(|()| wasm::run()),
         "help" | "--help" | "-h" => {

@@ -166,14 +166,17 @@ pub(super) fn vault_id(database: &Path) -> Result<Option<[u8; 16]>, StoreError> 
         .map_or_else(|| Err(StoreError::damaged("events.sqlite does not name its vault")), |id| Ok(Some(id)))
 }
 
+/// How a connection to the database is set up. FULL: a commit is on the disk when it returns. The checkpoint keeps the
+/// log from growing without end.
+pub const PRAGMAS: &str = "
+PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA secure_delete = ON; PRAGMA temp_store = MEMORY;
+PRAGMA busy_timeout = 5000; PRAGMA wal_autocheckpoint = 1000; PRAGMA journal_size_limit = 4194304;
+PRAGMA cache_size = -4096;
+";
+
 /// Sets the connection up and makes the tables of a new database, all or none.
 pub(super) fn prepare(connection: &Connection, vault: [u8; 16]) -> Result<(), StoreError> {
-    // FULL: a commit is on the disk when it returns. The checkpoint keeps the log from growing without end.
-    connection.execute_batch(
-        "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA secure_delete = ON; PRAGMA temp_store = MEMORY;
-         PRAGMA busy_timeout = 5000; PRAGMA wal_autocheckpoint = 1000; PRAGMA journal_size_limit = 4194304;
-         PRAGMA cache_size = -4096;",
-    )?;
+    connection.execute_batch(PRAGMAS)?;
     rusqlite::vtab::array::load_module(connection)?;
     let version: i64 = connection.query_row("PRAGMA user_version", [], |row| row.get(0))?;
     match version {
