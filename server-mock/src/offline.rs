@@ -7,9 +7,8 @@ use std::sync::Arc;
 
 use flate2::read::MultiGzDecoder;
 
-use crate::core::{Core, Shared};
+use crate::core::{Core, Packed, Shared};
 use crate::domain::config::{Config, Project};
-use crate::domain::event::Event;
 use crate::domain::import::{self, Import};
 use crate::domain::json;
 use crate::domain::wire::RECORD_BYTES_LIMIT;
@@ -138,15 +137,17 @@ pub fn import(folder: &Path, config: Config, token: &str, mut input: impl Read) 
 }
 
 /// The event of a line; `None` for an empty line and one that is ignored on purpose.
-fn event_of(line: &[u8], core: &Core, project: &Project) -> Result<Option<Event>, String> {
+fn event_of(line: &[u8], core: &Core, project: &Project) -> Result<Option<Packed>, String> {
     if line.is_empty() {
         return Ok(None);
     }
     let (mut records, is_list) = json::records(line).map_err(|_| "the line is not JSON".to_owned())?;
-    let record = records.pop().filter(|_| !is_list).ok_or("the line is not an event")?;
+    let mut record = records.pop().filter(|_| !is_list).ok_or("the line is not an event")?;
     let circumstances =
         Import { strict: false, now: core.shared.now(), id_merge: project.id_merge, endpoint: "import" };
-    import::judge(&record, circumstances).map_err(|fault| fault.message)
+    import::judge(&mut record, circumstances)
+        .map(|event| event.map(Packed::from))
+        .map_err(|fault| fault.message)
 }
 
 impl Imported {
@@ -157,7 +158,7 @@ impl Imported {
         }
     }
 
-    fn store(&mut self, core: &mut Core, project: &Project, events: Vec<Event>) -> Result<(), StoreError> {
+    fn store(&mut self, core: &mut Core, project: &Project, events: Vec<Packed>) -> Result<(), StoreError> {
         let now = core.shared.now();
         let done = core.in_transaction(|core| core.ingest(project, events, now))?;
         self.stored += done.stored;

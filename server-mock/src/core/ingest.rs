@@ -4,12 +4,29 @@ use super::gate::Gate;
 use super::{Core, Dropped, random_hex, window};
 use crate::domain::config::{IdMerge, Project, RetentionBasis};
 use crate::domain::event::Event;
-use crate::domain::identity::{self, Verb};
+use crate::domain::identity::{self, Ids, Verb};
 use crate::domain::profile::Update;
-use crate::store::{NewEvent, NewReplay, Put, Space, StoreError};
+use crate::store::{EventText, NewEvent, NewReplay, Put, Space, StoreError};
 
 /// Most ids in a cluster (SPEC §16.2).
 const CLUSTER_LIMIT: usize = 500;
+
+/// An event with its text, made in the request's own task: the thread that owns the store has enough to do.
+#[derive(Debug, Clone)]
+pub struct Packed {
+    ids: Ids,
+    time: i64,
+    dedupe: Option<Vec<u8>>,
+    verb: Option<Verb>,
+    text: EventText,
+}
+
+impl From<Event> for Packed {
+    fn from(event: Event) -> Packed {
+        let text = EventText::of(&event);
+        Packed { ids: event.ids, time: event.time, dedupe: event.dedupe, verb: event.verb, text }
+    }
+}
 
 /// What became of a batch.
 #[derive(Debug, Clone, Default)]
@@ -36,7 +53,7 @@ impl Core {
     pub fn ingest(
         &mut self,
         project: &Project,
-        events: Vec<Event>,
+        events: Vec<Packed>,
         received: i64,
     ) -> Result<Ingested, StoreError> {
         let mut done = Ingested::default();
@@ -62,25 +79,22 @@ impl Core {
             }
             if event.dedupe.is_none() {
                 // One is made up, so that the event is told from all others (SPEC §20.4).
-                event.properties.insert("$insert_id".into(), random_hex(16)?.into());
+                event.text.add("$insert_id", &random_hex(16)?);
             }
             let refused = match &event.verb {
                 Some(verb) if project.id_merge == IdMerge::Original => self.merge(space, verb)?,
                 _ => None,
             };
             if let Some((reason, description)) = refused {
-                event.properties.insert("$failure_reason".into(), reason.into());
-                event.properties.insert("$failure_description".into(), description.into());
+                event.text.add("$failure_reason", reason);
+                event.text.add("$failure_description", description);
             }
             let new = NewEvent {
                 ids: event.ids,
-                name: event.name,
-                distinct_id: event.distinct_id,
                 time: event.time,
-                sent_time: event.sent_time,
                 received,
-                properties: event.properties,
                 dedupe: event.dedupe,
+                text: event.text,
             };
             match self.store.put_event(space, &new)? {
                 Put::Stored => done.stored += 1,
@@ -189,7 +203,7 @@ impl Core {
     }
 
     /// Whether a refused record may be remembered: not one of a person who objected or was erased.
-    pub fn may_remember(&mut self, token: &str, ids: &identity::Ids, now: i64) -> Result<bool, StoreError> {
+    pub fn may_remember(&mut self, token: &str, ids: &Ids, now: i64) -> Result<bool, StoreError> {
         let Some(home) = self.store.find_project(token)? else { return Ok(true) };
         let Some(space) = home.space else { return Ok(false) };
         let project = self.project_of(token);

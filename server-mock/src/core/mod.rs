@@ -23,7 +23,7 @@ use crate::domain::config::{Config, Project, RetentionBasis, Settings};
 use crate::domain::time::DAY;
 use crate::store::{Counts, NewAudit, ProjectRow, Space, Store, StoreError, Window};
 
-pub use ingest::Ingested;
+pub use ingest::{Ingested, Packed};
 pub use read::{EventQuery, Sorting};
 pub use resolve::Resolver;
 pub use shared::{Dropped, Logged, Rejected, Shared, Stats};

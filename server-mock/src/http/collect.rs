@@ -9,7 +9,7 @@ use super::call::{Call, Reply};
 use super::rejections::Rejections;
 use super::signals::Signals;
 use super::{cors, render};
-use crate::core::{Dropped, Ingested, Stats};
+use crate::core::{Dropped, Ingested, Packed, Stats};
 use crate::domain::config::{Config, Project, UnknownToken};
 use crate::domain::event::{self, Arrival, Event, Verdict};
 use crate::domain::identity::Ids;
@@ -29,10 +29,10 @@ pub async fn answer(app: &Arc<App>, call: &Call, path: &str) -> Reply {
         Rejections::request(app, path, BODY_LIMIT, "request, larger than the limit");
         return too_large();
     }
-    let decoded = wire::decode(call.raw());
+    let mut decoded = wire::decode(call.raw());
     let redirects = app.shared.config().server.redirect;
     let render = |error: Option<&str>| render::collected(&decoded.params, error, redirects);
-    let records = match &decoded.records {
+    let records = match &mut decoded.records {
         Ok(records) if !records.is_empty() => records,
         Ok(_) => return render(Some(DecodeError::Missing.text())),
         Err(error) => {
@@ -40,7 +40,7 @@ pub async fn answer(app: &Arc<App>, call: &Call, path: &str) -> Reply {
             return render(Some(error.text()));
         }
     };
-    let count = records.len();
+    let (count, library) = (records.len(), library_of(records, &decoded.params));
     Stats::add(&app.shared.stats.received, count);
     let strict = decoded.params.is_on("strict");
     let mut reply = match path {
@@ -56,7 +56,7 @@ pub async fn answer(app: &Arc<App>, call: &Call, path: &str) -> Reply {
     };
     reply.records = count;
     reply.decoded_bytes = decoded.decoded_bytes;
-    reply.library = library_of(records, &decoded.params);
+    reply.library = library;
     reply
 }
 
@@ -89,9 +89,10 @@ pub fn library_of(records: &[Record], params: &Params) -> Option<Box<str>> {
 }
 
 /// What is to be done with the records of a token.
+#[derive(Clone)]
 pub enum Destination {
     /// They are stored.
-    Project(Box<Project>),
+    Project(Arc<Project>),
     /// They are accepted and dropped.
     Nowhere,
     /// They are refused.
@@ -110,7 +111,7 @@ impl Destination {
 /// Where the records of a token go (SPEC §3.4).
 pub fn destination(config: &Config, token: &str) -> Destination {
     match (config.project_or_new(token), config.unknown_token()) {
-        (Some(project), _) => Destination::Project(Box::new(project)),
+        (Some(project), _) => Destination::Project(Arc::new(project)),
         (None, UnknownToken::Reject) => Destination::Refused,
         (None, mode) => {
             if mode == UnknownToken::AcceptAndCount {
@@ -121,10 +122,34 @@ pub fn destination(config: &Config, token: &str) -> Destination {
     }
 }
 
-/// The records of a request in the order in which they were sent, cut where the project changes.
-type Batches<T> = Vec<(Box<Project>, Vec<T>)>;
+/// Where the records of a request go: most carry the same token as the one before.
+struct Destinations<'a> {
+    config: &'a Config,
+    last: Option<(String, Destination)>,
+}
 
-fn push<T>(batches: &mut Batches<T>, project: Box<Project>, record: T) {
+impl<'a> Destinations<'a> {
+    fn new(config: &'a Config) -> Self {
+        Destinations { config, last: None }
+    }
+
+    fn of(&mut self, token: &str) -> Destination {
+        match &self.last {
+            Some((last, known)) if last == token => known.clone(),
+            _ if token.is_empty() => Destination::Nowhere,
+            _ => {
+                let found = destination(self.config, token);
+                self.last = Some((token.to_owned(), found.clone()));
+                found
+            }
+        }
+    }
+}
+
+/// The records of a request in the order in which they were sent, cut where the project changes.
+type Batches<T> = Vec<(Arc<Project>, Vec<T>)>;
+
+fn push<T>(batches: &mut Batches<T>, project: Arc<Project>, record: T) {
     match batches.last_mut() {
         Some((last, records)) if last.token == project.token => records.push(record),
         _ => batches.push((project, vec![record])),
@@ -145,7 +170,7 @@ async fn track(
     app: &Arc<App>,
     call: &Call,
     params: &Params,
-    records: &[Record],
+    records: &mut [Record],
 ) -> Result<Option<&'static str>, StoreError> {
     let config = app.shared.config();
     let (now, client_offset) = {
@@ -154,15 +179,20 @@ async fn track(
     };
     let signals = Signals::of(call);
     let mut rejections = Rejections::new(&config, "/track", now);
-    let mut batches: Batches<Event> = Vec::new();
+    let mut destinations = Destinations::new(&config);
+    let mut batches: Batches<Packed> = Vec::new();
     let (mut first_fault, mut valid, mut dropped) = (None, 0, Vec::new());
-    for (index, record) in records.iter().enumerate() {
-        let token = event::token_of(&record.value).unwrap_or_default();
-        let target = if token.is_empty() { Destination::Nowhere } else { destination(&config, token) };
+    for (index, record) in records.iter_mut().enumerate() {
+        let target = destinations.of(event::token_of(&record.value).unwrap_or_default());
         let settings = target.project().map_or(&config.settings, |project| &project.settings);
         let id_merge = target.project().map(|project| project.id_merge).unwrap_or_default();
         let arrival = Arrival { now, client_offset, max_age_days: settings.track_max_age_days, id_merge };
-        let fault = match (event::judge(record, arrival), target) {
+        let verdict = match &target {
+            // What is refused is shown as it came.
+            Destination::Refused => event::judge(&mut record.clone(), arrival),
+            _ => event::judge(record, arrival),
+        };
+        let fault = match (verdict, target) {
             (Verdict::Invalid(fault), target) => {
                 rejections.record(index, record, target.project(), fault);
                 fault
@@ -180,7 +210,7 @@ async fn track(
                             Some(reason) => dropped.push(reason),
                             None => {
                                 identify_by_address(app, call, params, &project, &mut event, now);
-                                push(&mut batches, project, *event);
+                                push(&mut batches, project, Packed::from(*event));
                             }
                         }
                     }
@@ -245,11 +275,11 @@ async fn engage(
     };
     let signals = Signals::of(call);
     let mut rejections = Rejections::new(&config, route, now);
+    let mut destinations = Destinations::new(&config);
     let mut batches: Batches<Update> = Vec::new();
     let (mut faults, mut dropped) = (Vec::new(), Vec::new());
     for (index, record) in records.iter().enumerate() {
-        let token = profile::token_of(&record.value).unwrap_or_default();
-        let target = if token.is_empty() { Destination::Nowhere } else { destination(&config, token) };
+        let target = destinations.of(profile::token_of(&record.value).unwrap_or_default());
         let id_merge = target.project().map(|project| project.id_merge).unwrap_or_default();
         let groups = route == "/groups";
         let arrival = profile::Arrival { groups, now, client_offset, id_merge };

@@ -58,7 +58,7 @@ async fn store(
     call: &Call,
     params: &Params,
     project: Project,
-    records: Vec<Record>,
+    mut records: Vec<Record>,
     now: i64,
 ) -> Reply {
     let strict = params.is_on("strict");
@@ -78,13 +78,13 @@ async fn store(
     let circumstances = Import { strict, now, id_merge: project.id_merge, endpoint };
     let refused = Signals::of(call).refuse(&project.settings);
     let (mut events, mut faults, mut dropped) = (Vec::new(), Vec::new(), Vec::new());
-    for (index, record) in records.iter().enumerate() {
+    for (index, record) in records.iter_mut().enumerate() {
         if import::is_refused_verb(record, project.id_merge) {
             dropped.push(Dropped::IdentityVerb);
             continue;
         }
         match (import::judge(record, circumstances), refused) {
-            (Ok(Some(event)), None) => events.push(event),
+            (Ok(Some(event)), None) => events.push(event.into()),
             (Ok(None), _) => dropped.push(Dropped::Ignored),
             (Ok(Some(_)), Some(reason)) => dropped.push(reason),
             (Err(fault), _) => {

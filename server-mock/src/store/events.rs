@@ -4,29 +4,23 @@ use std::rc::Rc;
 
 use serde_json::{Map, Value};
 
-use super::{KeyRow, Space, StoreError};
+use super::{EventText, KeyRow, Space, StoreError};
 use crate::domain::config::RetentionBasis;
 use crate::domain::identity::Ids;
 
-/// An event to be stored.
+/// An event to be stored: what it is found by, and its text.
 #[derive(Debug, Clone)]
 pub struct NewEvent {
     /// Whose it is.
     pub ids: Ids,
-    /// Its name.
-    pub name: String,
-    /// The distinct id as sent.
-    pub distinct_id: Option<String>,
     /// When it happened, in milliseconds.
     pub time: i64,
-    /// The time that the client sent, which may be another one.
-    pub sent_time: Option<i64>,
     /// When it was received, in milliseconds.
     pub received: i64,
-    /// Everything else.
-    pub properties: Map<String, Value>,
     /// What makes two events the same.
     pub dedupe: Option<Vec<u8>>,
+    /// What is sealed.
+    pub text: EventText,
 }
 
 /// What became of an event.

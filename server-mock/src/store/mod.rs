@@ -6,6 +6,7 @@
 mod audit;
 mod erasing;
 mod error;
+mod event_text;
 mod events;
 mod identities;
 mod objections;
@@ -20,6 +21,7 @@ pub mod vault;
 pub use audit::{AuditLog, AuditRow, Counts, NewAudit};
 pub use erasing::{Barrier, Erasing, Erasure, Shredding};
 pub use error::StoreError;
+pub use event_text::{EventParts, EventText};
 pub use events::{EventRange, Events, NewEvent, Order, Put, StoredEvent, Window};
 pub use identities::{ClusterNode, Identities};
 pub use objections::Objections;

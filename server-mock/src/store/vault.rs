@@ -23,7 +23,7 @@ use std::path::Path;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use chacha20poly1305::aead::{Aead, KeyInit, Payload};
+use chacha20poly1305::aead::{Aead, AeadInOut, KeyInit, Payload};
 use chacha20poly1305::{XChaCha20Poly1305, XNonce};
 use ed25519_dalek::{Signer, SigningKey};
 use zeroize::Zeroizing;
@@ -40,6 +40,7 @@ const SLOT: usize = 64;
 const STATE_FREE: u64 = 0;
 const STATE_LIVE: u64 = 0x4c49_5645_4c49_5645;
 const NONCE: usize = 24;
+const TAG: usize = 16;
 /// Slots read at a time at start.
 const BLOCK: usize = 1024;
 
@@ -67,12 +68,13 @@ impl Key {
     pub fn seal(&self, context: &[u8], text: &[u8]) -> Result<Vec<u8>, StoreError> {
         let nonce = fresh_nonce()?;
         let cipher = XChaCha20Poly1305::new((&*self.0).into());
-        let sealed = cipher
-            .encrypt(&XNonce::from(nonce), Payload { msg: text, aad: context })
-            .map_err(|_| StoreError::damaged("a record could not be sealed"))?;
-        let mut out = Vec::with_capacity(NONCE + sealed.len());
+        let mut out = Vec::with_capacity(NONCE + text.len() + TAG);
         out.extend_from_slice(&nonce);
-        out.extend_from_slice(&sealed);
+        out.extend_from_slice(text);
+        let tag = cipher
+            .encrypt_inout_detached(&XNonce::from(nonce), context, (&mut out[NONCE..]).into())
+            .map_err(|_| StoreError::damaged("a record could not be sealed"))?;
+        out.extend_from_slice(&tag);
         Ok(out)
     }
 

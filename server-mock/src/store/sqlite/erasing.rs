@@ -300,11 +300,12 @@ mod tests {
 
     use super::*;
     use crate::domain::config::IdMerge;
+    use crate::domain::event::Event;
     use crate::domain::identity::Ids;
     use crate::domain::profile::Subject;
     use crate::store::{
-        Events, Identities, NewEvent, NewTask, Profiles, Projects, Space, TaskKind, TaskState, Tasks,
-        Transactions,
+        EventText, Events, Identities, NewEvent, NewTask, Profiles, Projects, Space, TaskKind, TaskState,
+        Tasks, Transactions,
     };
 
     struct Folder(PathBuf);
@@ -328,16 +329,18 @@ mod tests {
     }
 
     fn event(user: &str) -> NewEvent {
-        NewEvent {
-            ids: Ids { user: Some(user.into()), ..Ids::default() },
+        let event = Event {
             name: "A".into(),
+            ids: Ids { user: Some(user.into()), ..Ids::default() },
             distinct_id: Some(user.into()),
             time: 1,
             sent_time: None,
-            received: 1,
             properties: Map::new(),
             dedupe: None,
-        }
+            verb: None,
+        };
+        let text = EventText::of(&event);
+        NewEvent { ids: event.ids, time: 1, received: 1, dedupe: None, text }
     }
 
     fn space(store: &mut SqliteStore) -> Space {

@@ -6,7 +6,6 @@ use std::rc::Rc;
 
 use rusqlite::types::Value as Sql;
 use rusqlite::{OptionalExtension, params};
-use serde_json::{Map, Value};
 
 use super::SqliteStore;
 use super::keys::{OpenKey, ids_from, slot_of};
@@ -14,7 +13,7 @@ use crate::domain::config::RetentionBasis;
 use crate::domain::event;
 use crate::domain::identity::{self, Ids};
 use crate::store::{
-    EventRange, Events, KeyRow, NewEvent, Order, Put, Space, StoreError, StoredEvent, Window,
+    EventParts, EventRange, Events, KeyRow, NewEvent, Order, Put, Space, StoreError, StoredEvent, Window,
 };
 
 /// The column that a retention window is compared with.
@@ -43,7 +42,7 @@ fn key_list(range: &EventRange) -> Option<Rc<Vec<Sql>>> {
 impl Events for SqliteStore {
     fn put_event(&mut self, space: Space, event: &NewEvent) -> Result<Put, StoreError> {
         let key = self.events_key(space, &event.ids)?;
-        let sealed = key.seal("event", &body_of(event))?;
+        let sealed = key.seal("event", event.text.as_bytes())?;
         let dedupe = event.dedupe.as_ref().map(|text| dedupe_hash(&key, text));
         let added = self
             .connection
@@ -99,16 +98,16 @@ impl Events for SqliteStore {
                     new.insert((key, ids))
                 }
             };
-            let body = Body::read(&key.open("event", row.get_ref(4)?.as_blob()?)?)?;
+            let parts = EventParts::read(&key.open("event", row.get_ref(4)?.as_blob()?)?)?;
             let event = StoredEvent {
                 row: row.get(0)?,
                 key: key_row,
                 ids: ids.clone(),
-                name: body.name,
-                distinct_id: body.distinct_id,
+                name: parts.name,
+                distinct_id: parts.distinct_id,
                 time: row.get(2)?,
                 received: row.get(3)?,
-                properties: body.properties,
+                properties: parts.properties,
             };
             if !visitor(event) {
                 break;
@@ -148,46 +147,15 @@ impl Events for SqliteStore {
     }
 }
 
-/// What is sealed of an event: name, distinct id, properties, and the time as sent: null where it is the event's time,
-/// false where none was sent.
-fn body_of(event: &NewEvent) -> Vec<u8> {
-    let sent = match event.sent_time {
-        Some(time) if time == event.time => Value::Null,
-        Some(time) => time.into(),
-        None => false.into(),
-    };
-    // A map of JSON values can always be written.
-    serde_json::to_vec(&(&event.name, &event.distinct_id, &event.properties, sent)).unwrap_or_default()
-}
-
-struct Body {
-    name: String,
-    distinct_id: Option<String>,
-    properties: Map<String, Value>,
-    sent: Value,
-}
-
-impl Body {
-    fn read(text: &[u8]) -> Result<Body, StoreError> {
-        let (name, distinct_id, properties, sent) =
-            serde_json::from_slice(text).map_err(|_| StoreError::damaged("a stored event cannot be read"))?;
-        Ok(Body { name, distinct_id, properties, sent })
-    }
-}
-
 /// Hashed with the person's own key, so that nothing can be told from it once that key is destroyed.
 fn dedupe_hash(key: &OpenKey, text: &[u8]) -> [u8; 16] {
     key.key.hash("dedupe", &[text])
 }
 
 /// The same for an event that was sealed under another key.
-pub(super) fn dedupe_of_body(text: &[u8], key: &OpenKey, time: i64) -> Result<Option<[u8; 16]>, StoreError> {
-    let body = Body::read(text)?;
-    let sent = match body.sent {
-        Value::Null => Some(time),
-        other => other.as_i64(),
-    };
-    let insert_id = identity::id_text(body.properties.get("$insert_id"));
-    Ok(insert_id
-        .map(|id| dedupe_hash(key, &event::dedupe_key(&body.name, body.distinct_id.as_deref(), sent, &id))))
+pub(super) fn dedupe_of_text(text: &[u8], key: &OpenKey, time: i64) -> Result<Option<[u8; 16]>, StoreError> {
+    let parts = EventParts::read(text)?;
+    let (sent, insert_id) = (parts.sent_time(time), identity::id_text(parts.properties.get("$insert_id")));
+    let key_of = |id: String| event::dedupe_key(&parts.name, parts.distinct_id.as_deref(), sent, &id);
+    Ok(insert_id.map(|id| dedupe_hash(key, &key_of(id))))
 }

@@ -3,7 +3,7 @@
 use rusqlite::{OptionalExtension, Row, params};
 
 use super::SqliteStore;
-use super::events::dedupe_of_body;
+use super::events::dedupe_of_text;
 use super::keys::{OpenKey, slot_of};
 use crate::store::{Hidden, HideCause, Home, KeyRow, Profiles, ProjectRow, Projects, Space, StoreError};
 
@@ -216,7 +216,7 @@ impl SqliteStore {
             .collect::<Result<_, _>>()?;
         for (row, time, is_deduped, body) in rows {
             let text = old.open("event", &body)?;
-            let dedupe = if is_deduped { dedupe_of_body(&text, new, time)? } else { None };
+            let dedupe = if is_deduped { dedupe_of_text(&text, new, time)? } else { None };
             self.connection
                 .execute("DELETE FROM events WHERE key = ? AND dedupe = ?", params![new.row, dedupe])?;
             self.connection.execute(

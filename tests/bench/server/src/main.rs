@@ -105,6 +105,26 @@ fn start_up(options: &Options) -> Result<()> {
 struct Contender {
     name: &'static str,
     rates: Vec<f64>,
+    /// Processor time for an event.
+    work: Vec<Duration>,
+}
+
+impl Contender {
+    fn new(name: &'static str) -> Contender {
+        Contender { name, rates: Vec::new(), work: Vec::new() }
+    }
+
+    fn add(&mut self, round: Round) {
+        self.rates.push(round.events as f64 / round.time.as_secs_f64());
+        self.work.extend(round.work.map(|work| work / round.events as u32));
+    }
+}
+
+/// What a round took.
+struct Round {
+    events: u64,
+    time: Duration,
+    work: Option<Duration>,
 }
 
 fn ingestion(options: &Options) -> Result<()> {
@@ -125,27 +145,24 @@ fn ingestion(options: &Options) -> Result<()> {
             None => println!("  {name} is left out: its jar is not there (Java and Maven are needed)"),
         }
     }
-    let mut plain =
-        Contender { name: "plain insert of the same rows, no HTTP, no sealing", rates: Vec::new() };
-    let mut ours = Contender { name: "refrain-mock, durable", rates: Vec::new() };
-    let mut others: Vec<Contender> =
-        running.iter().map(|(name, _)| Contender { name, rates: Vec::new() }).collect();
+    let mut plain = Contender::new("plain insert of the same rows, no HTTP, no sealing");
+    let mut ours = Contender::new("refrain-mock, durable");
+    let mut others: Vec<Contender> = running.iter().map(|(name, _)| Contender::new(name)).collect();
     for round in 0..ROUNDS {
         let folder = options.empty("ingestion")?;
         let server = Server::ours(&options.server, &folder)?;
-        ours.rates.push(rate(&server)?);
+        ours.add(rate(&server)?);
         if round == 0
             && let Some(bytes) = server.resident_bytes()
         {
             line("refrain-mock's memory after the round", &format!("{:.1} MB", bytes as f64 / 1e6));
         }
         drop(server);
-        let rows = Rows::of(&folder)?;
-        let time = rows.write(&options.empty("plain")?)?;
+        let (rows, plain_folder) = (Rows::of(&folder)?, options.empty("plain")?);
         // As many events as the server was sent, those of the warming included.
-        plain.rates.push(((ROUND + WARMING) * BATCH) as f64 / time.as_secs_f64());
+        plain.add(spent("self", (ROUND + WARMING) * BATCH, || rows.write(&plain_folder))?);
         for ((_, server), other) in running.iter().zip(&mut others) {
-            other.rates.push(rate(server)?);
+            other.add(rate(server)?);
         }
     }
     let us = median(&ours.rates);
@@ -156,20 +173,32 @@ fn ingestion(options: &Options) -> Result<()> {
         } else {
             format!("   refrain-mock is {:.2} of it", us / rate)
         };
-        line(contender.name, &format!("{:>9} events/s{beside}", thousands(rate)));
+        let work = match contender.work.is_empty() {
+            true => String::new(),
+            false => format!(", {:>4.1} µs of a processor each", median(&contender.work).as_secs_f64() * 1e6),
+        };
+        line(contender.name, &format!("{:>9} events/s{work}{beside}", thousands(rate)));
     }
     println!("  (budget: at least 0.50 of the plain insert; the other servers store nothing)");
     Ok(())
 }
 
-fn rate(server: &Server) -> Result<f64> {
+fn rate(server: &Server) -> Result<Round> {
     let now = now()?;
     let requests = |batches: std::ops::Range<u64>| -> Vec<Vec<u8>> {
         batches.map(|batch| batches::request(server.address, batch, now)).collect()
     };
     load::as_fast_as_it_goes(server.address, &requests(0..WARMING))?;
-    let time = load::as_fast_as_it_goes(server.address, &requests(WARMING..WARMING + ROUND))?;
-    Ok((ROUND * BATCH) as f64 / time.as_secs_f64())
+    let requests = requests(WARMING..WARMING + ROUND);
+    spent(&server.process_id(), ROUND * BATCH, || load::as_fast_as_it_goes(server.address, &requests))
+}
+
+/// What so many events took, and a process spent on them.
+fn spent(process: &str, events: u64, run: impl FnOnce() -> Result<Duration>) -> Result<Round> {
+    let before = servers::processor_time(process);
+    let time = run()?;
+    let work = servers::processor_time(process).zip(before).map(|(after, before)| after - before);
+    Ok(Round { events, time, work })
 }
 
 fn latency(options: &Options) -> Result<()> {

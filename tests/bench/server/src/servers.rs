@@ -105,6 +105,11 @@ impl Server {
         Ok(connection.body().to_vec())
     }
 
+    /// Its number in the system.
+    pub fn process_id(&self) -> String {
+        self.process.id().to_string()
+    }
+
     /// What it holds in memory, where the system tells (Linux).
     pub fn resident_bytes(&self) -> Option<u64> {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.process.id())).ok()?;
@@ -119,6 +124,15 @@ impl Drop for Server {
         let _ = self.process.kill();
         let _ = self.process.wait();
     }
+}
+
+/// The processor time that a process has used: its number, or `self`. Where the system tells (Linux).
+pub fn processor_time(process: &str) -> Option<Duration> {
+    // In ticks of a hundredth of a second, whatever the machine; the name before may have spaces in it.
+    let stat = std::fs::read_to_string(format!("/proc/{process}/stat")).ok()?;
+    let mut fields = stat.rsplit_once(')')?.1.split_whitespace().skip(11);
+    let ticks = |field: Option<&str>| field?.parse::<u64>().ok();
+    Some(Duration::from_millis((ticks(fields.next())? + ticks(fields.next())?) * 10))
 }
 
 /// The jar in a folder whose name begins so.
