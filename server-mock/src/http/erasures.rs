@@ -35,9 +35,14 @@ pub async fn create(app: &Arc<App>, call: &Call) -> Reply {
             "a device's id is made from the first 128 bits of its secret's SHA-256; only the device itself knows the secret",
         );
     }
-    let asked = app.worker.write(move |core| core.erase_device(&token, &device_id)).await;
-    match asked {
-        Ok(Some(task)) => Reply::json(202, &json!({"id": task.id, "state": state(&task)})),
+    let asked = app.worker.write(move |core| match core.erase_device(&token, &device_id)? {
+        Some(task) => core.device_erasure(&task.id),
+        None => Ok(None),
+    });
+    match asked.await {
+        // One that asks again because the first answer was lost may find it completed: then this is the last answer that
+        // it waits for.
+        Ok(Some((task, receipt))) => Reply::json(202, &shown(&task, receipt)),
         Ok(None) => Reply::error(404, "there is no such project"),
         Err(_) => Reply::unavailable(),
     }
@@ -54,22 +59,21 @@ pub async fn check(app: &Arc<App>, call: &Call, id: &str) -> Reply {
     let id = id.to_owned();
     let found = app.worker.read(move |core| core.device_erasure(&id)).await;
     let reply = match found {
-        Ok(Some((task, receipt))) => {
-            let mut shown = json!({"id": task.id, "state": state(&task)});
-            if let Some(receipt) = receipt {
-                shown["receipt"] = receipt;
-            }
-            Reply::json(200, &shown)
-        }
+        Ok(Some((task, receipt))) => Reply::json(200, &shown(&task, receipt)),
         Ok(None) => Reply::error(404, "there is no such erasure"),
         Err(_) => Reply::unavailable(),
     };
     reply.routed(ROUTE)
 }
 
-/// The state by the names that the SDK's outbox uses.
-fn state(task: &StoredTask) -> &'static str {
-    if task.state == TaskState::Done { "completed" } else { "accepted" }
+/// A request, its state by the names that the SDK's outbox uses, and at the end its receipt.
+fn shown(task: &StoredTask, receipt: Option<Value>) -> Value {
+    let state = if task.state == TaskState::Done { "completed" } else { "accepted" };
+    let mut shown = json!({"id": task.id, "state": state});
+    if let Some(receipt) = receipt {
+        shown["receipt"] = receipt;
+    }
+    shown
 }
 
 fn read(body: &[u8]) -> Result<(String, String, Secret), &'static str> {

@@ -93,6 +93,11 @@ fn a_device_erases_what_it_sent_and_gets_a_receipt_that_verifies() {
     let again = device.erase(&server, "T");
     assert_eq!((again.status, &again.json()["id"]), (202, &checked["id"]), "asked again it is the same");
     assert_eq!(again.json()["state"], "completed");
+    assert_eq!(
+        again.json()["receipt"],
+        checked["receipt"],
+        "whose first answer was lost has the receipt, too"
+    );
 }
 
 #[test]
