@@ -149,8 +149,10 @@ impl Update {
                     "$remove" => removed(before, value),
                     _ => None,
                 };
+                // What the server keeps itself takes no room.
+                let kept = properties.len() - usize::from(properties.contains_key("$last_seen"));
                 if let Some(mut after) = after
-                    && (before.is_some() || properties.len() < PROPERTIES)
+                    && (before.is_some() || kept < PROPERTIES)
                 {
                     limits::fit_profile_value(&mut after);
                     let is_large = (after.is_array() || after.is_object())
