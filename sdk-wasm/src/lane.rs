@@ -6,7 +6,7 @@ use alloc::string::String;
 use alloc::vec::Vec;
 use refrain::engine::{
     Amended, Answer, ConsentState, Decision, Done, Effect, Input, Item, ItemKind, Op, RecordId, RecordName,
-    RecordRead, RecoveredRecord, StoreFault, WipeScope, identity_is_before,
+    RecordRead, RecoveredRecord, StoreFault, WipeScope, identity_is_before, wipe_before,
 };
 use refrain::json::Object;
 use wasm_bindgen::prelude::*;
@@ -26,8 +26,8 @@ pub struct Writing {
 #[wasm_bindgen]
 impl Core {
     /// What the storage effect under way is: 0 none, 1 open, 2 recover (`number`: the epoch), 3 amend the consent
-    /// record, 4 amend the identity, 5 the queue, 6 fence, 7 wipe what is older than `number`, 8 the same but for
-    /// what belongs to living tabs, 9 list.
+    /// record, 4 amend the identity, 5 the queue, 6 fence, 7 wipe, 8 wipe but for what belongs to living tabs,
+    /// 9 list.
     pub fn step(&mut self) -> u32 {
         let Some(effect) = self.lane.front() else { return 0 };
         let (kind, number) = match effect {
@@ -36,8 +36,8 @@ impl Core {
             Effect::Amend { amendment, .. } if amendment.record() == RecordName::Consent => (3, 0),
             Effect::Amend { .. } => (4, 0),
             Effect::Fence { .. } => (6, 0),
-            Effect::Wipe { before, scope: WipeScope::Store, .. } => (7, *before),
-            Effect::Wipe { before, .. } => (8, *before),
+            Effect::Wipe { scope: WipeScope::Store, .. } => (7, 0),
+            Effect::Wipe { .. } => (8, 0),
             Effect::List { .. } => (9, 0),
             _ => (5, 0),
         };
@@ -88,7 +88,7 @@ impl Core {
             RecordName::Consent => (copies::ground(&stored, &self.store.mirror()), ConsentState::Absent),
             RecordName::Identity => (stored.clone(), self.consent_state(consent, false)),
         };
-        let result = match amendment.apply(&read, &state) {
+        let result = match amendment.apply(&read, &state, 0) {
             Amended::Write(bytes) => return self.write(op, record, bytes, true),
             Amended::Keep => match read {
                 // It stays, but the copies have to agree on it.
@@ -141,17 +141,19 @@ impl Core {
         }
     }
 
-    /// Whether a `wipe` has to take this identity, as read under the lock.
-    pub fn stale(&self, identity: Option<String>) -> bool {
-        match self.lane.front() {
-            Some(Effect::Wipe { before, .. }) => identity_is_before(&copies::read_of(identity), *before),
-            _ => false,
-        }
+    /// What a `wipe` has to take, by the records as read under the lock: what is older than `number` (-1: it cannot be
+    /// told, and nothing may go), and whether the identity is.
+    pub fn stale(&mut self, consent: Option<String>, identity: Option<String>) -> bool {
+        let Some(Effect::Wipe { before, .. }) = self.lane.front() else { return false };
+        let consent = copies::as_read(&self.consent_state(consent, false));
+        let before = wipe_before(*before, &consent);
+        self.number = before.map_or(-1.0, |before| before as f64);
+        before.is_some_and(|before| identity_is_before(&copies::read_of(identity), before))
     }
 
     /// How the storage effect under way has ended: 0 it is done; 1 opened, with both records as read, and whether
     /// there is data (`x`); 2 recovered, with the wall time before which nothing may be sent (`x`, 0: none) and the
-    /// keys that went (`y`); 3 written; 4 `x` items are wiped; 5 listed; 6 no fence, and who still sends, in words;
+    /// keys that went (`y`); 3 written; 4 `x` items older than `y` are wiped; 5 listed; 6 no fence, and who still sends, in words;
     /// it could not be executed: 7 no room, 8 anything else.
     ///
     /// Or what came from elsewhere: another tab has changed 9 the consent record, 10 the identity; 11 request `x` has
@@ -179,7 +181,8 @@ impl Core {
                 }
                 None => return,
             },
-            4 => Done::Wiped { items: x as u64 },
+            4 if y < 0.0 => Done::Failed(StoreFault::Unreadable),
+            4 => Done::Wiped { items: x as u64, before: y as u64 },
             5 => Done::Listed(core::mem::take(&mut self.items)),
             6 => Done::Unfenced(one.unwrap_or_default()),
             7 => Done::Failed(StoreFault::Full),

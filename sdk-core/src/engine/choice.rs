@@ -2,7 +2,7 @@
 
 use super::books::Dropped;
 use super::call::{Call, Kept};
-use super::consent::{ConsentChange, ConsentState, Decision, DenyReason, Erasure, Verdict};
+use super::consent::{ConsentChange, ConsentRecord, ConsentState, Decision, DenyReason, Erasure, Verdict};
 use super::effect::{
     Amendment, Done, Effect, Item, ItemKind, Notice, RecordRead, StoreFault, Ticket, Trouble, WipeScope,
 };
@@ -43,6 +43,7 @@ pub(super) enum Work {
     Granting {
         ticket: Ticket,
         id: EventId,
+        epoch: u64,
         known: u64,
     },
     Withdrawing(Withdrawal),
@@ -53,8 +54,8 @@ pub(super) enum Work {
 pub(super) struct Withdrawal {
     step: Step,
     ticket: Option<Ticket>,
-    /// Data of older epochs goes.
-    before: u64,
+    /// Data of older epochs goes; `None`: what stands without a record.
+    before: Option<u64>,
     scope: WipeScope,
     tries: u32,
     trouble: Option<Trouble>,
@@ -70,7 +71,7 @@ enum Step {
 }
 
 impl Withdrawal {
-    fn purge(before: u64, scope: WipeScope) -> Self {
+    fn purge(before: Option<u64>, scope: WipeScope) -> Self {
         Self { step: Step::Purging, ticket: None, before, scope, tries: 0, trouble: None, change: None }
     }
 
@@ -79,7 +80,7 @@ impl Withdrawal {
         Self {
             step,
             ticket,
-            before: 0,
+            before: Some(0),
             scope: WipeScope::Store,
             tries: 0,
             trouble: None,
@@ -96,7 +97,8 @@ impl Withdrawal {
 impl Engine {
     pub(super) fn opt_in(&mut self, id: EventId, secret: Secret) {
         let ticket = self.next_ticket();
-        let (known, at_ms) = (self.known_revision(), self.now.wall_ms);
+        // A refusal that the person may have seen here; where the record is gone, or unreadable, none.
+        let (known, at_ms) = (self.recorded_revision(), self.now.wall_ms);
         self.wants.push(Want::Grant { ticket, id, secret, known, at_ms });
         self.outcome = Outcome::Pending(ticket);
     }
@@ -118,13 +120,15 @@ impl Engine {
                 self.spare = Some(secret);
                 self.retries.refusal = None;
                 if matches!(self.consent, ConsentState::Unreadable) {
+                    self.set_aside();
                     self.grant_in_process(id);
                     self.granted.push(ticket);
                 } else {
                     // Also where it seems to be granted already: somebody else may have withdrawn meanwhile.
                     let (epoch, known, own) = (self.epoch, self.known_revision(), self.own_refusal);
-                    let change = ConsentChange::Grant { epoch, known, at_call, own, at_ms };
-                    self.work(Work::Granting { ticket, id, known }, |op| amend(op, change));
+                    let seen = self.recorded_revision();
+                    let change = ConsentChange::Grant { epoch, known, seen, at_call, own, at_ms };
+                    self.work(Work::Granting { ticket, id, epoch, known }, |op| amend(op, change));
                 }
             }
             Want::Deny { ticket, also, id, mut outbox, at_ms } => {
@@ -143,6 +147,11 @@ impl Engine {
     /// what others have seen (C9).
     fn known_revision(&self) -> u64 {
         self.seen_revision
+    }
+
+    /// The revision of the record as it was read last; 0 where there is none, or none can be read.
+    fn recorded_revision(&self) -> u64 {
+        self.consent.record().map_or(0, |record| record.revision)
     }
 
     /// Takes what was read, or worked out of it, as what stands in the store.
@@ -196,8 +205,11 @@ impl Engine {
             (Work::Naming { .. }, Done::Refused(read)) => self.observe_consent(&read),
             (Work::Naming { epoch, fresh }, result) => self.named(epoch, fresh, result),
 
-            (Work::Granting { ticket, id, known }, Done::Amended { read, changed }) => {
-                self.learn(ConsentState::of(&read), Some(known.saturating_add(u64::from(changed))));
+            (Work::Granting { ticket, id, epoch, known }, Done::Amended { read, changed }) => {
+                let state = ConsentState::of(&read);
+                // A higher epoch than asked for tells of a refusal that this process had not seen.
+                let mine = state.record().is_some_and(|record| record.epoch <= epoch);
+                self.learn(state, mine.then_some(known.saturating_add(u64::from(changed))));
                 self.in_process = None;
                 let granted =
                     self.consent.record().is_some_and(|record| record.decision == Decision::Granted);
@@ -216,8 +228,7 @@ impl Engine {
                 // A stored refusal stands. Otherwise the grant lasts for this process.
                 if self.consent.record().is_none_or(|record| record.decision != Decision::Denied) {
                     if fault_of(&result) == StoreFault::Unreadable {
-                        // Behind it may stand a refusal, and what is held was captured before it (C6).
-                        self.drop_ring();
+                        self.set_aside();
                     }
                     self.grant_in_process(id);
                 }
@@ -240,7 +251,8 @@ impl Engine {
                     if self.consent.record().is_some_and(|record| record.revision == asked) {
                         self.own_refusal = asked;
                     }
-                    withdrawal.before = self.consent.record().map_or(self.epoch, |record| record.epoch);
+                    let recorded = self.consent.record().map(|record| record.epoch);
+                    withdrawal.before = recorded.or(Some(self.epoch));
                     withdrawal.step = Step::Fencing;
                     self.work(Work::Withdrawing(withdrawal), |op| Effect::Fence { op });
                 }
@@ -265,15 +277,16 @@ impl Engine {
                 self.purge(withdrawal);
             }
             Step::Purging => {
-                if let Done::Wiped { items } = result {
+                if let Done::Wiped { items, before } = result {
                     self.books.wiped += items;
+                    withdrawal.before = Some(before);
                 }
                 withdrawal.step = Step::Verifying;
                 self.work(Work::Withdrawing(withdrawal), |op| Effect::List { op });
             }
             Step::Verifying => {
                 let left = match result {
-                    Done::Listed(items) => leftovers(&items, withdrawal.before),
+                    Done::Listed(items) => leftovers(&items, withdrawal.before.unwrap_or(u64::MAX)),
                     result => Vec::from([String::from(fault_of(&result).as_str())]),
                 };
                 if !left.is_empty() && withdrawal.tries < PURGE_TRIES {
@@ -282,7 +295,10 @@ impl Engine {
                 if left.is_empty() {
                     self.unclean = Unclean::No;
                 } else {
-                    self.unclean = Unclean::Data;
+                    // Orphans stay orphans: no record that is made later makes them its own (C8).
+                    if self.unclean == Unclean::No {
+                        self.unclean = Unclean::Data;
+                    }
                     self.retries.purge_failed = true;
                     self.retries.arm(self.now);
                     withdrawal.trouble = Some(Trouble::NotPurged(left));
@@ -311,22 +327,15 @@ impl Engine {
             // A refusal counts also where it was written over a record that could not be read, and so numbered anew.
             (ConsentState::Found(new), ConsentState::Found(old))
                 if !new.outranks(old)
-                    && (new.decision != Decision::Denied || old.decision == Decision::Denied) => {}
-            (ConsentState::Absent, ConsentState::Absent) => {}
-            // The store was emptied underneath: what stands there now stands without a record (C8).
-            (ConsentState::Absent, _) => {
-                // A refusal that this process has seen still holds here, and is written again (C7).
-                if let Some(record) = self.consent.record().filter(|r| r.decision == Decision::Denied) {
-                    let (epoch, revision, at_ms) = (self.epoch, record.revision, record.at_ms);
-                    self.retries.refusal =
-                        Some(ConsentChange::Deny { epoch, revision, at_ms, outbox: Vec::new() });
-                    self.retries.arm(self.now);
-                    self.in_process = Some(Decision::Denied);
+                    && (new.decision != Decision::Denied || old.decision == Decision::Denied) =>
+            {
+                // Read before the newest was written, or made after that was deleted: another look tells.
+                if new != old {
+                    self.look();
                 }
-                self.stop(self.epoch.saturating_add(1));
-                self.unclean = Unclean::Orphans;
-                self.set_consent(state);
             }
+            (ConsentState::Absent, ConsentState::Absent) => {}
+            (ConsentState::Absent, _) => self.record_lost(state),
             // Nothing is collected while it cannot be read; what was accepted waits, and it is looked at again. Behind
             // what cannot be read may stand a refusal, and what is held was captured before it (C6).
             (ConsentState::Unreadable, _) => {
@@ -336,6 +345,42 @@ impl Engine {
             }
             (ConsentState::Found(_), _) => self.learn(state, None),
         }
+    }
+
+    /// The record as another look has found it: nothing that is known here was written later.
+    pub(super) fn looked(&mut self, read: &RecordRead) {
+        let state = ConsentState::of(read);
+        match (&state, &self.consent) {
+            (ConsentState::Found(new), ConsentState::Found(old)) if new != old && !new.outranks(old) => {
+                self.record_lost(state);
+            }
+            _ => self.observe_consent(read),
+        }
+    }
+
+    /// Somebody has deleted the record that was known here, and perhaps another one was made since.
+    fn record_lost(&mut self, state: ConsentState) {
+        // A refusal that this process has seen still holds here, and is written again (C7), unless the person has
+        // agreed since, or is about to.
+        let agreed = |since: u64| {
+            let granted = |new: &ConsentRecord| new.decision == Decision::Granted && new.at_ms > since;
+            self.choosing() == Some(Decision::Granted) || state.record().is_some_and(granted)
+        };
+        let known = self.consent.record().filter(|known| known.decision == Decision::Denied);
+        if let Some(known) = known.filter(|known| !agreed(known.at_ms)) {
+            let (epoch, revision, at_ms) = (self.epoch, known.revision, known.at_ms);
+            self.retries.refusal = Some(ConsentChange::Deny { epoch, revision, at_ms, outbox: Vec::new() });
+            self.retries.arm(self.now);
+            self.in_process = Some(Decision::Denied);
+        }
+        if state.record().is_some() {
+            return self.learn(state, None);
+        }
+        // What stands there now stands without a record (C8). Others may have counted on since it was last read here;
+        // whatever is written now is above that.
+        self.stop(self.epoch.saturating_add(1).max(self.now.wall_ms));
+        self.unclean = Unclean::Orphans;
+        self.set_consent(state);
     }
 
     /// Takes a newer record as the truth. `asked` is the revision that a change made here would have; any other one
@@ -352,7 +397,10 @@ impl Engine {
         let withdrawn = !mine && (denied && !same || epoch > known.map_or(1, |known| known.epoch));
         // A decision that could not be written ends with the record's; a refusal is still to be written.
         if mine || self.in_process == Some(Decision::Granted) && (withdrawn || granted) {
-            self.in_process = None;
+            // What was set aside is taken up again.
+            if self.in_process.take().is_some() && matches!(self.consent, ConsentState::Unreadable) {
+                self.opened_epoch = None;
+            }
         }
         self.set_consent(state);
         if withdrawn {
@@ -370,14 +418,19 @@ impl Engine {
     fn stop(&mut self, epoch: u64) {
         self.epoch = epoch;
         self.fence.raise(epoch);
+        self.drop_data();
+        self.memory_only = false;
+        self.settle_grants();
+    }
+
+    /// Aborts requests and forgets records and identity.
+    fn drop_data(&mut self) {
         self.abandon_requests();
         let dropped = self.queue.clear();
         self.books.drop_records(Dropped::Withdrawn, dropped);
         self.subject.forget();
         self.opened_epoch = None;
-        self.memory_only = false;
         self.retries.forget_data();
-        self.settle_grants();
     }
 
     fn drop_ring(&mut self) {
@@ -409,7 +462,7 @@ impl Engine {
         let by_person = verdict == Verdict::Deny(DenyReason::Person);
         match self.unclean {
             Unclean::No => {}
-            Unclean::Orphans => self.purge(Withdrawal::purge(u64::MAX, WipeScope::Own)),
+            Unclean::Orphans => self.purge(Withdrawal::purge(None, WipeScope::Own)),
             Unclean::Data => {
                 // A recorded refusal has raised the epoch already; a signal or a setting has not.
                 let recorded = self.consent.record().map_or(0, |record| record.epoch);
@@ -418,7 +471,7 @@ impl Engine {
                 }
                 let (before, scope) =
                     if by_person { (recorded, WipeScope::Store) } else { (self.epoch, WipeScope::Own) };
-                self.purge(Withdrawal::purge(before, scope));
+                self.purge(Withdrawal::purge(Some(before), scope));
             }
         }
     }
@@ -430,7 +483,7 @@ impl Engine {
             if self.retries.purge_failed {
                 return;
             }
-            return self.purge(Withdrawal::purge(u64::MAX, WipeScope::Own));
+            return self.purge(Withdrawal::purge(None, WipeScope::Own));
         }
         if self.durable() {
             let recorded = self.consent.record().is_some_and(|record| record.epoch >= self.epoch);
@@ -487,6 +540,16 @@ impl Engine {
             self.retries.arm(self.now);
         }
         self.notify(Notice::StoreTrouble(fault_of(result)));
+    }
+
+    /// Somebody agrees although the record cannot be read. Behind it may stand a refusal, and whatever is in memory was
+    /// captured before it (C6). What the store holds stays, for when the record can be read.
+    fn set_aside(&mut self) {
+        if self.in_process == Some(Decision::Granted) {
+            return;
+        }
+        self.drop_ring();
+        self.drop_data();
     }
 
     fn grant_in_process(&mut self, id: EventId) {

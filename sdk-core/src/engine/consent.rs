@@ -410,10 +410,10 @@ pub(super) enum ConsentChange {
     /// Make the record exist, with at least this epoch, before any other data is written (C8). `known` is the newest
     /// revision seen, which what is written outranks.
     Establish { epoch: u64, known: u64, at_ms: u64 },
-    /// The person agreed, at this moment. `known` is the newest revision seen: a refusal that is newer was made
-    /// elsewhere, and what this process has captured was captured before it (C6). A refusal that was not known at the
-    /// call (`at_call`), is not this process's `own`, and was made at that moment or later, is the last word (C9).
-    Grant { epoch: u64, known: u64, at_call: u64, own: u64, at_ms: u64 },
+    /// The person agreed, at this moment. A refusal of another revision than the one `seen` last was made elsewhere, and
+    /// what this process has captured was captured before it (C6). A refusal that was not the one known at the call
+    /// (`at_call`), is not this process's `own`, and was made at that moment or later, is the last word (C9).
+    Grant { epoch: u64, known: u64, seen: u64, at_call: u64, own: u64, at_ms: u64 },
     /// The person refused. `revision` is the lowest that may be written, for a record that cannot be read.
     Deny { epoch: u64, revision: u64, at_ms: u64, outbox: Vec<Erasure> },
     /// An entry of the outbox has come further.
@@ -429,7 +429,7 @@ impl ConsentChange {
         }
     }
 
-    pub(super) fn apply(&self, read: &RecordRead) -> Amended {
+    pub(super) fn apply(&self, read: &RecordRead, data_epoch: u64) -> Amended {
         let state = ConsentState::of(read);
         let (absent, unreadable) = (state.record().is_none(), matches!(state, ConsentState::Unreadable));
         if unreadable && !matches!(self, Self::Deny { .. }) {
@@ -450,16 +450,17 @@ impl ConsentChange {
                 new.epoch = *epoch;
                 new.at_ms = *at_ms;
             }
-            Self::Grant { epoch, known, at_call, own, at_ms } => {
-                if decision == Decision::Granted && old_epoch >= *epoch {
+            Self::Grant { epoch, known, seen, at_call, own, at_ms } => {
+                // If only the epoch is to go up, the grant is not a new one (C11), and `Establish` follows.
+                if decision == Decision::Granted {
                     return Amended::Keep;
                 }
                 let denied = decision == Decision::Denied;
                 let later = new.at_ms > *at_ms || new.at_ms == *at_ms && revision > *own;
-                if denied && revision > *at_call && later {
+                if denied && revision != *at_call && later {
                     return Amended::Keep;
                 }
-                let unseen = denied && revision > *known;
+                let unseen = denied && revision != *seen;
                 new.revision = new.revision.max(known.saturating_add(1));
                 new.decision = Decision::Granted;
                 new.epoch = old_epoch.max(*epoch).saturating_add(u64::from(unseen));
@@ -497,6 +498,11 @@ impl ConsentChange {
                 }
                 _ => return Amended::Keep,
             },
+        }
+        // What stands there without a record, or with one that cannot be read, is of older epochs than what begins now.
+        if absent && data_epoch > 0 {
+            let above = if data_epoch == u64::MAX { new.at_ms } else { data_epoch + 1 };
+            new.epoch = new.epoch.max(above);
         }
         Amended::Write(new.encode().into_bytes())
     }
@@ -562,7 +568,7 @@ mod tests {
     }
 
     fn written(change: &ConsentChange, record: &ConsentRecord) -> Option<ConsentRecord> {
-        match change.apply(&RecordRead::Content(record.encode().into_bytes())) {
+        match change.apply(&RecordRead::Content(record.encode().into_bytes()), 0) {
             Amended::Write(bytes) => ConsentRecord::decode(core::str::from_utf8(&bytes).unwrap()),
             _ => None,
         }
@@ -617,15 +623,16 @@ mod tests {
     fn c8_only_a_refusal_may_replace_what_cannot_be_read() {
         let damaged = RecordRead::Content(b"{\"v\":1,".to_vec());
         assert!(matches!(
-            ConsentChange::Grant { epoch: 1, known: 0, at_call: 0, own: 0, at_ms: 0 }.apply(&damaged),
+            ConsentChange::Grant { epoch: 1, known: 0, seen: 0, at_call: 0, own: 0, at_ms: 0 }
+                .apply(&damaged, 0),
             Amended::Refuse
         ));
         assert!(matches!(
-            ConsentChange::Establish { epoch: 1, known: 0, at_ms: 0 }.apply(&damaged),
+            ConsentChange::Establish { epoch: 1, known: 0, at_ms: 0 }.apply(&damaged, 0),
             Amended::Refuse
         ));
         let deny = ConsentChange::Deny { epoch: 5, revision: 9, at_ms: 7_000, outbox: Vec::new() };
-        let Amended::Write(bytes) = deny.apply(&damaged) else { panic!("a refusal is always written") };
+        let Amended::Write(bytes) = deny.apply(&damaged, 0) else { panic!("a refusal is always written") };
         let record = ConsentRecord::decode(core::str::from_utf8(&bytes).unwrap()).unwrap();
         assert_eq!((record.decision, record.revision, record.epoch), (Decision::Denied, 7_000, 7_000));
     }
@@ -635,7 +642,7 @@ mod tests {
         let record =
             ConsentRecord { decision: Decision::Denied, revision: 5, at_ms: 1_000, ..Default::default() };
         let grant = |at_call, own, at_ms| {
-            written(&ConsentChange::Grant { epoch: 1, known: 5, at_call, own, at_ms }, &record)
+            written(&ConsentChange::Grant { epoch: 1, known: 5, seen: 5, at_call, own, at_ms }, &record)
         };
         assert_eq!(grant(4, 0, 999), None, "the refusal came after it");
         assert_eq!(grant(4, 0, 1_000), None, "on a tie the refusal counts");

@@ -1,6 +1,6 @@
 //! Everything the engine asks of the outside.
 
-use super::consent::{ConsentChange, ConsentState};
+use super::consent::{ConsentChange, ConsentState, Decision};
 use super::identity::IdentityChange;
 use super::permit::{OutboxPermit, Permit, Refused};
 use alloc::string::String;
@@ -87,8 +87,9 @@ pub enum Effect {
     Wipe {
         /// Its number.
         op: Op,
-        /// Data of this epoch and later ones stays.
-        before: u64,
+        /// Data of this epoch and later ones stays. `None`: what stands without a consent record goes; see
+        /// [`wipe_before`].
+        before: Option<u64>,
         /// Whose.
         scope: WipeScope,
     },
@@ -175,10 +176,12 @@ impl Amendment {
     }
 
     /// What is to be done, given what stands there now and the consent record as it is read under the same lock.
-    /// An identity is data: it is only written while consent allows it (C3).
-    pub fn apply(self, read: &RecordRead, consent: &ConsentState) -> Amended {
+    /// An identity is data: it is only written while consent allows it (C3). `data_epoch` is the newest epoch of any
+    /// data in the store, 0 without data, [`u64::MAX`] where it cannot be told; only looked at where no consent record
+    /// can be read.
+    pub fn apply(self, read: &RecordRead, consent: &ConsentState, data_epoch: u64) -> Amended {
         match self.0 {
-            Change::Consent(change) => change.apply(read),
+            Change::Consent(change) => change.apply(read, data_epoch),
             Change::Identity(permit) => {
                 let epoch = permit.epoch();
                 match permit.redeem(consent) {
@@ -283,6 +286,19 @@ impl fmt::Debug for Entry {
     }
 }
 
+/// Which data a wipe leaves: that of this epoch and later ones. `consent` is the record as read under the lock that the
+/// wipe holds. Where it refuses, nothing may stay, however it came to be numbered; where it was missing when the wipe was
+/// asked for, somebody may have made one since, and what follows that one is theirs. `None` where it cannot be told, and
+/// nothing may go.
+pub fn wipe_before(asked: Option<u64>, consent: &RecordRead) -> Option<u64> {
+    match ConsentState::of(consent) {
+        ConsentState::Found(record) if record.decision == Decision::Denied => Some(u64::MAX),
+        ConsentState::Found(record) => asked.or(Some(record.epoch)),
+        ConsentState::Absent => asked.or(Some(u64::MAX)),
+        ConsentState::Unreadable => asked,
+    }
+}
+
 /// Whose data a wipe takes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum WipeScope {
@@ -341,6 +357,8 @@ pub enum Done {
     Wiped {
         /// How many.
         items: u64,
+        /// Data of this epoch and later ones has stayed.
+        before: u64,
     },
     /// What the store holds.
     Listed(Vec<Item>),

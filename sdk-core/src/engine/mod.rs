@@ -73,7 +73,7 @@ pub use consent::{
 };
 pub use effect::{
     Amended, Amendment, Answer, Done, Effect, Entry, Item, ItemKind, Lane, Notice, Op, RecordId, RecordName,
-    RecordRead, Recovered, RecoveredRecord, Request, StoreFault, Ticket, Trouble, WipeScope,
+    RecordRead, Recovered, RecoveredRecord, Request, StoreFault, Ticket, Trouble, WipeScope, wipe_before,
 };
 pub use identity::identity_is_before;
 pub use input::{Also, Input, Lifecycle};

@@ -21,7 +21,7 @@ const RETRY_CAP_MS: u64 = 60_000;
 pub(super) enum Pending {
     /// The step of consent or store work that `Engine::work` describes.
     Work,
-    /// Another look at a record that could not be read.
+    /// Another look at the consent record.
     Look,
     Acknowledge,
     Sync,
@@ -108,7 +108,7 @@ impl Engine {
         match (pending, result) {
             (Pending::Work, result) => self.work_done(result),
 
-            (Pending::Look, Done::Opened { consent, .. }) => self.observe_consent(&consent),
+            (Pending::Look, Done::Opened { consent, .. }) => self.looked(&consent),
             (Pending::Look, _) => self.retries.arm(self.now),
 
             (Pending::Identity(_), Done::Amended { read, .. }) => self.adopt_identity(&read),
@@ -250,6 +250,14 @@ impl Engine {
         }
     }
 
+    /// Has the consent record read once more.
+    pub(super) fn look(&mut self) {
+        if !self.pending.iter().any(|(_, pending)| matches!(pending, Pending::Look)) {
+            let op = self.next_op(Pending::Look);
+            self.effects.push_back(Effect::Open { op });
+        }
+    }
+
     /// Tries again what the store did not take.
     pub(super) fn retry_store(&mut self) {
         if self.retries.at.is_none_or(|at| at > self.now.mono_ms) {
@@ -261,8 +269,7 @@ impl Engine {
             self.retry_refusal();
         }
         if matches!(self.consent, ConsentState::Unreadable) {
-            let op = self.next_op(Pending::Look);
-            self.effects.push_back(Effect::Open { op });
+            self.look();
         }
         if self.memory_only && self.work.is_none() && self.in_process.is_none() {
             // From the beginning: the record, the queue, the identity.

@@ -1,11 +1,12 @@
 //! Several processes on one folder, and processes that die.
 
 use crate::player::Player;
-use crate::support::{Collector, Folder, PATIENCE, accepted, delivered, files, names, quiet, ready};
+use crate::support::{Collector, Folder, PATIENCE, accepted, delivered, files, holds, names, quiet, ready};
 use refrain::engine::{ConsentRecord, Decision, Outcome, Trouble};
 use refrain::journal::slot::{self, Slots};
 use refrain::native::OptOut;
 use std::collections::BTreeSet;
+use std::ops::Range;
 
 #[test]
 fn c5_c9_one_process_withdraws_and_the_other_stops() {
@@ -104,15 +105,53 @@ fn c5_a_sender_that_was_stopped_is_named() {
 }
 
 #[test]
+fn c5_a_process_that_was_stopped_wakes_up_to_a_no() {
+    let (folder, collector) = (Folder::new(), Collector::start());
+    let mut player = Player::start("obey", &folder, &collector);
+    player.expect("ready");
+    player.say("track 5 theirs");
+    player.expect("true");
+    player.signal("-STOP");
+    let client = quiet(&folder, &collector).build().unwrap();
+    ready(&client);
+    accepted(&client, "ours");
+    assert_eq!(client.opt_out(OptOut::default()), Ok(()), "it holds nothing that has to be waited for");
+    assert!(!holds(&folder.data(), "theirs"), "its queue is gone while it sleeps");
+    // What it does first when it wakes up was asked before.
+    player.say("track 2 late");
+    player.say("flush");
+    player.say("verdict");
+    player.signal("-CONT");
+    player.hear().unwrap();
+    player.hear().unwrap();
+    player.expect("deny");
+    player.say("stats");
+    player.expect("0 queued, balanced");
+    drop(player);
+    client.shutdown(PATIENCE);
+    collector.drain();
+    assert!(collector.requests().is_empty());
+    assert!(!holds(&folder.data(), "late") && !holds(&folder.data(), "theirs"));
+}
+
+#[test]
 fn c4_c5_a_kill_at_any_moment_loses_nothing_and_sends_nothing_after_a_no() {
-    const ROUNDS: u64 = 200;
+    // 2,000 kills in four folders at once: they wait for the disk, not for the processor.
+    std::thread::scope(|scope| {
+        for folder in 0..4 {
+            scope.spawn(move || kill(folder * 500..(folder + 1) * 500));
+        }
+    });
+}
+
+fn kill(rounds: Range<u64>) {
     let (folder, collector) = (Folder::new(), Collector::start());
     let mut taken: BTreeSet<String> = BTreeSet::new();
     let mut withdrawn: BTreeSet<String> = BTreeSet::new();
     // The number of requests that had arrived when the last withdrawal was over.
     let mut mark = 0;
     let mut withdrawals = 0;
-    for round in 0..ROUNDS {
+    for round in rounds {
         let mut player = Player::start("run", &folder, &collector);
         player.say(&round.to_string());
         // Some die before they have said a word, some after a while.

@@ -153,19 +153,19 @@ export const load = async (token: string, options: Options) => {
 
   /** Whether the last wipe left what belongs to living tabs, so that listing passes it over too. */
   let ownOnly = false;
-  const wipe = (only: boolean) => () => {
-    const before = core.number();
-    return locks.changing(async () => {
+  const wipe = (only: boolean) => () =>
+    locks.changing(async () => {
       const tabs = await gone();
       const identity = await records.read('identity');
+      const stale = core.stale(await records.read('consent'), identity);
+      const before = core.number();
       let wiped = queue.wipe(before, (ownOnly = only), tabs);
-      if (core.stale(identity)) {
+      if (stale) {
         wiped++;
         await records.remove('identity');
       }
-      tell(4, undefined, undefined, wiped);
+      tell(4, undefined, undefined, wiped, before);
     });
-  };
 
   const steps: (() => unknown)[] = [
     () => {},

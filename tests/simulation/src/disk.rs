@@ -182,6 +182,14 @@ impl SimDisk {
         state.changes += 1;
     }
 
+    /// Deletes a file, as somebody else would, durably.
+    pub fn delete(&self, path: &Path) {
+        let mut state = self.state.borrow_mut();
+        state.names.remove(path);
+        state.durable_names.remove(path);
+        state.changes += 1;
+    }
+
     /// Flips a bit of a file; says which file.
     pub fn flip(&self, dice: &mut Dice) -> Option<PathBuf> {
         let mut state = self.state.borrow_mut();

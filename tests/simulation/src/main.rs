@@ -74,7 +74,7 @@ fn all_histories(depth: usize) -> ExitCode {
         let mut config = Config::new("T");
         config.default_consent = default;
         config.batch_size = 1;
-        let laws = Laws { config, flips: false, signals: false, poison: 0, jumps: false };
+        let laws = Laws { config, flips: false, signals: false, poison: 0, jumps: false, loses: false };
         let start = Instant::now();
         match catch_unwind(|| search(&laws, depth, 16)) {
             Ok(seen) => println!(

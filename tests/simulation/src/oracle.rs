@@ -58,6 +58,8 @@ pub struct Oracle {
     /// The record could not be read while a grant was under way: what is written over it unseen may have been the last
     /// word, and nobody can know.
     blind: bool,
+    /// The record was deleted, and what numbers the words anew.
+    renumbered: bool,
     /// How often the record has come to say `granted`.
     grants: usize,
     last_decision: Option<Decision>,
@@ -154,10 +156,10 @@ impl Oracle {
 
     /// C3, C4: a withdrawal has ended well.
     fn withdrawn(&mut self, refusal: &Refusal, disk: &SimDisk) {
-        // Where clocks jump, or the record could not be read, it cannot be told which of two words that cross was the
-        // last.
+        // Where clocks jump, or the record was deleted or could not be read, it cannot be told which of two words that
+        // cross was the last.
         let crossing = refusal.crossing || !self.grants_under_way.is_empty();
-        let told = !self.lossy && !self.in_process || !crossing;
+        let told = !self.lossy && !self.in_process && !self.renumbered || !crossing;
         if !refusal.overtaken && told {
             self.refused = true;
             self.refuser = Some(refusal.maker);
@@ -165,6 +167,10 @@ impl Oracle {
         self.withdrawn_devices.extend(refusal.device.clone());
         for (_, record) in self.records.range_mut(..refusal.bound) {
             record.withdrawn |= told || record.maker == refusal.maker;
+        }
+        // A refusal over what cannot be read is numbered by the clock, and that has jumped.
+        if self.lossy && self.in_process {
+            return;
         }
         for (path, bytes) in disk.files() {
             let text = String::from_utf8_lossy(&bytes);
@@ -241,7 +247,7 @@ impl Oracle {
             let files = disk.files();
             assert!(files.is_empty(), "C3: nobody has decided, and there is {:?}", files[0].0);
         }
-        if !self.damaged && !self.in_process && !self.lossy {
+        if !self.damaged && !self.in_process && !self.lossy && !self.renumbered {
             let announced = collector.opt_ins.len();
             assert!(announced <= self.grants, "C11: {announced} announcements of {} grants", self.grants);
         }
@@ -274,6 +280,41 @@ impl Oracle {
             collector.records.values().filter_map(|text| text_of(text, "$insert_id")).collect();
         let events = collector.records.values().filter(|text| text.starts_with("{\"event\"")).count();
         assert_eq!(ids.len(), events, "every event has an id of its own");
+    }
+
+    /// C4: where the record refuses, and somebody lives there, nothing is left.
+    pub fn purged(&self, disk: &SimDisk) {
+        let numbered_anew = self.lossy && self.in_process;
+        if self.damaged
+            || numbered_anew
+            || record_on(disk).is_none_or(|record| record.decision != Decision::Denied)
+        {
+            return;
+        }
+        for (path, bytes) in disk.files() {
+            if !path.to_string_lossy().contains(".consent.") {
+                let text = String::from_utf8_lossy(&bytes);
+                let data = markers(&text).next().is_some() || text.contains("a5a5a5a5a5a5");
+                assert!(!data, "C4: a withdrawal was not gone on with: {}", path.display());
+            }
+        }
+    }
+
+    /// Somebody else has deleted the consent record. C8: what stands there, and is nobody's, belongs to nobody now.
+    pub fn record_lost(&mut self, nobody_lives: bool) {
+        self.excuse_all();
+        self.renumbered = true;
+        self.refused = false;
+        // Who holds records and an identity in memory and has not seen a refusal that stood there never will.
+        let held = self.records.values_mut().filter(|record| record.op.is_none());
+        held.for_each(|record| record.withdrawn = false);
+        self.refusals.iter_mut().for_each(|refusal| (refusal.overtaken, refusal.crossing) = (true, true));
+        self.last_epoch = 0;
+        if nobody_lives {
+            self.records.values_mut().for_each(|record| record.withdrawn = true);
+        } else {
+            self.withdrawn_devices.clear();
+        }
     }
 
     /// What the witness expects: states in which it expects different things are different.

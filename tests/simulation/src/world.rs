@@ -71,6 +71,8 @@ pub enum Action {
     Disk(Option<Trouble>),
     /// A bit of the disk flips.
     Flip,
+    /// Somebody deletes the consent record, perhaps while nobody runs.
+    LoseRecord(bool),
     /// The collector changes its mood.
     Mood(Mood),
 }
@@ -93,6 +95,8 @@ pub struct Laws {
     pub poison: u64,
     /// Clocks may jump by days.
     pub jumps: bool,
+    /// The consent record may be deleted by somebody else.
+    pub loses: bool,
 }
 
 /// The world.
@@ -270,6 +274,7 @@ impl World {
                     }
                 }
             }
+            Action::LoseRecord(alone) => self.lose_record(alone),
             Action::Mood(mood) => self.collector.mood = Some(mood),
             Action::Wait(ms) => self.wait(ms),
             Action::Record(place, lane) => self.record(place, lane),
@@ -428,6 +433,22 @@ impl World {
         self.disk.lose_power(&mut self.dice);
     }
 
+    fn lose_record(&mut self, alone: bool) {
+        if alone {
+            (0..PLACES).for_each(|place| self.kill(place));
+        }
+        if crate::oracle::record_on(&self.disk).is_none() || self.disk.trouble().is_some() {
+            return;
+        }
+        for (path, _) in self.disk.files() {
+            if path.to_string_lossy().contains(".consent.") {
+                self.disk.delete(&path);
+            }
+        }
+        self.oracle.record_lost(self.processes.iter().all(Option::is_none));
+        self.waits.clear();
+    }
+
     fn wait(&mut self, ms: u64) {
         self.wall_ms += ms;
         self.mono_ms += ms;
@@ -556,6 +577,7 @@ impl World {
         if !allowed {
             self.oracle.excuse_all();
         }
+        self.oracle.purged(&self.disk);
         self.oracle.ended(&self.collector, &|marker| is_poison(poison, marker));
     }
 
@@ -638,6 +660,7 @@ fn laws(dice: &mut Dice) -> Laws {
         signals: dice.once_in(5),
         poison: *dice.pick(&[0, 0, 5]),
         jumps: dice.once_in(6),
+        loses: dice.once_in(8),
     }
 }
 
@@ -680,6 +703,7 @@ fn choose(dice: &mut Dice, processes: usize, laws: &Laws) -> Action {
         }
         96 => Action::Disk(None),
         97 if laws.flips => Action::Flip,
+        97 if laws.loses => Action::LoseRecord(dice.once_in(2)),
         97 if laws.signals => Action::Signal(place, dice.once_in(2)),
         98 if laws.jumps => {
             Action::Jump(place, *dice.pick(&[-3 * DAY_MS, -60_000, 60_000, 9 * DAY_MS]) / 60_000)

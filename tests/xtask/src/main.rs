@@ -5,8 +5,10 @@ mod browser;
 mod command;
 mod demo;
 mod machine;
+mod mutants;
 mod project;
 mod report;
+mod simulate;
 mod size;
 mod test;
 mod wasm;
@@ -18,6 +20,9 @@ cargo xtask demo [--once]                  a small shop, its visitors and its co
 cargo xtask test [--all] [--only ROW]...   every test; --all adds Swift, --only runs the rows whose names contain ROW
 cargo xtask bench server [--large] [--only PART]
                                            the server's speed and size, beside a plain insert and beside other mock servers
+cargo xtask simulate [--worlds N] [--from SEED] | --seed SEED [--trace] | --search DEPTH
+                                           worlds of chance around the engine and the store, one of them again, or all short histories
+cargo xtask mutants [NAME]...              puts deliberate faults into a copy of the core; the simulation must notice each
 cargo xtask size                           sizes of the browser package and of the mobile library, against their budgets
 cargo xtask wasm                           build the WebAssembly module and its glue into sdk-wasm/npm/wasm/
 ";
@@ -46,6 +51,8 @@ fn run(arguments: &[String]) -> anyhow::Result<ExitCode> {
             _ => anyhow::bail!("`demo` takes --once or nothing, got {options:?}"),
         },
         "bench" => bench::run(options),
+        "simulate" => simulate::run(options),
+        "mutants" => mutants::run(options),
         "size" => no_options(name, options).and_then(|()| size::run()),
         "wasm" => no_options(name, options).and_then(|()| wasm::run()),
         "help" | "--help" | "-h" => {

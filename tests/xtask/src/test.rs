@@ -12,6 +12,7 @@ use crate::demo;
 use crate::machine::{self, Need};
 use crate::project;
 use crate::report::{self, Outcome, Row};
+use crate::simulate;
 use crate::wasm;
 
 /// What the person asked for.
@@ -65,11 +66,12 @@ const fn step(name: &'static str, run: fn() -> Result<Outcome>) -> Step {
 }
 
 /// In this order: what is quick to fail comes first, and `rust tests` builds what the later rows start.
-const STEPS: [Step; 15] = [
+const STEPS: [Step; 16] = [
     step("format", format),
     step("clippy", clippy),
     step("clippy for the browser", clippy_for_the_browser),
     step("rust tests", rust_tests),
+    step("simulation", simulation),
     step("docs", docs),
     step("conformance vectors", conformance),
     step("published client: Python", published_python),
@@ -154,6 +156,13 @@ fn clippy_for_the_browser() -> Result<Outcome> {
 
 fn rust_tests() -> Result<Outcome> {
     passed(&mut cargo(["test", "--quiet", "--workspace", "--no-fail-fast", "--", "--skip", VECTORS_TEST]))
+}
+
+fn simulation() -> Result<Outcome> {
+    for arguments in [["--worlds", "2000"], ["--search", "6"]] {
+        command::run(&mut simulate::command(arguments))?;
+    }
+    Ok(Outcome::Passed)
 }
 
 fn docs() -> Result<Outcome> {

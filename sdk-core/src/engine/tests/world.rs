@@ -215,7 +215,7 @@ impl Driver {
                     RecordName::Consent => &mut store.consent,
                     RecordName::Identity => &mut store.identity,
                 };
-                let done = match (amendment.apply(record, &consent), store.fault) {
+                let done = match (amendment.apply(record, &consent, 0), store.fault) {
                     (Amended::Withdrawn, _) => Done::Refused(store.consent.clone()),
                     (Amended::Keep, _) => Done::Amended { read: record.clone(), changed: false },
                     (Amended::Refuse, _) => Done::Failed(StoreFault::Unreadable),
@@ -253,12 +253,13 @@ impl Driver {
             }
             Effect::Sync { op } | Effect::Fence { op } => (op, Done::Stored),
             Effect::Wipe { op, before, .. } => {
+                let before = wipe_before(before, &store.consent).unwrap_or(0);
                 let count = store.records.len();
                 store.records.retain(|r| r.1 >= before);
                 if identity_is_before(&store.identity, before) {
                     store.identity = RecordRead::Absent;
                 }
-                (op, Done::Wiped { items: (count - store.records.len()) as u64 })
+                (op, Done::Wiped { items: (count - store.records.len()) as u64, before })
             }
             Effect::List { op } => {
                 let item = |kind| Item { name: "x".into(), kind, bytes: 1 };

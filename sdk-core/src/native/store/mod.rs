@@ -309,7 +309,7 @@ impl<D: Disk> Store<D> {
     }
 
     /// Deletes the data of older epochs.
-    pub fn wipe(&mut self, before: u64, scope: WipeScope) -> Done {
+    pub fn wipe(&mut self, before: Option<u64>, scope: WipeScope) -> Done {
         let Some(layout) = self.ledger.layout() else { return Done::Failed(StoreFault::Absent) };
         self.scope = scope;
         let adopted = std::mem::take(&mut self.adopted);
@@ -317,7 +317,7 @@ impl<D: Disk> Store<D> {
         let ours: Vec<Instance<D>> = self.own.take().into_iter().chain(adopted).collect();
         let result = wipe::wipe(layout, &ours, before, scope);
         for mut instance in ours {
-            instance.forget_before(before);
+            instance.forget_before(result.as_ref().map_or(before, |(_, before)| Some(*before)).unwrap_or(0));
             if instance.is_empty() {
                 // What could not be deleted keeps the folder; the list that follows names it.
                 let _ = record::lock_if_there(layout).and_then(|_held| instance.close());
@@ -334,7 +334,7 @@ impl<D: Disk> Store<D> {
             *identity = Some(record::read(layout, RecordName::Identity));
         }
         match result {
-            Ok(items) => Done::Wiped { items },
+            Ok((items, before)) => Done::Wiped { items, before },
             Err(error) => Done::Failed(fault(&error)),
         }
     }

@@ -3,6 +3,7 @@
 use super::disk::{Disk, DiskFile, Hold, Mode, if_there};
 use super::fault::fault;
 use super::layout::{Layout, remove_file};
+use super::wipe;
 use crate::engine::{Amended, Amendment, ConsentState, Done, RecordName, RecordRead, StoreFault};
 use crate::journal::slot::{self, Slots};
 use std::io;
@@ -53,7 +54,10 @@ fn amend_durably<D: Disk>(layout: &Layout<D>, amendment: Amendment) -> io::Resul
         RecordName::Consent => read.clone(),
         RecordName::Identity => read_held(layout, RecordName::Consent),
     };
-    Ok(match amendment.apply(&read, &ConsentState::of(&consent)) {
+    let state = ConsentState::of(&consent);
+    let data_epoch =
+        if state.record().is_none() { wipe::newest_epoch(layout).unwrap_or(u64::MAX) } else { 0 };
+    Ok(match amendment.apply(&read, &state, data_epoch) {
         Amended::Withdrawn => Done::Refused(consent),
         Amended::Keep => Done::Amended { read, changed: false },
         Amended::Refuse => Done::Failed(StoreFault::Unreadable),
@@ -126,7 +130,13 @@ fn write<D: Disk>(layout: &Layout<D>, name: RecordName, slots: &SlotFiles, paylo
     let bytes = slot::encode(generation, payload);
     let [first, second] = layout.slots(name);
     let (older, newer) = if second_is_newest { (first, second) } else { (second, first) };
-    write_slot(&layout.disk, &older, &bytes)?;
+    if let Err(error) = write_slot(&layout.disk, &older, &bytes) {
+        // Half of a first record must not stand for one that cannot be read, long after the disk has room again.
+        if slots.newest() == Slots::Absent {
+            let _ = remove_file(&layout.disk, &older);
+        }
+        return Err(error);
+    }
     layout.disk.sync_folder(layout.folder())?;
     // The change is durable. An old content that cannot be replaced must not come back when the new is damaged.
     if write_slot(&layout.disk, &newer, &bytes).is_err() {

@@ -4,7 +4,7 @@ use super::disk::{Disk, Hold, if_there};
 use super::instance::Instance;
 use super::layout::{Layout, QueueFile, owner, queue_files, remove_file};
 use super::record;
-use crate::engine::{Item, ItemKind, RecordName, RecordRead, WipeScope, identity_is_before};
+use crate::engine::{Item, ItemKind, RecordName, RecordRead, WipeScope, identity_is_before, wipe_before};
 use crate::journal::segment::{HEADER_LEN, Header};
 use crate::json::Object;
 use std::io;
@@ -22,14 +22,17 @@ pub(super) fn has_data<D: Disk>(layout: &Layout<D>) -> io::Result<bool> {
 }
 
 /// Deletes the data of epochs before this one: segments, what was set aside, the identity record. How many files.
-/// What fails does not keep the rest from going.
+/// And of which epoch and later ones has stayed. What fails does not keep the rest from going.
 pub(super) fn wipe<D: Disk>(
     layout: &Layout<D>,
     ours: &[Instance<D>],
-    before: u64,
+    before: Option<u64>,
     scope: WipeScope,
-) -> io::Result<u64> {
+) -> io::Result<(u64, u64)> {
     let _held = record::lock_if_there(layout)?;
+    let unreadable = || io::Error::other("the consent record cannot be read");
+    let before =
+        wipe_before(before, &record::read_held(layout, RecordName::Consent)).ok_or_else(unreadable)?;
     let (mut items, mut failure, mut others_live) = (0, Ok(()), false);
     let mut count = |result: io::Result<u64>| match result {
         Ok(removed) => items += removed,
@@ -58,7 +61,7 @@ pub(super) fn wipe<D: Disk>(
     if !kept_for_others && identity_is_before(&record::read_held(layout, RecordName::Identity), before) {
         count(record::remove(layout, RecordName::Identity));
     }
-    failure.map(|()| items)
+    failure.map(|()| (items, before))
 }
 
 fn wipe_folder(disk: &impl Disk, folder: &Path, before: u64) -> io::Result<u64> {
@@ -83,6 +86,21 @@ fn wipe_folder(disk: &impl Disk, folder: &Path, before: u64) -> io::Result<u64> 
 fn epoch_of(disk: &impl Disk, path: &Path) -> io::Result<Option<u64>> {
     let head = if_there(disk.read(path, HEADER_LEN as u64))?;
     Ok(head.and_then(|head| Header::decode(&head)).map(|header| header.epoch))
+}
+
+/// The newest epoch of any data, 0 without data, [`u64::MAX`] where it cannot be told.
+pub(super) fn newest_epoch<D: Disk>(layout: &Layout<D>) -> io::Result<u64> {
+    let identity = record::read_held(layout, RecordName::Identity);
+    if identity == RecordRead::Unreadable {
+        return Ok(u64::MAX);
+    }
+    let mut newest = identity_epoch(&identity).unwrap_or_default();
+    for folder in layout.instances()? {
+        for (path, _) in queue_files(&layout.disk, &folder)? {
+            newest = newest.max(epoch_of(&layout.disk, &path)?.unwrap_or_default());
+        }
+    }
+    Ok(newest)
 }
 
 /// Removes the folder of the queues, if nothing stands in it.

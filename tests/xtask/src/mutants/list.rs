@@ -1,0 +1,371 @@
+//! The faults. Each names what it breaks; the text that it replaces stands in its file exactly once.
+
+/// A deliberate fault.
+pub struct Mutant {
+    /// Its name on the command line.
+    pub name: &'static str,
+    /// What is wrong with it.
+    pub fault: &'static str,
+    pub edits: &'static [Edit],
+}
+
+/// A piece of source, and what takes its place.
+pub struct Edit {
+    pub file: &'static str,
+    pub find: &'static str,
+    pub replace: &'static str,
+}
+
+const fn edit(file: &'static str, find: &'static str, replace: &'static str) -> Edit {
+    Edit { file, find, replace }
+}
+
+const CHOICE: &str = "sdk-core/src/engine/choice.rs";
+const SENDING: &str = "sdk-core/src/engine/sending.rs";
+const CONSENT: &str = "sdk-core/src/engine/consent.rs";
+const STORE: &str = "sdk-core/src/engine/store.rs";
+const PERMIT: &str = "sdk-core/src/engine/permit.rs";
+const POLICY: &str = "sdk-core/src/engine/policy.rs";
+const OUTBOX: &str = "sdk-core/src/engine/outbox.rs";
+const CALLS: &str = "sdk-core/src/engine/calls.rs";
+const QUEUE: &str = "sdk-core/src/engine/queue.rs";
+const SEGMENT: &str = "sdk-core/src/journal/segment.rs";
+const SLOT: &str = "sdk-core/src/journal/slot.rs";
+const INSTANCE: &str = "sdk-core/src/native/store/instance.rs";
+const LEDGER: &str = "sdk-core/src/native/store/mod.rs";
+const RECORD: &str = "sdk-core/src/native/store/record.rs";
+const WIPE: &str = "sdk-core/src/native/store/wipe.rs";
+
+pub const MUTANTS: &[Mutant] = &[
+    Mutant {
+        name: "fence-left-out",
+        fault: "a withdrawal does not wait for those who are sending (C4, C5)",
+        edits: &[edit(
+            CHOICE,
+            "withdrawal.step = Step::Fencing;\n                    self.work(Work::Withdrawing(withdrawal), |op| Effect::Fence { op });",
+            "self.purge(withdrawal);",
+        )],
+    },
+    Mutant {
+        name: "purge-before-tombstone",
+        fault: "data goes first, the refusal is recorded afterwards (C4)",
+        edits: &[
+            edit(
+                CHOICE,
+                "self.subject.forget();\n                let (epoch, revision)",
+                "self.subject.forget();\n                let op = self.next_op(Pending::Sync);\n                self.effects.push_back(Effect::Wipe { op, before: Some(u64::MAX), scope: WipeScope::Store });\n                let (epoch, revision)",
+            ),
+            edit(
+                CHOICE,
+                "                self.purge(withdrawal);\n            }\n            Step::Purging",
+                "                self.unclean = Unclean::No;\n                if let Some(ticket) = withdrawal.ticket {\n                    self.settled(ticket, withdrawal.trouble.map_or(Ok(()), Err));\n                }\n            }\n            Step::Purging",
+            ),
+        ],
+    },
+    Mutant {
+        name: "purge-not-resumed",
+        fault: "a withdrawal that a crash cut short is not gone on with (C4)",
+        edits: &[edit(STORE, "ConsentState::Found(_) if data => Unclean::Data,", "")],
+    },
+    Mutant {
+        name: "leftovers-not-looked-for",
+        fault: "what a purge leaves behind is not noticed (C4)",
+        edits: &[edit(CHOICE, "epoch.is_none_or(|epoch| epoch < before)", "epoch == Some(before) && false")],
+    },
+    Mutant {
+        name: "ring-kept-after-refusal",
+        fault: "what was held before a refusal is recorded after a later grant (C6)",
+        edits: &[edit(
+            CHOICE,
+            "self.stop(self.epoch.saturating_add(1));\n        self.drop_ring();",
+            "self.stop(self.epoch.saturating_add(1));",
+        )],
+    },
+    Mutant {
+        name: "refusal-does-not-stop",
+        fault: "opt_out waits for the disk before it stops anything (C4)",
+        edits: &[edit(
+            CHOICE,
+            "self.stop(self.epoch.saturating_add(1));\n        self.drop_ring();",
+            "self.drop_ring();",
+        )],
+    },
+    Mutant {
+        name: "permit-not-checked",
+        fault: "a permit gives out its content whatever the record says (C2)",
+        edits: &[edit(
+            PERMIT,
+            "if self.terms.allow(record) { Ok",
+            "if self.terms.allow(record) || true { Ok",
+        )],
+    },
+    Mutant {
+        name: "permit-of-any-epoch",
+        fault: "a permit of before a withdrawal is good again after the next grant (C2, C6)",
+        edits: &[
+            edit(PERMIT, "r.epoch == self.epoch && r.decision", "r.decision"),
+            edit(PERMIT, "recorded && self.fence.stands_at(self.epoch)", "recorded"),
+        ],
+    },
+    Mutant {
+        name: "unreadable-is-absent",
+        fault: "a record that cannot be read counts as none (C8)",
+        edits: &[edit(
+            CONSENT,
+            "RecordRead::Unreadable => Self::Unreadable,",
+            "RecordRead::Unreadable => Self::Absent,",
+        )],
+    },
+    Mutant {
+        name: "grant-overrules-anything",
+        fault: "a grant on its way takes back a refusal of after it (C9)",
+        edits: &[edit(
+            CONSENT,
+            "if denied && revision != *at_call && later {",
+            "if denied && revision != *at_call && later && false {",
+        )],
+    },
+    Mutant {
+        name: "refusal-keeps-the-epoch",
+        fault: "a refusal does not begin a new epoch (C6)",
+        edits: &[edit(CONSENT, "new.epoch = old_epoch.saturating_add(1).max(*epoch);", "let _ = epoch;")],
+    },
+    Mutant {
+        name: "reset-touches-consent",
+        fault: "reset() forgets the refusal together with the user (C7)",
+        edits: &[edit(
+            CALLS,
+            "        let verdict = self.gate();\n        if let Verdict::Deny",
+            "        if call.kind == CallKind::Reset {\n            self.set_consent(super::ConsentState::Absent);\n        }\n        let verdict = self.gate();\n        if let Verdict::Deny",
+        )],
+    },
+    Mutant {
+        name: "announced-every-time",
+        fault: "$opt_in is sent also where nothing changed (C11)",
+        edits: &[edit(CHOICE, "if changed && granted && !refused {", "if granted && !refused {")],
+    },
+    Mutant {
+        name: "orphans-kept",
+        fault: "data without a consent record is used (C8)",
+        edits: &[edit(STORE, "ConsentState::Absent if data => Unclean::Orphans,", "")],
+    },
+    Mutant {
+        name: "identity-of-any-epoch",
+        fault: "the device of before a withdrawal comes back (C6)",
+        edits: &[
+            edit(
+                STORE,
+                ".filter(|identity| Some(identity.epoch) == record_epoch)",
+                ".filter(|_| record_epoch.is_some())",
+            ),
+            edit(WIPE, "if !kept_for_others && identity_is_before(", "if false && identity_is_before("),
+        ],
+    },
+    Mutant {
+        name: "identity-not-wiped",
+        fault: "the device's secret outlives a withdrawal (C3)",
+        edits: &[
+            edit(WIPE, "if !kept_for_others && identity_is_before(", "if false && identity_is_before("),
+            edit(
+                WIPE,
+                "items.push(Item { name: layout.name(path), kind, bytes });",
+                "if path != layout.slots(RecordName::Identity)[0] && path != layout.slots(RecordName::Identity)[1] {\n                items.push(Item { name: layout.name(path), kind, bytes });\n            }",
+            ),
+        ],
+    },
+    Mutant {
+        name: "damaged-bytes-not-wiped",
+        fault: "what was set aside as damaged outlives a withdrawal (C3)",
+        edits: &[
+            edit(WIPE, "            QueueFile::Aside => true,", "            QueueFile::Aside => false,"),
+            edit(WIPE, "QueueFile::Aside => ItemKind::Data(None),", "QueueFile::Aside => ItemKind::Lock,"),
+        ],
+    },
+    Mutant {
+        name: "segment-of-any-epoch",
+        fault: "records of before a withdrawal are loaded (C6)",
+        edits: &[
+            edit(
+                INSTANCE,
+                "Some(header) if header.epoch == epoch => {",
+                "Some(header) if header.epoch <= epoch => {",
+            ),
+            edit(STORE, "ConsentState::Found(_) if data => Unclean::Data,", ""),
+        ],
+    },
+    Mutant {
+        name: "acknowledged-off-by-one",
+        fault: "the neighbour of a delivered record is crossed off",
+        edits: &[edit(
+            INSTANCE,
+            "seqs.iter().for_each(|seq| payload.extend_from_slice(&seq.to_le_bytes()));",
+            "seqs.iter().for_each(|seq| payload.extend_from_slice(&(seq + 1).to_le_bytes()));",
+        )],
+    },
+    Mutant {
+        name: "segment-dropped-early",
+        fault: "a segment goes while records in it are still to be delivered",
+        edits: &[edit(INSTANCE, "if !first.live.is_empty() {", "if first.live.len() > 1 {")],
+    },
+    Mutant {
+        name: "journal-checksum-ignored",
+        fault: "a damaged record passes for a whole one",
+        edits: &[edit(
+            SEGMENT,
+            "(u32_at(self.bytes, at + 4)? == self.header.crc(kind, seq, payload))",
+            "(u32_at(self.bytes, at + 4)? == self.header.crc(kind, seq, payload) || kind == 0)",
+        )],
+    },
+    Mutant {
+        name: "slot-checksum-ignored",
+        fault: "a torn consent record passes for a whole one",
+        edits: &[edit(
+            SLOT,
+            "(payload.len() == len && crc(generation, payload) == sum)",
+            "(payload.len() == len && crc(generation, payload) | 1 >= sum & 0)",
+        )],
+    },
+    Mutant {
+        name: "newest-slot-first",
+        fault: "the slot that holds the newest content is overwritten first",
+        edits: &[edit(
+            RECORD,
+            "if second_is_newest { (first, second) } else { (second, first) }",
+            "if second_is_newest { (second, first) } else { (first, second) }",
+        )],
+    },
+    Mutant {
+        name: "record-not-synced",
+        fault: "a decision is called recorded before it is durable (C4, C7)",
+        edits: &[edit(
+            RECORD,
+            "file.set_len(bytes.len() as u64)?;\n    file.sync()",
+            "file.set_len(bytes.len() as u64)",
+        )],
+    },
+    Mutant {
+        name: "folder-not-synced",
+        fault: "a new record's name is not durable (C4, C7)",
+        edits: &[
+            edit(
+                RECORD,
+                "        return Err(error);\n    }\n    layout.disk.sync_folder(layout.folder())?;",
+                "        return Err(error);\n    }",
+            ),
+            edit(
+                RECORD,
+                "        write_slot(&layout.disk, &newer, &[])?;\n    }\n    layout.disk.sync_folder(layout.folder())",
+                "        write_slot(&layout.disk, &newer, &[])?;\n    }\n    Ok(())",
+            ),
+        ],
+    },
+    Mutant {
+        name: "queue-not-synced",
+        fault: "a flush says that records are durable, and they are not",
+        edits: &[edit(INSTANCE, "        if self.unsynced {", "        if false && self.unsynced {")],
+    },
+    Mutant {
+        name: "orphans-not-adopted",
+        fault: "what a process that died has left behind is never sent",
+        edits: &[edit(
+            LEDGER,
+            "if let Some(instance) = Instance::claim(&layout.disk, folder)? {",
+            "if let Some(instance) = Instance::claim(&layout.disk, folder)?.filter(|_| self.own.is_none()) {",
+        )],
+    },
+    Mutant {
+        name: "retry-after-ignored",
+        fault: "the collector asks for a wait and is not heard",
+        edits: &[edit(
+            SENDING,
+            "self.delivery(lane).wait(now, ms, true);\n                        self.store_not_before",
+            "self.delivery(lane).wait(now, ms / 50, true);\n                        self.store_not_before",
+        )],
+    },
+    Mutant {
+        name: "any-2xx-delivers",
+        fault: "a captive portal's page counts as the collector's word",
+        edits: &[edit(
+            POLICY,
+            "200..=299 => judge_body(body.trim_ascii()),",
+            "200..=299 if body != \"0\" => Judgement::Delivered,\n        200..=299 => judge_body(body.trim_ascii()),",
+        )],
+    },
+    Mutant {
+        name: "poison-costs-its-batch",
+        fault: "a refused batch is dropped whole",
+        edits: &[edit(
+            SENDING,
+            "Judgement::Bisect if batch.len() > 1 => {",
+            "Judgement::Bisect if batch.len() > 2_000 => {",
+        )],
+    },
+    Mutant {
+        name: "too-large-is-dropped",
+        fault: "a batch that is too large is dropped, not split",
+        edits: &[edit(
+            SENDING,
+            "Judgement::Split if batch.len() > 1 => {",
+            "Judgement::Split if batch.len() > 2_000 => {",
+        )],
+    },
+    Mutant {
+        name: "failure-loses-the-batch",
+        fault: "records of a request that failed do not go back",
+        edits: &[edit(
+            SENDING,
+            "        self.queue.put_back(batch);\n        self.failures += 1;",
+            "        self.failures += 1;",
+        )],
+    },
+    Mutant {
+        name: "lane-does-not-wait",
+        fault: "a lane sends while its request is under way",
+        edits: &[edit(SENDING, "delivery.in_flight = Some(op);", "let _ = op;")],
+    },
+    Mutant {
+        name: "no-pause-after-a-failure",
+        fault: "a collector that is down is asked without a pause",
+        edits: &[
+            edit(SENDING, "self.random_below(bound).max(BACKOFF_FLOOR_MS)", "self.random_below(bound) & 0"),
+            edit(
+                SENDING,
+                "self.not_before = now.mono_ms.saturating_add(ms);",
+                "self.not_before = now.mono_ms.saturating_add(if asked { ms } else { 0 });",
+            ),
+        ],
+    },
+    Mutant {
+        name: "withdrawn-not-counted",
+        fault: "records that a withdrawal drops are missing in the books (C15)",
+        edits: &[edit(
+            CHOICE,
+            "let dropped = self.queue.clear();\n        self.books.drop_records(Dropped::Withdrawn, dropped);",
+            "self.queue.clear();",
+        )],
+    },
+    Mutant {
+        name: "number-used-twice",
+        fault: "after a restart a record gets the number of an earlier one",
+        edits: &[edit(QUEUE, "self.next_seq = self.next_seq.max(from);", "let _ = from;")],
+    },
+    Mutant {
+        name: "erasure-forgotten",
+        fault: "an erasure counts as done once the server has taken it (C12)",
+        edits: &[edit(OUTBOX, "_ => Some(ErasureState::Accepted),", "_ => None,")],
+    },
+    Mutant {
+        name: "outbox-lost-at-the-next-refusal",
+        fault: "a second refusal overwrites what the first has asked for (C12)",
+        edits: &[edit(CONSENT, "new.outbox.extend_from_slice(outbox);", "new.outbox.clone_from(outbox);")],
+    },
+    Mutant {
+        name: "profile-comes-back",
+        fault: "an update overtakes the deletion of its profile (C12)",
+        edits: &[edit(
+            OUTBOX,
+            "kind == ErasureKind::Profile && !entry.state.is_final();",
+            "kind == ErasureKind::Profile && entry.state.is_final();",
+        )],
+    },
+];
