@@ -191,5 +191,6 @@ async fn reset(app: &Arc<App>) -> Result<Reply, Failure> {
     app.worker.alone(|core| core.reset()).await?;
     app.import_limit.reset();
     app.gdpr_limit.reset();
+    app.lookup_limit.reset();
     Ok(Reply::json(200, &json!({"status": "ok"})))
 }

@@ -21,6 +21,10 @@ pub fn refusal(token: Option<&str>, call: &Call) -> Option<Reply> {
     if !call.is_local {
         return refused("the control API answers this machine only");
     }
+    // Of two, one side may read the first and another the last.
+    if ["host", "origin"].iter().any(|name| call.headers.get_all(*name).iter().count() > 1) {
+        return refused("the control API takes one Host and one Origin");
+    }
     let host = call.header("host");
     if !is_own_host(host) {
         return refused("the control API answers only on an address or localhost, not on a domain name");
@@ -58,7 +62,7 @@ mod tests {
     fn call(headers: &[(&'static str, &str)], is_local: bool) -> Call {
         let mut map = hyper::HeaderMap::new();
         for (name, value) in headers {
-            map.insert(*name, value.parse().unwrap());
+            map.append(*name, value.parse().unwrap());
         }
         Call {
             method: "POST".into(),
@@ -86,6 +90,9 @@ mod tests {
             assert_eq!(status(None, &call(&[host, ("origin", origin)], true)), Some(403), "{origin}");
         }
         assert_eq!(status(None, &call(&[host, ("origin", "http://127.0.0.1:8787")], true)), None);
+        let own = ("origin", "http://127.0.0.1:8787");
+        assert_eq!(status(None, &call(&[host, own, ("origin", "https://evil.test")], true)), Some(403));
+        assert_eq!(status(None, &call(&[host, ("host", "evil.test")], true)), Some(403));
         assert_eq!(status(None, &call(&[host, ("sec-fetch-site", "same-site")], true)), Some(403));
         assert_eq!(status(None, &call(&[host, ("sec-fetch-site", "same-origin")], true)), None);
         let shown = call(&[("host", "evil.test"), ("authorization", "Bearer key")], false);

@@ -47,6 +47,7 @@ pub struct App {
     pub patience: Patience,
     import_limit: limit::ImportLimit,
     gdpr_limit: limit::GdprLimit,
+    lookup_limit: limit::LookupLimit,
     stopping: tokio::sync::watch::Sender<bool>,
 }
 
@@ -58,6 +59,7 @@ impl App {
             patience,
             import_limit: Default::default(),
             gdpr_limit: Default::default(),
+            lookup_limit: Default::default(),
             stopping: tokio::sync::watch::Sender::new(false),
         }
     }
