@@ -28,6 +28,8 @@
 //! * `typed`: properties from any `Serialize`, settings from JSON; what Rust programs want.
 //! * `native`: the client, with properties as JSON text; needs `std`.
 //! * `http`: its built-in transport. Without it the host brings one.
+//! * `personal-data`: the detector for personal data in what is recorded. Off until a mode is chosen, see
+//!   `Config::personal_data`.
 
 #![cfg_attr(not(any(feature = "native", test)), no_std)]
 #![forbid(unsafe_code)]

@@ -41,6 +41,30 @@ impl From<IdMerge> for refrain::engine::IdMerge {
     }
 }
 
+/// What is done about e-mail addresses, card numbers, IBANs and JSON web tokens in what is recorded.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, uniffi::Enum)]
+pub enum PersonalDataMode {
+    /// Nothing: they are not looked for.
+    Off,
+    /// They are counted.
+    Observe,
+    /// They are counted, and `[email]`, `[card]`, `[iban]` or `[jwt]` is recorded in their place.
+    Redact,
+    /// They are counted, and the call is rejected.
+    Reject,
+}
+
+impl From<PersonalDataMode> for refrain::engine::PersonalDataMode {
+    fn from(mode: PersonalDataMode) -> Self {
+        match mode {
+            PersonalDataMode::Off => Self::Off,
+            PersonalDataMode::Observe => Self::Observe,
+            PersonalDataMode::Redact => Self::Redact,
+            PersonalDataMode::Reject => Self::Reject,
+        }
+    }
+}
+
 /// The client's configuration. What is absent has the core's default.
 #[derive(Debug, Clone, uniffi::Record)]
 pub struct Config {
@@ -80,6 +104,12 @@ pub struct Config {
     /// The name of the host's package, as records carry it.
     #[uniffi(default = None)]
     pub library: Option<String>,
+    /// What is done about personal data in what is recorded.
+    #[uniffi(default = None)]
+    pub personal_data: Option<PersonalDataMode>,
+    /// Names of properties and kinds of groups that may hold personal data on purpose.
+    #[uniffi(default = [])]
+    pub personal_data_allow: Vec<String>,
 }
 
 impl Config {
@@ -95,6 +125,8 @@ impl Config {
         settings.queue_limit_bytes = self.queue_limit_bytes;
         settings.queue_limit_age = self.queue_limit_age;
         settings.id_merge = self.id_merge.map_or(settings.id_merge, Into::into);
+        settings.personal_data = self.personal_data.map_or(settings.personal_data, Into::into);
+        settings.personal_data_allow = self.personal_data_allow;
         let builder = refrain::native::Client::builder_from(settings);
         match self.library {
             Some(library) => builder.library(library),

@@ -17,7 +17,7 @@ mod state;
 mod transport;
 
 pub use client::Client;
-pub use config::{Config, ConfigError, DefaultConsent, IdMerge};
+pub use config::{Config, ConfigError, DefaultConsent, IdMerge, PersonalDataMode};
 pub use outcome::{ConsentError, Outcome};
 pub use state::{Audit, AuditedErasure, AuditedFile, Consent, Stats};
 pub use transport::{HttpAnswer, HttpRequest, HttpTransport, TransportError};

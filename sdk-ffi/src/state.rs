@@ -55,12 +55,17 @@ pub struct Stats {
     pub wiped: u64,
     /// Calls refused, so that nothing was recorded.
     pub rejected: u64,
+    /// Personal data found in calls that were recorded or refused, by kind; every kind is there. Not part of the
+    /// balance.
+    pub personal_data: HashMap<String, u64>,
 }
 
 impl From<engine::Stats> for Stats {
     fn from(stats: engine::Stats) -> Self {
         let dropped =
             engine::Dropped::ALL.map(|reason| (reason.as_str().to_owned(), stats.dropped_for(reason)));
+        let personal_data = engine::PersonalDataKind::ALL
+            .map(|kind| (kind.as_str().to_owned(), stats.personal_data_of(kind)));
         Self {
             tracked: stats.tracked,
             recovered: stats.recovered,
@@ -74,6 +79,7 @@ impl From<engine::Stats> for Stats {
             damaged: stats.damaged,
             wiped: stats.wiped,
             rejected: stats.rejected,
+            personal_data: personal_data.into(),
         }
     }
 }

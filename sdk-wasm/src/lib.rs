@@ -18,6 +18,8 @@ mod lane;
 mod memory;
 mod outward;
 mod page;
+#[cfg(feature = "personal-data")]
+mod personal;
 mod report;
 mod store;
 

@@ -1,5 +1,8 @@
 //! The books (C15): what became of every record, since this process or page began.
 
+#[cfg(feature = "personal-data")]
+use super::personal::PersonalDataKind;
+
 /// Why a record was dropped.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
@@ -80,6 +83,10 @@ pub struct Stats {
     pub wiped: u64,
     /// Calls refused, so that nothing was recorded.
     pub rejected: u64,
+    /// Personal data found, in calls that were recorded or refused, by kind; see [`PersonalDataKind::ALL`]. Not part of
+    /// the balance.
+    #[cfg(feature = "personal-data")]
+    pub personal_data: [u64; PersonalDataKind::ALL.len()],
 }
 
 impl Stats {
@@ -91,6 +98,12 @@ impl Stats {
     /// Drops for one reason.
     pub fn dropped_for(&self, reason: Dropped) -> u64 {
         self.dropped.get(reason as usize).copied().unwrap_or_default()
+    }
+
+    /// Personal data found of one kind.
+    #[cfg(feature = "personal-data")]
+    pub fn personal_data_of(&self, kind: PersonalDataKind) -> u64 {
+        self.personal_data.get(kind as usize).copied().unwrap_or_default()
     }
 
     /// Whether the books balance.

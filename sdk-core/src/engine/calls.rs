@@ -22,6 +22,13 @@ impl Engine {
         if let Err(rejection) = limits::check(&call, &mut self.survey) {
             return self.reject(rejection);
         }
+        #[cfg(feature = "personal-data")]
+        let redacted = match self.inspect(&call) {
+            Ok(redacted) => redacted,
+            Err(rejection) => return self.reject(rejection),
+        };
+        #[cfg(feature = "personal-data")]
+        let call = redacted.as_ref().map_or(call, Kept::call);
         if verdict == Verdict::Hold {
             let records = u64::from(call.kind.is_record());
             if self.hold(Kept::new(self.now, call)) {

@@ -1,5 +1,7 @@
 //! What a host may set, and what it gets if it sets nothing.
 
+#[cfg(feature = "personal-data")]
+use super::personal::PersonalDataMode;
 use crate::json::Object;
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -70,6 +72,13 @@ pub struct Config {
     pub deny_list: Vec<String>,
     /// The name of this library on the wire (`mp_lib`).
     pub library: String,
+    /// What is done about personal data in what the host records. Default: nothing.
+    #[cfg(feature = "personal-data")]
+    pub personal_data: PersonalDataMode,
+    /// Names of properties and kinds of groups that may hold personal data on purpose, such as a profile's `$email`:
+    /// nothing under them is looked at, at any depth. Default: none.
+    #[cfg(feature = "personal-data")]
+    pub personal_data_allow: Vec<String>,
 }
 
 impl Config {
@@ -94,6 +103,10 @@ impl Config {
             automatic_properties: String::from("{}"),
             deny_list: Vec::new(),
             library: String::from("refrain"),
+            #[cfg(feature = "personal-data")]
+            personal_data: PersonalDataMode::default(),
+            #[cfg(feature = "personal-data")]
+            personal_data_allow: Vec::new(),
         }
     }
 
@@ -125,6 +138,9 @@ pub enum ConfigError {
     BatchSize,
     /// The automatic properties are not the text of a JSON object.
     AutomaticProperties,
+    /// The automatic properties hold personal data, and the detector is set to refuse that.
+    #[cfg(feature = "personal-data")]
+    PersonalData,
 }
 
 impl fmt::Display for ConfigError {
@@ -133,6 +149,10 @@ impl fmt::Display for ConfigError {
             Self::EmptyToken => "token is empty: pass the project's token",
             Self::BatchSize => "batch_size must be between 1 and 2000",
             Self::AutomaticProperties => "automatic properties must be a JSON object",
+            #[cfg(feature = "personal-data")]
+            Self::PersonalData => {
+                "something in the automatic properties looks like personal data; leave it out"
+            }
         })
     }
 }

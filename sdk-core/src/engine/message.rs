@@ -124,6 +124,15 @@ impl Event<'_> {
     }
 }
 
+/// When a record was captured, in wall milliseconds.
+pub(super) fn captured_ms(text: &str) -> Option<u64> {
+    let record = Object::parse(text).ok()?;
+    match record.get("properties") {
+        Some(properties) => properties.object()?.get("time")?.integer(),
+        None => record.get("$time")?.integer(),
+    }
+}
+
 /// The text of a profile or group update; the operators have passed the limits.
 pub(super) fn update(
     operators: Object<'_>,

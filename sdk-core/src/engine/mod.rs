@@ -56,6 +56,8 @@ mod message;
 mod outbox;
 mod outcome;
 mod permit;
+#[cfg(feature = "personal-data")]
+mod personal;
 mod policy;
 mod queue;
 mod sending;
@@ -79,6 +81,8 @@ pub use identity::identity_is_before;
 pub use input::{Also, Input, Lifecycle};
 pub use outcome::{FlushMark, FlushState, Outcome, Rejection};
 pub use permit::{OutboxPermit, Permit, Refused};
+#[cfg(feature = "personal-data")]
+pub use personal::{PersonalDataKind, PersonalDataMode};
 pub use time::{EventId, Now, Secret};
 
 use crate::json::Survey;
@@ -171,6 +175,8 @@ impl Engine {
     /// A setting that cannot work.
     pub fn new(config: Config) -> Result<Self, ConfigError> {
         config.check()?;
+        #[cfg(feature = "personal-data")]
+        let (config, books) = personal::checked(config)?;
         Ok(Self {
             deliveries: Lane::ALL.map(|_| Delivery::new(&config)),
             config,
@@ -198,6 +204,9 @@ impl Engine {
             retries: Retries::default(),
             random: 0,
             survey: Survey::default(),
+            #[cfg(feature = "personal-data")]
+            books,
+            #[cfg(not(feature = "personal-data"))]
             books: Stats::default(),
             outcome: Outcome::Nothing,
             effects: VecDeque::new(),

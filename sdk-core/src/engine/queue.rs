@@ -1,11 +1,15 @@
 //! The queue of undelivered records, in the order of their capture. The store holds a copy.
 
 use super::effect::{Lane, RecordId};
+use super::message;
 use super::time::Now;
 use alloc::collections::VecDeque;
 use alloc::string::String;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
+
+/// A record that seems to have waited longer has met a wrong clock.
+const YEAR_MS: u64 = 366 * 86_400_000;
 
 #[cfg_attr(feature = "simulation", derive(Debug))]
 struct Queued {
@@ -14,7 +18,8 @@ struct Queued {
     lane: Lane,
     /// Position among all records since the start: what requests and flush marks name it by.
     number: u64,
-    at_wall_ms: u64,
+    /// Since when it counts as waiting, on the monotonic clock; before 0 for one of an earlier process.
+    since_ms: i64,
     state: State,
 }
 
@@ -48,25 +53,25 @@ impl Queue {
     pub(super) fn push(&mut self, text: Arc<str>, now: Now) -> (u64, Lane) {
         let seq = self.next_seq;
         self.next_seq += 1;
-        (seq, self.restore(RecordId { queue: 0, seq }, text, now))
+        (seq, self.add(RecordId { queue: 0, seq }, text, now.mono_ms as i64))
     }
 
     /// Adds a record that the store holds already.
-    pub(super) fn restore(&mut self, id: RecordId, text: Arc<str>, now: Now) -> Lane {
+    pub(super) fn restore(&mut self, id: RecordId, text: Arc<str>, now: Now) {
+        // An age that cannot be is the fault of a clock that had stood at 1970, or stands at 2100.
+        let age = message::captured_ms(&text).and_then(|at| now.wall_ms.checked_sub(at));
+        let age = age.filter(|age| *age < YEAR_MS).unwrap_or_default();
+        self.add(id, text, now.mono_ms as i64 - age as i64);
+    }
+
+    fn add(&mut self, id: RecordId, text: Arc<str>, since_ms: i64) -> Lane {
         let lane = Lane::of(&text);
         self.len += 1;
         self.bytes += text.len() as u64;
         self.count(lane, State::Gone, State::Waiting);
         let number = self.next_number;
         self.next_number += 1;
-        self.records.push_back(Queued {
-            id,
-            text,
-            lane,
-            number,
-            at_wall_ms: now.wall_ms,
-            state: State::Waiting,
-        });
+        self.records.push_back(Queued { id, text, lane, number, since_ms, state: State::Waiting });
         lane
     }
 
@@ -158,9 +163,9 @@ impl Queue {
         })
     }
 
-    /// Removes the records that were captured before a wall time and that no request carries.
-    pub(super) fn expire(&mut self, before_wall_ms: u64) -> Vec<RecordId> {
-        self.remove_waiting(|queued| queued.at_wall_ms < before_wall_ms)
+    /// Removes the records that have waited since before this moment and that no request carries.
+    pub(super) fn expire(&mut self, before_ms: i64) -> Vec<RecordId> {
+        self.remove_waiting(|queued| queued.since_ms < before_ms)
     }
 
     /// Removes everything; how many records that were. Numbers go on.

@@ -351,8 +351,8 @@ impl Engine {
     }
 
     pub(super) fn expire_queue(&mut self) {
-        let before = self.now.wall_ms.saturating_sub(self.config.queue_limit_age_ms);
-        let expired = self.queue.expire(before);
+        let limit = i64::try_from(self.config.queue_limit_age_ms).unwrap_or(i64::MAX);
+        let expired = self.queue.expire((self.now.mono_ms as i64).saturating_sub(limit));
         self.give_up(expired, Dropped::Expired);
     }
 

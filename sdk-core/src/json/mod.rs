@@ -16,5 +16,7 @@ mod object;
 mod scan;
 pub mod write;
 
+#[cfg(feature = "personal-data")]
+pub(crate) use object::unescape;
 pub use object::{Elements, Key, Members, Object, Value};
 pub use scan::{JsonError, MAX_DEPTH, Survey, key_hash};

@@ -205,7 +205,7 @@ fn escaped(raw: &str) -> bool {
 }
 
 /// Resolves the escapes of a string that has passed the grammar.
-fn unescape(raw: &str) -> String {
+pub(crate) fn unescape(raw: &str) -> String {
     let mut out = String::with_capacity(raw.len());
     let mut rest = raw.chars();
     while let Some(c) = rest.next() {

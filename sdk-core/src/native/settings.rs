@@ -1,5 +1,7 @@
 //! What a host sets, in code or as JSON.
 
+#[cfg(feature = "personal-data")]
+use crate::engine::PersonalDataMode;
 use crate::engine::{Config, ConfigError, DefaultConsent, IdMerge, Notice, Signals};
 use std::fmt;
 use std::path::PathBuf;
@@ -63,6 +65,15 @@ pub struct Settings {
     /// Names of properties that are never recorded, whoever sets them.
     #[cfg_attr(feature = "typed", serde(default))]
     pub deny_list: Vec<String>,
+    /// What is done about e-mail addresses, card numbers, IBANs and tokens in what is recorded: `off` (the default),
+    /// `observe`, `redact` or `reject`. See [`PersonalDataMode`].
+    #[cfg(feature = "personal-data")]
+    #[cfg_attr(feature = "typed", serde(default, with = "PersonalDataWord"))]
+    pub personal_data: PersonalDataMode,
+    /// Names of properties and kinds of groups that may hold such data on purpose, such as a profile's `$email`.
+    #[cfg(feature = "personal-data")]
+    #[cfg_attr(feature = "typed", serde(default))]
+    pub personal_data_allow: Vec<String>,
 }
 
 #[cfg(feature = "typed")]
@@ -80,6 +91,16 @@ enum DefaultConsentWord {
 enum IdMergeWord {
     Simplified,
     Original,
+}
+
+#[cfg(all(feature = "typed", feature = "personal-data"))]
+#[derive(serde::Deserialize)]
+#[serde(remote = "PersonalDataMode", rename_all = "lowercase")]
+enum PersonalDataWord {
+    Off,
+    Observe,
+    Redact,
+    Reject,
 }
 
 fn default_endpoint() -> String {
@@ -107,6 +128,10 @@ impl Settings {
             queue_limit_age: None,
             id_merge: IdMerge::default(),
             deny_list: Vec::new(),
+            #[cfg(feature = "personal-data")]
+            personal_data: PersonalDataMode::default(),
+            #[cfg(feature = "personal-data")]
+            personal_data_allow: Vec::new(),
         }
     }
 
@@ -123,6 +148,10 @@ impl Settings {
             ("queue_limit_age", self.queue_limit_age == other.queue_limit_age),
             ("id_merge", self.id_merge == other.id_merge),
             ("deny_list", self.deny_list == other.deny_list),
+            #[cfg(feature = "personal-data")]
+            ("personal_data", self.personal_data == other.personal_data),
+            #[cfg(feature = "personal-data")]
+            ("personal_data_allow", self.personal_data_allow == other.personal_data_allow),
         ]
         .into_iter()
         .find_map(|(name, same)| (!same).then_some(name))
@@ -135,6 +164,11 @@ impl Settings {
         config.honor_dnt = self.honor_dnt;
         config.id_merge = self.id_merge;
         config.deny_list.clone_from(&self.deny_list);
+        #[cfg(feature = "personal-data")]
+        {
+            config.personal_data = self.personal_data;
+            config.personal_data_allow.clone_from(&self.personal_data_allow);
+        }
         config.library = "refrain-rust".into();
         let seconds = |name, value: Option<f64>, default: u64| match value {
             None => Ok(default),
@@ -273,6 +307,22 @@ impl Builder {
     /// Names of properties that are never recorded, whoever sets them: in events, registered or in profiles.
     pub fn deny_list<T: Into<String>>(mut self, names: impl IntoIterator<Item = T>) -> Self {
         self.settings.deny_list = names.into_iter().map(Into::into).collect();
+        self
+    }
+
+    /// What is done about e-mail addresses, card numbers, IBANs and tokens in what is recorded. Default:
+    /// [`PersonalDataMode::Off`]. What was found is counted, see [`Stats::personal_data`](crate::engine::Stats).
+    #[cfg(feature = "personal-data")]
+    pub fn personal_data(mut self, mode: PersonalDataMode) -> Self {
+        self.settings.personal_data = mode;
+        self
+    }
+
+    /// Names of properties and kinds of groups that may hold such data on purpose, such as a profile's `$email`:
+    /// nothing under them is looked at. Default: none.
+    #[cfg(feature = "personal-data")]
+    pub fn personal_data_allow<T: Into<String>>(mut self, names: impl IntoIterator<Item = T>) -> Self {
+        self.settings.personal_data_allow = names.into_iter().map(Into::into).collect();
         self
     }
 
@@ -431,6 +481,34 @@ mod tests {
         assert!(!config.honor_gpc && !config.honor_dnt);
         assert_eq!(config.deny_list, ["ssn"]);
         assert_eq!(parse(r#"{"token":"T"}"#).unwrap(), Settings::new("T"));
+    }
+
+    #[cfg(all(feature = "typed", feature = "personal-data"))]
+    #[test]
+    fn the_detector_for_personal_data_is_set_by_a_word() {
+        use PersonalDataMode as Mode;
+        let settings = |word| {
+            parse(&format!(r#"{{"token":"T","personal_data":"{word}","personal_data_allow":["$email"]}}"#))
+        };
+        for (word, mode) in [
+            ("off", Mode::Off),
+            ("observe", Mode::Observe),
+            ("redact", Mode::Redact),
+            ("reject", Mode::Reject),
+        ] {
+            let config = settings(word).unwrap().config().unwrap();
+            assert_eq!((config.personal_data, config.personal_data_allow), (mode, vec!["$email".into()]));
+        }
+        let error = settings("hide").unwrap_err();
+        assert!(error.contains("hide") && error.contains("`observe`, `redact`"), "{error}");
+        let built =
+            Builder::new(Settings::new("T")).personal_data(Mode::Redact).personal_data_allow(["$email"]);
+        assert_eq!(built.settings, settings("redact").unwrap());
+        let error = built
+            .personal_data(Mode::Reject)
+            .automatic_properties_json(r#"{"by":"alice@example.com"}"#)
+            .build();
+        assert_eq!(error.map(drop), Err(BuildError::Config(ConfigError::PersonalData)));
     }
 
     #[test]

@@ -2,9 +2,7 @@
 
 use crate::support::{Collector, Folder, PATIENCE, TOKEN, accepted, delivered, quiet, ready};
 use refrain::engine::{Answer, FlushState, Notice, Outcome, Rejection};
-use refrain::json::JsonError;
 use refrain::native::{Client, PendingRequest, Transport};
-use serde::{Serialize, Serializer};
 use serde_json::json;
 
 #[test]
@@ -139,27 +137,6 @@ fn after_the_end_every_call_is_refused() {
     assert!(client.opt_out(Default::default()).is_err());
     assert_eq!(client.shutdown(PATIENCE), FlushState::Underway);
     assert_eq!(collector.names(), ["before"]);
-}
-
-#[test]
-fn bad_input_is_refused_with_a_reason() {
-    struct Panics;
-    impl Serialize for Panics {
-        fn serialize<S: Serializer>(&self, _: S) -> Result<S::Ok, S::Error> {
-            panic!("the host's own code")
-        }
-    }
-    let (folder, collector) = (Folder::new(), Collector::start());
-    let client = quiet(&folder, &collector).build().unwrap();
-    ready(&client);
-    let invalid = |error| Outcome::Rejected(Rejection::InvalidProperties(error));
-    assert_eq!(client.track("e", 7), invalid(JsonError::NotAnObject));
-    assert_eq!(client.track_json("e", "{\"a\":"), invalid(JsonError::Syntax));
-    assert_eq!(client.track("e", Panics), invalid(JsonError::Syntax));
-    assert_eq!(client.register(Panics), invalid(JsonError::Syntax));
-    assert_eq!(client.track(" ", ()), Outcome::Rejected(Rejection::EmptyName));
-    assert_eq!(client.identify(""), Outcome::Rejected(Rejection::EmptyUser));
-    assert_eq!((client.stats().rejected, client.stats().tracked), (6, 0));
 }
 
 #[test]

@@ -1,9 +1,13 @@
 //! The native client on real files, real sockets and real processes. Tests name the rule of CONSENT that they prove.
 
 mod damage;
+mod input;
 mod journey;
+#[cfg(feature = "personal-data")]
+mod personal_data;
 mod player;
 mod processes;
 mod sharing;
 mod support;
+mod versions;
 mod withdrawal;

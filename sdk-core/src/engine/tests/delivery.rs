@@ -327,3 +327,56 @@ fn two_known_people_are_never_joined() {
     assert_eq!(next.engine.distinct_id().as_deref(), Some("u2"));
     assert_eq!(next.engine.super_properties(), "{}");
 }
+
+#[test]
+fn what_waits_for_too_long_goes_counted_also_across_a_restart() {
+    let mut store = Store::default();
+    let limit = Config { queue_limit_age_ms: 10_000, ..granted() };
+    let mut app = Driver::started(0, limit.clone(), &mut store);
+    app.track("a");
+    app.advance(6_000);
+    app.track("b");
+    app.run(&mut store);
+    let mut next = Driver::new(0, limit);
+    next.now.wall_ms = app.now.wall_ms;
+    next.input(Input::Start { secret: Secret([9; 16]) });
+    next.run(&mut store);
+    assert_eq!(next.engine.stats().recovered, 2);
+    next.advance(4_001);
+    assert_eq!((next.engine.stats().queued, next.engine.stats().dropped_for(Dropped::Expired)), (1, 1));
+    next.advance(6_000);
+    assert_eq!(next.engine.stats().dropped_for(Dropped::Expired), 2);
+}
+
+#[test]
+fn a_wrong_clock_costs_nothing() {
+    const Y2100_MS: u64 = 4_102_444_800_000;
+    const TODAY_MS: u64 = 1_788_220_800_000;
+    for (wrong, right) in [(0, TODAY_MS), (Y2100_MS, TODAY_MS), (TODAY_MS, 0), (TODAY_MS, Y2100_MS)] {
+        let mut store = Store::default();
+        let mut app = Driver::new(0, config());
+        app.now.wall_ms = wrong;
+        app.input(Input::Start { secret: Secret([1; 16]) });
+        app.run(&mut store);
+        assert_eq!(app.track("held"), Outcome::Held);
+        let granted = app.opt_in();
+        app.run(&mut store);
+        assert_eq!(app.result(granted), Some(&Ok(())));
+        // The clock is set while records wait, and then the app is started anew.
+        app.now.wall_ms = right;
+        app.advance(1);
+        assert_eq!(app.track("later"), Outcome::Accepted);
+        app.run(&mut store);
+        let mut next = Driver::new(0, config());
+        next.now.wall_ms = right;
+        next.input(Input::Start { secret: Secret([2; 16]) });
+        next.run(&mut store);
+        next.input(Input::Flush);
+        let arrived = names(&next.exchange(&mut store, ok()));
+        assert_eq!(arrived, ["held", "$opt_in", "later"], "{wrong} {right}");
+        let refused = next.opt_out(true);
+        next.run(&mut store);
+        assert_eq!(next.result(refused), Some(&Ok(())));
+        assert!(!store.has_data() && next.engine.consent().decision == Decision::Denied);
+    }
+}

@@ -2,5 +2,7 @@
 
 mod consent;
 mod delivery;
+#[cfg(feature = "personal-data")]
+mod personal;
 mod random;
 mod world;

@@ -4,7 +4,7 @@ import os
 import weakref
 from functools import partial
 from types import TracebackType
-from typing import Any, Callable, Dict, Mapping, Optional, Type, TypeVar, Union
+from typing import Any, Callable, Dict, Iterable, List, Mapping, Optional, Type, TypeVar, Union
 
 from . import refrain_ffi as ffi
 from ._profile import Profile
@@ -30,6 +30,12 @@ _CONSENT_ERRORS: Dict[Type[BaseException], str] = {
 _IDENTIFY, _RESET, _REGISTER, _REGISTER_ONCE, _REGISTER_FOR_SESSION, _UNREGISTER, _SWITCH_USER = range(1, 8)
 _ALIAS, _TIME_EVENT, _PROFILE, _GROUP, _SET_GROUP, _ADD_GROUP, _REMOVE_GROUP = range(8, 15)
 _ID_MERGE = {"simplified": ffi.IdMerge.SIMPLIFIED, "original": ffi.IdMerge.ORIGINAL}
+_PERSONAL_DATA = {
+    "off": ffi.PersonalDataMode.OFF,
+    "observe": ffi.PersonalDataMode.OBSERVE,
+    "redact": ffi.PersonalDataMode.REDACT,
+    "reject": ffi.PersonalDataMode.REJECT,
+}
 
 
 class Client:
@@ -56,6 +62,12 @@ class Client:
         queue_limit_bytes: what may wait to be sent; above it the oldest records go, counted.
         queue_limit_age: how long a record may wait to be sent, in seconds.
         id_merge: how the project joins ids, ``"simplified"`` or ``"original"``.
+        personal_data: what is done about e-mail addresses, card numbers, IBANs and JSON web tokens in what is
+            recorded: ``"off"``, ``"observe"`` counts them (see :class:`Stats`), ``"redact"`` counts them and records
+            ``[email]`` and the like in their place, ``"reject"`` counts them and rejects the call. Looked at are
+            properties, profiles and groups, not the names of events and not user ids.
+        personal_data_allow: names of properties and kinds of groups that may hold such data on purpose, such as
+            ``["$email"]``.
         transport: sends instead of the built-in HTTP client.
 
     Raises:
@@ -76,6 +88,8 @@ class Client:
         queue_limit_bytes: Optional[int] = None,
         queue_limit_age: Optional[float] = None,
         id_merge: str = "simplified",
+        personal_data: str = "off",
+        personal_data_allow: Iterable[str] = (),
         transport: Optional[ffi.HttpTransport] = None,
     ) -> None:
         self._process = os.getpid()
@@ -93,6 +107,8 @@ class Client:
                 queue_limit_age=queue_limit_age,
                 id_merge=_word(_ID_MERGE, "id_merge", id_merge),
                 library="refrain-python",
+                personal_data=_word(_PERSONAL_DATA, "personal_data", personal_data),
+                personal_data_allow=_names("personal_data_allow", personal_data_allow),
             )
             self._native = ffi.Client(config, HttpClientTransport() if transport is None else transport)
         except ffi.ConfigError as error:
@@ -308,6 +324,12 @@ def _setting(setting: str, value: Any) -> str:
     except Unusable as error:
         raise ConfigError(error.hint) from None
     return value
+
+
+def _names(setting: str, names: Iterable[str]) -> List[str]:
+    if isinstance(names, str):
+        raise ConfigError(f"{setting} must be a list of names, not one text")
+    return [_setting(setting, name) for name in names]
 
 
 def _word(words: Mapping[str, Any], setting: str, word: Any) -> Any:
