@@ -52,7 +52,7 @@ impl MockServer {
         let thread = std::thread::Builder::new().name("refrain-mock".into()).spawn(move || {
             let report = ready.clone();
             let announce = move |address, app| drop(report.send(Ok((address, app, Handle::current()))));
-            let result = run(options, announce, async {
+            let result = run(options, announce, || async {
                 // Stops also when the handle is gone.
                 let _ = stopped.await;
             });

@@ -114,11 +114,12 @@ impl fmt::Display for StartError {
 
 impl std::error::Error for StartError {}
 
-/// Runs a server in this thread until `stop` is done; calls `ready` when it answers.
-pub(crate) fn run(
+/// Runs a server in this thread; calls `ready` when it answers. `stop` is called before anything else is done, and its
+/// future ends the server.
+pub(crate) fn run<S: Future<Output = ()>>(
     options: Options,
     ready: impl FnOnce(SocketAddr, Arc<App>),
-    stop: impl Future<Output = ()>,
+    stop: impl FnOnce() -> S,
 ) -> Result<(), StartError> {
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
@@ -130,11 +131,12 @@ pub(crate) fn run(
     result
 }
 
-async fn serve(
+async fn serve<S: Future<Output = ()>>(
     options: Options,
     ready: impl FnOnce(SocketAddr, Arc<App>),
-    stop: impl Future<Output = ()>,
+    stop: impl FnOnce() -> S,
 ) -> Result<(), StartError> {
+    let stop = stop();
     let failed = |error| StartError::Listen(options.listen, error);
     let listener = TcpListener::bind(options.listen).await.map_err(failed)?;
     let address = listener.local_addr().map_err(failed)?;
@@ -210,17 +212,26 @@ fn take(app: &Arc<App>, graceful: &GracefulShutdown, stream: TcpStream, peer: So
 /// Runs a server in this thread until SIGTERM or SIGINT.
 pub fn serve_until_signal(options: Options, ready: impl FnOnce(SocketAddr)) -> Result<(), StartError> {
     use tokio::signal::unix::{SignalKind, signal};
-    run(options, |address, _| ready(address), async {
-        // Beyond a file-size limit, a write is an error that is answered with 503, not the end of the process.
-        let _file_size = signal(SignalKind::from_raw(SIGXFSZ));
-        match (signal(SignalKind::terminate()), signal(SignalKind::interrupt())) {
-            (Ok(mut terminate), Ok(mut interrupt)) => {
-                tokio::select! {
-                    _ = terminate.recv() => {}
-                    _ = interrupt.recv() => {}
+    run(
+        options,
+        |address, _| ready(address),
+        || {
+            // From here on, before the store is opened: beyond a file-size limit a write is an error that is answered
+            // with 503, not the end of the process.
+            let file_size = signal(SignalKind::from_raw(SIGXFSZ));
+            let stops = (signal(SignalKind::terminate()), signal(SignalKind::interrupt()));
+            async move {
+                let _held = file_size;
+                match stops {
+                    (Ok(mut terminate), Ok(mut interrupt)) => {
+                        tokio::select! {
+                            _ = terminate.recv() => {}
+                            _ = interrupt.recv() => {}
+                        }
+                    }
+                    _ => std::future::pending().await,
                 }
             }
-            _ => std::future::pending().await,
-        }
-    })
+        },
+    )
 }

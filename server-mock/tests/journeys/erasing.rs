@@ -4,7 +4,7 @@ use refrain_mock::{MockServer, StorePlace};
 use rusqlite::Connection;
 use serde_json::{Value, json};
 
-use crate::forensics::{all_keys, holds, live_keys, readable, search_raw};
+use crate::forensics::{self, all_keys, holds, live_keys, readable, search_raw};
 use crate::support::{Folder, Server, secret_text, server};
 
 const JSON: (&str, &str) = ("content-type", "application/json");
@@ -58,7 +58,7 @@ fn nothing_of_an_erased_person_is_left_in_the_folder() {
     let copy = folder.path().join("backup");
     std::fs::create_dir(&copy).unwrap();
     for file in ["events.sqlite", "events.sqlite-wal"] {
-        std::fs::copy(data.join(file), copy.join(file)).unwrap();
+        forensics::copy(&data.join(file), &copy.join(file));
     }
 
     let task = erase(&server, &[user]);

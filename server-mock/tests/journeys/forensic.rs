@@ -8,7 +8,7 @@ use std::time::Duration;
 use rusqlite::Connection;
 use serde_json::{Value, json};
 
-use crate::forensics::{all_keys, holds, live_keys, readable, search_raw};
+use crate::forensics::{all_keys, copy, holds, live_keys, readable, search_raw};
 use crate::support::{Folder, Process, Server, config, try_send};
 
 const SEEDS: u64 = 10;
@@ -218,7 +218,7 @@ fn play(seed: u64) {
     let backup = folder.path().join("backup");
     std::fs::create_dir(&backup).unwrap();
     for file in ["events.sqlite", "events.sqlite-wal"] {
-        std::fs::copy(data.join(file), backup.join(file)).unwrap();
+        copy(&data.join(file), &backup.join(file));
     }
 
     // Asked for, and killed somewhere in it, again and again, until it is done.
