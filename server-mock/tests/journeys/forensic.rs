@@ -8,7 +8,7 @@ use std::time::Duration;
 use rusqlite::Connection;
 use serde_json::{Value, json};
 
-use crate::forensics::{all_keys, copy, holds, live_keys, readable, search_raw};
+use crate::forensics::{all_keys, copy, files, holds, live_keys, readable, search};
 use crate::support::{Folder, Process, Server, config, try_send};
 
 const SEEDS: u64 = 10;
@@ -179,8 +179,9 @@ fn ask(address: &str, planted: &Planted, kind: &str) -> Option<String> {
 }
 
 fn nothing_is_in_the_clear(folder: &Path, planted: &Planted, when: &str) {
+    let files = files(folder);
     for text in planted.all() {
-        let found = search_raw(folder, text.as_bytes());
+        let found = search(&files, text.as_bytes());
         assert!(found.is_empty(), "{when}: {text} stands in {found:?}");
     }
 }
@@ -248,8 +249,9 @@ fn play(seed: u64) {
     // The server runs, the reader is open.
     nothing_is_in_the_clear(&data, &planted, "after the erasure");
     let keys_after = live_keys(&data);
+    let all = files(&data);
     for key in keys_before.iter().filter(|key| !keys_after.contains(key)) {
-        assert!(search_raw(&data, key).is_empty(), "a destroyed key is nowhere");
+        assert!(search(&all, key).is_empty(), "a destroyed key is nowhere");
     }
     for (name, place) in [("folder", &data), ("backup", &backup)] {
         let texts = readable(place, &all_keys(&data));

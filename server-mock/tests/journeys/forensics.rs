@@ -21,17 +21,21 @@ pub fn copy(from: &Path, to: &Path) {
     assert!(Command::new("cp").args([from, to]).status().unwrap().success(), "{}", from.display());
 }
 
+/// The files of a folder: name and bytes.
+pub fn files(folder: &Path) -> Vec<(String, Vec<u8>)> {
+    let paths = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+    paths.map(|path| (path.display().to_string(), bytes_of(&path))).collect()
+}
+
+/// Where a needle lies in files.
+pub fn search(files: &[(String, Vec<u8>)], needle: &[u8]) -> Vec<String> {
+    let holding = files.iter().filter(|(_, bytes)| memchr::memmem::find(bytes, needle).is_some());
+    holding.map(|(name, _)| name.clone()).collect()
+}
+
 /// Where a needle lies in the files of a folder.
 pub fn search_raw(folder: &Path, needle: &[u8]) -> Vec<String> {
-    let mut found = Vec::new();
-    for entry in std::fs::read_dir(folder).unwrap() {
-        let path = entry.unwrap().path();
-        let bytes = bytes_of(&path);
-        if memchr::memmem::find(&bytes, needle).is_some() {
-            found.push(path.display().to_string());
-        }
-    }
-    found
+    search(&files(folder), needle)
 }
 
 /// The keys in the vault that are in use, by the layout that its documentation gives.
