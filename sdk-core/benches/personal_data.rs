@@ -73,7 +73,7 @@ fn round(config: Config, properties: &str) -> f64 {
                         RecordName::Consent => &mut consent,
                         RecordName::Identity => &mut identity,
                     };
-                    if let Amended::Write(bytes) = amendment.apply(record, &state) {
+                    if let Amended::Write(bytes) = amendment.apply(record, &state, 0) {
                         *record = RecordRead::Content(bytes);
                     }
                     (op, Done::Amended { read: record.clone(), changed: true })

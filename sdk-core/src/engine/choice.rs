@@ -2,7 +2,9 @@
 
 use super::books::Dropped;
 use super::call::{Call, Kept};
-use super::consent::{ConsentChange, ConsentRecord, ConsentState, Decision, DenyReason, Erasure, Verdict};
+use super::consent::{
+    ConsentChange, ConsentRecord, ConsentState, Decision, DenyReason, Erasure, Verdict, counting_anew,
+};
 use super::effect::{
     Amendment, Done, Effect, Item, ItemKind, Notice, RecordRead, StoreFault, Ticket, Trouble, WipeScope,
 };
@@ -213,9 +215,7 @@ impl Engine {
                 self.in_process = None;
                 let granted =
                     self.consent.record().is_some_and(|record| record.decision == Decision::Granted);
-                // One that is taken back already is not announced: it would wait here for the next one.
-                let refused = self.wants.iter().any(|want| matches!(want, Want::Deny { .. }));
-                if changed && granted && !refused {
+                if changed && granted {
                     self.announce_grant(id);
                 }
                 if granted {
@@ -278,7 +278,7 @@ impl Engine {
             }
             Step::Purging => {
                 if let Done::Wiped { items, before } = result {
-                    self.books.wiped += items;
+                    self.books.wiped = self.books.wiped.saturating_add(items);
                     withdrawal.before = Some(before);
                 }
                 withdrawal.step = Step::Verifying;
@@ -378,7 +378,7 @@ impl Engine {
         }
         // What stands there now stands without a record (C8). Others may have counted on since it was last read here;
         // whatever is written now is above that.
-        self.stop(self.epoch.saturating_add(1).max(self.now.wall_ms));
+        self.stop(self.epoch.saturating_add(1).max(counting_anew(self.now.wall_ms)));
         self.unclean = Unclean::Orphans;
         self.set_consent(state);
     }
@@ -405,7 +405,9 @@ impl Engine {
         self.set_consent(state);
         if withdrawn {
             self.drop_ring();
-            self.stop(epoch.max(self.epoch));
+            // A refusal that was numbered anew may not be above what is open here; it is the later word all the same.
+            let above = epoch > self.epoch || epoch == self.epoch && !self.collects();
+            self.stop(if above { epoch } else { self.epoch.saturating_add(1) });
             self.unclean = Unclean::Data;
         } else if epoch > self.epoch {
             self.epoch = epoch;
@@ -431,6 +433,9 @@ impl Engine {
         self.subject.forget();
         self.opened_epoch = None;
         self.retries.forget_data();
+        // A change that the store has yet to refuse must not be tried again under a later grant (C6).
+        self.pending.retain(|(_, pending)| !matches!(pending, Pending::Identity(_)));
+        self.settle_grants();
     }
 
     fn drop_ring(&mut self) {
@@ -438,22 +443,39 @@ impl Engine {
         self.books.drop_records(Dropped::Withdrawn, dropped);
     }
 
-    /// The verdict does not allow: what an `allow` has left is purged, from C4's second step on.
-    pub(super) fn settle_closed(&mut self, verdict: Verdict) {
-        if matches!(verdict, Verdict::Deny(_)) {
+    /// A refusal ends what an `allow` has begun, also while other work is under way.
+    pub(super) fn stop_if_denied(&mut self, verdict: Verdict) {
+        if let Verdict::Deny(reason) = verdict {
             self.drop_ring();
+            // What cannot be read may be readable again in a moment; what was accepted waits until then.
+            if reason != DenyReason::StoreUnavailable {
+                self.stop_if_open();
+            }
         }
-        self.settle_grants();
-        // What cannot be read may be readable again in a moment; what was accepted waits until then.
-        if verdict == Verdict::Deny(DenyReason::StoreUnavailable) {
-            return;
-        }
-        if self.opened_epoch.is_some() || self.subject.identity().is_some() {
+    }
+
+    /// Whether there may be data of this epoch.
+    fn collects(&self) -> bool {
+        self.opened_epoch.is_some() || self.subject.identity().is_some()
+    }
+
+    fn stop_if_open(&mut self) {
+        if self.collects() {
             self.stop(self.epoch.saturating_add(1));
             if self.unclean == Unclean::No {
                 self.unclean = Unclean::Data;
             }
         }
+    }
+
+    /// The verdict does not allow: what an `allow` has left is purged, from C4's second step on.
+    pub(super) fn settle_closed(&mut self, verdict: Verdict) {
+        self.stop_if_denied(verdict);
+        self.settle_grants();
+        if verdict == Verdict::Deny(DenyReason::StoreUnavailable) {
+            return;
+        }
+        self.stop_if_open();
         let refused = self.consent.record().is_some_and(|record| record.decision == Decision::Denied);
         // A refusal that is not recorded yet is written first (C4).
         if self.in_process.is_some() && !refused || self.retries.purge_failed {
@@ -469,8 +491,11 @@ impl Engine {
                 if !by_person && self.epoch <= recorded {
                     self.stop(recorded.saturating_add(1));
                 }
-                let (before, scope) =
-                    if by_person { (recorded, WipeScope::Store) } else { (self.epoch, WipeScope::Own) };
+                let (before, scope) = if by_person {
+                    (self.epoch.max(recorded), WipeScope::Store)
+                } else {
+                    (self.epoch, WipeScope::Own)
+                };
                 self.purge(Withdrawal::purge(Some(before), scope));
             }
         }
@@ -562,6 +587,10 @@ impl Engine {
 
     /// The transition is an event of its own, once (C11), after what was held.
     fn announce_grant(&mut self, id: EventId) {
+        // One that is taken back already is not announced: it would wait here for the next one.
+        if self.wants.iter().any(|want| matches!(want, Want::Deny { .. })) {
+            return;
+        }
         let outcome = self.outcome;
         if self.hold(Kept::new(self.now, Call::track("$opt_in", "{}", id))) {
             self.books.tracked += 1;

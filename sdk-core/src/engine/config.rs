@@ -1,8 +1,9 @@
 //! What a host may set, and what it gets if it sets nothing.
 
+use super::limits::LEVELS;
 #[cfg(feature = "personal-data")]
 use super::personal::PersonalDataMode;
-use crate::json::Object;
+use crate::json::{Object, Survey};
 use alloc::string::String;
 use alloc::vec::Vec;
 use core::fmt;
@@ -121,7 +122,8 @@ impl Config {
         if self.batch_size == 0 || self.batch_size > 2_000 {
             return Err(ConfigError::BatchSize);
         }
-        if Object::parse(&self.automatic_properties).is_err() {
+        let mut survey = Survey::default();
+        if Object::survey(&self.automatic_properties, &mut survey).is_err() || survey.depth > LEVELS {
             return Err(ConfigError::AutomaticProperties);
         }
         Ok(())
@@ -136,7 +138,7 @@ pub enum ConfigError {
     EmptyToken,
     /// A request takes 1 to 2,000 records (SPEC §2.4).
     BatchSize,
-    /// The automatic properties are not the text of a JSON object.
+    /// The automatic properties are not the text of a JSON object, or are nested too deeply.
     AutomaticProperties,
     /// The automatic properties hold personal data, and the detector is set to refuse that.
     #[cfg(feature = "personal-data")]
@@ -148,7 +150,7 @@ impl fmt::Display for ConfigError {
         f.write_str(match self {
             Self::EmptyToken => "token is empty: pass the project's token",
             Self::BatchSize => "batch_size must be between 1 and 2000",
-            Self::AutomaticProperties => "automatic properties must be a JSON object",
+            Self::AutomaticProperties => "automatic properties must be a JSON object, at most 60 levels deep",
             #[cfg(feature = "personal-data")]
             Self::PersonalData => {
                 "something in the automatic properties looks like personal data; leave it out"

@@ -6,6 +6,16 @@ use crate::json::{Object, write};
 use alloc::string::String;
 use alloc::vec::Vec;
 
+/// The highest revision or epoch of a record. Nobody has counted further: what says more is none of ours, and could not
+/// be counted up by a refusal.
+const MOST: u64 = 1 << 53;
+
+/// Where counting goes on when it cannot be told how far it had come: nobody counts faster than milliseconds pass. Leaves
+/// room even where the clock is wrong.
+pub(super) fn counting_anew(wall_ms: u64) -> u64 {
+    wall_ms.min(MOST / 2)
+}
+
 /// What the person chose.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Decision {
@@ -290,7 +300,8 @@ impl ConsentRecord {
                     ("secret", &erasure.secret),
                     ("state", erasure.state.as_str()),
                 ] {
-                    if !text.is_empty() {
+                    // Without these two it would not be read again.
+                    if !text.is_empty() || matches!(key, "id" | "device_id") {
                         write::member(&mut out, key, text);
                     }
                 }
@@ -313,6 +324,7 @@ impl ConsentRecord {
             return None;
         }
         let number = |key| object.get(key)?.integer();
+        let counted = |key| number(key).filter(|number| *number <= MOST);
         let mut outbox = Vec::new();
         if let Some(entries) = object.get("outbox") {
             for entry in entries.elements() {
@@ -325,7 +337,7 @@ impl ConsentRecord {
                         _ => ErasureKind::Device,
                     },
                     device_id: text("device_id")?,
-                    user: text("user"),
+                    user: text("user").filter(|user| !user.is_empty()),
                     secret: text("secret").unwrap_or_default(),
                     state: ErasureState::from_word(&text("state")?)?,
                     answer: entry.get("answer").map(|answer| answer.raw().into()),
@@ -334,8 +346,8 @@ impl ConsentRecord {
         }
         Some(Self {
             decision: Decision::from_word(&object.get("decision")?.string()?)?,
-            revision: number("revision")?,
-            epoch: number("epoch")?,
+            revision: counted("revision")?,
+            epoch: counted("epoch")?,
             at_ms: number("at")?,
             outbox,
         })
@@ -474,8 +486,9 @@ impl ConsentChange {
                 new.revision = new.revision.max(*lowest);
                 if unreadable {
                     // What stands there, and what others have seen of it, was counted up; this is above that.
-                    new.epoch = new.epoch.max(*at_ms);
-                    new.revision = new.revision.max(*at_ms);
+                    let above = counting_anew(*at_ms);
+                    new.epoch = new.epoch.max(above);
+                    new.revision = new.revision.max(above);
                 }
                 // Over a refusal: the later one of both.
                 new.at_ms = if decision == Decision::Denied { new.at_ms.max(*at_ms) } else { *at_ms };
@@ -501,7 +514,7 @@ impl ConsentChange {
         }
         // What stands there without a record, or with one that cannot be read, is of older epochs than what begins now.
         if absent && data_epoch > 0 {
-            let above = if data_epoch == u64::MAX { new.at_ms } else { data_epoch + 1 };
+            let above = if data_epoch < MOST { data_epoch + 1 } else { counting_anew(new.at_ms) };
             new.epoch = new.epoch.max(above);
         }
         Amended::Write(new.encode().into_bytes())
@@ -607,7 +620,17 @@ mod tests {
             outbox: [erasure("ab", ErasureState::Requested)].into(),
         };
         assert_eq!(ConsentRecord::decode(&record.encode()), Some(record.clone()));
+        let nobody = r#"{"v":1,"decision":"denied","revision":7,"epoch":3,"at":0,"outbox":[
+            {"id":"","device_id":"","user":"","state":"accepted"}]}"#;
+        let nobody = ConsentRecord::decode(nobody).unwrap();
+        assert_eq!(
+            ConsentRecord::decode(&nobody.encode()),
+            Some(nobody),
+            "a damaged entry costs nothing else"
+        );
         assert_eq!(ConsentRecord::decode(&record.encode().replace("\"v\":1", "\"v\":2")), None);
+        let counted_up = ConsentRecord { epoch: MOST + 1, ..record };
+        assert_eq!(ConsentRecord::decode(&counted_up.encode()), None, "a refusal could not be above it");
         assert_eq!(ConsentRecord::decode("{}"), None);
     }
 
@@ -635,6 +658,11 @@ mod tests {
         let Amended::Write(bytes) = deny.apply(&damaged, 0) else { panic!("a refusal is always written") };
         let record = ConsentRecord::decode(core::str::from_utf8(&bytes).unwrap()).unwrap();
         assert_eq!((record.decision, record.revision, record.epoch), (Decision::Denied, 7_000, 7_000));
+        let wrong_clock = ConsentChange::Deny { epoch: 5, revision: 9, at_ms: u64::MAX, outbox: Vec::new() };
+        let Amended::Write(bytes) = wrong_clock.apply(&damaged, 0) else {
+            panic!("a refusal is always written")
+        };
+        assert!(ConsentState::of(&RecordRead::Content(bytes)).record().is_some());
     }
 
     #[test]

@@ -4,7 +4,7 @@
 
 use super::call::{Call, CallKind};
 use super::outcome::Rejection;
-use crate::json::{Object, Survey, Value};
+use crate::json::{JsonError, MAX_DEPTH, Object, Survey, Value};
 
 /// The largest event or profile update that a collector takes (SPEC §2.4).
 pub(super) const RECORD_BYTES: usize = 1_000_000;
@@ -12,6 +12,9 @@ pub(super) const RECORD_BYTES: usize = 1_000_000;
 pub(super) const COUNT: usize = 255;
 /// Deepest object below a property.
 const DEPTH: u32 = 3;
+/// Deepest nesting of arrays and objects in a text that becomes part of a record, which has a few levels of its own and
+/// must be readable as a whole.
+pub(super) const LEVELS: u32 = MAX_DEPTH - 4;
 /// Longest name of an event, in Unicode scalar values.
 const NAME_CHARS: usize = 255;
 
@@ -64,6 +67,9 @@ fn measure<'a>(text: &'a str, survey: &mut Survey) -> Result<Object<'a>, Rejecti
         return Err(Rejection::TooLarge);
     }
     let object = Object::survey(text, survey).map_err(Rejection::InvalidProperties)?;
+    if survey.depth > LEVELS {
+        return Err(Rejection::InvalidProperties(JsonError::TooDeep));
+    }
     if survey.longest > COUNT {
         return Err(Rejection::TooMany);
     }
@@ -79,7 +85,7 @@ fn check_operators(call: &Call<'_>, survey: &mut Survey) -> Result<(), Rejection
     }
     let mut operators = 0;
     for (key, value) in object.members() {
-        let sound = match key.raw() {
+        let sound = match key.text().as_str() {
             "$set" | "$set_once" | "$append" | "$remove" | "$merge" => members_are(value, |_| true),
             "$add" => members_are(value, Value::is_number),
             "$union" => members_are(value, Value::is_array),
@@ -109,6 +115,7 @@ fn members_are<'a>(value: Value<'a>, sound: fn(Value<'a>) -> bool) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use super::super::config::{Config, ConfigError};
     use super::super::time::EventId;
     use super::*;
     use alloc::format;
@@ -134,6 +141,14 @@ mod tests {
         assert_eq!(track("x", &format!("{{\"{}\":1}}", "k".repeat(256))), Err(Rejection::KeyTooLong));
         assert_eq!(track("x", r#"{"a":{"b":{"c":{"d":1}}}}"#), Ok(()));
         assert_eq!(track("x", r#"{"a":{"b":{"c":{"d":{"e":1}}}}}"#), Err(Rejection::NestedTooDeep));
+        let lists = |n: usize| format!("{{\"a\":{}1{}}}", "[".repeat(n), "]".repeat(n));
+        assert_eq!(track("x", &lists(59)), Ok(()));
+        assert_eq!(track("x", &lists(60)), Err(Rejection::InvalidProperties(JsonError::TooDeep)));
+        let automatic = |text| Config { automatic_properties: text, ..Config::new("T") }.check();
+        assert_eq!(
+            (automatic(lists(59)), automatic(lists(60))),
+            (Ok(()), Err(ConfigError::AutomaticProperties))
+        );
         assert_eq!(track("x", &format!("{{\"a\":\"{}\"}}", "y".repeat(10_000))), Ok(()), "it is cut");
         assert_eq!(track("x", &format!("{{\"a\":\"{}\"}}", "y".repeat(1_000_000))), Err(Rejection::TooLarge));
     }
@@ -156,6 +171,7 @@ mod tests {
             r#"{"$union":{"l":1}}"#,
             r#"{"$unset":{}}"#,
             r#"{"$ignore_time":true}"#,
+            r#"{"$set":{},"\u0024add":{"n":"1"}}"#,
         ] {
             assert_eq!(profile(unsound), Err(Rejection::InvalidOperator), "{unsound}");
         }

@@ -16,6 +16,9 @@ const RESERVED: [&str; 8] =
 const RESERVED_IN_UPDATES: [&str; 7] =
     ["$token", "$distinct_id", "$device_id", "$user_id", "$time", "$group_key", "$group_id"];
 
+/// What a timer has measured.
+const DURATION: &str = "$duration";
+
 /// What all events of a person begin with, until anything of it changes.
 pub(super) struct Head {
     text: String,
@@ -23,6 +26,8 @@ pub(super) struct Head {
     registered: usize,
     /// [`key_hash`] of every key in the text, and of what an event must not bring along.
     keys: Vec<u32>,
+    /// Whether a key in the text is written with escapes, so that its hash says nothing.
+    escaped: bool,
     /// How many keys the text holds.
     count: usize,
 }
@@ -47,11 +52,11 @@ impl Head {
         text.push('}');
         let _ = Object::survey(&text, &mut survey);
         text.pop();
-        let count = survey.keys.len();
+        let (count, escaped) = (survey.keys.len(), survey.escaped);
         let mut keys = survey.keys;
         let names = RESERVED.iter().copied().chain(config.deny_list.iter().map(String::as_str));
         keys.extend(names.map(|name| key_hash(name.as_bytes())));
-        Self { text, registered, keys, count }
+        Self { text, registered, keys, escaped, count }
     }
 
     /// Whether an event's own properties can simply follow: no key of them means one that is here, or another one.
@@ -63,7 +68,7 @@ impl Head {
             }
             own = rest;
         }
-        !survey.escaped
+        !survey.escaped && !self.escaped
     }
 }
 
@@ -88,7 +93,12 @@ impl Event<'_> {
         session: Object<'_>,
         config: &Config,
     ) -> Option<String> {
-        let simple = head.may_precede(self.survey);
+        // A timer yields to the event's own word, and goes before what is registered.
+        let timed = self
+            .duration_ms
+            .filter(|_| self.properties.get(DURATION).is_none() && !is_denied(DURATION, config));
+        let simple = head.may_precede(self.survey)
+            && (timed.is_none() || !head.keys.contains(&key_hash(DURATION.as_bytes())));
         let size = head.text.len() + self.name.len() + self.properties.as_str().len();
         let mut out = String::with_capacity(128 + size);
         out.push_str("{\"event\":");
@@ -100,14 +110,15 @@ impl Event<'_> {
         write::hex(&mut out, &self.id.0);
         out.push_str("\",\"time\":");
         write::integer(&mut out, self.at.wall_ms);
-        if let Some(ms) = self.duration_ms.filter(|_| self.properties.get("$duration").is_none()) {
-            write::key(&mut out, "$duration");
+        if let Some(ms) = timed {
+            write::key(&mut out, DURATION);
             write::seconds(&mut out, ms);
         }
         let own = self.properties.inner();
         if !simple {
             let objects = objects(self.properties, identity, session, config);
-            write::merge(&mut out, &objects, |key| refused(key, config));
+            let refused = |key: Key<'_>| refused(key, config) || timed.is_some() && key.is(DURATION);
+            write::merge(&mut out, &objects, refused);
         } else if !own.is_empty() {
             out.push(',');
             out.push_str(own);
@@ -115,7 +126,7 @@ impl Event<'_> {
         out.push_str("}}");
         // The head's and the own, id, time and perhaps the duration; the token does not count. Where some stand for
         // others, only the text tells how many are left.
-        let most = head.count + self.survey.keys.len() + 3;
+        let most = head.count + self.survey.keys.len() + 2 + usize::from(timed.is_some());
         let fits = |out: &str| {
             let members = |text: Object<'_>| Some(text.get("properties")?.object()?.members().count());
             !simple && Object::parse(out).ok().and_then(members).is_some_and(|count| count <= COUNT + 1)
@@ -158,8 +169,10 @@ pub(super) fn update(
     }
     write::key(&mut out, "$time");
     write::integer(&mut out, at.wall_ms);
-    for (key, value) in operators.members() {
-        if RESERVED_IN_UPDATES.iter().any(|reserved| key.is(reserved)) {
+    let mut members = operators.members();
+    while let Some((key, value)) = members.next() {
+        let repeated = members.clone().any(|(other, _)| other.same(key));
+        if repeated || RESERVED_IN_UPDATES.iter().any(|reserved| key.is(reserved)) {
             continue;
         }
         write::raw_key(&mut out, key);
@@ -194,6 +207,10 @@ fn refused(key: Key<'_>, config: &Config) -> bool {
 /// Whether the host wants to hear nothing of this property.
 fn denied(key: Key<'_>, config: &Config) -> bool {
     config.deny_list.iter().any(|name| key.is(name))
+}
+
+fn is_denied(name: &str, config: &Config) -> bool {
+    config.deny_list.iter().any(|other| other == name)
 }
 
 #[cfg(test)]
@@ -273,6 +290,27 @@ mod tests {
     }
 
     #[test]
+    fn what_is_registered_with_escapes_is_replaced_all_the_same() {
+        let mut subject = subject(&[register(CallKind::Register, r#"{"\u0070lan":"super"}"#)]);
+        let text = encode(&mut subject, &Config::new("T"), r#"{"plan":"pro"}"#).unwrap();
+        assert!(text.contains("\"plan\":\"pro\"") && !text.contains("super"), "{text}");
+    }
+
+    #[test]
+    fn a_timer_goes_before_what_is_registered_and_not_past_the_deny_list() {
+        let mut config = Config::new("T");
+        let registered = [register(CallKind::Register, r#"{"$duration":9}"#)];
+        let mut timed = subject(&registered);
+        for (own, duration) in [("{}", "1.05"), (r#"{"$duration":2}"#, "2")] {
+            let text = encode(&mut timed, &config, own).unwrap();
+            assert_eq!(text.matches("\"$duration\":").count(), 1, "{text}");
+            assert!(text.contains(&format!("\"$duration\":{duration}")), "{text}");
+        }
+        config.deny_list = ["$duration".into()].into();
+        assert!(!encode(&mut subject(&registered), &config, "{}").unwrap().contains("$duration"));
+    }
+
+    #[test]
     fn properties_that_stand_for_others_count_once() {
         let numbered = |count: usize| {
             let members: Vec<_> = (0..count).map(|n| format!("\"p{n}\":{n}")).collect();
@@ -301,6 +339,9 @@ mod tests {
             json!({"$token": "T", "$distinct_id": "u1", "$user_id": "u1", "$device_id": identity.device_id, "$time": 5,
                 "$set": {"plan": "pro"}, "$add": {"n": 2}})
         );
+        let repeated = Object::parse(r#"{"$set":{"a":1},"\u0024set":{"a":2}}"#).unwrap();
+        let text = update(repeated, &identity, at, &config, Lane::Profiles);
+        assert!(text.contains(r#"{"a":2}"#) && !text.contains(r#"{"a":1}"#), "the last value counts: {text}");
         let operators =
             Object::parse(r#"{"$group_key":"company","$union":{"a":[1]},"$group_id":"acme"}"#).unwrap();
         let text = update(operators, &identity, at, &config, Lane::Groups);

@@ -478,11 +478,11 @@ impl Engine {
             let want = self.wants.remove(0);
             self.begin(want);
         }
-        if self.work.is_none() {
-            match self.verdict() {
-                Verdict::Allow => self.settle_open(),
-                verdict => self.settle_closed(verdict),
-            }
+        match self.verdict() {
+            // Its end comes back here; what may no longer leave stops at once.
+            verdict if self.work.is_some() => self.stop_if_denied(verdict),
+            Verdict::Allow => self.settle_open(),
+            verdict => self.settle_closed(verdict),
         }
         self.send_erasures();
     }

@@ -8,11 +8,12 @@ use super::Engine;
 use super::choice::amend;
 use super::consent::{ConsentChange, Erasure, ErasureKind, ErasureState};
 use super::effect::{Answer, Done, Effect, Lane, Request};
+use super::limits::LEVELS;
 use super::permit::OutboxPermit;
 use super::policy::{Judgement, judge, retry_after_ms};
 use super::store::Pending;
 use super::time::EventId;
-use crate::json::{Object, write};
+use crate::json::{Object, Survey, write};
 use alloc::string::String;
 use alloc::vec::Vec;
 
@@ -159,12 +160,11 @@ impl Engine {
             _ => None,
         };
         self.wait_for(&id, noted.is_some_and(|state| state != before), rest);
-        let answer = match &result {
-            Done::Answered(Answer::Response { body, .. }) => Object::parse(body).ok().map(Object::as_str),
-            _ => None,
-        };
         if let (Some(state), true) = (noted, noted != Some(before)) {
-            let answer = answer.filter(|answer| answer.len() <= ANSWER_BYTES).map(String::from);
+            let answer = match &result {
+                Done::Answered(Answer::Response { body, .. }) => kept(body),
+                _ => None,
+            };
             let op = self.next_op(Pending::ErasureNoted);
             self.effects.push_back(amend(op, ConsentChange::Erasure { id, state, answer }));
         } else if let Done::Refused(read) = result {
@@ -197,9 +197,26 @@ impl Engine {
     }
 }
 
-/// The server's word for an erasure that it has taken: what to ask by. One that would not stand in a path is none.
+/// What is kept of an answer: all of it, if the record stays small and readable with it; of any other what to ask by.
+fn kept(body: &str) -> Option<String> {
+    let mut survey = Survey::default();
+    let answer = Object::survey(body, &mut survey).ok()?;
+    if answer.as_str().len() <= ANSWER_BYTES && survey.depth <= LEVELS {
+        return Some(String::from(answer.as_str()));
+    }
+    let mut out = String::from("{");
+    write::member(&mut out, "id", &ticket_in(answer)?);
+    out.push('}');
+    Some(out)
+}
+
 fn ticket(entry: &Erasure) -> Option<String> {
-    let id = Object::parse(entry.answer.as_deref()?).ok()?.get("id")?.string()?;
+    ticket_in(Object::parse(entry.answer.as_deref()?).ok()?)
+}
+
+/// The server's word for an erasure that it has taken: what to ask by. One that would not stand in a path is none.
+fn ticket_in(answer: Object<'_>) -> Option<String> {
+    let id = answer.get("id")?.string()?;
     let plain = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_';
     (!id.is_empty() && id.len() <= 100 && id.bytes().all(plain)).then_some(id)
 }
@@ -212,7 +229,8 @@ fn judge_erasure(status: u16, body: &str, before: ErasureState) -> Option<Erasur
             answer.get("id")?.string()?;
             match ErasureState::from_word(&answer.get("state")?.string()?) {
                 Some(state) if state.is_final() => Some(state),
-                _ => Some(ErasureState::Accepted),
+                // Without a word to ask by nobody would ever hear of it again.
+                _ => ticket_in(answer).map(|_| ErasureState::Accepted),
             }
         }
         // Wrong proof, or a request that makes no sense there: asking again would not help.

@@ -94,7 +94,7 @@ impl Rejection {
             Self::NameTooLong => "event names have at most 255 characters",
             Self::EmptyUser => "pass the user's id, or call reset() when nobody is known",
             Self::ReservedUser => "ids that begin with $device: belong to devices",
-            Self::InvalidProperties(_) => "pass an object that JSON can hold, at most 64 levels deep",
+            Self::InvalidProperties(_) => "pass an object that JSON can hold, at most 60 levels deep",
             Self::TooMany => "a collector takes 255 properties, members or elements; send fewer",
             Self::KeyTooLong => "names of properties have at most 255 characters",
             Self::NestedTooDeep => "objects have at most 3 levels below a property; flatten them",

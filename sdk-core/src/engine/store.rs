@@ -16,6 +16,9 @@ use alloc::vec::Vec;
 const RETRY_MS: u64 = 1_000;
 const RETRY_CAP_MS: u64 = 60_000;
 
+/// The highest number that a store is believed to have counted up to: there must be room for more.
+const MOST_SEQ: u64 = 1 << 53;
+
 /// What an effect under way is for.
 #[derive(Debug)]
 pub(super) enum Pending {
@@ -180,7 +183,7 @@ impl Engine {
             return;
         }
         // What lived in memory while the store failed is stored now.
-        for (seq, text) in self.queue.renumber(recovered.next_seq.max(1)) {
+        for (seq, text) in self.queue.renumber(recovered.next_seq.clamp(1, MOST_SEQ)) {
             if self.durable() {
                 self.append(seq, text);
             }
@@ -189,8 +192,8 @@ impl Engine {
             *(if record.adopted { &mut self.books.adopted } else { &mut self.books.recovered }) += 1;
             self.queue.restore(record.id, record.text.into(), self.now);
         }
-        self.books.damaged += recovered.damaged;
-        self.books.wiped += recovered.wiped;
+        self.books.damaged = self.books.damaged.saturating_add(recovered.damaged);
+        self.books.wiped = self.books.wiped.saturating_add(recovered.wiped);
         if let Some(wall_ms) = recovered.not_before_ms {
             self.resume_wait(wall_ms);
         }

@@ -297,7 +297,7 @@ mod tests {
         let mut survey = Survey::default();
         let text = r#"{"a":[1,2,3],"b":{"c":[{"d":{}}],"\u0065":{"f":1}},"g":[[{"h":1}]]}"#;
         Object::survey(text, &mut survey).unwrap();
-        assert_eq!((survey.longest, survey.objects), (3, 3));
+        assert_eq!((survey.longest, survey.objects, survey.depth), (3, 3, 4));
         assert_eq!(survey.keys, [b"a", b"b", b"g"].map(|key| super::super::key_hash(key)));
         assert!(!survey.long_key && !survey.escaped, "the escaped key is not one of the outermost");
         for (key, long) in [("ü".repeat(255), false), ("ü".repeat(256), true)] {

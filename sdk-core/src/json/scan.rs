@@ -3,7 +3,8 @@
 use alloc::vec::Vec;
 use core::fmt;
 
-/// How deep arrays and objects may nest. Deeper text is refused rather than cut.
+/// How deep arrays and objects may nest; an innermost one without content does not count. Deeper text is refused rather
+/// than cut.
 pub const MAX_DEPTH: u32 = 64;
 
 /// Why a text is not the JSON that was asked for.
@@ -50,6 +51,8 @@ impl core::error::Error for JsonError {}
 pub struct Survey {
     /// Most members or elements in one object or array.
     pub longest: usize,
+    /// Deepest nesting of arrays and objects, as [`MAX_DEPTH`] counts it.
+    pub depth: u32,
     /// Deepest nesting of objects below the outermost container; arrays do not count.
     pub objects: u32,
     /// Whether a key is longer than [`Survey::KEY_CHARS`].
@@ -164,6 +167,7 @@ impl<'a> Scanner<'a> {
                         depth += 1;
                         open = open << 1 | u64::from(first == b'{');
                         if let Some(survey) = &mut survey {
+                            survey.depth = survey.depth.max(depth as u32);
                             survey.objects = survey.objects.max(open.count_ones().saturating_sub(1));
                         }
                         if first == b'{' {

@@ -4,6 +4,7 @@ mod bench;
 mod browser;
 mod command;
 mod demo;
+mod fuzz;
 mod machine;
 mod mutants;
 mod project;
@@ -23,6 +24,7 @@ cargo xtask bench server [--large] [--only PART]
 cargo xtask simulate [--worlds N] [--from SEED] | --seed SEED [--trace] | --search DEPTH
                                            worlds of chance around the engine and the store, one of them again, or all short histories
 cargo xtask mutants [NAME]...              puts deliberate faults into a copy of the core; the simulation must notice each
+cargo xtask fuzz TARGET [--seconds N]      mutations of a target's corpus until something breaks; `fuzz` alone lists targets and options
 cargo xtask size                           sizes of the browser package and of the mobile library, against their budgets
 cargo xtask wasm                           build the WebAssembly module and its glue into sdk-wasm/npm/wasm/
 ";
@@ -53,6 +55,7 @@ fn run(arguments: &[String]) -> anyhow::Result<ExitCode> {
         "bench" => bench::run(options),
         "simulate" => simulate::run(options),
         "mutants" => mutants::run(options),
+        "fuzz" => fuzz::run(options),
         "size" => no_options(name, options).and_then(|()| size::run()),
         "wasm" => no_options(name, options).and_then(|()| wasm::run()),
         "help" | "--help" | "-h" => {

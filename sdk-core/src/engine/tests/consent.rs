@@ -286,6 +286,7 @@ fn c12_a_wrong_proof_is_refused_for_good_and_a_captive_portal_is_not_believed() 
         (answer(403, ""), ErasureState::Refused),
         (answer(200, "<html>"), ErasureState::Requested),
         (answer(200, "{}"), ErasureState::Requested),
+        (answer(202, r#"{"id":"a/b","state":"accepted"}"#), ErasureState::Requested),
         (answer(404, ""), ErasureState::Requested),
         (Answer::Unreachable, ErasureState::Requested),
     ] {
@@ -298,6 +299,24 @@ fn c12_a_wrong_proof_is_refused_for_good_and_a_captive_portal_is_not_believed() 
         app.run(&mut store);
         assert_eq!(app.engine.erasure_outbox()[0].state, state, "{first:?}");
         assert_eq!(app.engine.next_wakeup().is_some(), state == ErasureState::Requested);
+    }
+}
+
+#[test]
+fn c12_of_an_answer_that_is_too_long_or_too_deep_the_word_to_ask_by_is_kept() {
+    let deep = ["[".repeat(61), "]".repeat(61)].concat();
+    for more in ["1".repeat(5_000), deep.replace("[]", "[1]")] {
+        let mut store = Store::default();
+        let mut app = Driver::started(0, granted(), &mut store);
+        app.opt_out(true);
+        app.run(&mut store);
+        let (op, _) = app.erasures.pop_front().unwrap();
+        let body = ["{\"id\":\"e1\",\"state\":\"accepted\",\"more\":", &more, "}"].concat();
+        app.input(Input::Done { op, result: Done::Answered(answer(202, &body)) });
+        app.run(&mut store);
+        let entry = store.state().record().expect("it is readable").outbox[0].clone();
+        assert_eq!((entry.state, entry.answer.as_deref()), (ErasureState::Accepted, Some(r#"{"id":"e1"}"#)));
+        assert!(app.engine.next_wakeup().is_some(), "the server is asked until it has done it");
     }
 }
 
@@ -356,6 +375,24 @@ fn quick_changes_of_mind_end_with_the_last_word() {
 }
 
 #[test]
+fn c11_a_grant_that_is_taken_back_before_it_is_recorded_is_not_announced() {
+    for fault in [None, Some(StoreFault::Full)] {
+        let mut store = Store { fault, ..Store::default() };
+        let mut app = Driver::new(0, config());
+        app.opt_in();
+        app.opt_out(false);
+        app.opt_in();
+        app.input(Input::Start { secret: Secret([1; 16]) });
+        app.run(&mut store);
+        app.advance(0);
+        app.run(&mut store);
+        assert_eq!(app.engine.consent().verdict, Verdict::Allow);
+        app.input(Input::Flush);
+        assert_eq!(app.exchange(&mut store, ok()).matches("$opt_in").count(), 1);
+    }
+}
+
+#[test]
 fn c7_a_refusal_outlives_a_store_that_is_emptied_underneath() {
     let mut store = Store::default();
     let mut app = Driver::started(0, granted(), &mut store);
@@ -368,4 +405,111 @@ fn c7_a_refusal_outlives_a_store_that_is_emptied_underneath() {
     app.advance(1_000);
     app.run(&mut store);
     assert_eq!((store.decision(), store.has_data()), (Decision::Denied, false));
+}
+
+fn host_says_no(no: bool) -> Input<'static> {
+    Input::Signals(Signals { host: no, ..Signals::default() })
+}
+
+#[test]
+fn c5_a_signal_ends_what_was_allowed_also_while_other_work_is_under_way() {
+    let mut store = Store { fault: Some(StoreFault::ReadOnly), ..Store::default() };
+    let mut app = Driver::started(0, granted(), &mut store);
+    app.track("in memory");
+    app.run(&mut store);
+    let device = app.engine.device_id();
+    store.fault = None;
+    let due = app.engine.next_wakeup().unwrap();
+    app.advance(due - app.now.mono_ms);
+    while !matches!(app.storage.front(), None | Some(Effect::Amend { .. })) {
+        app.step(&mut store);
+    }
+    assert!(device.is_some() && !app.storage.is_empty(), "the record is about to be written");
+    app.input(host_says_no(true));
+    assert_eq!((app.engine.device_id(), app.engine.stats().queued), (None, 0));
+    app.input(host_says_no(false));
+    app.run(&mut store);
+    app.advance(0);
+    app.run(&mut store);
+    assert!(app.engine.device_id() != device && store.records.is_empty());
+}
+
+#[test]
+fn c6_a_change_that_was_not_stored_before_a_refusal_is_not_tried_again_after_it() {
+    let mut store = Store::default();
+    let mut app = Driver::started(0, granted(), &mut store);
+    app.input(Input::Call(Call::register(CallKind::Register, r#"{"plan":"old"}"#)));
+    let Some(Effect::Amend { op, .. }) = app.storage.pop_front() else { panic!("it is to be stored") };
+    app.input(host_says_no(true));
+    app.input(Input::Done { op, result: Done::Failed(StoreFault::Full) });
+    app.run(&mut store);
+    app.input(host_says_no(false));
+    app.run(&mut store);
+    for ms in [0, 60_000] {
+        app.advance(ms);
+        app.run(&mut store);
+    }
+    assert!(app.engine.device_id().is_some());
+    assert_eq!(app.engine.super_properties(), "{}");
+}
+
+#[test]
+fn c9_a_refusal_that_was_numbered_anew_ends_what_is_open_here() {
+    let record =
+        |decision, revision, epoch| ConsentRecord { decision, revision, epoch, ..Default::default() };
+    let read = |record: &ConsentRecord| RecordRead::Content(record.encode().into_bytes());
+    let open = record(Decision::Granted, 9, 7);
+    let mut store = Store { consent: read(&open), ..Store::default() };
+    let mut app = Driver::started(0, granted(), &mut store);
+    app.track("a");
+    app.input(Input::Flush);
+    app.run(&mut store);
+    let (_, permit) = app.requests.pop_front().unwrap();
+    store.consent = read(&record(Decision::Denied, 1, 7));
+    app.input(Input::RecordChanged { name: RecordName::Consent, read: store.consent.clone() });
+    assert_eq!(permit.redeem(&ConsentState::Found(open)).err(), Some(Refused));
+    app.run(&mut store);
+    assert!(!store.has_data());
+}
+
+#[test]
+fn a_driver_that_wiped_more_than_anybody_counts_breaks_nothing() {
+    let mut store = Store::default();
+    let mut app = Driver::started(0, granted(), &mut store);
+    for _ in 0..2 {
+        app.opt_out(false);
+        while let Some(effect) = app.storage.front() {
+            if let Effect::Wipe { op, .. } = *effect {
+                app.storage.pop_front();
+                app.input(Input::Done { op, result: Done::Wiped { items: u64::MAX, before: u64::MAX } });
+            } else {
+                app.step(&mut store);
+            }
+        }
+    }
+    assert_eq!(app.engine.stats().wiped, u64::MAX);
+}
+
+#[test]
+fn a_store_that_has_counted_to_the_end_leaves_room_for_what_lived_in_memory() {
+    let mut store = Store { fault: Some(StoreFault::ReadOnly), ..Store::default() };
+    let mut app = Driver::started(0, granted(), &mut store);
+    store.fault = None;
+    for name in ["a", "b"] {
+        app.track(name);
+    }
+    app.advance(60_000);
+    while let Some(effect) = app.storage.front() {
+        if let Effect::Recover { op, .. } = *effect {
+            app.storage.pop_front();
+            let most =
+                Recovered { next_seq: u64::MAX, damaged: u64::MAX, wiped: u64::MAX, ..Default::default() };
+            app.input(Input::Done { op, result: Done::Recovered(most) });
+        } else {
+            app.step(&mut store);
+        }
+    }
+    app.track("c");
+    app.run(&mut store);
+    assert_eq!(app.engine.stats().queued, 3);
 }

@@ -142,7 +142,7 @@ pub const MUTANTS: &[Mutant] = &[
     Mutant {
         name: "announced-every-time",
         fault: "$opt_in is sent also where nothing changed (C11)",
-        edits: &[edit(CHOICE, "if changed && granted && !refused {", "if granted && !refused {")],
+        edits: &[edit(CHOICE, "if changed && granted {", "if granted {")],
     },
     Mutant {
         name: "orphans-kept",
@@ -352,7 +352,11 @@ pub const MUTANTS: &[Mutant] = &[
     Mutant {
         name: "erasure-forgotten",
         fault: "an erasure counts as done once the server has taken it (C12)",
-        edits: &[edit(OUTBOX, "_ => Some(ErasureState::Accepted),", "_ => None,")],
+        edits: &[edit(
+            OUTBOX,
+            "_ => ticket_in(answer).map(|_| ErasureState::Accepted),",
+            "_ => ticket_in(answer).map(|_| ErasureState::Completed),",
+        )],
     },
     Mutant {
         name: "outbox-lost-at-the-next-refusal",

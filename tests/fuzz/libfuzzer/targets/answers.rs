@@ -1,0 +1,4 @@
+//! The target `answers`, guided by coverage.
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| refrain_fuzz::targets::run("answers", data));
