@@ -30,6 +30,7 @@
 //! * `http`: its built-in transport. Without it the host brings one.
 //! * `personal-data`: the detector for personal data in what is recorded. Off until a mode is chosen, see
 //!   `Config::personal_data`.
+//! * `testing`: the test kit for apps, as a dev-dependency; changes nothing for clients made without it.
 
 #![cfg_attr(not(any(feature = "native", test)), no_std)]
 #![forbid(unsafe_code)]
@@ -42,5 +43,8 @@ pub mod json;
 #[cfg(feature = "native")]
 pub mod native;
 
+#[cfg(feature = "testing")]
+#[doc(inline)]
+pub use native::testing;
 #[cfg(feature = "native")]
 pub use native::{Builder, Client, OptOut};

@@ -1,6 +1,7 @@
 //! The handle that Rust programs hold.
 
 use super::audit::Audit;
+use super::clock::Clock;
 use super::entropy::{Entropy, draw_array};
 use super::filter::{Filter, Subject};
 use super::registry::{self, Claim};
@@ -94,14 +95,28 @@ impl Client {
     }
 
     pub(super) fn open(parts: Parts) -> Result<Self, BuildError> {
-        let Parts { settings, config, endpoint, signals, transport, transport_yields, filter, on_notice } =
-            parts;
+        let Parts {
+            settings,
+            config,
+            endpoint,
+            signals,
+            transport,
+            transport_yields,
+            filter,
+            on_notice,
+            #[cfg(feature = "testing")]
+            world,
+        } = parts;
         let insists = transport.is_some() && !transport_yields;
         let folder = settings.data_dir.as_deref().map(registry::absolute);
         let ledger = Ledger::new(folder.as_ref().map(|folder| Layout::new(folder.clone(), &settings.token)));
         let make = || {
             let engine = Engine::new(config).map_err(BuildError::Config)?;
-            Ok(Arc::new(Shared::new(engine, on_notice)))
+            #[cfg(feature = "testing")]
+            if let Some(world) = world {
+                return Ok(Arc::new(Shared::new(engine, world.clock(), world.entropy(), on_notice)));
+            }
+            Ok(Arc::new(Shared::new(engine, Clock::system(), Entropy::new(), on_notice)))
         };
         let claim = match &folder {
             Some(folder) => registry::claim(folder, &settings, insists, make)?,
@@ -230,6 +245,7 @@ impl Client {
     /// Sends what is queued without waiting for the interval, and waits until it is delivered, a request has
     /// failed, or the time is up. What is left is kept. Also makes durable what was written.
     pub fn flush(&self, timeout: Duration) -> FlushState {
+        let timeout = self.0.shared.clock.patience(timeout);
         let start = Instant::now();
         // What is held while the folder is being opened is to be sent too.
         self.ready(timeout);
@@ -253,12 +269,23 @@ impl Client {
     /// shares the folder, the threads end and the folder is given up. Later calls are refused. Waits for all of
     /// that at most so long.
     pub fn shutdown(&self, timeout: Duration) -> FlushState {
+        let timeout = self.0.shared.clock.patience(timeout);
         let start = Instant::now();
         let state = self.flush(timeout);
-        if !self.0.closed.swap(true, Ordering::SeqCst) && self.0.shared.release() {
-            self.0.shared.wait_ended(timeout.saturating_sub(start.elapsed()));
-        }
+        self.close(|| timeout.saturating_sub(start.elapsed()));
         state
+    }
+
+    /// Ends this client without another attempt to deliver.
+    pub(super) fn close(&self, timeout: impl FnOnce() -> Duration) {
+        if !self.0.closed.swap(true, Ordering::SeqCst) && self.0.shared.release() {
+            self.0.shared.wait_ended(timeout());
+        }
+    }
+
+    #[cfg(feature = "testing")]
+    pub(super) fn shared(&self) -> &Shared {
+        &self.0.shared
     }
 
     fn input<'a>(&self, make: impl FnOnce(&mut Entropy) -> Input<'a>) -> Outcome {

@@ -14,21 +14,43 @@ const FULL: usize = 64 << 10;
 pub(super) struct Entropy {
     source: Option<File>,
     bytes: Vec<u8>,
+    /// The state of a stream that is the same in every run, in place of the operating system's.
+    #[cfg(feature = "testing")]
+    seed: Option<u64>,
 }
 
 impl Entropy {
     /// An empty pool. Opens nothing yet.
     pub(super) fn new() -> Self {
-        Self { source: None, bytes: Vec::new() }
+        Self {
+            source: None,
+            bytes: Vec::new(),
+            #[cfg(feature = "testing")]
+            seed: None,
+        }
+    }
+
+    /// One that hands out the same in every run.
+    #[cfg(feature = "testing")]
+    pub(super) fn seeded(seed: u64) -> Self {
+        Self { seed: Some(seed), ..Self::new() }
     }
 
     /// Whether the storage thread should bring more.
     pub(super) fn is_low(&self) -> bool {
+        #[cfg(feature = "testing")]
+        if self.seed.is_some() {
+            return false;
+        }
         self.bytes.len() < FULL / 2
     }
 
     /// Takes in what was drawn without a lock.
     pub(super) fn add(&mut self, bytes: &[u8]) {
+        #[cfg(feature = "testing")]
+        if self.seed.is_some() {
+            return;
+        }
         self.bytes.extend_from_slice(bytes);
     }
 
@@ -45,6 +67,10 @@ impl Entropy {
     }
 
     fn take<const N: usize>(&mut self) -> [u8; N] {
+        #[cfg(feature = "testing")]
+        if let Some(state) = &mut self.seed {
+            return std::array::from_fn(|_| splitmix64(state).to_le_bytes()[0]);
+        }
         if self.bytes.len() < N {
             let mut more = [0; REFILL];
             draw(&mut self.source, &mut more);
@@ -57,6 +83,15 @@ impl Entropy {
         self.bytes.truncate(rest);
         taken
     }
+}
+
+#[cfg(feature = "testing")]
+fn splitmix64(state: &mut u64) -> u64 {
+    *state = state.wrapping_add(0x9E37_79B9_7F4A_7C15);
+    let mut z = *state;
+    z = (z ^ z >> 30).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+    z = (z ^ z >> 27).wrapping_mul(0x94D0_49BB_1331_11EB);
+    z ^ z >> 31
 }
 
 /// As much as fills the pool, for [`Entropy::add`].

@@ -27,6 +27,8 @@ mod settings;
 mod shared;
 mod storage_thread;
 mod store;
+#[cfg(feature = "testing")]
+pub mod testing;
 mod transport;
 #[cfg(feature = "typed")]
 mod typed;

@@ -10,6 +10,8 @@ use std::time::Duration;
 
 use super::client::Client;
 use super::filter::Filter;
+#[cfg(feature = "testing")]
+use super::testing::World;
 use super::transport::Transport;
 
 const ENDPOINT: &str = "https://api.mixpanel.com";
@@ -206,6 +208,8 @@ pub struct Builder {
     automatic_properties: Option<String>,
     filter: Option<Filter>,
     on_notice: Option<NoticeHook>,
+    #[cfg(feature = "testing")]
+    world: Option<World>,
 }
 
 pub(super) type NoticeHook = Arc<dyn Fn(&Notice) + Send + Sync>;
@@ -221,6 +225,8 @@ pub(super) struct Parts {
     pub(super) transport_yields: bool,
     pub(super) filter: Option<Filter>,
     pub(super) on_notice: Option<NoticeHook>,
+    #[cfg(feature = "testing")]
+    pub(super) world: Option<World>,
 }
 
 impl Builder {
@@ -234,7 +240,16 @@ impl Builder {
             automatic_properties: None,
             filter: None,
             on_notice: None,
+            #[cfg(feature = "testing")]
+            world: None,
         }
+    }
+
+    /// Makes the client live in a test's time and by a test's randomness.
+    #[cfg(feature = "testing")]
+    pub(super) fn world(mut self, world: World) -> Self {
+        self.world = Some(world);
+        self
     }
 
     /// Where the collector is, for example `https://api-eu.mixpanel.com`.
@@ -382,6 +397,8 @@ impl Builder {
             automatic_properties,
             filter,
             on_notice,
+            #[cfg(feature = "testing")]
+            world,
         } = self;
         let mut config = settings.config()?;
         if let Some(properties) = automatic_properties {
@@ -402,6 +419,8 @@ impl Builder {
             transport_yields,
             filter,
             on_notice,
+            #[cfg(feature = "testing")]
+            world,
         })
     }
 }

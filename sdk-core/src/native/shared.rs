@@ -29,6 +29,9 @@ pub(super) struct Shared {
     progress: Condvar,
     pub(super) clock: Clock,
     pub(super) on_notice: Option<NoticeHook>,
+    /// Once it serves; see [`Shared::finish_call`].
+    #[cfg(feature = "testing")]
+    storage_thread: std::sync::OnceLock<std::thread::ThreadId>,
     /// The process that made it. In a forked child there are no threads to serve it.
     pid: u32,
 }
@@ -91,11 +94,11 @@ pub(super) struct RequestJob {
 }
 
 impl Shared {
-    pub(super) fn new(engine: Engine, on_notice: Option<NoticeHook>) -> Self {
+    pub(super) fn new(engine: Engine, clock: Clock, entropy: Entropy, on_notice: Option<NoticeHook>) -> Self {
         Self {
             core: Mutex::new(Core {
                 engine,
-                entropy: Entropy::new(),
+                entropy,
                 storage: VecDeque::new(),
                 storage_bytes: 0,
                 requests: VecDeque::new(),
@@ -115,8 +118,10 @@ impl Shared {
             storage_wake: Condvar::new(),
             request_wake: Condvar::new(),
             progress: Condvar::new(),
-            clock: Clock::new(),
+            clock,
             on_notice,
+            #[cfg(feature = "testing")]
+            storage_thread: std::sync::OnceLock::new(),
             pid: std::process::id(),
         }
     }
@@ -157,7 +162,26 @@ impl Shared {
             core.urgent = true;
         }
         self.wake(core);
+        #[cfg(feature = "testing")]
+        self.finish_call();
         outcome
+    }
+
+    /// On a virtual clock a call returns when everything is done that it leads to at this moment: otherwise it would
+    /// depend on the machine whether a request that it starts is away before the next call.
+    #[cfg(feature = "testing")]
+    fn finish_call(&self) {
+        // The storage thread, on which hooks are called, cannot wait for itself.
+        let serves = |id: &std::thread::ThreadId| *id != std::thread::current().id();
+        if self.clock.is_virtual() && self.storage_thread.get().is_some_and(serves) {
+            self.wait(super::testing::HANG, |_| false);
+        }
+    }
+
+    /// The calling thread is the storage thread.
+    #[cfg(feature = "testing")]
+    pub(super) fn enter_storage_thread(&self) {
+        let _ = self.storage_thread.set(std::thread::current().id());
     }
 
     /// Hands an input to the engine and puts what it asks for into the queues, in order.
@@ -245,6 +269,7 @@ impl Shared {
     /// asked of the store before has been tried, and what was written is synced. Whether all of it was stored;
     /// `None` if it takes longer.
     pub(super) fn wait_stored(&self, timeout: Duration) -> Option<bool> {
+        let timeout = self.clock.patience(timeout);
         let start = Instant::now();
         if !self.wait(timeout, |core| core.is_settled(self.clock.now())) {
             return None;
@@ -284,13 +309,18 @@ impl Shared {
         self.wait(timeout, |_| false)
     }
 
-    /// Waits until a condition holds or nothing serves any more; `false` on time-out.
+    /// Waits until a condition holds or nothing serves any more; `false` on time-out, which on a virtual clock is when
+    /// nothing more happens before the clock is moved.
     pub(super) fn wait(&self, timeout: Duration, mut until: impl FnMut(&mut Core) -> bool) -> bool {
+        let timeout = self.clock.patience(timeout);
         let start = Instant::now();
         let mut core = self.lock();
         loop {
             if until(&mut core) || matches!(core.state, State::Ended | State::Dead) {
                 return true;
+            }
+            if self.clock.is_virtual() && core.is_quiet(self.clock.now()) {
+                return false;
             }
             let Some(left) = timeout.checked_sub(start.elapsed()).filter(|left| !left.is_zero()) else {
                 return false;
@@ -326,6 +356,13 @@ impl Shared {
         self.storage_wake.notify_all();
         self.request_wake.notify_all();
         self.progress.notify_all();
+    }
+
+    /// Has the storage thread look at the clock, which a test has moved.
+    #[cfg(feature = "testing")]
+    pub(super) fn rouse(&self) {
+        self.lock().urgent = true;
+        self.storage_wake.notify_one();
     }
 
     /// One handle less; the last one ends the threads. Whether it was the last.
@@ -364,6 +401,18 @@ impl Core {
     /// Whether the records were not read again for a while.
     pub(super) fn watch_is_due(&self, now: Now) -> bool {
         now.mono_ms.saturating_sub(self.watched_ms) >= WATCH_MS
+    }
+
+    /// Whether nothing more happens before the clock moves or somebody calls: the storage thread sleeps, and nothing
+    /// is to be done, under way or due.
+    pub(super) fn is_quiet(&self, now: Now) -> bool {
+        self.state == State::Running
+            && self.parked_until.is_some()
+            && !self.urgent
+            && self.storage.is_empty()
+            && self.requests.is_empty()
+            && self.engine.in_flight() == 0
+            && self.engine.next_wakeup().is_none_or(|at| at > now.mono_ms)
     }
 
     /// Whether the store is open, and a device exists where one may, or none can be had before a later try.

@@ -36,6 +36,8 @@ impl StorageThread {
 
     /// Serves until the last handle is gone and everything is stored.
     pub(super) fn run(mut self, predecessor: Option<Arc<Shared>>) {
+        #[cfg(feature = "testing")]
+        self.shared.enter_storage_thread();
         if let Some(predecessor) = predecessor {
             predecessor.wait_ended(PREDECESSOR);
         }
@@ -101,7 +103,8 @@ impl StorageThread {
         if core.state != State::Running {
             return core;
         }
-        if self.idle < LOOKS {
+        let waits_for_time = !shared.clock.is_virtual();
+        if self.idle < LOOKS && waits_for_time {
             let quiet = |core: &mut Core| !core.urgent && core.state == State::Running;
             return shared
                 .storage_wake
@@ -120,7 +123,12 @@ impl StorageThread {
                 && core.state == State::Running
                 && core.engine.next_wakeup().is_none_or(|wakeup| wakeup >= until)
         };
-        let mut core = match until {
+        if !waits_for_time {
+            shared.announce_progress();
+        }
+        // A virtual clock stands still meanwhile; who moves it wakes this thread.
+        let timed = until.filter(|until| waits_for_time || *until <= now);
+        let mut core = match timed {
             None => shared.storage_wake.wait_while(core, asleep).unwrap_or_else(PoisonError::into_inner),
             Some(until) => {
                 // Never a busy loop, whatever the engine says.

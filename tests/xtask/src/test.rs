@@ -166,7 +166,8 @@ fn simulation() -> Result<Outcome> {
 }
 
 fn docs() -> Result<Outcome> {
-    passed(cargo(["doc", "--quiet", "--workspace", "--no-deps"]).env("RUSTDOCFLAGS", "-D warnings"))
+    let mut doc = cargo(["doc", "--quiet", "--workspace", "--no-deps", "--features", "refrain/testing"]);
+    passed(doc.env("RUSTDOCFLAGS", "-D warnings"))
 }
 
 fn conformance() -> Result<Outcome> {
