@@ -3,7 +3,7 @@
 //! # Who calls whom
 //!
 //! ```text
-//! main.rs ──> MockServer (server.rs): listener, connections, shutdown
+//! main.rs, mock_server.rs ──> server.rs: listener, connections, shutdown
 //!                 │ one task per request
 //!                 v
 //!             http/: one file per family of routes. Decodes, asks, renders. No rule, no SQL.
@@ -31,16 +31,38 @@
 //! *Time comes from [`domain::clock`]*, which a test can move; work that falls due runs in order of its due
 //! time before the next answer.
 
+//! # In a Rust test
+//!
+//! ```
+//! use refrain_mock::{Expectation, MockServer};
+//!
+//! let server = MockServer::start().unwrap();
+//! server.expect(Expectation::event("Signed up").property("plan", "pro").times(1));
+//! // … let the client under test send to server.url() …
+//! # use std::io::{Read, Write};
+//! # let body = r#"{"event":"Signed up","properties":{"token":"T","plan":"pro"}}"#;
+//! # let mut stream = std::net::TcpStream::connect(server.address()).unwrap();
+//! # write!(stream, "POST /track HTTP/1.0\r\ncontent-length: {}\r\n\r\n{body}", body.len()).unwrap();
+//! # stream.read_to_string(&mut String::new()).unwrap();
+//! server.verify();
+//! ```
+
 pub mod domain;
+pub mod offline;
 pub mod store;
 
 mod core;
+mod expectation;
 mod http;
+mod mock_server;
 mod server;
+mod wire;
 mod worker;
 
 pub use domain::config::Config;
-pub use server::{MockServer, Options, StartError, StorePlace, serve_until_signal};
+pub use expectation::{Expectation, Times};
+pub use mock_server::{Event, MockServer};
+pub use server::{Options, Patience, StartError, StorePlace, serve_until_signal};
 
 /// Tells the operator something. A closed stderr is no reason to fail.
 fn notice(text: &str) {

@@ -1,27 +1,28 @@
-//! The listener: connections, shutdown, and the library's handle.
+//! The listener: connections and shutdown.
 
 use std::fmt;
-use std::net::SocketAddr;
+use std::future::Future;
+use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::task::Poll;
 use std::time::Duration;
 
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::graceful::GracefulShutdown;
-use tokio::net::TcpListener;
-use tokio::sync::oneshot;
+use tokio::net::{TcpListener, TcpStream};
 
 use crate::core::{Core, Shared};
 use crate::domain::config::Config;
-use crate::http::{self, App};
+use crate::http::{self, App, Peer};
 use crate::store::Store;
 use crate::store::sqlite::SqliteStore;
+use crate::wire::Wire;
 use crate::worker::Worker;
 
-/// How long a client may take for the head of its request.
-const HEAD_TIMEOUT: Duration = Duration::from_secs(30);
 /// How long requests under way are waited for at the end.
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(10);
 /// File size limit exceeded; the same number on Linux and macOS.
@@ -48,6 +49,29 @@ pub struct Options {
     pub config: Config,
     /// What has to be shown to use the control API.
     pub control_token: Option<String>,
+    /// How long slow clients are waited for.
+    pub patience: Patience,
+}
+
+/// How long slow clients are waited for. One that is given up costs others nothing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Patience {
+    /// For the head of a request, and between two requests of a connection.
+    pub head: Duration,
+    /// For the next piece of a body.
+    pub piece: Duration,
+    /// For a whole body, however often a piece of it comes.
+    pub body: Duration,
+}
+
+impl Default for Patience {
+    fn default() -> Self {
+        Patience {
+            head: Duration::from_secs(30),
+            piece: Duration::from_secs(30),
+            body: Duration::from_secs(300),
+        }
+    }
 }
 
 impl Default for Options {
@@ -57,6 +81,7 @@ impl Default for Options {
             store: StorePlace::Memory,
             config: Config::default(),
             control_token: None,
+            patience: Patience::default(),
         }
     }
 }
@@ -89,67 +114,12 @@ impl fmt::Display for StartError {
 
 impl std::error::Error for StartError {}
 
-/// A server that runs in this process, on threads of its own, until it is dropped.
-pub struct MockServer {
-    address: SocketAddr,
-    stop: Option<oneshot::Sender<()>>,
-    thread: Option<std::thread::JoinHandle<()>>,
-}
-
-impl MockServer {
-    /// Starts an in-memory server on a free port of the loopback interface.
-    pub fn start() -> Result<MockServer, StartError> {
-        MockServer::start_with(Options::default())
-    }
-
-    /// Starts a server. When this returns it answers.
-    pub fn start_with(options: Options) -> Result<MockServer, StartError> {
-        let (stop, stopped) = oneshot::channel();
-        let (ready, started) = std::sync::mpsc::channel();
-        let thread = std::thread::Builder::new().name("refrain-mock".into()).spawn(move || {
-            let report = ready.clone();
-            let result = run(options, move |address| drop(report.send(Ok(address))), async {
-                // Stops also when the handle is gone.
-                let _ = stopped.await;
-            });
-            if let Err(error) = result {
-                drop(ready.send(Err(error)));
-            }
-        });
-        let thread = thread.map_err(StartError::System)?;
-        match started.recv() {
-            Ok(Ok(address)) => Ok(MockServer { address, stop: Some(stop), thread: Some(thread) }),
-            Ok(Err(error)) => Err(error),
-            Err(_) => Err(StartError::System(std::io::Error::other("the server's thread ended"))),
-        }
-    }
-
-    /// The address that it listens on.
-    pub fn address(&self) -> SocketAddr {
-        self.address
-    }
-
-    /// `http://127.0.0.1:PORT`.
-    pub fn url(&self) -> String {
-        format!("http://{}", self.address)
-    }
-}
-
-impl Drop for MockServer {
-    fn drop(&mut self) {
-        drop(self.stop.take());
-        if let Some(thread) = self.thread.take() {
-            // A panic there was reported when it happened.
-            let _ = thread.join();
-        }
-    }
-}
-
-/// Runs a server in this thread until `stop` is done; calls `ready` when it answers.
-pub fn run(
+/// Runs a server in this thread; calls `ready` when it answers. `stop` is called before anything else is done, and its
+/// future ends the server.
+pub(crate) fn run<S: Future<Output = ()>>(
     options: Options,
-    ready: impl FnOnce(SocketAddr),
-    stop: impl Future<Output = ()>,
+    ready: impl FnOnce(SocketAddr, Arc<App>),
+    stop: impl FnOnce() -> S,
 ) -> Result<(), StartError> {
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
@@ -161,11 +131,12 @@ pub fn run(
     result
 }
 
-async fn serve(
+async fn serve<S: Future<Output = ()>>(
     options: Options,
-    ready: impl FnOnce(SocketAddr),
-    stop: impl Future<Output = ()>,
+    ready: impl FnOnce(SocketAddr, Arc<App>),
+    stop: impl FnOnce() -> S,
 ) -> Result<(), StartError> {
+    let stop = stop();
     let failed = |error| StartError::Listen(options.listen, error);
     let listener = TcpListener::bind(options.listen).await.map_err(failed)?;
     let address = listener.local_addr().map_err(failed)?;
@@ -173,44 +144,31 @@ async fn serve(
         StorePlace::Memory => Box::new(SqliteStore::in_memory().map_err(StartError::Store)?),
         StorePlace::Folder(folder) => Box::new(SqliteStore::open(folder).map_err(StartError::Store)?),
     };
+    options.config.warnings().iter().for_each(|warning| crate::notice(warning));
     let shared = Arc::new(Shared::new(options.config, options.control_token));
     let core = Core::new(store, shared.clone()).map_err(StartError::Store)?;
     let worker = Worker::start(core).map_err(StartError::System)?;
-    let app = Arc::new(App::new(shared, worker));
-    ready(address);
+    let app = Arc::new(App::new(shared, worker, options.patience));
+    ready(address, app.clone());
 
     let graceful = GracefulShutdown::new();
     tokio::pin!(stop);
     loop {
-        let stream = tokio::select! {
+        tokio::select! {
             accepted = listener.accept() => match accepted {
-                Ok((stream, _)) => stream,
-                Err(_) => {
-                    // Out of file handles or the like: other connections go on, and this passes.
-                    tokio::time::sleep(Duration::from_millis(20)).await;
-                    continue;
-                }
+                Ok((stream, peer)) => take(&app, &graceful, stream, peer),
+                // Out of file handles or the like: other connections go on, and this passes.
+                Err(_) => tokio::time::sleep(Duration::from_millis(20)).await,
             },
             () = &mut stop => break,
-        };
-        // Answers are small and somebody waits for each.
-        let _ = stream.set_nodelay(true);
-        let app = app.clone();
-        let service = service_fn(move |request| {
-            let app = app.clone();
-            async move { Ok::<_, std::convert::Infallible>(http::serve(app, request).await) }
-        });
-        let connection = http1::Builder::new()
-            .timer(TokioTimer::new())
-            .header_read_timeout(HEAD_TIMEOUT)
-            .serve_connection(TokioIo::new(stream), service);
-        let connection = graceful.watch(connection);
-        tokio::spawn(async move {
-            // A client that goes away is no event of ours.
-            let _ = connection.await;
-        });
+        }
+    }
+    // Whoever is in the queue already is served: a refused connection costs browsers their data (SPEC §8.1).
+    while let Some(Ok((stream, peer))) = accepted_already(&listener).await {
+        take(&app, &graceful, stream, peer);
     }
     drop(listener);
+    app.stop_streams();
     let _ = tokio::time::timeout(DRAIN_TIMEOUT, graceful.shutdown()).await;
     let worker = app.clone();
     // The last commits; a blocking join, off the runtime's threads.
@@ -218,20 +176,62 @@ async fn serve(
     Ok(())
 }
 
+/// A connection that waits to be accepted, if there is one.
+async fn accepted_already(listener: &TcpListener) -> Option<std::io::Result<(TcpStream, SocketAddr)>> {
+    std::future::poll_fn(|context| match listener.poll_accept(context) {
+        Poll::Ready(accepted) => Poll::Ready(Some(accepted)),
+        Poll::Pending => Poll::Ready(None),
+    })
+    .await
+}
+
+/// Serves a connection.
+fn take(app: &Arc<App>, graceful: &GracefulShutdown, stream: TcpStream, peer: SocketAddr) {
+    // Answers are small and somebody waits for each.
+    let _ = stream.set_nodelay(true);
+    let local = stream.local_addr().map(|address| address.ip().to_canonical()).ok();
+    let address: IpAddr = peer.ip().to_canonical();
+    let is_local = address.is_loopback() || Some(address) == local;
+    let reset = Arc::new(AtomicBool::new(false));
+    let peer = Peer { address, is_local, reset: reset.clone() };
+    let served = app.clone();
+    let service = service_fn(move |request| http::serve(served.clone(), peer.clone(), request));
+    let connection = http1::Builder::new()
+        .timer(TokioTimer::new())
+        // A client may close its side once it has asked.
+        .half_close(true)
+        .header_read_timeout(app.patience.head)
+        .serve_connection(TokioIo::new(Wire::new(stream, reset)), service);
+    let connection = graceful.watch(connection);
+    tokio::spawn(async move {
+        // A client that goes away is no event of ours.
+        let _ = connection.await;
+    });
+}
+
 /// Runs a server in this thread until SIGTERM or SIGINT.
 pub fn serve_until_signal(options: Options, ready: impl FnOnce(SocketAddr)) -> Result<(), StartError> {
     use tokio::signal::unix::{SignalKind, signal};
-    run(options, ready, async {
-        // Beyond a file-size limit, a write is an error that is answered with 503, not the end of the process.
-        let _file_size = signal(SignalKind::from_raw(SIGXFSZ));
-        match (signal(SignalKind::terminate()), signal(SignalKind::interrupt())) {
-            (Ok(mut terminate), Ok(mut interrupt)) => {
-                tokio::select! {
-                    _ = terminate.recv() => {}
-                    _ = interrupt.recv() => {}
+    run(
+        options,
+        |address, _| ready(address),
+        || {
+            // From here on, before the store is opened: beyond a file-size limit a write is an error that is answered
+            // with 503, not the end of the process.
+            let file_size = signal(SignalKind::from_raw(SIGXFSZ));
+            let stops = (signal(SignalKind::terminate()), signal(SignalKind::interrupt()));
+            async move {
+                let _held = file_size;
+                match stops {
+                    (Ok(mut terminate), Ok(mut interrupt)) => {
+                        tokio::select! {
+                            _ = terminate.recv() => {}
+                            _ = interrupt.recv() => {}
+                        }
+                    }
+                    _ => std::future::pending().await,
                 }
             }
-            _ => std::future::pending().await,
-        }
-    })
+        },
+    )
 }

@@ -33,6 +33,8 @@ enum Kind {
     Write,
     /// Outside of any transaction; may start its own.
     Alone,
+    /// Changes nothing, so that whoever waits for changes is not woken: what a waiter reads would wake itself.
+    Read,
 }
 
 /// The handle by which handlers send jobs.
@@ -58,7 +60,15 @@ impl Worker {
         self.run(Kind::Write, work).await
     }
 
-    /// Runs work that reads, or that starts its own transactions.
+    /// Runs work that changes nothing.
+    pub async fn read<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&mut Core) -> Result<T, StoreError> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        self.run(Kind::Read, work).await
+    }
+
+    /// Runs work that starts its own transactions.
     pub async fn alone<T: Send + 'static>(
         &self,
         work: impl FnOnce(&mut Core) -> Result<T, StoreError> + Send + 'static,
@@ -116,17 +126,21 @@ fn serve(mut core: Core, jobs: &Receiver<Job>) {
             Err(RecvTimeoutError::Disconnected) => return,
         };
         // Due work comes before the answer that could show that it was not done.
-        let due = catch_unwind(AssertUnwindSafe(|| core.run_due_now()));
-        if !matches!(due, Ok(Ok(_))) {
-            if let Ok(Err(error)) = due {
-                trouble.report(Err(error));
+        let mut has_changed = match catch_unwind(AssertUnwindSafe(|| core.run_due_now())) {
+            Ok(Ok(worked)) => worked,
+            failed => {
+                if let Ok(Err(error)) = failed {
+                    trouble.report(Err(error));
+                }
+                core.store.rollback();
+                core.put_off_due_work();
+                true
             }
-            core.store.rollback();
-            core.put_off_due_work();
-        }
+        };
         let mut group: Vec<Job> = Vec::new();
         let mut next = first;
         while let Some(job) = next {
+            has_changed |= job.kind != Kind::Read;
             if job.kind == Kind::Write {
                 group.push(job);
             } else {
@@ -136,7 +150,9 @@ fn serve(mut core: Core, jobs: &Receiver<Job>) {
             next = if group.len() < GROUP { jobs.try_recv().ok() } else { None };
         }
         commit_group(&mut core, group, &mut trouble);
-        shared.changed();
+        if has_changed {
+            shared.changed();
+        }
     }
 }
 
@@ -173,9 +189,9 @@ fn commit_group(core: &mut Core, group: Vec<Job>, trouble: &mut Trouble) {
     }
     let outcome = outcome.and_then(|()| core.store.commit());
     match &outcome {
-        // What was decided to go is as good as gone; where destroying fails now, due work tries again.
+        // What was decided to go is unreadable before the answer; where destroying fails now, due work tries again.
         Ok(()) => {
-            if core.shred().is_err() {
+            if core.store.destroy_keys().is_err() {
                 core.put_off_due_work();
             }
         }
@@ -205,5 +221,32 @@ impl Trouble {
             (Ok(()), false) => return,
         }
         self.failing = !self.failing;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::config::Config;
+    use crate::store::sqlite::SqliteStore;
+
+    #[tokio::test]
+    async fn who_reads_wakes_nobody() {
+        let shared = Arc::new(Shared::new(Config::default(), None));
+        let store = Box::new(SqliteStore::in_memory().expect("a store"));
+        let worker = Worker::start(Core::new(store, shared.clone()).expect("a core")).expect("a thread");
+        let read = async || worker.read(|_| Ok(())).await.expect("read");
+        // The thread tells after it answers: once it answers again, it has told.
+        read().await;
+        read().await;
+        let mut changes = shared.changes();
+        changes.borrow_and_update();
+        read().await;
+        read().await;
+        assert!(!changes.has_changed().expect("the sender is there"));
+        worker.write(|_| Ok(())).await.expect("written");
+        read().await;
+        assert!(changes.has_changed().expect("the sender is there"));
+        worker.stop();
     }
 }

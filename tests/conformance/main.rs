@@ -16,9 +16,12 @@ use serde_json::{Map, Value, json};
 
 use vector::{Captures, Vector, Vectors};
 
+/// Those of the specification, and those of its boundaries that it has no vector for.
+const VECTORS: &str = concat!(include_str!("vectors.jsonl"), include_str!("boundaries.jsonl"));
+
 #[test]
 fn the_server_answers_every_vector_as_specified() {
-    let vectors = Vectors::parse(include_str!("vectors.jsonl")).expect("vectors.jsonl");
+    let vectors = Vectors::parse(VECTORS).expect("the vectors");
     let server = MockServer::in_memory().expect("a running server");
     let mut kinds: BTreeMap<&str, (u32, u32)> = BTreeMap::new();
     let mut failures: BTreeMap<&str, String> = BTreeMap::new();

@@ -2,13 +2,15 @@
 //! nothing that it took before a refusal arrives after it.
 
 use std::collections::BTreeSet;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Duration;
 
 use refrain::Client;
 use refrain::engine::{DefaultConsent, FlushState, Outcome};
 use refrain_tests::mock_server::MockServer;
 use serde_json::json;
+
+use crate::folders::{self, Folders};
 
 const ROUNDS: u64 = 100;
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -60,10 +62,10 @@ fn a_refusal_while_the_server_is_away_is_the_last_word() {
         assert_eq!(client.track("Numbered", json!({ "n": n })), Outcome::Accepted);
     }
     assert!(client.sync(PATIENCE), "the queue is on disk");
-    assert!(folders.client_holds(b"Numbered"), "what waits for the server is in the folder");
+    assert!(folders::holds(&folders.client, b"Numbered"), "what waits for the server is in the folder");
 
     client.opt_out(refrain::OptOut::default()).expect("nothing is in the way of the refusal");
-    assert!(!folders.client_holds(b"Numbered"), "nothing that was recorded is left in the folder");
+    assert!(!folders::holds(&folders.client, b"Numbered"), "nothing that was recorded is left in the folder");
     let server = MockServer::again(address, &folders.server).expect("the server starts again");
     assert!(matches!(client.track("Numbered", json!({"n": 100})), Outcome::Rejected(_)));
     client.shutdown(PATIENCE);
@@ -93,36 +95,4 @@ fn numbers(server: &MockServer) -> Vec<u64> {
     let mut numbers: Vec<u64> = events.iter().filter_map(|event| event["properties"]["n"].as_u64()).collect();
     numbers.sort_unstable();
     numbers
-}
-
-struct Folders {
-    client: PathBuf,
-    server: PathBuf,
-}
-
-impl Folders {
-    fn fresh(name: &str) -> Self {
-        let root = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
-        if root.exists() {
-            std::fs::remove_dir_all(&root).expect("the last run's folder can be removed");
-        }
-        Self { client: root.join("client"), server: root.join("server") }
-    }
-
-    fn client_holds(&self, bytes: &[u8]) -> bool {
-        let mut folders = vec![self.client.clone()];
-        while let Some(folder) = folders.pop() {
-            for entry in std::fs::read_dir(folder).expect("a readable folder") {
-                let path = entry.expect("a readable entry").path();
-                if path.is_dir() {
-                    folders.push(path);
-                } else if std::fs::read(&path)
-                    .is_ok_and(|it| it.windows(bytes.len()).any(|part| part == bytes))
-                {
-                    return true;
-                }
-            }
-        }
-        false
-    }
 }

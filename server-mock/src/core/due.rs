@@ -1,15 +1,26 @@
-//! Work that falls due: retention and privacy tasks, in order of due time.
+//! Work that falls due: retention, privacy tasks, the end of archives and of hidden data, in order of due time.
+//!
+//! It is done in steps of bounded size, each of which is durable by itself: a crash loses nothing of it, and while the
+//! clock runs, clients are served in between.
 
-use super::privacy::ARCHIVE_LIFE;
-use super::profiles::profiles_expired_until;
-use super::{Core, Stats, window};
+use std::collections::VecDeque;
+use std::time::{Duration, Instant};
+
+use super::{Core, Stats, profiles_expired_until, window};
+use crate::domain::config::{RetentionBasis, Settings};
 use crate::domain::time::DAY;
-use crate::store::StoreError;
+use crate::store::{Counts, KeyRow, Space, StoreError};
 
 /// Retention looks for expired rows this often while the clock runs; what is expired is invisible at once anyway.
 const SWEEP_EVERY: i64 = DAY / 24;
 /// Due work that failed is tried again after this time.
 const RETRY_AFTER: i64 = 5_000;
+/// Rows of one step.
+const STEP: usize = 5_000;
+/// For how long due work is done before clients are served again.
+const TURN: Duration = Duration::from_millis(25);
+/// Days that the portal's usage log is kept.
+const USAGE_DAYS: i64 = 365;
 
 /// When something has to be done next.
 #[derive(Debug)]
@@ -17,58 +28,159 @@ pub(super) struct Schedule {
     next_sweep: i64,
     next_task: Option<i64>,
     not_before: i64,
+    sweep: Option<Sweep>,
+    /// The instant at which something was decided whose rows are still to go.
+    decided: Option<i64>,
+    done: Swept,
 }
 
 impl Default for Schedule {
     fn default() -> Self {
-        Schedule { next_sweep: i64::MIN, next_task: None, not_before: i64::MIN }
+        Schedule {
+            next_sweep: i64::MIN,
+            next_task: None,
+            not_before: i64::MIN,
+            sweep: None,
+            decided: None,
+            done: Swept::default(),
+        }
     }
+}
+
+/// A sweep under way.
+#[derive(Debug)]
+struct Sweep {
+    at: i64,
+    spaces: VecDeque<(Space, Settings)>,
+    deleted: bool,
+    unused_after: Option<KeyRow>,
 }
 
 /// What a run of due work did.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Swept {
-    /// Events deleted by retention.
-    pub events: usize,
-    /// Profiles deleted by retention.
-    pub profiles: usize,
+    /// What retention deleted.
+    pub expired: Counts,
     /// Privacy tasks carried out.
     pub tasks: usize,
+    /// Archives that expired.
+    pub archives: usize,
+    /// Hidden spaces of projects that were purged.
+    pub purged: usize,
+}
+
+/// What falls due next.
+enum Due {
+    Task(i64),
+    Archives,
+    Purge,
 }
 
 impl Core {
     /// Reads from the store what is to be done when.
     pub fn reschedule(&mut self) -> Result<(), StoreError> {
-        self.due.next_task = self.store.next_task()?.map(|(_, due)| due);
+        self.due.next_task = self.first_due()?.map(|(at, _)| at);
         Ok(())
+    }
+
+    fn first_due(&mut self) -> Result<Option<(i64, Due)>, StoreError> {
+        let task = self.store.next_task()?.map(|(row, due)| (due, Due::Task(row)));
+        let archive = self.store.next_archive_expiry()?.map(|due| (due, Due::Archives));
+        let purge = self.store.next_purge()?.map(|hidden| (hidden.due, Due::Purge));
+        Ok([task, archive, purge].into_iter().flatten().min_by_key(|(due, _)| *due))
     }
 
     /// When something falls due next.
     pub fn next_due(&self) -> i64 {
-        let next = self.due.next_task.map_or(self.due.next_sweep, |task| task.min(self.due.next_sweep));
+        let next = match (&self.due.sweep, self.store.is_shredding()) {
+            (None, false) => {
+                self.due.next_task.map_or(self.due.next_sweep, |task| task.min(self.due.next_sweep))
+            }
+            // Something is under way.
+            _ => i64::MIN,
+        };
         next.max(self.due.not_before)
     }
 
-    /// Does what is due now.
-    pub fn run_due_now(&mut self) -> Result<Swept, StoreError> {
+    /// Does some of what is due now, and leaves the rest for the next turn. Answers whether anything was due.
+    pub fn run_due_now(&mut self) -> Result<bool, StoreError> {
         let now = self.shared.now();
-        if self.next_due() > now { Ok(Swept::default()) } else { self.run_due(now) }
+        let begun = Instant::now();
+        let mut worked = false;
+        while self.next_due() <= now && self.step(now)? {
+            worked = true;
+            if begun.elapsed() >= TURN {
+                break;
+            }
+        }
+        Ok(worked)
     }
 
-    /// Does what is due until an instant, in order of due time.
+    /// Does all that is due until an instant, in order of due time. Answers what was done since this was answered last.
     pub fn run_due(&mut self, now: i64) -> Result<Swept, StoreError> {
-        self.shred()?;
-        let mut done = Swept::default();
-        while let Some((task, due)) = self.store.next_task()?.filter(|(_, due)| *due <= now) {
-            self.sweep(due, &mut done)?;
-            self.carry_out(task, due)?;
-            done.tasks += 1;
+        self.run_due_telling(now, || {})
+    }
+
+    /// The same; `told` is called after each step.
+    pub fn run_due_telling(&mut self, now: i64, mut told: impl FnMut()) -> Result<Swept, StoreError> {
+        self.due.next_sweep = self.due.next_sweep.min(now);
+        while self.step(now)? {
+            told();
         }
-        self.sweep(now, &mut done)?;
-        self.due.next_sweep = now + SWEEP_EVERY;
-        self.due.not_before = i64::MIN;
-        self.reschedule()?;
-        Ok(done)
+        Ok(std::mem::take(&mut self.due.done))
+    }
+
+    /// Deletes the rows of what is decided to go.
+    pub(super) fn finish_shredding(&mut self) -> Result<(), StoreError> {
+        while self.store.is_shredding() {
+            self.shred_step()?;
+        }
+        Ok(())
+    }
+
+    /// One step; answers whether there is more to do.
+    fn step(&mut self, now: i64) -> Result<bool, StoreError> {
+        if self.store.is_shredding() {
+            self.shred_step()?;
+            return Ok(true);
+        }
+        if self.due.sweep.is_some() {
+            self.sweep_step()?;
+            return Ok(true);
+        }
+        match self.first_due()?.filter(|(due, _)| *due <= now) {
+            // What is expired at that instant goes first.
+            Some((due, what)) if self.due.next_sweep > due => {
+                match what {
+                    Due::Task(row) => {
+                        self.carry_out(row, due)?;
+                        self.due.done.tasks += 1;
+                    }
+                    Due::Archives => {
+                        self.due.done.archives += self.expire_archives(due)?;
+                    }
+                    Due::Purge => self.due.done.purged += self.purge_hidden(due)?,
+                }
+                self.due.decided = Some(due);
+                // The next one may be of a later instant, at which something more is expired.
+                self.due.next_sweep = due.saturating_add(1);
+                self.reschedule()?;
+                Ok(true)
+            }
+            Some((due, _)) => {
+                self.begin_sweep(due)?;
+                Ok(true)
+            }
+            None if self.due.next_sweep <= now => {
+                self.begin_sweep(now)?;
+                Ok(true)
+            }
+            None => {
+                self.due.not_before = i64::MIN;
+                self.reschedule()?;
+                Ok(false)
+            }
+        }
     }
 
     /// Tries again later.
@@ -78,46 +190,136 @@ impl Core {
 
     /// Forgets when things are due, after the clock or the data changed under them.
     pub(super) fn restart_schedule(&mut self) -> Result<(), StoreError> {
-        self.due.next_sweep = self.shared.now() + SWEEP_EVERY;
-        self.due.not_before = i64::MIN;
+        self.due = Schedule { next_sweep: self.shared.now() + SWEEP_EVERY, ..Schedule::default() };
         self.reschedule()
     }
 
-    /// Lets retention look at once: a server that is restarted often must not put it off for ever.
-    pub(super) fn sweep_soon(&mut self) {
+    /// Lets due work begin at once.
+    pub(super) fn look_soon(&mut self) -> Result<(), StoreError> {
         self.due.next_sweep = self.shared.now();
+        self.reschedule()
     }
 
-    /// Deletes what is expired at an instant.
-    fn sweep(&mut self, now: i64, done: &mut Swept) -> Result<(), StoreError> {
-        self.store.begin()?;
-        let swept = match self.try_sweep(now) {
-            Ok(swept) => swept,
-            Err(error) => {
-                self.store.rollback();
-                return Err(error);
-            }
-        };
-        self.store.commit()?;
-        self.shred()?;
-        done.events += swept.events;
-        done.profiles += swept.profiles;
-        Stats::add(&self.shared.stats.expired, swept.events + swept.profiles);
+    fn shred_step(&mut self) -> Result<(), StoreError> {
+        let at = self.due.decided.unwrap_or_else(|| self.shared.now());
+        let shredded = self.store.shred(STEP, at)?;
+        if !shredded.more {
+            self.due.decided = None;
+        }
+        let rows = shredded.events + shredded.profiles + shredded.replays;
+        Stats::add(&self.shared.stats.erased, rows);
+        if rows > 0 {
+            // Snapshots may name profiles that are gone.
+            self.sessions.clear();
+            self.era += 1;
+        }
         Ok(())
     }
 
-    fn try_sweep(&mut self, now: i64) -> Result<Swept, StoreError> {
-        let mut swept = Swept::default();
-        for (row, token) in self.store.projects()? {
+    fn begin_sweep(&mut self, at: i64) -> Result<(), StoreError> {
+        let mut spaces = VecDeque::new();
+        for (home, token) in self.store.projects()? {
             let settings = self.project_of(&token).settings;
-            swept.events += self.store.delete_expired(row, window(&settings, now))?;
-            swept.profiles +=
-                self.store.delete_expired_profiles(row, profiles_expired_until(&settings, now))?;
+            for space in self.store.spaces(home.project)? {
+                spaces.push_back((space, settings.clone()));
+            }
         }
-        if swept.events > 0 {
-            self.store.delete_unused()?;
-        }
-        self.store.delete_outdated(now, now - ARCHIVE_LIFE)?;
-        Ok(swept)
+        self.due.sweep = Some(Sweep { at, spaces, deleted: false, unused_after: Some(0) });
+        Ok(())
     }
+
+    fn sweep_step(&mut self) -> Result<(), StoreError> {
+        let Some(mut sweep) = self.due.sweep.take() else { return Ok(()) };
+        let done = self.in_transaction(|core| core.try_sweep_step(&mut sweep));
+        match done {
+            Ok(None) => {
+                self.due.sweep = Some(sweep);
+                Ok(())
+            }
+            Ok(Some(counts)) => {
+                // An instant at which nothing is expired any more; the next look is due after it.
+                self.due.next_sweep = sweep.at.saturating_add(SWEEP_EVERY);
+                self.due.done.expired.add(counts);
+                if !counts.is_empty() {
+                    self.era += 1;
+                }
+                Stats::add(&self.shared.stats.expired, counts.events + counts.profiles + counts.replays);
+                Ok(())
+            }
+            Err(error) => {
+                // From the start, next time: what is deleted stays deleted and counted.
+                Err(error)
+            }
+        }
+    }
+
+    /// Deletes some of what is expired. Answers the sum at the end.
+    fn try_sweep_step(&mut self, sweep: &mut Sweep) -> Result<Option<Counts>, StoreError> {
+        if let Some((space, settings)) = sweep.spaces.front().cloned() {
+            let mut counts = Counts::default();
+            let until = window(&settings, sweep.at);
+            counts.events = self.store.delete_expired_events(space, until, STEP)?;
+            self.note_swept(space, &events_rule(&settings), counts)?;
+            let seen = profiles_expired_until(&settings, sweep.at);
+            let profiles = self.store.delete_expired_profiles(space, seen, STEP)?;
+            self.note_swept(space, &profiles_rule(&settings), Counts { profiles, ..Counts::default() })?;
+            let replays = self.store.delete_expired_replays(space, sweep.at, STEP)?;
+            self.note_swept(space, "replays, by their own expiry", Counts { replays, ..Counts::default() })?;
+            sweep.deleted |= counts.events + replays > 0;
+            if counts.events < STEP && profiles < STEP && replays < STEP {
+                sweep.spaces.pop_front();
+            }
+            return Ok(None);
+        }
+        if let (true, Some(after)) = (sweep.deleted, sweep.unused_after) {
+            sweep.unused_after = self.store.delete_unused_keys(after, STEP)?;
+            return Ok(None);
+        }
+        self.store.forget_barriers(sweep.at)?;
+        self.store.delete_outdated_uses(sweep.at - USAGE_DAYS * DAY)?;
+        self.store.end_sweep(sweep.at).map(Some)
+    }
+
+    fn note_swept(&mut self, space: Space, rule: &str, counts: Counts) -> Result<(), StoreError> {
+        if counts.is_empty() { Ok(()) } else { self.store.note_sweep(space.project, rule, counts) }
+    }
+
+    fn expire_archives(&mut self, now: i64) -> Result<usize, StoreError> {
+        self.in_transaction(|core| {
+            let expired = core.store.expire_archives(now)?;
+            if expired > 0 {
+                let rule = format!("{expired} archives, 7 days after they were made");
+                core.note(now, None, "user_data_retrieval.expired", &rule, None, Counts::default())?;
+            }
+            Ok(expired)
+        })
+    }
+
+    fn purge_hidden(&mut self, now: i64) -> Result<usize, StoreError> {
+        self.in_transaction(|core| {
+            let Some(hidden) = core.store.next_purge()?.filter(|hidden| hidden.due <= now) else {
+                return Ok(0);
+            };
+            core.store.purge(hidden.space)?;
+            let project = Some(hidden.space.project);
+            core.note(now, project, "project.purged", "the grace is over", None, Counts::default())?;
+            Ok(1)
+        })
+    }
+}
+
+fn events_rule(settings: &Settings) -> String {
+    let basis = match settings.retention_basis {
+        RetentionBasis::Received => "receipt",
+        RetentionBasis::EventDate => "the event's date",
+    };
+    settings
+        .retention_events_days
+        .map_or_else(String::new, |days| format!("events, {days} days after {basis}"))
+}
+
+fn profiles_rule(settings: &Settings) -> String {
+    settings
+        .retention_profiles_days
+        .map_or_else(String::new, |days| format!("profiles, {days} days after they were last seen"))
 }

@@ -3,21 +3,21 @@
 use std::collections::HashMap;
 
 use crate::domain::config::IdMerge;
-use crate::domain::identity::{self, DEVICE_PREFIX, Ids};
-use crate::store::{ClusterNode, KeyRow, ProjectRow, Store, StoreError};
+use crate::domain::identity::{self, DEVICE_PREFIX, Ids, strip};
+use crate::store::{ClusterNode, KeyRow, Space, Store, StoreError};
 
-/// Resolves the ids of one project; remembers what it found, so it must not outlive a change.
+/// Resolves the ids of one space; remembers what it found, so it must not outlive a change.
 pub struct Resolver {
-    project: ProjectRow,
+    space: Space,
     mode: IdMerge,
     links: HashMap<String, Option<String>>,
     clusters: HashMap<KeyRow, Option<String>>,
 }
 
 impl Resolver {
-    /// For one project.
-    pub fn new(project: ProjectRow, mode: IdMerge) -> Resolver {
-        Resolver { project, mode, links: HashMap::new(), clusters: HashMap::new() }
+    /// For one space.
+    pub fn new(space: Space, mode: IdMerge) -> Resolver {
+        Resolver { space, mode, links: HashMap::new(), clusters: HashMap::new() }
     }
 
     /// The id of a record before links and merges.
@@ -40,7 +40,7 @@ impl Resolver {
             (IdMerge::Simplified, None, Some(device)) => self.of_device(store, device).map(Some),
             (IdMerge::Original, Some(node), _) => {
                 if !self.clusters.contains_key(&key) {
-                    let chosen = canonical_of_cluster(&store.cluster(self.project, node)?);
+                    let chosen = canonical_of_cluster(&store.cluster(self.space, node)?);
                     self.clusters.insert(key, chosen);
                 }
                 Ok(self.clusters[&key].clone().or_else(|| self.own(ids, sent)))
@@ -55,7 +55,7 @@ impl Resolver {
         match (self.mode, &ids.user, &ids.device) {
             (IdMerge::Simplified, None, Some(device)) => self.of_device(store, device),
             (IdMerge::Original, Some(node), _) => {
-                Ok(canonical_of_cluster(&store.cluster(self.project, node)?).unwrap_or_else(|| id.to_owned()))
+                Ok(canonical_of_cluster(&store.cluster(self.space, node)?).unwrap_or_else(|| id.to_owned()))
             }
             _ => Ok(id.to_owned()),
         }
@@ -67,9 +67,8 @@ impl Resolver {
         if self.mode != IdMerge::Original {
             return Ok(vec![canonical]);
         }
-        let node = id.strip_prefix(DEVICE_PREFIX).unwrap_or(id);
         let mut names = vec![canonical];
-        for known in store.cluster(self.project, node)? {
+        for known in store.cluster(self.space, strip(id))? {
             names.push(format!("{DEVICE_PREFIX}{}", known.id));
             names.push(known.id);
         }
@@ -78,7 +77,7 @@ impl Resolver {
 
     fn of_device(&mut self, store: &mut dyn Store, device: &str) -> Result<String, StoreError> {
         if !self.links.contains_key(device) {
-            let user = store.first_user(self.project, device)?;
+            let user = store.first_user(self.space, device)?;
             self.links.insert(device.to_owned(), user);
         }
         Ok(self.links[device].clone().unwrap_or_else(|| format!("{DEVICE_PREFIX}{device}")))

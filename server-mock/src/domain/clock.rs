@@ -78,9 +78,13 @@ impl Clock {
         *self = Clock::default();
     }
 
-    /// How long until the clock shows `due`; `None` while it stands still.
+    /// How long until the clock shows `due`; `None` while it stands still before that.
     pub fn until(&self, due: i64) -> Option<Duration> {
-        (!self.is_frozen()).then(|| Duration::from_millis((due - self.now()).max(0) as u64))
+        let left = due.saturating_sub(self.now());
+        if left <= 0 {
+            return Some(Duration::ZERO);
+        }
+        (!self.is_frozen()).then(|| Duration::from_millis(left as u64))
     }
 }
 
@@ -111,6 +115,7 @@ mod tests {
         clock.freeze(true);
         let stopped = clock.now();
         assert!(clock.until(stopped + 1).is_none());
+        assert_eq!(clock.until(i64::MIN), Some(Duration::ZERO));
         clock.advance(10);
         assert_eq!(clock.now(), stopped + 10);
         clock.set(7);

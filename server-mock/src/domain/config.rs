@@ -1,10 +1,13 @@
 //! The configuration: one document for `--config`, `PUT /mock/config` and the fixtures of the wire vectors.
 
+mod settings;
+
 use std::fmt;
 
 use serde_json::{Map, Value, json};
 
 use super::time;
+pub use settings::{RetentionBasis, ServerSettings, Settings, UnknownToken};
 
 /// The whole configuration.
 #[derive(Debug, Clone, Default)]
@@ -17,7 +20,9 @@ pub struct Config {
     pub gdpr_oauth: Vec<OauthToken>,
     /// Settings of all projects.
     pub settings: Settings,
-    unknown_token: Option<UnknownToken>,
+    /// Settings of the server.
+    pub server: ServerSettings,
+    warnings: Vec<String>,
     document: Map<String, Value>,
 }
 
@@ -78,67 +83,6 @@ pub enum IdMerge {
     None,
 }
 
-/// What happens to records of an unknown project (SPEC §3.4).
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum UnknownToken {
-    /// The token makes its project.
-    Create,
-    /// Answered as success, dropped.
-    AcceptAndDrop,
-    /// The same, with a log line.
-    AcceptAndCount,
-    /// Answered as a rejection.
-    Reject,
-}
-
-/// From when the retention window counts.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum RetentionBasis {
-    /// The instant of receipt.
-    Received,
-    /// The UTC day of the event's own time.
-    EventDate,
-}
-
-/// Settings that may stand globally or in a project (SPEC §19.1). `None` is `off`.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Settings {
-    /// Oldest `time` that `/track` takes, in days.
-    pub track_max_age_days: Option<i64>,
-    /// Days that events are kept.
-    pub retention_events_days: Option<i64>,
-    /// From when they count.
-    pub retention_basis: RetentionBasis,
-    /// Days that profiles are kept after `$last_seen`.
-    pub retention_profiles_days: Option<i64>,
-    /// Seconds during which a deletion can be cancelled.
-    pub gdpr_staging_seconds: i64,
-    /// Requests a second to the GDPR API.
-    pub gdpr_rate_limit_per_s: Option<f64>,
-    /// Events a second to `/import`, averaged over a rolling minute.
-    pub import_rate_limit: Option<f64>,
-    /// Days that late resends of erased ids are barred.
-    pub erasure_barrier_days: Option<i64>,
-    /// Whether records sent with `Sec-GPC: 1` are dropped.
-    pub honor_gpc: bool,
-}
-
-impl Default for Settings {
-    fn default() -> Self {
-        Settings {
-            track_max_age_days: Some(5),
-            retention_events_days: Some(1825),
-            retention_basis: RetentionBasis::Received,
-            retention_profiles_days: None,
-            gdpr_staging_seconds: 60,
-            gdpr_rate_limit_per_s: Some(1.0),
-            import_rate_limit: None,
-            erasure_barrier_days: Some(30),
-            honor_gpc: false,
-        }
-    }
-}
-
 /// What is wrong with a configuration, and what would be right.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ConfigError(String);
@@ -156,22 +100,32 @@ impl Config {
     /// vectors has some) and refused in `settings`, where a typing error would silently change a promise.
     pub fn from_json(document: &Value) -> Result<Config, ConfigError> {
         let top = object(document, "the configuration")?;
-        let mut settings = Settings::default();
-        let mut unknown_token = None;
+        let (mut settings, mut server) = (Settings::default(), ServerSettings::default());
         if let Some(value) = top.get("settings") {
             let map = object(value, "settings")?;
-            settings.apply(map, true)?;
-            unknown_token = map.get("unknown_token").map(unknown_token_mode).transpose()?;
+            settings.apply(map)?;
+            server.apply(map)?;
+            if let Some(name) = map.keys().find(|name| !settings::is_setting(name)) {
+                return Err(error(format!(
+                    "settings.{name} is not a setting; known are {}",
+                    settings::names().join(", ")
+                )));
+            }
         }
-        let projects = list(top, "projects")?.iter().map(|value| Project::read(value, &settings));
+        let mut warnings = Vec::new();
+        let projects = list(top, "projects")?
+            .iter()
+            .map(|value| Project::read(value, &settings, &mut warnings))
+            .collect::<Result<_, _>>()?;
         let accounts = list(top, "service_accounts")?.iter().map(ServiceAccount::read);
         let oauth = list(top, "gdpr_oauth")?.iter().map(OauthToken::read);
         let config = Config {
-            projects: projects.collect::<Result<_, _>>()?,
+            projects,
             service_accounts: accounts.collect::<Result<_, _>>()?,
             gdpr_oauth: oauth.collect::<Result<_, _>>()?,
             settings,
-            unknown_token,
+            server,
+            warnings,
             document: top.clone(),
         };
         for (index, project) in config.projects.iter().enumerate() {
@@ -194,9 +148,14 @@ impl Config {
         Value::Object(document)
     }
 
+    /// What was ignored and looks like a mistake.
+    pub fn warnings(&self) -> &[String] {
+        &self.warnings
+    }
+
     /// What happens to records of an unknown project.
     pub fn unknown_token(&self) -> UnknownToken {
-        self.unknown_token.unwrap_or(if self.projects.is_empty() {
+        self.server.unknown_token.unwrap_or(if self.projects.is_empty() {
             UnknownToken::Create
         } else {
             UnknownToken::AcceptAndDrop
@@ -229,11 +188,19 @@ impl Config {
     }
 }
 
+/// What a project's entry may have beside settings.
+const PROJECT_FIELDS: [&str; 7] =
+    ["token", "project_id", "name", "id_merge", "project_secret", "api_keys", "lookup_tables"];
+
 impl Project {
-    fn read(value: &Value, global: &Settings) -> Result<Project, ConfigError> {
+    fn read(value: &Value, global: &Settings, warnings: &mut Vec<String>) -> Result<Project, ConfigError> {
         let map = object(value, "projects[]")?;
         let mut settings = global.clone();
-        settings.apply(map, false)?;
+        settings.apply(map)?;
+        let known = |name: &str| PROJECT_FIELDS.contains(&name) || settings::of_project(name);
+        for name in map.keys().filter(|name| !known(name)) {
+            warnings.push(format!("projects[].{name} is not known here and is ignored"));
+        }
         let id_merge = match map.get("id_merge").map_or(Some("simplified"), Value::as_str) {
             Some("simplified") => IdMerge::Simplified,
             Some("original") => IdMerge::Original,
@@ -273,6 +240,11 @@ impl ServiceAccount {
 }
 
 impl OauthToken {
+    /// Whether it has not ended.
+    pub fn is_valid(&self, now: i64) -> bool {
+        self.expires.is_none_or(|expires| now < expires)
+    }
+
     fn read(value: &Value) -> Result<OauthToken, ConfigError> {
         let map = object(value, "gdpr_oauth[]")?;
         let expires = match map.get("expires") {
@@ -290,79 +262,6 @@ impl OauthToken {
             expires,
             projects: project_ids(map)?,
         })
-    }
-}
-
-impl Settings {
-    /// Takes over what a map says; `strict` refuses names that are no settings.
-    fn apply(&mut self, map: &Map<String, Value>, strict: bool) -> Result<(), ConfigError> {
-        if let Some(preset) = map.get("preset") {
-            let (days, basis) = match preset.as_str() {
-                Some("gdpr-page") => (1825, RetentionBasis::Received),
-                Some("mixpanel-2025") => (730, RetentionBasis::EventDate),
-                _ => return Err(error("preset is one of gdpr-page, mixpanel-2025")),
-            };
-            self.retention_events_days = Some(days);
-            self.retention_basis = basis;
-        }
-        for (name, value) in map {
-            match name.as_str() {
-                "track_max_age_days" => self.track_max_age_days = days(name, value)?,
-                "retention_events_days" => self.retention_events_days = days(name, value)?,
-                "retention_profiles_days" => self.retention_profiles_days = days(name, value)?,
-                "erasure_barrier_days" => self.erasure_barrier_days = days(name, value)?,
-                "retention_basis" => {
-                    self.retention_basis = match value.as_str() {
-                        Some("received") => RetentionBasis::Received,
-                        Some("event_date") => RetentionBasis::EventDate,
-                        _ => return Err(error("retention_basis is one of received, event_date")),
-                    }
-                }
-                "gdpr_staging_seconds" => {
-                    self.gdpr_staging_seconds =
-                        value.as_i64().filter(|seconds| *seconds >= 0).ok_or_else(|| {
-                            error("gdpr_staging_seconds is a whole number of seconds, 0 or more")
-                        })?;
-                }
-                "gdpr_rate_limit_per_s" => self.gdpr_rate_limit_per_s = rate(name, value)?,
-                "import_rate_limit" => self.import_rate_limit = rate(name, value)?,
-                "honor_gpc" => {
-                    self.honor_gpc = value.as_bool().ok_or_else(|| error("honor_gpc is true or false"))?;
-                }
-                // Read elsewhere, or about data that this server does not keep (replays) or states that
-                // it does not have yet (soft deletion); their values are still checked.
-                "preset" | "unknown_token" => {}
-                "retention_replays_days" => {
-                    days(name, value)?;
-                }
-                "soft_delete_days" => {
-                    value
-                        .as_i64()
-                        .filter(|days| (60..=90).contains(days))
-                        .ok_or_else(|| error("soft_delete_days is a whole number from 60 to 90"))?;
-                }
-                other if strict => {
-                    return Err(error(format!(
-                        "settings.{other} is not a setting; known are unknown_token, track_max_age_days, \
-                         retention_events_days, retention_basis, retention_profiles_days, retention_replays_days, \
-                         soft_delete_days, gdpr_staging_seconds, gdpr_rate_limit_per_s, import_rate_limit, \
-                         erasure_barrier_days, honor_gpc, preset"
-                    )));
-                }
-                _ => {}
-            }
-        }
-        Ok(())
-    }
-}
-
-fn unknown_token_mode(value: &Value) -> Result<UnknownToken, ConfigError> {
-    match value.as_str() {
-        Some("create") => Ok(UnknownToken::Create),
-        Some("accept_and_drop") => Ok(UnknownToken::AcceptAndDrop),
-        Some("accept_and_count") => Ok(UnknownToken::AcceptAndCount),
-        Some("reject") => Ok(UnknownToken::Reject),
-        _ => Err(error("unknown_token is one of create, accept_and_drop, accept_and_count, reject")),
     }
 }
 
@@ -397,28 +296,6 @@ fn project_ids(map: &Map<String, Value>) -> Result<Option<Vec<i64>>, ConfigError
     }
 }
 
-fn days(name: &str, value: &Value) -> Result<Option<i64>, ConfigError> {
-    match value {
-        Value::String(text) if text == "off" => Ok(None),
-        other => other
-            .as_i64()
-            .filter(|days| (0..=1_000_000).contains(days))
-            .map(Some)
-            .ok_or_else(|| error(format!("{name} is a whole number of days, or \"off\""))),
-    }
-}
-
-fn rate(name: &str, value: &Value) -> Result<Option<f64>, ConfigError> {
-    match value {
-        Value::String(text) if text == "off" => Ok(None),
-        other => other
-            .as_f64()
-            .filter(|rate| *rate >= 0.0)
-            .map(Some)
-            .ok_or_else(|| error(format!("{name} is a number, or \"off\""))),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -450,5 +327,10 @@ mod tests {
         assert!(wrong(json!({"projects": [{"token": "A"}]})).contains("project_id"));
         assert!(wrong(json!({"settings": {"soft_delete_days": 10}})).contains("60 to 90"));
         assert!(wrong(json!([])).contains("object"));
+        let document =
+            json!({"projects": [{"token": "A", "project_id": 1, "name": "Shop", "retention_event_days": 3}]});
+        let config = Config::from_json(&document).unwrap();
+        assert_eq!(config.warnings().len(), 1);
+        assert!(config.warnings()[0].contains("retention_event_days"));
     }
 }

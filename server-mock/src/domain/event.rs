@@ -23,6 +23,8 @@ pub struct Event {
     pub distinct_id: Option<String>,
     /// When it happened, in milliseconds.
     pub time: i64,
+    /// The time that was sent, which may be another one.
+    pub sent_time: Option<i64>,
     /// Everything that was sent except what is consumed, the time and the distinct id.
     pub properties: Map<String, Value>,
     /// What makes two events the same (SPEC §20.4); `None` for an event without `$insert_id`.
@@ -76,15 +78,14 @@ pub fn basic_fault(record: &Value) -> Option<&'static str> {
     }
 }
 
-/// Judges one record of `/track`.
-pub fn judge(record: &Record, arrival: Arrival) -> Verdict {
+/// Judges one record of `/track`. The properties of one that is to be stored are taken out of it.
+pub fn judge(record: &mut Record, arrival: Arrival) -> Verdict {
     if let Some(fault) = basic_fault(&record.value) {
         return Verdict::Invalid(fault);
     }
     if record.bytes >= RECORD_BYTES_LIMIT {
         return Verdict::Invalid("event, larger than 1 MB");
     }
-    let name = name_of(&record.value).unwrap_or_default();
     let empty = Map::new();
     let sent = record.value.get("properties").and_then(Value::as_object).unwrap_or(&empty);
     let sent_time = match sent_time(sent) {
@@ -102,10 +103,12 @@ pub fn judge(record: &Record, arrival: Arrival) -> Verdict {
     if is_ignored(sent) {
         return Verdict::Ignore;
     }
-    let mut event = build(name, sent, arrival.id_merge, sent_time, time);
-    if let Some(metadata) = record.value.get("$mp_metadata") {
-        event.properties.insert("$mp_metadata".to_owned(), metadata.clone());
+    let mut event = build(&mut record.value, arrival.id_merge, sent_time, time);
+    if let Some(metadata) = record.value.get_mut("$mp_metadata") {
+        event.properties.insert("$mp_metadata".to_owned(), metadata.take());
     }
+    // `$merge` is for `/import` only (SPEC §16.2).
+    event.verb = event.verb.filter(|verb| !matches!(verb, identity::Verb::Merge(..)));
     limits::fit(&mut event.properties);
     Verdict::Store(Box::new(event))
 }
@@ -131,32 +134,38 @@ pub fn is_ignored(properties: &Map<String, Value>) -> bool {
     }
 }
 
-/// Puts an event together from properties that were found valid.
-pub fn build(
-    name: &str,
-    sent: &Map<String, Value>,
-    id_merge: IdMerge,
-    sent_time: Option<i64>,
-    time: i64,
-) -> Event {
-    let distinct_id = identity::id_text(sent.get("distinct_id"));
-    let insert_id = identity::id_text(sent.get("$insert_id"));
+/// Puts an event together from a record that was found valid; takes the properties out of it.
+pub fn build(record: &mut Value, id_merge: IdMerge, sent_time: Option<i64>, time: i64) -> Event {
+    let name = name_of(record).unwrap_or_default().to_owned();
+    let mut properties = match record.get_mut("properties") {
+        Some(Value::Object(sent)) => std::mem::take(sent),
+        _ => Map::new(),
+    };
+    let distinct_id = identity::id_text(properties.get("distinct_id"));
+    let insert_id = identity::id_text(properties.get("$insert_id"));
+    let ids = identity::ids_of(id_merge, &name, &properties);
+    let verb = identity::verb_of(&name, &properties);
     // The first 255 in document order stay; ids and time were read from all (SPEC §6.3).
-    let counted = sent.iter().filter(|(key, _)| !CONSUMED.contains(&key.as_str())).take(limits::COUNT);
-    let kept = counted.filter(|(key, _)| !matches!(key.as_str(), "time" | "distinct_id"));
+    let mut counted = 0;
+    properties.retain(|key, _| {
+        let is_consumed = CONSUMED.contains(&key.as_str());
+        counted += usize::from(!is_consumed);
+        !is_consumed && counted <= limits::COUNT && !matches!(key.as_str(), "time" | "distinct_id")
+    });
     Event {
-        name: limits::cut(name).to_owned(),
-        ids: identity::ids_of(id_merge, name, sent),
+        dedupe: insert_id.map(|id| dedupe_key(&name, distinct_id.as_deref(), sent_time, &id)),
+        name: limits::cut(&name).to_owned(),
+        ids,
         time,
-        dedupe: insert_id.map(|id| dedupe_key(name, distinct_id.as_deref(), sent_time, &id)),
-        properties: kept.map(|(key, value)| (key.clone(), value.clone())).collect(),
+        sent_time,
+        properties,
         distinct_id,
-        verb: identity::verb_of(name, sent),
+        verb,
     }
 }
 
 /// The key of SPEC §20.4 on raw ids and the time as sent, with every part's length in front.
-fn dedupe_key(name: &str, distinct_id: Option<&str>, time: Option<i64>, insert_id: &str) -> Vec<u8> {
+pub fn dedupe_key(name: &str, distinct_id: Option<&str>, time: Option<i64>, insert_id: &str) -> Vec<u8> {
     let mut end = insert_id.len().min(36);
     while !insert_id.is_char_boundary(end) {
         end -= 1;
@@ -182,7 +191,7 @@ mod tests {
     }
 
     fn judged(value: Value) -> Verdict {
-        judge(&Record { value, bytes: 10, bad_utf8: Vec::new() }, arrival())
+        judge(&mut Record { value, bytes: 10, bad_utf8: Vec::new() }, arrival())
     }
 
     fn stored(properties: Value) -> Event {
@@ -227,7 +236,7 @@ mod tests {
             bad_utf8: Vec::new(),
         };
         let moved = Arrival { now: NOW + 90_000, client_offset: 60_000, ..arrival() };
-        match (judge(&record, arrival()), judge(&record, moved)) {
+        match (judge(&mut record.clone(), arrival()), judge(&mut record.clone(), moved)) {
             (Verdict::Store(before), Verdict::Store(after)) => {
                 assert_eq!(after.time, NOW + 60_000);
                 assert_eq!(before.dedupe, after.dedupe);

@@ -14,7 +14,26 @@ pub struct Ids {
     pub device: Option<String>,
     /// The user. On projects with original merge, the distinct id (a node of the cluster graph).
     pub user: Option<String>,
+    /// Further ids that the record names in its identity properties (SPEC §20.6), sorted. They decide nothing about whose
+    /// it is; an erasure finds the record by them.
+    pub also: Vec<String>,
 }
+
+/// Identity properties of events (SPEC §20.3, §20.6), beside `$distinct_ids`, which is a list.
+const NAMING: [&str; 10] = [
+    "distinct_id",
+    "$user_id",
+    "$device_id",
+    "$anon_id",
+    "$anon_distinct_id",
+    "$identified_id",
+    "alias",
+    "$distinct_id_before_identity",
+    "$preshuffle_distinct_id",
+    "mp_original_distinct_id",
+];
+/// Ids of a `$distinct_ids` that are looked at: lists longer than this are cut anyway.
+const LISTED: usize = 255;
 
 impl Ids {
     /// The distinct id of the combination itself, before any link.
@@ -25,10 +44,31 @@ impl Ids {
     /// The combination that a bare distinct id stands for: of an erasure, a profile, a filter.
     pub fn of_distinct_id(mode: IdMerge, id: &str) -> Ids {
         match (mode, id.strip_prefix(DEVICE_PREFIX)) {
-            (IdMerge::Simplified, Some(device)) => Ids { device: Some(device.to_owned()), user: None },
-            (IdMerge::Original, Some(device)) => Ids { device: None, user: Some(device.to_owned()) },
-            _ => Ids { device: None, user: Some(id.to_owned()) },
+            (IdMerge::Simplified, Some(device)) => Ids { device: Some(device.to_owned()), ..Ids::default() },
+            (IdMerge::Original, Some(device)) => Ids { user: Some(device.to_owned()), ..Ids::default() },
+            _ => Ids { user: Some(id.to_owned()), ..Ids::default() },
         }
+    }
+
+    /// All literal ids of the combination.
+    pub fn literal(&self) -> impl Iterator<Item = &str> {
+        self.device.iter().chain(&self.user).chain(&self.also).map(String::as_str)
+    }
+
+    /// Names further ids.
+    fn naming(mut self, properties: &Map<String, Value>) -> Ids {
+        let listed = properties.get("$distinct_ids").and_then(Value::as_array).into_iter().flatten();
+        let named = NAMING.iter().map(|name| properties.get(*name)).chain(listed.take(LISTED).map(Some));
+        let mut also: Vec<String> = named.filter_map(id_text).collect();
+        also.retain(|id| {
+            let own =
+                |known: &Option<String>| known.as_deref().is_some_and(|known| strip(known) == strip(id));
+            !own(&self.device) && !own(&self.user)
+        });
+        also.sort_unstable();
+        also.dedup();
+        self.also = also;
+        self
     }
 }
 
@@ -68,12 +108,18 @@ pub fn id_text(value: Option<&Value>) -> Option<String> {
     (!text.is_empty()).then_some(text)
 }
 
-fn strip(id: &str) -> &str {
+/// An id without the prefix of devices.
+pub fn strip(id: &str) -> &str {
     id.strip_prefix(DEVICE_PREFIX).unwrap_or(id)
 }
 
 /// The ids of a record, by the rules of its project.
 pub fn ids_of(mode: IdMerge, name: &str, properties: &Map<String, Value>) -> Ids {
+    resolved(mode, name, properties).naming(properties)
+}
+
+/// Whose record it is.
+fn resolved(mode: IdMerge, name: &str, properties: &Map<String, Value>) -> Ids {
     let get = |key: &str| id_text(properties.get(key));
     let device = get("$device_id").map(|id| strip(&id).to_owned()).filter(|id| !id.is_empty());
     let distinct = get("distinct_id");
@@ -81,7 +127,7 @@ pub fn ids_of(mode: IdMerge, name: &str, properties: &Map<String, Value>) -> Ids
         IdMerge::Simplified => {
             let user = get("$user_id");
             if user.is_some() || device.is_some() {
-                return Ids { device, user };
+                return Ids { device, user, also: Vec::new() };
             }
             distinct.map(|id| Ids::of_distinct_id(mode, &id)).unwrap_or_default()
         }
@@ -96,15 +142,9 @@ pub fn ids_of(mode: IdMerge, name: &str, properties: &Map<String, Value>) -> Ids
                 })
                 .or_else(|| get("$user_id"))
                 .or_else(|| device.clone());
-            Ids { device, user: named.map(|id| strip(&id).to_owned()) }
+            Ids { device, user: named.map(|id| strip(&id).to_owned()), also: Vec::new() }
         }
-        IdMerge::None => {
-            let named = distinct.or_else(|| get("$user_id"));
-            if named.is_none() {
-                return Ids { device, user: None };
-            }
-            Ids { device, user: named }
-        }
+        IdMerge::None => Ids { device, user: distinct.or_else(|| get("$user_id")), also: Vec::new() },
     }
 }
 
@@ -170,6 +210,21 @@ mod tests {
         let original = |properties| ids(IdMerge::Original, properties);
         assert_eq!(original(json!({"distinct_id": "$device:D", "$device_id": "D"})), (some("D"), some("D")));
         assert_eq!(original(json!({"distinct_id": "u"})), (None, some("u")));
+    }
+
+    #[test]
+    fn ids_that_are_only_named_are_kept_beside() {
+        let also = |mode, properties: Value| ids_of(mode, "A", properties.as_object().unwrap()).also;
+        let sent = json!({"distinct_id": "$device:D", "$device_id": "D", "$anon_distinct_id": "$device:D"});
+        assert!(also(IdMerge::Simplified, sent.clone()).is_empty());
+        assert!(also(IdMerge::Original, sent).is_empty());
+        assert_eq!(
+            also(
+                IdMerge::Simplified,
+                json!({"distinct_id": "x", "$user_id": "U", "alias": "L", "$distinct_ids": ["U", 5]})
+            ),
+            ["5", "L", "x"]
+        );
     }
 
     #[test]

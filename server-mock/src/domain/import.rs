@@ -64,8 +64,9 @@ pub fn is_refused_verb(record: &Record, id_merge: IdMerge) -> bool {
     id_merge != IdMerge::Original && event::name_of(&record.value).is_some_and(identity::is_verb)
 }
 
-/// Judges one record. `Ok(None)`: valid, dropped on purpose.
-pub fn judge(record: &Record, import: Import<'_>) -> Result<Option<Event>, Fault> {
+/// Judges one record. `Ok(None)`: valid, dropped on purpose. The properties of one that is to be stored are taken out of
+/// it.
+pub fn judge(record: &mut Record, import: Import<'_>) -> Result<Option<Event>, Fault> {
     let empty = Map::new();
     let sent = record.value.get("properties").and_then(Value::as_object).unwrap_or(&empty);
     let insert_id = identity::id_text(sent.get("$insert_id"));
@@ -125,7 +126,7 @@ pub fn judge(record: &Record, import: Import<'_>) -> Result<Option<Event>, Fault
         return Ok(None);
     }
     let time = sent_time.map_or(import.now, |time| time.min(import.now));
-    let mut event = event::build(name, sent, import.id_merge, sent_time, time);
+    let mut event = event::build(&mut record.value, import.id_merge, sent_time, time);
     limits::fit(&mut event.properties);
     let mut add = |name: &str, value: Value| drop(event.properties.insert(name.to_owned(), value));
     add("$import", true.into());
@@ -153,12 +154,12 @@ mod tests {
         strict: bool,
         name: &str,
     ) -> Result<Option<Event>, Fault> {
-        let record = Record {
+        let mut record = Record {
             value: json!({"event": name, "properties": properties}),
             bytes: 9,
             bad_utf8: Vec::new(),
         };
-        judge(&record, Import { strict, now: NOW, id_merge, endpoint: "api.test" })
+        judge(&mut record, Import { strict, now: NOW, id_merge, endpoint: "api.test" })
     }
 
     fn field(properties: Value) -> String {

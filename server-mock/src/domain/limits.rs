@@ -1,6 +1,6 @@
 //! Sizes of properties (SPEC §6.3, §20.2): `/track` cuts to them, strict `/import` refuses what is beyond.
 
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 
 /// Most properties of an event, keys of an object and elements of a list.
 pub const COUNT: usize = 255;
@@ -8,15 +8,52 @@ pub const COUNT: usize = 255;
 const TEXT: usize = 255;
 /// Deepest object below a property.
 const DEPTH: usize = 3;
+/// Largest list or object of an event, as JSON text in bytes.
+const EVENT_VALUE: usize = 8 * 1024;
+/// Largest list or object of a profile.
+pub const PROFILE_VALUE: usize = 256 * 1024;
 
 /// A text, cut to its limit.
 pub fn cut(text: &str) -> &str {
     text.char_indices().nth(TEXT).map_or(text, |(end, _)| &text[..end])
 }
 
-/// Cuts properties to the limits: the first 255 in document order stay, deeper objects go.
+/// Cuts properties to the limits: the first 255 in document order stay, deeper objects go, and so does the end of what
+/// is too large as a whole.
 pub fn fit(properties: &mut Map<String, Value>) {
     fit_object(properties, 0);
+    for value in properties.values_mut().filter(|value| value.is_array() || value.is_object()) {
+        shorten(value, EVENT_VALUE);
+    }
+}
+
+/// Drops elements from the end of a list or object until its text is within so many bytes.
+fn shorten(value: &mut Value, limit: usize) {
+    // Two brackets, and a comma behind each element but the last.
+    let mut used = 1;
+    let mut fits = |size: usize| {
+        used += size + 1;
+        used <= limit
+    };
+    match value {
+        Value::Array(list) => {
+            let kept = list.iter().take_while(|one| fits(size_of(one))).count();
+            list.truncate(kept);
+        }
+        Value::Object(map) => {
+            let entry = |(key, one): &(&String, &Value)| json!(key).to_string().len() + 1 + size_of(one);
+            let kept = map.iter().take_while(|one| fits(entry(one))).count();
+            if kept < map.len() {
+                *map = std::mem::take(map).into_iter().take(kept).collect();
+            }
+        }
+        _ => {}
+    }
+}
+
+/// Bytes of a value's JSON text.
+pub fn size_of(value: &Value) -> usize {
+    value.to_string().len()
 }
 
 /// Cuts a value of a profile: texts and objects like those of an event, lists in full length.
@@ -77,7 +114,6 @@ fn value_fault(value: &Value, depth: usize) -> Option<&'static str> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use serde_json::json;
 
     fn numbered(count: usize) -> Map<String, Value> {
         (0..count).map(|n| (format!("p{n}"), json!(n))).collect()
@@ -99,6 +135,24 @@ mod tests {
         fit(&mut properties);
         assert_eq!(properties["x"], "ü".repeat(255));
         assert_eq!(properties["l"][0], "y".repeat(255));
+    }
+
+    #[test]
+    fn lists_and_objects_end_at_8_kb() {
+        let mut properties = json!({
+            "list": vec!["x".repeat(200); 100],
+            "object": (0..200).map(|n| (format!("k{n}"), json!("y".repeat(100)))).collect::<Map<_, _>>(),
+            "small": [1, 2],
+        });
+        fit(properties.as_object_mut().unwrap());
+        for name in ["list", "object"] {
+            let size = size_of(&properties[name]);
+            assert!((7900..=8192).contains(&size), "{name}: {size}");
+        }
+        assert_eq!(
+            (&properties["object"]["k0"], &properties["small"]),
+            (&json!("y".repeat(100)), &json!([1, 2]))
+        );
     }
 
     #[test]

@@ -2,9 +2,11 @@
 
 pub mod clock;
 pub mod config;
+pub mod device;
 pub mod event;
 pub mod export;
 pub mod expression;
+pub mod fault;
 pub mod identity;
 pub mod import;
 pub mod json;

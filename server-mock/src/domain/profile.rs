@@ -2,7 +2,8 @@
 
 use serde_json::{Map, Number, Value};
 
-use super::identity;
+use super::config::IdMerge;
+use super::identity::{self, Ids};
 use super::json::Record;
 use super::limits;
 use super::time;
@@ -31,6 +32,10 @@ pub struct Update {
     pub subject: Subject,
     /// `$ignore_alias`: the literal id is meant, not the one that it maps to.
     pub ignore_alias: bool,
+    /// The ids that the record carries.
+    pub ids: Ids,
+    /// When the client made the update, in milliseconds, where it says so.
+    pub time: Option<i64>,
     /// What `$last_seen` becomes, in milliseconds; `None` leaves it alone.
     pub seen: Option<i64>,
     /// `$delete` stands alone: nothing after it is applied.
@@ -38,20 +43,50 @@ pub struct Update {
     operations: Map<String, Value>,
 }
 
-/// Reads one record of `/engage` (or of `/groups`). The error is the text for the answer.
-pub fn read(record: &Record, groups: bool, now: i64) -> Result<Update, &'static str> {
+/// The circumstances of an `/engage` or `/groups` request for one project.
+#[derive(Debug, Clone, Copy)]
+pub struct Arrival {
+    /// Whether it is about groups.
+    pub groups: bool,
+    /// Now, by the server's clock, in milliseconds.
+    pub now: i64,
+    /// What is added to client times, see [`super::clock::Clock::client_offset`].
+    pub client_offset: i64,
+    /// How the project merges ids.
+    pub id_merge: IdMerge,
+}
+
+/// What is wrong with an update.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Fault {
+    /// The field.
+    pub field: &'static str,
+    /// The text for the answer.
+    pub text: &'static str,
+}
+
+const fn fault(field: &'static str, text: &'static str) -> Fault {
+    Fault { field, text }
+}
+
+/// Reads one record of `/engage` (or of `/groups`).
+pub fn read(record: &Record, arrival: Arrival) -> Result<Update, Fault> {
     let empty = Map::new();
     let map = record.value.as_object().unwrap_or(&empty);
-    token_of(&record.value).ok_or("$token, missing or empty")?;
+    token_of(&record.value).ok_or(fault("$token", "$token, missing or empty"))?;
     let id = |name: &str| identity::id_text(map.get(name));
-    let subject = if groups {
-        let key = id("$group_key").ok_or("$group_key, missing or empty")?;
-        Subject::Group(key, id("$group_id").ok_or("$group_id, missing or empty")?)
+    let (subject, mut ids) = if arrival.groups {
+        let key = id("$group_key").ok_or(fault("$group_key", "$group_key, missing or empty"))?;
+        let name = id("$group_id").ok_or(fault("$group_id", "$group_id, missing or empty"))?;
+        (Subject::Group(key, name), Ids::default())
     } else {
-        Subject::Person(id("$distinct_id").ok_or("$distinct_id, missing or empty")?)
+        let name = id("$distinct_id").ok_or(fault("$distinct_id", "$distinct_id, missing or empty"))?;
+        let ids = Ids::of_distinct_id(arrival.id_merge, &name);
+        (Subject::Person(name), ids)
     };
+    ids.also = ["$device_id", "$user_id"].into_iter().filter_map(id).collect();
     if record.bytes >= RECORD_BYTES_LIMIT {
-        return Err("update, larger than 1 MB");
+        return Err(fault("update", "update, larger than 1 MB"));
     }
     let delete = map.contains_key("$delete");
     let mut operations = Map::new();
@@ -62,22 +97,27 @@ pub fn read(record: &Record, groups: bool, now: i64) -> Result<Update, &'static 
             _ => value.is_object(),
         };
         if !fits {
-            return Err("operator, its value has the wrong type");
+            return Err(fault(operator, "operator, its value has the wrong type"));
         }
         operations.insert((*operator).to_owned(), value.clone());
     }
     if operations.is_empty() && !delete {
-        return Err("operator, missing");
+        return Err(fault("operator", "operator, missing"));
     }
     let ignores_time =
         map.get("$ignore_time").is_some_and(|value| *value == Value::Bool(true) || value == "true");
-    let client_time = map.get("$time").and_then(time::client_time).map(|time| time.min(now));
+    let client_time = map
+        .get("$time")
+        .and_then(time::client_time)
+        .map(|time| (time + arrival.client_offset).min(arrival.now));
     Ok(Update {
         subject,
+        ids,
+        time: client_time,
         ignore_alias: map
             .get("$ignore_alias")
             .is_some_and(|value| *value == Value::Bool(true) || value == "true"),
-        seen: (!ignores_time).then(|| client_time.unwrap_or(now)),
+        seen: (!ignores_time).then(|| client_time.unwrap_or(arrival.now)),
         delete,
         operations,
     })
@@ -109,17 +149,66 @@ impl Update {
                     "$remove" => removed(before, value),
                     _ => None,
                 };
+                // What the server keeps itself takes no room.
+                let kept = properties.len() - usize::from(properties.contains_key("$last_seen"));
                 if let Some(mut after) = after
-                    && (before.is_some() || properties.len() < PROPERTIES)
+                    && (before.is_some() || kept < PROPERTIES)
                 {
                     limits::fit_profile_value(&mut after);
-                    properties.insert(name.to_owned(), after);
+                    let is_large = (after.is_array() || after.is_object())
+                        && limits::size_of(&after) > limits::PROFILE_VALUE;
+                    if !is_large {
+                        properties.insert(name.to_owned(), after);
+                    }
                 }
             }
         }
         if let Some(seen) = self.seen {
             properties.insert("$last_seen".to_owned(), time::format_seconds(seen).into());
         }
+    }
+}
+
+/// The texts among the values of a profile, at any depth: ids of members may be among them.
+pub fn texts_of(properties: &Map<String, Value>) -> Vec<String> {
+    fn collect(value: &Value, found: &mut Vec<String>) {
+        match value {
+            Value::String(text) if !text.is_empty() => found.push(text.clone()),
+            Value::Number(number) => found.push(number.to_string()),
+            Value::Array(list) => list.iter().for_each(|value| collect(value, found)),
+            Value::Object(map) => map.values().for_each(|value| collect(value, found)),
+            _ => {}
+        }
+    }
+    let mut found = Vec::new();
+    properties
+        .iter()
+        .filter(|(name, _)| *name != "$last_seen")
+        .for_each(|(_, value)| collect(value, &mut found));
+    found.sort_unstable();
+    found.dedup();
+    found
+}
+
+/// Takes texts out of the values of a profile, at any depth: out of lists, and a property or key with them where one
+/// is the whole value.
+pub fn without_texts(properties: &mut Map<String, Value>, is_gone: &dyn Fn(&str) -> bool) {
+    properties.retain(|_, value| keeps(value, is_gone));
+}
+
+fn keeps(value: &mut Value, is_gone: &dyn Fn(&str) -> bool) -> bool {
+    match value {
+        Value::String(text) => !is_gone(text),
+        Value::Number(number) => !is_gone(&number.to_string()),
+        Value::Array(list) => {
+            list.retain_mut(|value| keeps(value, is_gone));
+            true
+        }
+        Value::Object(map) => {
+            map.retain(|_, value| keeps(value, is_gone));
+            true
+        }
+        _ => true,
     }
 }
 
@@ -202,10 +291,13 @@ mod tests {
 
     const NOW: i64 = 1_788_220_800_000;
 
-    fn update(fields: Value) -> Result<Update, &'static str> {
+    const ARRIVAL: Arrival =
+        Arrival { groups: false, now: NOW, client_offset: 0, id_merge: IdMerge::Simplified };
+
+    fn update(fields: Value) -> Result<Update, Fault> {
         let mut value = json!({"$token": "T", "$distinct_id": "u", "$ignore_time": true});
         value.as_object_mut().unwrap().extend(fields.as_object().unwrap().clone());
-        read(&Record { value, bytes: 10, bad_utf8: Vec::new() }, false, NOW)
+        read(&Record { value, bytes: 10, bad_utf8: Vec::new() }, ARRIVAL)
     }
 
     fn after(before: Value, fields: Value) -> Value {
@@ -246,6 +338,17 @@ mod tests {
     }
 
     #[test]
+    fn a_value_beyond_256_kb_is_not_taken() {
+        let large = vec!["x".repeat(200); 1400];
+        assert_eq!(
+            after(json!({"l": [1]}), json!({"$set": {"l": large, "m": 2}})),
+            json!({"l": [1], "m": 2})
+        );
+        let full = json!({"l": vec!["x".repeat(200); 1291]});
+        assert_eq!(after(full.clone(), json!({"$append": {"l": "y".repeat(255)}})), full);
+    }
+
+    #[test]
     fn delete_is_decided_by_presence_and_stands_alone() {
         for value in [json!(null), json!(""), json!({}), json!("u")] {
             assert!(update(json!({"$delete": value, "$set": {"a": 1}})).unwrap().delete);
@@ -253,9 +356,19 @@ mod tests {
     }
 
     #[test]
+    fn texts_are_found_and_taken_out_at_any_depth() {
+        let mut group = json!({"owner": "u", "members": ["u", "v", 7], "by": {"plan": "u", "n": 1}, "size": 3, "$last_seen": "x"});
+        let properties = group.as_object_mut().unwrap();
+        assert_eq!(texts_of(properties), ["1", "3", "7", "u", "v"]);
+        without_texts(properties, &|text| text == "u" || text == "7");
+        assert_eq!(group, json!({"members": ["v"], "by": {"n": 1}, "size": 3, "$last_seen": "x"}));
+    }
+
+    #[test]
     fn invalid_updates_say_why() {
-        let fault =
-            |value: Value| read(&Record { value, bytes: 10, bad_utf8: Vec::new() }, false, NOW).unwrap_err();
+        let fault = |value: Value| {
+            read(&Record { value, bytes: 10, bad_utf8: Vec::new() }, ARRIVAL).unwrap_err().text
+        };
         assert_eq!(fault(json!({"$distinct_id": "u", "$set": {}})), "$token, missing or empty");
         assert_eq!(fault(json!({"$token": "T", "$set": {}})), "$distinct_id, missing or empty");
         assert_eq!(fault(json!({"$token": "T", "$distinct_id": "u"})), "operator, missing");

@@ -15,6 +15,9 @@ pub const RECORD_LIMIT: usize = 2000;
 /// A single event or profile update stays below this many bytes of JSON.
 pub const RECORD_BYTES_LIMIT: usize = 1_000_000;
 
+/// How often a body may be zipped: more is an attack and no client.
+const GZIP_LAYERS: usize = 2;
+
 /// Padding may be there or not, and unused bits of the last character are ignored.
 const FORGIVING: GeneralPurpose = GeneralPurpose::new(
     &STANDARD,
@@ -102,6 +105,11 @@ impl Params {
         self.bytes(name).map(|value| String::from_utf8_lossy(value).into_owned())
     }
 
+    /// The names, in the order in which they were sent.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        self.0.iter().map(|(name, _)| name.as_str())
+    }
+
     /// Whether a switch is on: anything except absent, empty and `0` (SPEC §4).
     pub fn is_on(&self, name: &str) -> bool {
         self.bytes(name).is_some_and(|value| !value.is_empty() && value != b"0")
@@ -150,22 +158,28 @@ pub fn media_type(content_type: &str) -> String {
 
 /// Takes a body out of its `Content-Encoding`.
 pub fn decompress(raw: Raw<'_>) -> Result<Vec<u8>, DecodeError> {
-    let encoding = raw.content_encoding.trim().to_ascii_lowercase();
-    match encoding.as_str() {
-        "" | "identity" => {
-            if raw.body.len() > BODY_LIMIT {
-                return Err(DecodeError::TooLarge);
+    let encodings = raw.content_encoding.to_ascii_lowercase();
+    let mut body = std::borrow::Cow::Borrowed(raw.body);
+    let mut layers = 0;
+    // Applied in the order in which they are named, so taken off from the last to the first.
+    for encoding in encodings.split(',').map(str::trim).rev() {
+        match encoding {
+            "" | "identity" => {}
+            "gzip" | "x-gzip" if layers < GZIP_LAYERS => {
+                layers += 1;
+                body = gunzip(&body)?.into();
             }
-            Ok(raw.body.to_vec())
+            _ => return Err(DecodeError::Encoding),
         }
-        "gzip" | "x-gzip" => {
-            let mut limited = flate2::read::MultiGzDecoder::new(raw.body).take(BODY_LIMIT as u64 + 1);
-            let mut body = Vec::new();
-            limited.read_to_end(&mut body).map_err(|_| DecodeError::Encoding)?;
-            if body.len() > BODY_LIMIT { Err(DecodeError::TooLarge) } else { Ok(body) }
-        }
-        _ => Err(DecodeError::Encoding),
     }
+    if body.len() > BODY_LIMIT { Err(DecodeError::TooLarge) } else { Ok(body.into_owned()) }
+}
+
+fn gunzip(zipped: &[u8]) -> Result<Vec<u8>, DecodeError> {
+    let mut limited = flate2::read::MultiGzDecoder::new(zipped).take(BODY_LIMIT as u64 + 1);
+    let mut body = Vec::new();
+    limited.read_to_end(&mut body).map_err(|_| DecodeError::Encoding)?;
+    if body.len() > BODY_LIMIT { Err(DecodeError::TooLarge) } else { Ok(body) }
 }
 
 fn payload_records(payload: Option<&[u8]>) -> Result<Vec<Record>, DecodeError> {
@@ -216,6 +230,12 @@ fn json_records(text: &[u8]) -> Result<Vec<Record>, DecodeError> {
         }
         Err(JsonError::Invalid) => Err(DecodeError::Json),
     }
+}
+
+/// A part of a path, with its percent signs undone.
+pub fn percent_decoded(text: &str) -> String {
+    // A plus sign is one, outside of forms.
+    String::from_utf8_lossy(&percent_decode(text.replace('+', "%2B").as_bytes())).into_owned()
 }
 
 fn percent_decode(text: &[u8]) -> Vec<u8> {
@@ -280,6 +300,19 @@ mod tests {
         let zipped = gzip(raw.as_bytes());
         let zip =
             decode(Raw { content_type: FORM, content_encoding: "GZIP", body: &zipped, ..Raw::default() });
+        assert_eq!(texts(&zip), expected);
+        for list in ["identity, gzip", "gzip,identity"] {
+            let zip =
+                decode(Raw { content_type: FORM, content_encoding: list, body: &zipped, ..Raw::default() });
+            assert_eq!(texts(&zip), expected, "{list}");
+        }
+        let twice = gzip(&zipped);
+        let zip = decode(Raw {
+            content_type: FORM,
+            content_encoding: "gzip, gzip",
+            body: &twice,
+            ..Raw::default()
+        });
         assert_eq!(texts(&zip), expected);
     }
 

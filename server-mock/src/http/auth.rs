@@ -66,12 +66,12 @@ fn matches_wanted(project: &Project, wanted: Option<&str>) -> Result<Project, &'
 }
 
 /// The project that an import is for; the error is the text of the 401.
-pub fn import(config: &Config, call: &Call, params: &Params) -> Result<Project, &'static str> {
+pub fn import(config: &Config, call: &Call, params: &Params, now: i64) -> Result<Project, &'static str> {
     let wanted = wanted_project(params);
     let wanted = wanted.as_deref();
     if let Some(token) = bearer(call) {
-        let known =
-            config.gdpr_oauth.iter().find(|oauth| same(&oauth.token, token)).ok_or("Invalid credentials")?;
+        let known = config.gdpr_oauth.iter().find(|oauth| same(&oauth.token, token) && oauth.is_valid(now));
+        let known = known.ok_or("Invalid credentials")?;
         let id: Option<i64> = wanted.and_then(|id| id.parse().ok());
         let project = config.projects.iter().find(|project| Some(project.project_id) == id);
         let allowed =
@@ -161,7 +161,7 @@ pub fn gdpr(
     let now = app.shared.now();
     let known =
         bearer(call).and_then(|token| config.gdpr_oauth.iter().find(|oauth| same(&oauth.token, token)));
-    let Some(known) = known.filter(|oauth| oauth.expires.is_none_or(|expires| now < expires)) else {
+    let Some(known) = known.filter(|oauth| oauth.is_valid(now)) else {
         return Err(unauthorized("the OAuth token is missing, unknown or expired"));
     };
     let Some(token) = params.text("token").filter(|token| !token.is_empty()) else {

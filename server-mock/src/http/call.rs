@@ -1,11 +1,12 @@
 //! A request, read in full, and its answer.
 
-use http_body_util::Full;
-use hyper::body::Bytes;
+use std::net::IpAddr;
+
 use hyper::header::{HeaderMap, HeaderName, HeaderValue};
 use hyper::{Response, StatusCode};
 use serde_json::{Value, json};
 
+use super::body::Body;
 use crate::domain::wire::{Params, Raw};
 
 /// A request.
@@ -22,6 +23,10 @@ pub struct Call {
     pub body: Vec<u8>,
     /// More than the limit was received.
     pub oversize: bool,
+    /// The address that it came from. It is never stored.
+    pub peer: IpAddr,
+    /// Whether that is this machine.
+    pub is_local: bool,
 }
 
 impl Call {
@@ -51,12 +56,12 @@ impl Call {
 pub struct Reply {
     pub status: u16,
     pub headers: Vec<(&'static str, String)>,
-    pub body: Vec<u8>,
+    pub body: Body,
     /// The path for the request log, where the one that was sent must not be remembered.
     pub route: Option<&'static str>,
     pub decoded_bytes: usize,
     pub records: usize,
-    pub library: Option<String>,
+    pub library: Option<Box<str>>,
 }
 
 impl Reply {
@@ -65,7 +70,7 @@ impl Reply {
         Reply {
             status,
             headers: vec![("content-type", media_type.to_owned())],
-            body: body.into(),
+            body: Body::full(body.into()),
             route: None,
             decoded_bytes: 0,
             records: 0,
@@ -86,6 +91,11 @@ impl Reply {
     /// The error shape of the app, query and control APIs.
     pub fn error(status: u16, text: &str) -> Reply {
         Reply::json(status, &json!({"status": "error", "error": text}))
+    }
+
+    /// The same, with what to do about it.
+    pub fn hinted(status: u16, text: &str, hint: &str) -> Reply {
+        Reply::json(status, &json!({"status": "error", "error": text, "hint": hint}))
     }
 
     /// Storage is in trouble: try again later (SPEC §23). Never a `0`, which clients take for a refusal.
@@ -111,8 +121,8 @@ impl Reply {
         self
     }
 
-    pub(super) fn into_response(self) -> Response<Full<Bytes>> {
-        let mut response = Response::new(Full::new(Bytes::from(self.body)));
+    pub(super) fn into_response(self) -> Response<Body> {
+        let mut response = Response::new(self.body);
         *response.status_mut() =
             StatusCode::from_u16(self.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
         for (name, value) in self.headers {
@@ -121,6 +131,8 @@ impl Reply {
                 response.headers_mut().append(HeaderName::from_static(name), value);
             }
         }
+        let nosniff = HeaderValue::from_static("nosniff");
+        response.headers_mut().insert("x-content-type-options", nosniff);
         response
     }
 }

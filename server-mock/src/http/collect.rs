@@ -2,16 +2,20 @@
 
 use std::sync::Arc;
 
-use serde_json::json;
+use serde_json::{Value, json};
 
+use super::App;
 use super::call::{Call, Reply};
-use super::{App, cors, render};
-use crate::core::Stats;
+use super::rejections::Rejections;
+use super::signals::Signals;
+use super::{cors, render};
+use crate::core::{Dropped, Ingested, Packed, Stats};
 use crate::domain::config::{Config, Project, UnknownToken};
 use crate::domain::event::{self, Arrival, Event, Verdict};
+use crate::domain::identity::Ids;
 use crate::domain::json::Record;
-use crate::domain::profile::{self, Update};
-use crate::domain::wire::{self, BODY_LIMIT, DecodeError};
+use crate::domain::profile::{self, Fault, Update};
+use crate::domain::wire::{self, BODY_LIMIT, DecodeError, Params};
 use crate::store::StoreError;
 
 /// Answers a call on one of the three routes.
@@ -22,29 +26,31 @@ pub async fn answer(app: &Arc<App>, call: &Call, path: &str) -> Reply {
         _ => return Reply::method_not_allowed("GET, POST, OPTIONS"),
     }
     if call.oversize {
+        Rejections::request(app, path, BODY_LIMIT, "request, larger than the limit");
         return too_large();
     }
-    let decoded = wire::decode(call.raw());
-    let records = match decoded.records {
+    let mut decoded = wire::decode(call.raw());
+    let redirects = app.shared.config().server.redirect;
+    let render = |error: Option<&str>| render::collected(&decoded.params, error, redirects);
+    let records = match &mut decoded.records {
         Ok(records) if !records.is_empty() => records,
-        Ok(_) => return render::collected(&decoded.params, Some(DecodeError::Missing.text())),
+        Ok(_) => return render(Some(DecodeError::Missing.text())),
         Err(error) => {
-            Stats::add(&app.shared.stats.rejected, 1);
-            return render::collected(&decoded.params, Some(error.text()));
+            Rejections::request(app, path, decoded.decoded_bytes.max(call.body.len()), error.text());
+            return render(Some(error.text()));
         }
     };
-    let (count, library) = (records.len(), library_of(&records));
+    let (count, library) = (records.len(), library_of(records, &decoded.params));
     Stats::add(&app.shared.stats.received, count);
-    let gpc = call.header("sec-gpc") == "1";
     let strict = decoded.params.is_on("strict");
     let mut reply = match path {
-        "/track" => match track(app, &records, gpc).await {
-            Ok(error) => render::collected(&decoded.params, error),
+        "/track" => match track(app, call, &decoded.params, records).await {
+            Ok(error) => render(error),
             Err(_) => Reply::unavailable(),
         },
-        _ => match engage(app, &records, path == "/groups", gpc).await {
+        _ => match engage(app, call, records, path).await {
             Ok(faults) if strict => render::strict(count, &faults),
-            Ok(faults) => render::collected(&decoded.params, all_failed(count, &faults)),
+            Ok(faults) => render(all_failed(count, &faults)),
             Err(_) => Reply::unavailable(),
         },
     };
@@ -66,27 +72,46 @@ pub fn too_large() -> Reply {
     )
 }
 
-/// The client library that a batch names, if it looks like the name of one.
-pub fn library_of(records: &[Record]) -> Option<String> {
-    let name = records.first()?.value.get("properties")?.get("mp_lib")?.as_str()?;
+/// 429 of the collection routes (SPEC §18).
+pub fn rate_limited() -> Reply {
+    let text = "Project exceeded rate limits. Please retry the request with exponential backoff.";
+    Reply::json(429, &json!({"code": 429, "error": text, "status": "Too Many Requests"}))
+}
+
+/// The client library that a batch or its query names, if it looks like the name of one.
+pub fn library_of(records: &[Record], params: &Params) -> Option<Box<str>> {
+    let in_record = records.first().and_then(|record| {
+        record.value.get("properties")?.get("mp_lib").and_then(Value::as_str).map(str::to_owned)
+    });
+    let name = in_record.or_else(|| params.text("mp_lib"))?;
     let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_');
-    (name.len() <= 32 && name.chars().all(plain)).then(|| name.to_owned())
+    (name.len() <= 32 && !name.is_empty() && name.chars().all(plain)).then(|| name.into_boxed_str())
 }
 
 /// What is to be done with the records of a token.
+#[derive(Clone)]
 pub enum Destination {
     /// They are stored.
-    Project(Box<Project>),
+    Project(Arc<Project>),
     /// They are accepted and dropped.
     Nowhere,
     /// They are refused.
     Refused,
 }
 
+impl Destination {
+    pub fn project(&self) -> Option<&Project> {
+        match self {
+            Destination::Project(project) => Some(project),
+            _ => None,
+        }
+    }
+}
+
 /// Where the records of a token go (SPEC §3.4).
 pub fn destination(config: &Config, token: &str) -> Destination {
     match (config.project_or_new(token), config.unknown_token()) {
-        (Some(project), _) => Destination::Project(Box::new(project)),
+        (Some(project), _) => Destination::Project(Arc::new(project)),
         (None, UnknownToken::Reject) => Destination::Refused,
         (None, mode) => {
             if mode == UnknownToken::AcceptAndCount {
@@ -97,58 +122,106 @@ pub fn destination(config: &Config, token: &str) -> Destination {
     }
 }
 
-/// The records of a request in the order in which they were sent, cut where the project changes.
-type Batches<T> = Vec<(Box<Project>, Vec<T>)>;
+/// Where the records of a request go: most carry the same token as the one before.
+struct Destinations<'a> {
+    config: &'a Config,
+    last: Option<(String, Destination)>,
+}
 
-fn push<T>(batches: &mut Batches<T>, project: Box<Project>, record: T) {
+impl<'a> Destinations<'a> {
+    fn new(config: &'a Config) -> Self {
+        Destinations { config, last: None }
+    }
+
+    fn of(&mut self, token: &str) -> Destination {
+        match &self.last {
+            Some((last, known)) if last == token => known.clone(),
+            _ if token.is_empty() => Destination::Nowhere,
+            _ => {
+                let found = destination(self.config, token);
+                self.last = Some((token.to_owned(), found.clone()));
+                found
+            }
+        }
+    }
+}
+
+/// The records of a request in the order in which they were sent, cut where the project changes.
+type Batches<T> = Vec<(Arc<Project>, Vec<T>)>;
+
+fn push<T>(batches: &mut Batches<T>, project: Arc<Project>, record: T) {
     match batches.last_mut() {
         Some((last, records)) if last.token == project.token => records.push(record),
         _ => batches.push((project, vec![record])),
     }
 }
 
-async fn track(app: &Arc<App>, records: &[Record], gpc: bool) -> Result<Option<&'static str>, StoreError> {
+/// Counts what became of a batch.
+pub fn count(app: &App, done: &Ingested) {
+    let stats = &app.shared.stats;
+    Stats::add(&stats.stored, done.stored);
+    Stats::add(&stats.duplicates, done.duplicates);
+    for (reason, count) in &done.dropped {
+        stats.drop_records(*reason, *count);
+    }
+}
+
+async fn track(
+    app: &Arc<App>,
+    call: &Call,
+    params: &Params,
+    records: &mut [Record],
+) -> Result<Option<&'static str>, StoreError> {
     let config = app.shared.config();
     let (now, client_offset) = {
         let clock = app.shared.clock();
         (clock.now(), clock.client_offset())
     };
-    let mut batches: Batches<Event> = Vec::new();
-    let (mut first_fault, mut valid, mut dropped) = (None, 0, 0);
-    for record in records {
-        let token = event::token_of(&record.value).unwrap_or_default();
-        let target = destination(&config, token);
-        let settings = match &target {
-            Destination::Project(project) => &project.settings,
-            _ => &config.settings,
-        };
-        let id_merge = match &target {
-            Destination::Project(project) => project.id_merge,
-            _ => Default::default(),
-        };
+    let signals = Signals::of(call);
+    let mut rejections = Rejections::new(&config, "/track", now);
+    let mut destinations = Destinations::new(&config);
+    let mut batches: Batches<Packed> = Vec::new();
+    let (mut first_fault, mut valid, mut dropped) = (None, 0, Vec::new());
+    for (index, record) in records.iter_mut().enumerate() {
+        let target = destinations.of(event::token_of(&record.value).unwrap_or_default());
+        let settings = target.project().map_or(&config.settings, |project| &project.settings);
+        let id_merge = target.project().map(|project| project.id_merge).unwrap_or_default();
         let arrival = Arrival { now, client_offset, max_age_days: settings.track_max_age_days, id_merge };
-        match (event::judge(record, arrival), target) {
-            (Verdict::Invalid(fault), _) => {
-                first_fault.get_or_insert(fault);
+        let verdict = match &target {
+            // What is refused is shown as it came.
+            Destination::Refused => event::judge(&mut record.clone(), arrival),
+            _ => event::judge(record, arrival),
+        };
+        let fault = match (verdict, target) {
+            (Verdict::Invalid(fault), target) => {
+                rejections.record(index, record, target.project(), fault);
+                fault
             }
             (_, Destination::Refused) => {
-                first_fault.get_or_insert("token, unknown project");
+                rejections.record(index, record, None, "token, unknown project");
+                "token, unknown project"
             }
-            (Verdict::Store(event), Destination::Project(project))
-                if !(gpc && project.settings.honor_gpc) =>
-            {
+            (verdict, target) => {
                 valid += 1;
-                push(&mut batches, project, *event);
+                match (verdict, target) {
+                    (Verdict::Ignore, _) => dropped.push(Dropped::Ignored),
+                    (Verdict::Store(mut event), Destination::Project(project)) => {
+                        match signals.refuse(&project.settings) {
+                            Some(reason) => dropped.push(reason),
+                            None => {
+                                identify_by_address(app, call, params, &project, &mut event, now);
+                                push(&mut batches, project, Packed::from(*event));
+                            }
+                        }
+                    }
+                    _ => dropped.push(Dropped::UnknownProject),
+                }
+                continue;
             }
-            _ => {
-                valid += 1;
-                dropped += 1;
-            }
-        }
+        };
+        first_fault.get_or_insert(fault);
     }
-    let stats = &app.shared.stats;
-    Stats::add(&stats.rejected, records.len() - valid);
-    Stats::add(&stats.suppressed, dropped);
+    // The batch is stored before anything is counted: what fails is sent again, and counted then.
     if !batches.is_empty() {
         let done = app.worker.write(move |core| {
             let mut done = Vec::new();
@@ -157,54 +230,95 @@ async fn track(app: &Arc<App>, records: &[Record], gpc: bool) -> Result<Option<&
             }
             Ok(done)
         });
-        for done in done.await? {
-            Stats::add(&stats.stored, done.stored);
-            Stats::add(&stats.duplicates, done.duplicates);
-            Stats::add(&stats.suppressed, done.barred);
-        }
+        done.await?.iter().for_each(|done| count(app, done));
     }
+    dropped.into_iter().for_each(|reason| app.shared.stats.drop_records(reason, 1));
+    rejections.finish(app).await;
     Ok(if valid > 0 { None } else { Some(first_fault.unwrap_or("data, missing or empty")) })
 }
 
-/// The first fault, where no record was valid.
-fn all_failed(count: usize, faults: &[(usize, &'static str)]) -> Option<&'static str> {
-    faults.first().filter(|_| faults.len() == count).map(|(_, text)| *text)
+/// `ip=1` gives an event without any id a hash of the address as one (SPEC §6.2, §6.3).
+fn identify_by_address(
+    app: &App,
+    call: &Call,
+    params: &Params,
+    project: &Project,
+    event: &mut Event,
+    now: i64,
+) {
+    let asks = params.bytes("ip") == Some(b"1") && project.settings.ip_hash_ids;
+    if asks
+        && event.ids == Ids::default()
+        && let Some(id) = app.shared.address_id(call.peer, now)
+    {
+        event.ids = Ids::of_distinct_id(project.id_merge, &id);
+        event.distinct_id = Some(id);
+    }
 }
 
-/// Answers the faults: number of the record and text.
+/// The first fault, where no record was valid.
+fn all_failed(count: usize, faults: &[(usize, Fault)]) -> Option<&'static str> {
+    faults.first().filter(|_| faults.len() == count).map(|(_, fault)| fault.text)
+}
+
+/// Answers the faults, with the numbers of their records.
 async fn engage(
     app: &Arc<App>,
+    call: &Call,
     records: &[Record],
-    groups: bool,
-    gpc: bool,
-) -> Result<Vec<(usize, &'static str)>, StoreError> {
+    route: &str,
+) -> Result<Vec<(usize, Fault)>, StoreError> {
     let config = app.shared.config();
-    let now = app.shared.now();
+    let (now, client_offset) = {
+        let clock = app.shared.clock();
+        (clock.now(), clock.client_offset())
+    };
+    let signals = Signals::of(call);
+    let mut rejections = Rejections::new(&config, route, now);
+    let mut destinations = Destinations::new(&config);
     let mut batches: Batches<Update> = Vec::new();
-    let (mut faults, mut dropped) = (Vec::new(), 0);
+    let (mut faults, mut dropped) = (Vec::new(), Vec::new());
     for (index, record) in records.iter().enumerate() {
-        let token = profile::token_of(&record.value).unwrap_or_default();
-        match (profile::read(record, groups, now), destination(&config, token)) {
-            (Err(fault), _) => faults.push((index, fault)),
-            (Ok(_), Destination::Refused) => faults.push((index, "$token, unknown project")),
-            (Ok(update), Destination::Project(project)) if !(gpc && project.settings.honor_gpc) => {
-                push(&mut batches, project, update);
+        let target = destinations.of(profile::token_of(&record.value).unwrap_or_default());
+        let id_merge = target.project().map(|project| project.id_merge).unwrap_or_default();
+        let groups = route == "/groups";
+        let arrival = profile::Arrival { groups, now, client_offset, id_merge };
+        let fault = match (profile::read(record, arrival), target) {
+            (Err(fault), target) => {
+                rejections.record(index, record, target.project(), fault.text);
+                fault
             }
-            _ => dropped += 1,
-        }
+            (Ok(_), Destination::Refused) => {
+                let fault = Fault { field: "$token", text: "$token, unknown project" };
+                rejections.record(index, record, None, fault.text);
+                fault
+            }
+            (Ok(update), Destination::Project(project)) => {
+                // A deletion is what somebody who says no wants.
+                match signals.refuse(&project.settings).filter(|_| !update.delete) {
+                    Some(reason) => dropped.push(reason),
+                    None => push(&mut batches, project, update),
+                }
+                continue;
+            }
+            (Ok(_), Destination::Nowhere) => {
+                dropped.push(Dropped::UnknownProject);
+                continue;
+            }
+        };
+        faults.push((index, fault));
     }
-    let stats = &app.shared.stats;
-    Stats::add(&stats.rejected, faults.len());
-    Stats::add(&stats.suppressed, dropped);
     if !batches.is_empty() {
-        let count = batches.iter().map(|(_, updates)| updates.len()).sum();
         let done = app.worker.write(move |core| {
-            batches
-                .into_iter()
-                .try_for_each(|(project, updates)| core.update_profiles(&project, &updates, now))
+            let mut done = Vec::new();
+            for (project, updates) in batches {
+                done.push(core.update_profiles(&project, &updates, now)?);
+            }
+            Ok(done)
         });
-        done.await?;
-        Stats::add(&stats.stored, count);
+        done.await?.iter().for_each(|done| count(app, done));
     }
+    dropped.into_iter().for_each(|reason| app.shared.stats.drop_records(reason, 1));
+    rejections.finish(app).await;
     Ok(faults)
 }

@@ -1,6 +1,15 @@
 //! The control API: everything a test needs to arrange, look at and wait for. All JSON, all under `/mock`.
 
+mod clock;
+mod faults;
 mod look;
+mod people;
+mod portal;
+mod projects;
+mod routes;
+mod stream;
+mod tasks;
+mod wait;
 
 use std::sync::Arc;
 
@@ -10,204 +19,178 @@ use super::App;
 use super::call::{Call, Reply};
 use crate::domain::config::Config;
 use crate::domain::json as text;
-use crate::domain::time;
+use crate::domain::wire::Params;
 use crate::store::StoreError;
+use routes::{Action, Found, find};
 
-/// What there is, for the answer to an unknown path.
-const ROUTES: [&str; 11] = [
-    "GET /mock/health",
-    "GET|PUT /mock/config",
-    "POST /mock/reset",
-    "GET|PUT /mock/clock",
-    "GET /mock/events",
-    "GET /mock/profiles",
-    "GET /mock/groups",
-    "GET /mock/requests",
-    "GET /mock/stats",
-    "POST /mock/wait",
-    "POST /mock/sweep",
-];
+/// The description of all this, for people and tools.
+const OPENAPI: &str = include_str!("control/openapi.json");
+
+/// Why there is no good answer: the answer itself, or trouble with storage.
+pub(super) enum Failure {
+    Reply(Reply),
+    Store(StoreError),
+}
+
+impl From<Reply> for Failure {
+    fn from(reply: Reply) -> Failure {
+        Failure::Reply(reply)
+    }
+}
+
+impl From<StoreError> for Failure {
+    fn from(error: StoreError) -> Failure {
+        Failure::Store(error)
+    }
+}
 
 /// Answers a call below `/mock`.
 pub async fn answer(app: &Arc<App>, call: &Call, path: &str) -> Reply {
     if call.oversize {
         return Reply::error(413, "the document is larger than 10 MiB");
     }
-    let methods = match path {
-        "/health" | "/events" | "/profiles" | "/groups" | "/requests" | "/stats" => "GET",
-        "/config" | "/clock" => "GET, PUT",
-        "/reset" | "/wait" | "/sweep" => "POST",
-        _ => {
-            let list = json!({"status": "error", "error": "there is no such route", "routes": ROUTES});
-            return Reply::json(404, &list);
+    let (action, part) = match find(&call.method, path) {
+        Found::Route(action, part) => (action, part),
+        Found::OtherMethod(methods) => return Reply::method_not_allowed(&methods),
+        Found::Nothing => {
+            return Reply::json(
+                404,
+                &json!({
+                    "status": "error",
+                    "error": "there is no such route",
+                    "hint": "GET /mock/openapi.json describes them all",
+                    "routes": routes::list(),
+                }),
+            );
         }
     };
-    if !methods.split(", ").any(|method| method == call.method) {
-        return Reply::method_not_allowed(methods);
-    }
-    let done = match (call.method.as_str(), path) {
-        (_, "/health") => {
-            Ok(Reply::json(200, &json!({"status": "ok", "version": env!("CARGO_PKG_VERSION")})))
+    match act(app, call, action, part).await {
+        Ok(reply) | Err(Failure::Reply(reply)) => reply.with("cache-control", "no-store"),
+        Err(Failure::Store(error)) => {
+            let hint = "storage is in trouble; look at disk space and permissions of the data folder";
+            Reply::hinted(503, &error.to_string(), hint).with("retry-after", "5")
         }
-        ("GET", "/config") => Ok(Reply::json(200, &app.shared.config().to_json())),
-        (_, "/config") => put_config(app, call).await,
-        (_, "/reset") => reset(app).await,
-        ("GET", "/clock") => Ok(clock(app)),
-        (_, "/clock") => put_clock(app, call).await,
-        (_, "/events") => look::events(app, call).await,
-        (_, "/profiles") => look::profiles(app, call, false).await,
-        (_, "/groups") => look::profiles(app, call, true).await,
-        (_, "/requests") => Ok(look::requests(app)),
-        (_, "/stats") => look::stats(app).await,
-        (_, "/wait") => look::wait(app, call).await,
-        _ => sweep(app).await,
-    };
-    done.unwrap_or_else(|error| {
-        let hint = "storage is in trouble; look at disk space and permissions of the data folder";
-        Reply::json(503, &json!({"status": "error", "error": error.to_string(), "hint": hint}))
-            .with("retry-after", "5")
-    })
-}
-
-/// The JSON object that a call carries; an empty body is an empty one.
-fn document(call: &Call) -> Result<Map<String, Value>, Reply> {
-    if call.body.trim_ascii().is_empty() {
-        return Ok(Map::new());
-    }
-    match text::value(&call.body) {
-        Ok(Value::Object(map)) => Ok(map),
-        Ok(_) => Err(Reply::error(400, "the body must be a JSON object")),
-        Err(_) => Err(Reply::error(400, "the body is not JSON")),
     }
 }
 
-async fn put_config(app: &Arc<App>, call: &Call) -> Result<Reply, StoreError> {
-    let document = match document(call) {
-        Ok(map) => Value::Object(map),
-        Err(reply) => return Ok(reply),
-    };
-    match Config::from_json(&document) {
-        Ok(config) => {
-            app.worker.alone(move |core| core.change_config(config)).await?;
-            Ok(Reply::json(200, &app.shared.config().to_json()))
-        }
-        Err(error) => Ok(Reply::error(400, &error.to_string())),
+async fn act(app: &Arc<App>, call: &Call, action: Action, part: Option<String>) -> Result<Reply, Failure> {
+    let part = part.unwrap_or_default();
+    match action {
+        Action::Health => Ok(health(app)),
+        Action::OpenApi => Ok(Reply::new(200, "application/json", OPENAPI)),
+        Action::ShowConfig => Ok(Reply::json(200, &app.shared.config().to_json())),
+        Action::PutConfig => put_config(app, call).await,
+        Action::Reset => reset(app).await,
+        Action::ShowClock => Ok(clock::show(app)),
+        Action::PutClock => clock::put(app, call).await,
+        Action::Events => look::events(app, call).await,
+        Action::Profiles => look::profiles(app, call, false).await,
+        Action::Groups => look::profiles(app, call, true).await,
+        Action::Replays => look::replays(app, call).await,
+        Action::People => people::list(app, call).await,
+        Action::Person => people::one(app, call).await,
+        Action::Rejected => look::rejected(app, call),
+        Action::Requests => look::requests(app, call),
+        Action::Stats => Ok(look::stats(app)),
+        Action::Wait => wait::answer(app, call).await,
+        Action::ShowFaults => Ok(faults::show(app)),
+        Action::AddFaults => faults::add(app, call),
+        Action::ClearFaults => Ok(faults::clear(app)),
+        Action::Sweep => tasks::sweep(app).await,
+        Action::Projects => projects::list(app).await,
+        Action::DeleteProject => projects::delete(app, part).await,
+        Action::ResetProject => projects::reset(app, part).await,
+        Action::RestoreProject => projects::restore(app, part).await,
+        Action::ShowSuppressed => projects::suppressed(app, part).await,
+        Action::PutSuppressed => projects::suppress_only(app, call, part).await,
+        Action::AddSuppressed => projects::suppress(app, call, part).await,
+        Action::RemoveSuppressed => projects::stop_suppressing(app, call, part).await,
+        Action::Tasks => tasks::list(app, call).await,
+        Action::TaskArchive => tasks::archive(app, part).await,
+        Action::CancelTask => tasks::cancel(app, part).await,
+        Action::Audit => tasks::audit(app, call).await,
+        Action::Stream => Ok(stream::answer(app, call)),
+        Action::PortalRequest => portal::request(app, call).await,
+        Action::Account => portal::account(app, call).await,
+        Action::Accounts => Ok(portal::accounts(app)),
+        Action::SetRecording => portal::set_recording(app, call).await,
+        Action::EraseUsage => portal::erase_usage(app, call).await,
+        Action::RecordUse => portal::record_use(app, call).await,
     }
 }
 
-async fn reset(app: &Arc<App>) -> Result<Reply, StoreError> {
-    app.worker.alone(|core| core.reset()).await?;
-    Ok(Reply::json(200, &json!({"status": "ok"})))
-}
-
-fn clock(app: &App) -> Reply {
-    let clock = app.shared.clock();
-    let now = clock.now();
+fn health(app: &App) -> Reply {
+    let key = crate::core::device::base64(&app.shared.public_key());
     Reply::json(
-        200,
-        &json!({"now": time::format_iso(now), "now_s": now.div_euclid(1000), "frozen": clock.is_frozen()}),
-    )
-}
-
-/// What a `PUT /mock/clock` asks for.
-enum Move {
-    Stay,
-    Set(i64),
-    By(i64),
-    Duration(String),
-}
-
-async fn put_clock(app: &Arc<App>, call: &Call) -> Result<Reply, StoreError> {
-    let document = match document(call) {
-        Ok(map) => map,
-        Err(reply) => return Ok(reply),
-    };
-    let wrong = |text: &str| Ok(Reply::error(400, text));
-    const NAMES: [&str; 6] = ["now", "now_s", "advance", "advance_s", "frozen", "real"];
-    if document.is_empty() || document.keys().any(|key| !NAMES.contains(&key.as_str())) {
-        return wrong("the clock understands now, now_s, advance, advance_s, frozen and real");
-    }
-    let seconds =
-        |value: &Value| value.as_f64().filter(|s| s.abs() < 1e12).map(|s| (s * 1000.0).round() as i64);
-    let mut moves = Vec::new();
-    if let Some(value) = document.get("now") {
-        match value.as_str().and_then(time::parse_iso) {
-            Some(at) => moves.push(Move::Set(at)),
-            None => return wrong("now is a text such as \"2026-09-01T00:00:00Z\""),
-        }
-    }
-    if let Some(value) = document.get("now_s") {
-        match seconds(value) {
-            Some(at) => moves.push(Move::Set(at)),
-            None => return wrong("now_s is a number of seconds since 1970"),
-        }
-    }
-    if let Some(value) = document.get("advance") {
-        match value.as_str().filter(|text| time::add_duration(0, text).is_some()) {
-            Some(duration) => moves.push(Move::Duration(duration.to_owned())),
-            None => return wrong("advance is an ISO 8601 duration such as \"P5Y\", \"P30D\" or \"PT90S\""),
-        }
-    }
-    if let Some(value) = document.get("advance_s") {
-        match seconds(value) {
-            Some(by) => moves.push(Move::By(by)),
-            None => return wrong("advance_s is a number of seconds"),
-        }
-    }
-    let switch = |name: &str| match document.get(name) {
-        None => Ok(None),
-        Some(Value::Bool(value)) => Ok(Some(*value)),
-        Some(_) => Err(Reply::error(400, &format!("{name} is true or false"))),
-    };
-    let (frozen, real) = match (switch("frozen"), switch("real")) {
-        (Ok(frozen), Ok(real)) => (frozen, real == Some(true)),
-        (Err(reply), _) | (_, Err(reply)) => return Ok(reply),
-    };
-    if moves.len() > 1 || (real && (!moves.is_empty() || frozen == Some(true))) {
-        return wrong("say one of now, now_s, advance, advance_s, real");
-    }
-    let wanted = moves.pop().unwrap_or(Move::Stay);
-    app.worker
-        .alone(move |core| {
-            {
-                let mut clock = core.shared.clock();
-                if real {
-                    clock.reset();
-                }
-                match wanted {
-                    Move::Stay => {}
-                    Move::Set(at) => clock.set(at),
-                    Move::By(by) => clock.advance(by),
-                    Move::Duration(duration) => {
-                        let now = clock.now();
-                        clock.advance(time::add_duration(now, &duration).map_or(0, |target| target - now));
-                    }
-                }
-                if let Some(frozen) = frozen {
-                    clock.freeze(frozen);
-                }
-            }
-            let now = core.shared.now();
-            core.run_due(now).map(|_| ())
-        })
-        .await?;
-    Ok(clock(app))
-}
-
-async fn sweep(app: &Arc<App>) -> Result<Reply, StoreError> {
-    let swept = app
-        .worker
-        .alone(|core| {
-            let now = core.shared.now();
-            core.run_due(now)
-        })
-        .await?;
-    Ok(Reply::json(
         200,
         &json!({
             "status": "ok",
-            "expired": {"events": swept.events, "profiles": swept.profiles},
-            "tasks": swept.tasks,
+            "version": env!("CARGO_PKG_VERSION"),
+            "public_key": key,
+            "public_key_algorithm": "Ed25519",
         }),
-    ))
+    )
+}
+
+/// The JSON value that a call carries; nothing is an empty object.
+fn value(call: &Call) -> Result<Value, Reply> {
+    if call.body.trim_ascii().is_empty() {
+        return Ok(json!({}));
+    }
+    text::value(&call.body).map_err(|_| Reply::error(400, "the body is not JSON"))
+}
+
+/// The JSON object that a call carries, of which only these fields are known.
+fn document(call: &Call, known: &[&str]) -> Result<Map<String, Value>, Reply> {
+    let Value::Object(map) = value(call)? else {
+        return Err(Reply::error(400, "the body must be a JSON object"));
+    };
+    match map.keys().find(|key| !known.is_empty() && !known.contains(&key.as_str())) {
+        Some(key) => Err(Reply::hinted(
+            400,
+            &format!("{key:?} is not known here"),
+            &format!("known are {}", known.join(", ")),
+        )),
+        None => Ok(map),
+    }
+}
+
+/// A text of a query that is not empty.
+fn param(params: &Params, name: &str) -> Option<String> {
+    params.text(name).filter(|value| !value.is_empty())
+}
+
+/// A whole number of a query.
+fn number(params: &Params, name: &str) -> Result<Option<i64>, Reply> {
+    let Some(text) = param(params, name) else { return Ok(None) };
+    let number = text.parse::<i64>().ok().filter(|number| *number >= 0);
+    number.map(Some).ok_or_else(|| Reply::error(400, &format!("{name} is a whole number, 0 or more")))
+}
+
+/// Refuses names in a query that mean nothing: a typing error would answer something else than was asked.
+fn only(params: &Params, known: &[&str]) -> Result<(), Reply> {
+    match params.names().find(|name| !known.contains(name)) {
+        Some(name) => Err(Reply::hinted(
+            400,
+            &format!("the query has no {:?}", name.chars().take(64).collect::<String>()),
+            &format!("known are {}", known.join(", ")),
+        )),
+        None => Ok(()),
+    }
+}
+
+async fn put_config(app: &Arc<App>, call: &Call) -> Result<Reply, Failure> {
+    let config = Config::from_json(&Value::Object(document(call, &[])?))
+        .map_err(|error| Reply::error(400, &error.to_string()))?;
+    config.warnings().iter().for_each(|warning| crate::notice(warning));
+    app.worker.alone(move |core| core.change_config(config)).await?;
+    Ok(Reply::json(200, &app.shared.config().to_json()))
+}
+
+async fn reset(app: &Arc<App>) -> Result<Reply, Failure> {
+    app.worker.alone(|core| core.reset()).await?;
+    app.import_limit.reset();
+    app.gdpr_limit.reset();
+    app.lookup_limit.reset();
+    Ok(Reply::json(200, &json!({"status": "ok"})))
 }

@@ -7,15 +7,16 @@ use super::call::{Call, Reply};
 /// Whether browsers call a route from other origins. `/import`, `/api` and `/mock` are none of them.
 pub fn is_browser_route(path: &str) -> bool {
     let first = path.trim_start_matches('/').split('/').next().unwrap_or_default();
-    matches!(first, "track" | "engage" | "groups" | "record" | "flags" | "settings" | "decide")
+    matches!(first, "track" | "engage" | "groups" | "record" | "flags" | "settings" | "decide" | "refrain")
 }
 
-/// Adds the headers of an answer, errors included.
-pub fn apply(reply: &mut Reply, origin: Option<&HeaderValue>) {
+/// Adds the headers of an answer, errors included. `allowed` lists the origins whose pages may collect; `None` is all.
+pub fn apply(reply: &mut Reply, origin: Option<&HeaderValue>, allowed: Option<&[String]>) {
     reply.headers.push(("vary", "Origin".into()));
     reply.headers.push(("cache-control", "no-cache, no-store".into()));
-    reply.headers.push(("x-content-type-options", "nosniff".into()));
-    if let Some(origin) = origin.and_then(|origin| origin.to_str().ok()) {
+    let origin = origin.and_then(|origin| origin.to_str().ok());
+    let may = |origin: &&str| allowed.is_none_or(|list| list.iter().any(|one| one == origin));
+    if let Some(origin) = origin.filter(may) {
         reply.headers.push(("access-control-allow-origin", origin.to_owned()));
         reply.headers.push(("access-control-allow-credentials", "true".into()));
         reply.headers.push(("access-control-expose-headers", "Retry-After".into()));

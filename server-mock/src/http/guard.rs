@@ -1,35 +1,42 @@
-//! Who may use the control API: whoever has the token, or, without one, whoever is not a foreign web page.
+//! Who may use the control API: whoever has the token, or, without one, whoever is on this machine and no foreign web
+//! page.
 
-use super::App;
 use super::call::{Call, Reply};
 
 /// Why a call to the control API is refused.
-pub fn refusal(app: &App, call: &Call) -> Option<Reply> {
-    let refused = |text: &str| Some(Reply::error(403, text));
-    if let Some(token) = &app.shared.control_token {
+pub fn refusal(token: Option<&str>, call: &Call) -> Option<Reply> {
+    if let Some(token) = token {
         let bearer = call.header("authorization").strip_prefix("Bearer ").unwrap_or_default();
         let shown = if bearer.is_empty() { call.header("x-control-token") } else { bearer };
         // Hashes are compared, so that the time taken says nothing about the token.
         if blake3::hash(shown.as_bytes()) == blake3::hash(token.as_bytes()) {
             return None;
         }
-        let text = "the control token is missing or wrong; send it as `Authorization: Bearer <token>`";
-        return Some(Reply::error(401, text));
+        let text = "the control token is missing or wrong";
+        return Some(Reply::hinted(401, text, "send it as `Authorization: Bearer <token>`"));
+    }
+    let refused = |text: &str| {
+        Some(Reply::hinted(403, text, "start the server with --control-token, and send that token"))
+    };
+    if !call.is_local {
+        return refused("the control API answers this machine only");
+    }
+    // Of two, one side may read the first and another the last.
+    if ["host", "origin"].iter().any(|name| call.headers.get_all(*name).iter().count() > 1) {
+        return refused("the control API takes one Host and one Origin");
     }
     let host = call.header("host");
     if !is_own_host(host) {
-        return refused(
-            "the control API answers only on an address or localhost, not on a domain name; or set --control-token",
-        );
+        return refused("the control API answers only on an address or localhost, not on a domain name");
     }
     let origin = call.header("origin");
     let same_origin =
         origin.split_once("://").is_some_and(|(_, origin_host)| origin_host.eq_ignore_ascii_case(host));
-    if call.headers.contains_key("origin") && !same_origin && !is_loopback_origin(origin) {
-        return refused("the control API does not answer web pages of other origins; or set --control-token");
+    if call.headers.contains_key("origin") && !same_origin {
+        return refused("the control API does not answer web pages of other origins");
     }
-    if call.header("sec-fetch-site") == "cross-site" && call.method != "GET" {
-        return refused("the control API cannot be driven from another site; or set --control-token");
+    if matches!(call.header("sec-fetch-site"), "cross-site" | "same-site") {
+        return refused("the control API cannot be driven from another site");
     }
     None
 }
@@ -39,14 +46,6 @@ fn is_own_host(host: &str) -> bool {
     let name = without_port(host);
     let bare = name.strip_prefix('[').and_then(|name| name.strip_suffix(']')).unwrap_or(name);
     host.is_empty() || name.eq_ignore_ascii_case("localhost") || bare.parse::<std::net::IpAddr>().is_ok()
-}
-
-fn is_loopback_origin(origin: &str) -> bool {
-    let Some((_, host)) = origin.split_once("://") else { return false };
-    let name = without_port(host);
-    let bare = name.strip_prefix('[').and_then(|name| name.strip_suffix(']')).unwrap_or(name);
-    name.eq_ignore_ascii_case("localhost")
-        || bare.parse::<std::net::IpAddr>().is_ok_and(|address| address.is_loopback())
 }
 
 fn without_port(host: &str) -> &str {
@@ -60,6 +59,48 @@ fn without_port(host: &str) -> &str {
 mod tests {
     use super::*;
 
+    fn call(headers: &[(&'static str, &str)], is_local: bool) -> Call {
+        let mut map = hyper::HeaderMap::new();
+        for (name, value) in headers {
+            map.append(*name, value.parse().unwrap());
+        }
+        Call {
+            method: "POST".into(),
+            path: "/mock/reset".into(),
+            query: String::new(),
+            headers: map,
+            body: Vec::new(),
+            oversize: false,
+            peer: [192, 0, 2, 1].into(),
+            is_local,
+        }
+    }
+
+    fn status(token: Option<&str>, call: &Call) -> Option<u16> {
+        refusal(token, call).map(|reply| reply.status)
+    }
+
+    #[test]
+    fn other_machines_and_other_pages_need_the_token() {
+        let host = ("host", "127.0.0.1:8787");
+        assert_eq!(status(None, &call(&[host], true)), None);
+        assert_eq!(status(None, &call(&[host], false)), Some(403));
+        assert_eq!(status(None, &call(&[("host", "evil.test")], true)), Some(403));
+        for origin in ["http://127.0.0.1:3000", "http://localhost:8787", "https://evil.test", "null"] {
+            assert_eq!(status(None, &call(&[host, ("origin", origin)], true)), Some(403), "{origin}");
+        }
+        assert_eq!(status(None, &call(&[host, ("origin", "http://127.0.0.1:8787")], true)), None);
+        let own = ("origin", "http://127.0.0.1:8787");
+        assert_eq!(status(None, &call(&[host, own, ("origin", "https://evil.test")], true)), Some(403));
+        assert_eq!(status(None, &call(&[host, ("host", "evil.test")], true)), Some(403));
+        assert_eq!(status(None, &call(&[host, ("sec-fetch-site", "same-site")], true)), Some(403));
+        assert_eq!(status(None, &call(&[host, ("sec-fetch-site", "same-origin")], true)), None);
+        let shown = call(&[("host", "evil.test"), ("authorization", "Bearer key")], false);
+        assert_eq!(status(Some("key"), &shown), None);
+        assert_eq!(status(Some("other"), &shown), Some(401));
+        assert_eq!(status(Some("key"), &call(&[host], true)), Some(401), "also from this machine");
+    }
+
     #[test]
     fn names_of_others_are_foreign() {
         for own in ["127.0.0.1:8787", "localhost", "localhost:1", "[::1]:80", "192.168.1.5:8787", ""] {
@@ -68,8 +109,5 @@ mod tests {
         for foreign in ["evil.test", "evil.test:8787", "localhost.evil.test", "127.0.0.1.evil.test:80"] {
             assert!(!is_own_host(foreign), "{foreign}");
         }
-        assert!(is_loopback_origin("http://127.0.0.1:3000"));
-        assert!(!is_loopback_origin("https://evil.test"));
-        assert!(!is_loopback_origin("null"));
     }
 }

@@ -7,8 +7,11 @@ use serde_json::{Value, json};
 use super::App;
 use super::auth;
 use super::call::{Call, Reply};
-use super::collect::{library_of, too_large};
-use crate::core::Stats;
+use super::collect::{self, library_of, rate_limited, too_large};
+use super::rejections::Rejections;
+use super::signals::Signals;
+use crate::core::{Dropped, Stats};
+use crate::domain::config::Project;
 use crate::domain::import::{self, Fault, Import};
 use crate::domain::json::Record;
 use crate::domain::wire::{self, DecodeError, Params};
@@ -26,7 +29,8 @@ pub async fn answer(app: &Arc<App>, call: &Call) -> Reply {
     }
     let decoded = wire::decode(call.raw());
     let config = app.shared.config();
-    let project = match auth::import(&config, call, &decoded.params) {
+    let now = app.shared.now();
+    let project = match auth::import(&config, call, &decoded.params, now) {
         Ok(project) => project,
         Err(text) => return Reply::json(401, &json!({"code": 401, "error": text, "status": "Unauthorized"})),
     };
@@ -34,17 +38,14 @@ pub async fn answer(app: &Arc<App>, call: &Call) -> Reply {
         Ok(records) => records,
         Err(DecodeError::TooLarge) => return too_large(),
         Err(error) => {
-            Stats::add(&app.shared.stats.rejected, 1);
+            Rejections::request(app, "/import", decoded.decoded_bytes.max(call.body.len()), error.text());
             return bad_request(error.text(), 0, None);
         }
     };
-    let now = app.shared.now();
     if !app.import_limit.admits(&project, records.len(), now) {
-        let text = "Project exceeded rate limits. Please retry the request with exponential backoff.";
-        return Reply::json(429, &json!({"code": 429, "error": text, "status": "Too Many Requests"}))
-            .with("retry-after", "60");
+        return rate_limited().with("retry-after", "60");
     }
-    let (count, library) = (records.len(), library_of(&records));
+    let (count, library) = (records.len(), library_of(&records, &decoded.params));
     let mut reply = store(app, call, &decoded.params, project, records, now).await;
     reply.records = count;
     reply.decoded_bytes = decoded.decoded_bytes;
@@ -56,46 +57,51 @@ async fn store(
     app: &Arc<App>,
     call: &Call,
     params: &Params,
-    project: crate::domain::config::Project,
-    records: Vec<Record>,
+    project: Project,
+    mut records: Vec<Record>,
     now: i64,
 ) -> Reply {
     let strict = params.is_on("strict");
-    let stats = &app.shared.stats;
-    Stats::add(&stats.received, records.len());
+    let config = app.shared.config();
+    let mut rejections = Rejections::new(&config, "/import", now);
+    Stats::add(&app.shared.stats.received, records.len());
     let verbs = records.iter().filter(|record| import::is_refused_verb(record, project.id_merge)).count();
     if strict && verbs > 0 {
-        Stats::add(&stats.rejected, records.len());
+        for (index, record) in records.iter().enumerate() {
+            rejections.record(index, record, Some(&project), NOT_ALLOWED);
+        }
+        rejections.finish(app).await;
         return bad_request(FAILED, 0, Some(vec![NOT_ALLOWED.into()]));
     }
     let host = call.header("host");
     let endpoint = host.rsplit_once(':').map_or(host, |(name, _)| name);
     let circumstances = Import { strict, now, id_merge: project.id_merge, endpoint };
-    let drops_gpc = project.settings.honor_gpc && call.header("sec-gpc") == "1";
-    let (mut events, mut faults, mut ignored) = (Vec::new(), Vec::new(), 0);
-    for (index, record) in records.iter().enumerate() {
+    let refused = Signals::of(call).refuse(&project.settings);
+    let (mut events, mut faults, mut dropped) = (Vec::new(), Vec::new(), Vec::new());
+    for (index, record) in records.iter_mut().enumerate() {
         if import::is_refused_verb(record, project.id_merge) {
+            dropped.push(Dropped::IdentityVerb);
             continue;
         }
-        match import::judge(record, circumstances) {
-            Ok(Some(event)) if !drops_gpc => events.push(event),
-            Ok(_) => ignored += 1,
-            Err(fault) => faults.push((index, fault)),
+        match (import::judge(record, circumstances), refused) {
+            (Ok(Some(event)), None) => events.push(event.into()),
+            (Ok(None), _) => dropped.push(Dropped::Ignored),
+            (Ok(Some(_)), Some(reason)) => dropped.push(reason),
+            (Err(fault), _) => {
+                rejections.record(index, record, Some(&project), &fault.message);
+                faults.push((index, fault));
+            }
         }
     }
-    let imported = events.len() + ignored;
-    Stats::add(&stats.rejected, faults.len());
-    Stats::add(&stats.suppressed, ignored + verbs);
+    let imported = records.len() - verbs - faults.len();
     if !events.is_empty() {
         match app.worker.write(move |core| core.ingest(&project, events, now)).await {
-            Ok(done) => {
-                Stats::add(&stats.stored, done.stored);
-                Stats::add(&stats.duplicates, done.duplicates);
-                Stats::add(&stats.suppressed, done.barred);
-            }
+            Ok(done) => collect::count(app, &done),
             Err(_) => return Reply::unavailable(),
         }
     }
+    dropped.into_iter().for_each(|reason| app.shared.stats.drop_records(reason, 1));
+    rejections.finish(app).await;
     render(params, strict, imported, records.len(), &faults)
 }
 

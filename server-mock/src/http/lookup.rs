@@ -5,6 +5,7 @@ use serde_json::{Value, json};
 use super::App;
 use super::auth;
 use super::call::{Call, Reply};
+use super::collect::rate_limited;
 use crate::domain::wire;
 
 /// Faults that an answer lists at most.
@@ -35,10 +36,15 @@ fn table(app: &App, call: &Call, id: Option<&str>) -> Reply {
         let text = format!("Lookup table with id '{shown}' was not found.");
         return Reply::json(404, &json!({"code": 404, "error": text, "status": "Not Found"}));
     }
-    match wire::decompress(call.raw()) {
+    let checked = match wire::decompress(call.raw()) {
         Err(error) => Reply::json(400, &json!({"code": 400, "error": error.text(), "status": "Bad Request"})),
         Ok(body) => check(&String::from_utf8_lossy(&body)),
+    };
+    // Only what would replace a table counts.
+    if checked.status == 200 && !app.lookup_limit.admits(&project, app.shared.now()) {
+        return rate_limited().with("retry-after", "3600");
     }
+    checked
 }
 
 fn check(csv: &str) -> Reply {
@@ -90,6 +96,7 @@ fn first_fields(csv: &str) -> Vec<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::http::body::Body;
 
     #[test]
     fn a_row_needs_its_key() {
@@ -97,6 +104,7 @@ mod tests {
         assert_eq!(check("id,a\n1,2\n").status, 200);
         let refused = check("id,a\n1,2\n ,3\n");
         assert_eq!(refused.status, 400);
-        assert!(String::from_utf8_lossy(&refused.body).contains("\"index\":2"));
+        let Body::Full(body) = refused.body else { panic!() };
+        assert!(String::from_utf8_lossy(&body).contains("\"index\":2"));
     }
 }

@@ -1,56 +1,124 @@
 //! Routes. One file per family; each decodes, asks the core, renders.
 
 mod auth;
+mod body;
 mod call;
 mod collect;
 mod control;
 mod cors;
+mod erasures;
+mod faulty;
 mod guard;
 mod import;
 mod limit;
 mod lookup;
-mod page;
 mod privacy;
 mod query;
+mod rejections;
 mod render;
 mod side;
+mod signals;
+mod ui;
 
+use std::net::IpAddr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use http_body_util::{BodyExt, Full};
-use hyper::body::{Bytes, Incoming};
+use http_body_util::BodyExt;
+use hyper::body::Incoming;
 use hyper::{Request, Response};
 
 use crate::core::{Logged, Shared};
 use crate::domain::wire::BODY_LIMIT;
+use crate::server::Patience;
 use crate::worker::Worker;
+use body::Body;
 use call::{Call, Reply};
 
-/// A client that sends nothing for so long is given up.
-const READ_TIMEOUT: Duration = Duration::from_secs(30);
-/// And one that has not sent its whole body in this time, however often it sends a byte.
-const BODY_TIMEOUT: Duration = Duration::from_secs(300);
 /// How much of an oversize body is read and thrown away, so that the client sees the answer and not a reset.
-const DRAIN_LIMIT: usize = 64 * 1024 * 1024;
+const DRAIN_LIMIT: usize = 256 * 1024 * 1024;
 
 /// What handlers work with.
 pub struct App {
     pub shared: Arc<Shared>,
     pub worker: Worker,
+    /// How long slow clients are waited for.
+    pub patience: Patience,
     import_limit: limit::ImportLimit,
     gdpr_limit: limit::GdprLimit,
+    lookup_limit: limit::LookupLimit,
+    stopping: tokio::sync::watch::Sender<bool>,
 }
 
 impl App {
-    pub fn new(shared: Arc<Shared>, worker: Worker) -> App {
-        App { shared, worker, import_limit: Default::default(), gdpr_limit: Default::default() }
+    pub fn new(shared: Arc<Shared>, worker: Worker, patience: Patience) -> App {
+        App {
+            shared,
+            worker,
+            patience,
+            import_limit: Default::default(),
+            gdpr_limit: Default::default(),
+            lookup_limit: Default::default(),
+            stopping: tokio::sync::watch::Sender::new(false),
+        }
+    }
+
+    /// Ends answers that would go on for ever.
+    pub fn stop_streams(&self) {
+        self.stopping.send_replace(true);
     }
 }
 
+/// Asks the control API from within this process: status and body.
+pub async fn ask(app: Arc<App>, method: &str, target: &str, body: Vec<u8>) -> (u16, Vec<u8>) {
+    let (path, query) = target.split_once('?').unwrap_or((target, ""));
+    let call = Call {
+        method: method.to_ascii_uppercase(),
+        path: path.to_owned(),
+        query: query.to_owned(),
+        headers: Default::default(),
+        body,
+        oversize: false,
+        peer: IpAddr::from([127, 0, 0, 1]),
+        is_local: true,
+    };
+    let below = path.strip_prefix("/mock").unwrap_or_default();
+    let reply = control::answer(&app, &call, below).await;
+    let body = match reply.body {
+        Body::Full(bytes) => bytes.to_vec(),
+        // A stream has no end that could be waited for.
+        _ => Vec::new(),
+    };
+    (reply.status, body)
+}
+
+/// The connection that a request came on.
+#[derive(Debug, Clone)]
+pub struct Peer {
+    /// The address at the other end.
+    pub address: IpAddr,
+    /// Whether that is this machine.
+    pub is_local: bool,
+    /// Set to end the connection with a reset.
+    pub reset: Arc<AtomicBool>,
+}
+
+/// A fault asked for the connection to be cut instead of an answer.
+#[derive(Debug)]
+pub struct Cut;
+
+impl std::fmt::Display for Cut {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.write_str("the connection is cut on purpose")
+    }
+}
+
+impl std::error::Error for Cut {}
+
 /// Answers one request. The work is a task of its own: it goes on when the client goes away, and when it panics only
 /// this request fails.
-pub async fn serve(app: Arc<App>, request: Request<Incoming>) -> Response<Full<Bytes>> {
+pub async fn serve(app: Arc<App>, peer: Peer, request: Request<Incoming>) -> Result<Response<Body>, Cut> {
     let (parts, body) = request.into_parts();
     let mut call = Call {
         method: parts.method.as_str().to_ascii_uppercase(),
@@ -59,42 +127,73 @@ pub async fn serve(app: Arc<App>, request: Request<Incoming>) -> Response<Full<B
         headers: parts.headers,
         body: Vec::new(),
         oversize: false,
+        peer: peer.address,
+        is_local: peer.is_local,
     };
     let (method, path) = (call.method.clone(), call.path.clone());
+    if is_own(&path) {
+        // Looking is not arriving: tests count what clients sent, and faults are for those.
+        return match read_whole(&app, &mut call, body, None).await {
+            Ok(()) => Ok(worked_on(&app, call).await.into_response()),
+            Err(reply) => Ok(reply.into_response()),
+        };
+    }
     let encoding: String = call.header("content-encoding").chars().take(32).collect();
     let origin = cors::is_browser_route(&path).then(|| call.headers.get("origin").cloned()).flatten();
-    let body = tokio::time::timeout(BODY_TIMEOUT, read_body(body)).await.unwrap_or(None);
-    let mut reply = match body {
-        Some((body, oversize)) => {
-            (call.body, call.oversize) = (body, oversize);
-            let app = app.clone();
-            let work = tokio::spawn(async move { route(&app, &call).await });
-            work.await.unwrap_or_else(|_| Reply::error(500, "the server failed on this request"))
+    let throttle = app.shared.faults().throttle(&method, &path);
+    let mut fault = false;
+    let outcome = match read_whole(&app, &mut call, body, throttle).await {
+        Err(reply) => faulty::Outcome::Answer(reply),
+        Ok(()) => match faulty::meet(&app, &call) {
+            None => faulty::Outcome::Answer(worked_on(&app, call).await),
+            Some(act) => {
+                fault = true;
+                faulty::play(&app, call, act).await
+            }
+        },
+    };
+    let mut logged = Logged {
+        path: if is_plain_route(&path) { path.clone() } else { "(unknown)".to_owned() },
+        method: method.chars().take(16).collect(),
+        status: None,
+        decoded_bytes: 0,
+        encoding,
+        records: 0,
+        library: None,
+        fault,
+        at: app.shared.now(),
+    };
+    let mut reply = match outcome {
+        faulty::Outcome::Answer(reply) => reply,
+        faulty::Outcome::Cut => {
+            app.shared.log(logged);
+            peer.reset.store(true, Ordering::Relaxed);
+            return Err(Cut);
         }
-        None => Reply::error(408, "the request body did not arrive in time").with("connection", "close"),
     };
     if cors::is_browser_route(&path) {
-        cors::apply(&mut reply, origin.as_ref());
+        cors::apply(&mut reply, origin.as_ref(), app.shared.config().server.cors_origins.as_deref());
     }
-    if path.starts_with("/mock/") {
-        // Looking is not arriving: tests count what clients sent.
-        return reply.into_response();
+    if let Some(route) = reply.route {
+        logged.path = route.to_owned();
     }
-    app.shared.log(Logged {
-        path: match reply.route {
-            Some(route) => route.to_owned(),
-            None if is_plain_route(&path) => path,
-            None => "(unknown)".to_owned(),
-        },
-        method: method.chars().take(16).collect(),
-        status: reply.status,
-        decoded_bytes: reply.decoded_bytes,
-        encoding,
-        records: reply.records,
-        library: reply.library.take(),
-        at: app.shared.now(),
-    });
-    reply.into_response()
+    logged.status = Some(reply.status);
+    logged.decoded_bytes = reply.decoded_bytes;
+    logged.records = reply.records;
+    logged.library = reply.library.take();
+    app.shared.log(logged);
+    Ok(reply.into_response())
+}
+
+async fn worked_on(app: &Arc<App>, call: Call) -> Reply {
+    let app = app.clone();
+    let work = tokio::spawn(async move { route(&app, &call).await });
+    work.await.unwrap_or_else(|_| Reply::error(500, "the server failed on this request"))
+}
+
+/// Whether a path is the server's own: control API and pages.
+fn is_own(path: &str) -> bool {
+    path == "/mock" || path.starts_with("/mock/") || ui::is_page(path)
 }
 
 async fn route(app: &Arc<App>, call: &Call) -> Reply {
@@ -102,13 +201,18 @@ async fn route(app: &Arc<App>, call: &Call) -> Reply {
     match path {
         "/track" | "/engage" | "/groups" => collect::answer(app, call, path).await,
         "/import" => import::answer(app, call).await,
-        "/record" | "/settings" | "/decide" | "/flags" => side::answer(call, path),
+        "/record" => side::record(app, call).await,
+        "/settings" | "/decide" | "/flags" => side::answer(call, path),
+        "/refrain/v1/erasures" => erasures::create(app, call).await,
         "/api/2.0/export" | "/api/2.0/engage" | "/api/2.0/stream/query" => {
             query::answer(app, call, path).await
         }
         "/lookup-tables" => lookup::answer(app, call, None),
         "/api/app/me" => side::me(app, call),
-        "" => page::answer(call),
+        _ if ui::is_page(path) => ui::answer(call, path),
+        _ if path.starts_with("/refrain/v1/erasures/") => {
+            erasures::check(app, call, path.strip_prefix("/refrain/v1/erasures/").unwrap_or_default()).await
+        }
         _ if path.starts_with("/lookup-tables/") => {
             lookup::answer(app, call, path.strip_prefix("/lookup-tables/"))
         }
@@ -124,14 +228,20 @@ async fn route(app: &Arc<App>, call: &Call) -> Reply {
             privacy::deletions(app, call, path.strip_prefix("/api/app/data-deletions/").unwrap_or_default())
                 .await
         }
-        _ if path == "/mock" || path.starts_with("/mock/") => match guard::refusal(app, call) {
+        _ if path == "/mock" || path.starts_with("/mock/") => match guard::refusal(
+            app.shared.control_token.as_deref(),
+            call,
+        ) {
             Some(reply) => reply,
             None => control::answer(app, call, path.strip_prefix("/mock").unwrap_or_default()).await,
         },
         // The path is not remembered: it is not one of ours, and may hold anything.
-        _ => {
-            Reply::error(404, "there is no such route; GET / lists those that are there").routed("(unknown)")
-        }
+        _ => Reply::hinted(
+            404,
+            "there is no such route",
+            "the collection routes are those of Mixpanel's API, such as /track; GET / is a page, GET /mock lists the rest",
+        )
+        .routed("(unknown)"),
     }
 }
 
@@ -139,7 +249,7 @@ async fn route(app: &Arc<App>, call: &Call) -> Reply {
 fn is_plain_route(path: &str) -> bool {
     matches!(
         path.strip_suffix('/').unwrap_or(path),
-        "" | "/track"
+        "/track"
             | "/engage"
             | "/groups"
             | "/import"
@@ -148,6 +258,7 @@ fn is_plain_route(path: &str) -> bool {
             | "/decide"
             | "/flags"
             | "/flags/definitions"
+            | "/refrain/v1/erasures"
             | "/api/2.0/export"
             | "/api/2.0/engage"
             | "/api/2.0/stream/query"
@@ -157,16 +268,32 @@ fn is_plain_route(path: &str) -> bool {
     )
 }
 
-/// Reads a body up to the limit. `None`: it did not arrive.
-async fn read_body(mut body: Incoming) -> Option<(Vec<u8>, bool)> {
+/// Reads a body into its call; the error is the answer to one that does not arrive.
+async fn read_whole(app: &App, call: &mut Call, body: Incoming, throttle: Option<u64>) -> Result<(), Reply> {
+    let reading = read_body(body, throttle, app.patience.piece);
+    let read = tokio::time::timeout(app.patience.body, reading).await.unwrap_or(None);
+    match read {
+        Some((body, oversize)) => {
+            (call.body, call.oversize) = (body, oversize);
+            Ok(())
+        }
+        None => Err(Reply::error(408, "the request body did not arrive in time").with("connection", "close")),
+    }
+}
+
+/// Reads a body up to the limit, no faster than so many bytes a second. `None`: it did not arrive.
+async fn read_body(mut body: Incoming, throttle: Option<u64>, patience: Duration) -> Option<(Vec<u8>, bool)> {
     let mut bytes = Vec::new();
     let mut dropped = 0;
     loop {
-        match tokio::time::timeout(READ_TIMEOUT, body.frame()).await {
+        match tokio::time::timeout(patience, body.frame()).await {
             Err(_) | Ok(Some(Err(_))) => return None,
             Ok(None) => return Some((bytes, dropped > 0)),
             Ok(Some(Ok(frame))) => {
                 let Ok(data) = frame.into_data() else { continue };
+                if let Some(per_second) = throttle {
+                    tokio::time::sleep(Duration::from_secs_f64(data.len() as f64 / per_second as f64)).await;
+                }
                 if dropped == 0 && bytes.len() + data.len() <= BODY_LIMIT {
                     bytes.extend_from_slice(&data);
                 } else {

@@ -1,7 +1,5 @@
 //! The GDPR API: deletions and retrievals (SPEC §15).
 
-mod archive;
-
 use std::sync::Arc;
 
 use serde_json::{Map, Value, json};
@@ -9,11 +7,12 @@ use serde_json::{Map, Value, json};
 use super::App;
 use super::auth;
 use super::call::{Call, Reply};
-use crate::core::privacy::{Cancelled, due_time};
+use crate::core::archive::fetchable;
 use crate::core::random_uuid;
+use crate::core::tasks::{Cancelled, due_time, state_name};
 use crate::domain::config::{OauthToken, Project};
 use crate::domain::time;
-use crate::store::{NewTask, StoreError, StoredTask, TaskKind, TaskState};
+use crate::store::{NewTask, StoreError, TaskKind};
 
 /// Most ids of one deletion.
 const IDS: usize = 2000;
@@ -37,7 +36,7 @@ pub async fn retrievals(app: &Arc<App>, call: &Call, rest: &str) -> Reply {
     let done = match parts[..] {
         [_] => create(app, call, bearer, project, TaskKind::Retrieval).await,
         [_, id] => check_retrieval(app, call, &project, id).await,
-        _ => archive::answer(app, &project, parts[1]).await,
+        _ => archive(app, &project, parts[1]).await,
     };
     done.unwrap_or_else(|_| Reply::unavailable()).routed(route)
 }
@@ -155,7 +154,7 @@ async fn create(
         about: json!({"user": bearer.user, "compliance": compliance, "disclosure": disclosure}),
         ids,
     };
-    let shown = json!({
+    let mut shown = json!({
         "task_id": task.id,
         "tracking_id": task.id,
         "status": "PENDING",
@@ -167,6 +166,9 @@ async fn create(
         "requesting_user": bearer.user,
         "distinct_id_count": task.ids.len(),
     });
+    if app.shared.config().server.gdpr_results_list {
+        shown = json!([shown]);
+    }
     match app.worker.alone(move |core| core.request_task(&project, &task)).await? {
         Ok(()) => Ok(Reply::json(201, &json!({"status": "ok", "results": shown}))),
         Err(conflict) => Ok(Reply::json(
@@ -185,7 +187,7 @@ async fn create(
 
 async fn check(app: &Arc<App>, project: &Project, id: &str) -> Result<Reply, StoreError> {
     let (token, asked) = (project.token.clone(), id.to_owned());
-    let task = app.worker.alone(move |core| core.task(&token, TaskKind::Deletion, &asked)).await?;
+    let task = app.worker.read(move |core| core.task(&token, TaskKind::Deletion, &asked)).await?;
     let Some(task) = task else {
         let none = json!({"tracking_id": id, "status": "NOT_FOUND", "result": "", "distinct_ids": []});
         return Ok(Reply::json(200, &json!({"status": "ok", "results": none})));
@@ -197,7 +199,7 @@ async fn check(app: &Arc<App>, project: &Project, id: &str) -> Result<Reply, Sto
             "results": {
                 "tracking_id": task.id,
                 "task_id": task.id,
-                "status": state(&task, app.shared.now()),
+                "status": state_name(&task, app.shared.now()),
                 "requesting_user": task.about["user"],
                 "compliance_type": task.about["compliance"],
                 "project_id": project.project_id,
@@ -205,7 +207,7 @@ async fn check(app: &Arc<App>, project: &Project, id: &str) -> Result<Reply, Sto
                 "distinct_ids": task.ids,
                 "distinct_id_count": task.id_count,
                 "result": "",
-                "erased": {"events": task.events, "profiles": task.profiles},
+                "erased": {"events": task.events, "profiles": task.profiles, "replays": task.replays},
             },
         }),
     ))
@@ -218,14 +220,14 @@ async fn check_retrieval(
     id: &str,
 ) -> Result<Reply, StoreError> {
     let (token, asked) = (project.token.clone(), id.to_owned());
-    let task = app.worker.alone(move |core| core.task(&token, TaskKind::Retrieval, &asked)).await?;
+    let task = app.worker.read(move |core| core.task(&token, TaskKind::Retrieval, &asked)).await?;
     let now = app.shared.now();
     let shown = match task {
         None => {
             json!({"tracking_id": id, "status": "NOT_FOUND", "result": "", "results": "", "distinct_ids": []})
         }
         Some(task) => {
-            let link = if archive::is_there(&task, now) {
+            let link = if fetchable(&task, now).is_some() {
                 let token = &project.token;
                 let host = call.header("host");
                 format!("http://{host}/api/app/data-retrievals/v3.0/{}/archive/?token={token}", task.id)
@@ -235,7 +237,7 @@ async fn check_retrieval(
             json!({
                 "tracking_id": task.id,
                 "task_id": task.id,
-                "status": state(&task, now),
+                "status": state_name(&task, now),
                 "result": link,
                 "results": link,
                 "distinct_ids": task.ids,
@@ -251,15 +253,22 @@ async fn check_retrieval(
     Ok(Reply::json(200, &json!({"status": "ok", "results": shown})))
 }
 
-/// The first half of the waiting time is `PENDING`, the second `STAGING`.
-fn state(task: &StoredTask, now: i64) -> &'static str {
-    match task.state {
-        TaskState::Waiting if now < task.requested + (task.due - task.requested) / 2 => "PENDING",
-        TaskState::Waiting => "STAGING",
-        TaskState::Started => "STARTED",
-        TaskState::Done => "SUCCESS",
-        TaskState::Revoked => "REVOKED",
-    }
+/// Hands out the archive of a retrieval.
+async fn archive(app: &Arc<App>, project: &Project, id: &str) -> Result<Reply, StoreError> {
+    let (token, id) = (project.token.clone(), id.to_owned());
+    let bytes = app
+        .worker
+        .write(move |core| match core.task(&token, TaskKind::Retrieval, &id)? {
+            Some(task) => core.fetch_archive(&task),
+            None => Ok(None),
+        })
+        .await?;
+    Ok(match bytes {
+        Some(bytes) => Reply::new(200, "application/zip", bytes)
+            .with("cache-control", "no-store")
+            .with("content-disposition", "attachment; filename=\"retrieval.zip\""),
+        None => Reply::error(404, "there is no such archive, or not yet, or not any more"),
+    })
 }
 
 async fn cancel(app: &Arc<App>, project: Project, id: &str) -> Result<Reply, StoreError> {

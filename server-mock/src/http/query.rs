@@ -9,13 +9,13 @@ use serde_json::{Map, Value, json};
 use super::App;
 use super::auth;
 use super::call::{Call, Reply};
-use crate::core::{Core, EventQuery, Session};
+use crate::core::{Core, EventQuery, Session, Sorting, View};
 use crate::domain::config::Project;
 use crate::domain::expression::{self, Expression, Scope, Term};
 use crate::domain::profile::Subject;
 use crate::domain::time::{self, DAY};
 use crate::domain::wire::{Params, media_type};
-use crate::store::{StoreError, StoredProfile};
+use crate::store::{Counts, StoreError, StoredProfile};
 
 /// Most events of an export.
 const EXPORT_LIMIT: usize = 100_000;
@@ -126,14 +126,13 @@ async fn export(app: &Arc<App>, call: &Call, params: &Params, project: Project) 
         from: Some(from),
         until: Some(until),
         names: text_list(params, "event")?,
-        by_time: true,
+        sorting: Sorting::Time,
         time_in_ms: params.text("time_in_ms").is_some_and(|text| text == "true" || text == "1"),
         ..EventQuery::default()
     };
     let filter = filter(params)?;
-    let lines =
-        app.worker.alone(move |core| lines(core, &project.token, &query, filter.as_ref(), limit)).await?;
-    let body = lines.map_err(Failure::Bad)?;
+    let lines = app.worker.write(move |core| lines(core, &project.token, &query, filter.as_ref(), limit));
+    let body = lines.await?.map_err(Failure::Bad)?;
     let accepts = call.header("accept-encoding").split(',').any(|coding| {
         let mut parts = coding.split(';');
         parts.next().is_some_and(|name| name.trim().eq_ignore_ascii_case("gzip"))
@@ -156,13 +155,14 @@ fn lines(
     filter: Option<&Expression>,
     limit: usize,
 ) -> Result<Result<Vec<u8>, String>, StoreError> {
+    let Some(view) = core.view(token)? else { return Ok(Ok(Vec::new())) };
     let users = match filter {
-        Some(filter) if filter.uses_user() => profiles_by_id(core, token)?,
+        Some(filter) if filter.uses_user() => profiles_by_id(core, &view)?,
         _ => HashMap::new(),
     };
     let mut body = Vec::new();
     let (mut count, mut fault) = (0, None);
-    core.events(token, query, &mut |event, rendered| {
+    core.events(&view, query, &mut |event, rendered| {
         if count == limit {
             return false;
         }
@@ -190,12 +190,16 @@ fn lines(
         count += 1;
         true
     })?;
-    Ok(fault.map_or(Ok(body), Err))
+    if let Some(fault) = fault {
+        return Ok(Err(fault));
+    }
+    core.note_export(&view, "raw export", Counts { events: count, ..Counts::default() })?;
+    Ok(Ok(body))
 }
 
-fn profiles_by_id(core: &mut Core, token: &str) -> Result<HashMap<String, Map<String, Value>>, StoreError> {
+fn profiles_by_id(core: &mut Core, view: &View) -> Result<HashMap<String, Map<String, Value>>, StoreError> {
     let mut all = HashMap::new();
-    core.profiles(token, false, &mut |profile| {
+    core.profiles(view, false, &mut |profile| {
         if let Subject::Person(id) = profile.subject {
             all.insert(id, profile.properties);
         }
@@ -211,19 +215,22 @@ async fn stream(app: &Arc<App>, params: &Params, project: Project) -> Result<Rep
     };
     let events = app
         .worker
-        .alone(move |core| {
+        .write(move |core| {
+            let Some(view) = core.view(&project.token)? else { return Ok(Vec::new()) };
             let query = EventQuery {
                 from: Some(from),
                 until: Some(until),
-                distinct_ids: Some(core.profile_names(&project.token, &ids)?),
-                by_time: true,
+                distinct_ids: Some(core.profile_names(&view, &ids)?),
+                sorting: Sorting::Time,
                 ..EventQuery::default()
             };
             let mut events = Vec::new();
-            core.events(&project.token, &query, &mut |event, rendered| {
+            core.events(&view, &query, &mut |event, rendered| {
                 events.push(json!({"event": event.name, "properties": rendered.properties}));
                 true
             })?;
+            let counts = Counts { events: events.len(), ..Counts::default() };
+            core.note_export(&view, "events of given users", counts)?;
             Ok(events)
         })
         .await?;
@@ -272,7 +279,7 @@ async fn engage(app: &Arc<App>, params: &Params, project: Project) -> Result<Rep
     if query.page_size == 0 {
         return bad("page_size is 1 or more");
     }
-    let done = app.worker.alone(move |core| profiles(core, &project.token, &query)).await?;
+    let done = app.worker.write(move |core| profiles(core, &project.token, &query)).await?;
     done.map(|answer| Reply::json(200, &answer)).map_err(Failure::Bad)
 }
 
@@ -290,17 +297,21 @@ fn profiles(core: &mut Core, token: &str, query: &ProfileQuery) -> Result<Result
         return Ok(Err("request for page in uncached query for params".into()));
     }
     let mut all: Vec<StoredProfile> = Vec::new();
-    core.profiles(token, groups, &mut |profile| {
-        all.push(profile);
-        true
-    })?;
+    let view = core.view(token)?;
+    if let Some(view) = &view {
+        core.profiles(view, groups, &mut |profile| {
+            all.push(profile);
+            true
+        })?;
+    }
     let (session, rows) = match known {
         Some((id, session)) => (id, session.rows),
         None => {
-            let rows = match select(core, token, query, &all)? {
-                Ok(rows) => rows,
-                Err(text) => return Ok(Err(text)),
-            };
+            let rows =
+                match view.as_ref().map_or(Ok(Ok(Vec::new())), |view| select(core, view, query, &all))? {
+                    Ok(rows) => rows,
+                    Err(text) => return Ok(Err(text)),
+                };
             if core.sessions.len() >= SESSIONS {
                 core.sessions.clear();
             }
@@ -314,6 +325,10 @@ fn profiles(core: &mut Core, token: &str, query: &ProfileQuery) -> Result<Result
     let first = query.page.saturating_mul(query.page_size);
     let shown = rows.iter().skip(first).take(query.page_size).filter_map(|row| by_row.get(row));
     let results: Vec<Value> = shown.map(|profile| render(profile, query.output.as_deref())).collect();
+    if let Some(view) = &view {
+        let counts = Counts { profiles: results.len(), ..Counts::default() };
+        core.note_export(view, "profile query", counts)?;
+    }
     Ok(Ok(json!({
         "page": query.page,
         "page_size": query.page_size,
@@ -326,11 +341,11 @@ fn profiles(core: &mut Core, token: &str, query: &ProfileQuery) -> Result<Result
 
 fn select(
     core: &mut Core,
-    token: &str,
+    view: &View,
     query: &ProfileQuery,
     all: &[StoredProfile],
 ) -> Result<Result<Vec<i64>, String>, StoreError> {
-    let names = query.ids.as_ref().map(|ids| core.profile_names(token, ids)).transpose()?;
+    let names = query.ids.as_ref().map(|ids| core.profile_names(view, ids)).transpose()?;
     let mut rows = Vec::new();
     for profile in all {
         let (id, in_group) = match &profile.subject {

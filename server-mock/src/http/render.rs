@@ -3,6 +3,7 @@
 use serde_json::json;
 
 use super::call::Reply;
+use crate::domain::profile::Fault;
 use crate::domain::wire::Params;
 
 /// A transparent image of one pixel.
@@ -10,9 +11,12 @@ const PIXEL: &[u8] =
     b"GIF89a\x01\x00\x01\x00\x80\x00\x00\x00\x00\x00\xff\xff\xff!\xf9\x04\x01\x00\x00\x00\x00,\
 \x00\x00\x00\x00\x01\x00\x01\x00\x00\x02\x02D\x01\x00;";
 
-/// `error` is the first fault of a request in which no record was valid.
-pub fn collected(params: &Params, error: Option<&str>) -> Reply {
+/// `error` is the first fault of a request in which no record was valid; `redirects`: whether that is switched on.
+pub fn collected(params: &Params, error: Option<&str>, redirects: bool) -> Reply {
     let status = u8::from(error.is_none());
+    if let Some(target) = params.text("redirect").filter(|target| redirects && !target.is_empty()) {
+        return Reply::empty(302).with("location", target);
+    }
     if params.bytes("img") == Some(b"1") {
         return Reply::new(200, "image/gif", PIXEL);
     }
@@ -29,13 +33,15 @@ pub fn collected(params: &Params, error: Option<&str>) -> Reply {
 }
 
 /// The report that tools ask for with `strict=1`.
-pub fn strict(count: usize, faults: &[(usize, &'static str)]) -> Reply {
+pub fn strict(count: usize, faults: &[(usize, Fault)]) -> Reply {
     let imported = count - faults.len();
     if faults.is_empty() {
         return Reply::json(200, &json!({"code": 200, "num_records_imported": imported, "status": "OK"}));
     }
-    let failed: Vec<_> =
-        faults.iter().map(|(index, text)| json!({"index": index, "message": text})).collect();
+    let failed = faults.iter().map(|(index, fault)| {
+        json!({"index": index, "insert_id": "", "$insert_id": "", "field": fault.field, "message": fault.text})
+    });
+    let failed: Vec<_> = failed.collect();
     Reply::json(
         400,
         &json!({
@@ -61,9 +67,12 @@ fn is_callback(name: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::http::body::Body;
 
     fn body(query: &str, error: Option<&str>) -> String {
-        String::from_utf8(collected(&Params::parse(query.as_bytes()), error).body).unwrap()
+        let reply = collected(&Params::parse(query.as_bytes()), error, false);
+        let Body::Full(bytes) = reply.body else { panic!() };
+        String::from_utf8(bytes.to_vec()).unwrap()
     }
 
     #[test]

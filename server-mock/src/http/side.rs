@@ -1,11 +1,20 @@
-//! Routes that the SDKs call on the side (SPEC §14), and `/api/app/me`. Replay bodies are not kept.
+//! Routes that the SDKs call on the side (SPEC §14), and `/api/app/me`. Replay bodies are kept only where a project
+//! asks for it.
 
-use serde_json::{Value, json};
+use std::sync::Arc;
+
+use serde_json::{Map, Value, json};
 
 use super::App;
 use super::auth;
 use super::call::{Call, Reply};
+use super::collect::{self, Destination, destination};
 use super::cors;
+use super::signals::Signals;
+use crate::core::Stats;
+use crate::domain::identity;
+use crate::domain::time::{self, DAY};
+use crate::store::NewReplay;
 
 pub fn answer(call: &Call, path: &str) -> Reply {
     if call.method == "OPTIONS" {
@@ -16,7 +25,6 @@ pub fn answer(call: &Call, path: &str) -> Reply {
         "/decide" => ("GET", json!({"notifications": [], "config": {}, "automatic_events": false})),
         "/flags" => ("GET, POST", json!({"flags": {}, "pending_first_time_events": []})),
         "/flags/definitions" => ("GET", json!({"flags": []})),
-        "/record" => ("POST", json!({"code": 200, "status": "OK"})),
         _ if path.ends_with("/first-time-events") => ("POST", json!({})),
         _ => return Reply::error(404, "there is no such route"),
     };
@@ -26,14 +34,58 @@ pub fn answer(call: &Call, path: &str) -> Reply {
     if call.oversize {
         return super::collect::too_large();
     }
-    if path == "/record" && auth::basic(call).is_none_or(|(token, _)| token.is_empty()) {
+    let reply = Reply::json(200, &good);
+    if path.ends_with("/first-time-events") { reply.routed("/flags/{id}/first-time-events") } else { reply }
+}
+
+/// `/record`: a piece of a session replay.
+pub async fn record(app: &Arc<App>, call: &Call) -> Reply {
+    match call.method.as_str() {
+        "OPTIONS" => return cors::preflight(call),
+        "POST" => {}
+        _ => return Reply::method_not_allowed("POST, OPTIONS"),
+    }
+    if call.oversize {
+        return collect::too_large();
+    }
+    let token = auth::basic(call).map(|(token, _)| token).unwrap_or_default();
+    if token.is_empty() {
         return Reply::json(
             401,
             &json!({"code": 401, "error": "Invalid credentials", "status": "Unauthorized"}),
         );
     }
-    let reply = Reply::json(200, &good);
-    if path.ends_with("/first-time-events") { reply.routed("/flags/{id}/first-time-events") } else { reply }
+    let good = Reply::json(200, &json!({"code": 200, "status": "OK"}));
+    let config = app.shared.config();
+    let Destination::Project(project) = destination(&config, &token) else { return good };
+    if !project.settings.store_replays {
+        return good;
+    }
+    Stats::add(&app.shared.stats.received, 1);
+    if let Some(reason) = Signals::of(call).refuse(&project.settings) {
+        app.shared.stats.drop_records(reason, 1);
+        return good;
+    }
+    let params = call.query_params();
+    let about: Map<String, Value> =
+        params.names().filter_map(|name| Some((name.to_owned(), params.text(name)?.into()))).collect();
+    let ids = identity::ids_of(project.id_merge, "", &about);
+    let now = app.shared.now();
+    let began = about.get("batch_start_time").and_then(time::client_time).unwrap_or(now);
+    let replay = NewReplay {
+        ids,
+        about: about.into(),
+        body: call.body.clone(),
+        received: now,
+        expires: project.settings.retention_replays_days.map(|days| now + days * DAY),
+    };
+    match app.worker.write(move |core| core.store_replay(&project, replay, began)).await {
+        Ok(done) => {
+            collect::count(app, &done);
+            Reply { records: 1, decoded_bytes: call.body.len(), ..good }
+        }
+        Err(_) => Reply::unavailable(),
+    }
 }
 
 pub fn me(app: &App, call: &Call) -> Reply {

@@ -1,27 +1,28 @@
 //! Rows in SQLite, in memory or in a folder. What came from a person is only there as ciphertext.
 
-mod erase;
+mod audit;
+mod erasing;
 mod events;
+mod identities;
 mod keys;
+mod objections;
 mod profiles;
+mod projects;
+mod replays;
 mod schema;
 mod tasks;
+mod usage;
 
+use std::collections::{HashMap, HashSet};
 use std::fs::{self, File};
 use std::path::Path;
 
-use rusqlite::{Connection, OptionalExtension, params};
+use rusqlite::Connection;
 
-use serde_json::{Map, Value};
-
+use self::keys::OpenKey;
+pub use self::schema::PRAGMAS;
 use super::vault::{self, Vault};
-use super::{
-    ClusterNode, Erasure, EventRange, KeyRow, NewEvent, NewTask, ProfileRange, ProjectRow, Put, Shredded,
-    StoreError, StoredEvent, StoredProfile, StoredTask, TaskKind, Window,
-};
-use crate::domain::config::IdMerge;
-use crate::domain::identity::Ids;
-use crate::domain::profile::Subject;
+use super::{ProjectRow, StoreError, Transactions};
 
 /// Name of the database in the data folder.
 pub const FILE_NAME: &str = "events.sqlite";
@@ -34,10 +35,16 @@ pub struct SqliteStore {
     fresh: Vec<vault::Slot>,
     /// How many of them there were at the savepoint.
     fresh_at_savepoint: usize,
-    /// Something is decided to go and is still there.
+    /// Keys that were looked up lately, by space and lookup hash. Emptied whenever a key may have gone.
+    known: HashMap<(i64, [u8; 16]), OpenKey>,
+    /// Something is decided to go: its keys may still be there.
     has_dying: bool,
+    /// And its rows may still be there.
+    has_rows_to_shred: bool,
     /// Until when any barrier holds, so that arrivals are not looked up while there is none.
     barred_until: i64,
+    /// The suppression lists: hash of an id, and the entry that it is there for.
+    objections: HashMap<ProjectRow, HashMap<[u8; 16], [u8; 16]>>,
     /// Held for as long as the store is open: one process per folder.
     _lock: Option<File>,
 }
@@ -95,18 +102,23 @@ impl SqliteStore {
 
     fn prepare(connection: Connection, vault: Vault, lock: Option<File>) -> Result<SqliteStore, StoreError> {
         schema::prepare(&connection, vault.id())?;
-        connection.set_prepared_statement_cache_capacity(64);
+        connection.set_prepared_statement_cache_capacity(128);
         let mut store = SqliteStore {
             connection,
             vault,
             fresh: Vec::new(),
             fresh_at_savepoint: 0,
-            has_dying: false,
+            known: HashMap::new(),
+            has_dying: true,
+            has_rows_to_shred: true,
             barred_until: 0,
+            objections: HashMap::new(),
             _lock: lock,
         };
-        store.resume_shredding()?;
+        // What was decided before a crash is unreadable before the first answer; its rows follow.
+        store.destroy_dying()?;
         store.read_barriers()?;
+        store.read_objections()?;
         let live = store.live_slots()?;
         store.vault.reconcile(live)?;
         Ok(store)
@@ -114,14 +126,18 @@ impl SqliteStore {
 
     fn discard_fresh_from(&mut self, start: usize) {
         let orphans = self.fresh.split_off(start.min(self.fresh.len()));
+        if orphans.is_empty() {
+            return;
+        }
+        self.known.clear();
         // A key that cannot be destroyed now seals nothing that was committed; the next start destroys it.
-        if !orphans.is_empty() && self.vault.destroy(&orphans).is_ok() {
+        if self.vault.destroy(&orphans).is_ok() {
             self.vault.release(&orphans);
         }
     }
 }
 
-impl super::Store for SqliteStore {
+impl Transactions for SqliteStore {
     fn begin(&mut self) -> Result<(), StoreError> {
         if !self.connection.is_autocommit() {
             self.rollback();
@@ -143,7 +159,10 @@ impl super::Store for SqliteStore {
             let _ = self.connection.execute_batch("ROLLBACK");
         }
         self.discard_fresh_from(0);
-        // A barrier that was given up is looked for in vain; that costs time only.
+        // A barrier that was given up is looked for in vain; that costs time only. A list that was is read again.
+        if self.read_objections().is_err() {
+            crate::notice("the suppression lists could not be read again after a failure");
+        }
     }
 
     fn savepoint(&mut self) -> Result<(), StoreError> {
@@ -160,179 +179,26 @@ impl super::Store for SqliteStore {
     fn undo(&mut self) -> Result<(), StoreError> {
         self.connection.execute_batch("ROLLBACK TO job; RELEASE job")?;
         self.discard_fresh_from(self.fresh_at_savepoint);
-        Ok(())
+        self.read_objections()
     }
 
     fn clear(&mut self) -> Result<(), StoreError> {
-        self.clear_all()
-    }
-
-    fn project(&mut self, token: &str, make: bool) -> Result<Option<ProjectRow>, StoreError> {
-        let hash = self.vault.hash("project", &[token.as_bytes()]);
-        let found = self
-            .connection
-            .prepare_cached("SELECT id FROM projects WHERE token_hash = ?")?
-            .query_row([hash], |row| row.get(0))
-            .optional()?;
-        if found.is_some() || !make {
-            return Ok(found);
-        }
-        let sealed = self.vault.common_key().seal(b"project", token.as_bytes())?;
-        self.connection
-            .prepare_cached("INSERT INTO projects(token_hash, token) VALUES (?, ?)")?
-            .execute(params![hash, sealed])?;
-        Ok(Some(self.connection.last_insert_rowid()))
-    }
-
-    fn projects(&mut self) -> Result<Vec<(ProjectRow, String)>, StoreError> {
-        let mut statement = self.connection.prepare_cached("SELECT id, token FROM projects ORDER BY id")?;
-        let rows = statement.query_map([], |row| Ok((row.get::<_, i64>(0)?, row.get::<_, Vec<u8>>(1)?)))?;
-        let mut projects = Vec::new();
-        for row in rows {
-            let (id, sealed) = row?;
-            let token = self.vault.common_key().open(b"project", &sealed);
-            let token = token.ok_or_else(|| StoreError::damaged("a project's token cannot be read"))?;
-            projects.push((id, String::from_utf8_lossy(&token).into_owned()));
-        }
-        Ok(projects)
-    }
-
-    fn put_event(&mut self, project: ProjectRow, event: &NewEvent) -> Result<Put, StoreError> {
-        self.insert_event(project, event)
-    }
-
-    fn visit_events(
-        &mut self,
-        range: EventRange,
-        visitor: &mut dyn FnMut(StoredEvent) -> bool,
-    ) -> Result<(), StoreError> {
-        self.scan_events(range, visitor)
-    }
-
-    fn delete_expired(&mut self, project: ProjectRow, window: Window) -> Result<usize, StoreError> {
-        self.delete_expired_events(project, window)
-    }
-
-    fn profile(
-        &mut self,
-        project: ProjectRow,
-        subject: &Subject,
-    ) -> Result<Option<StoredProfile>, StoreError> {
-        self.find_profile(project, subject)
-    }
-
-    fn put_profile(
-        &mut self,
-        project: ProjectRow,
-        subject: &Subject,
-        last_seen: i64,
-        properties: &Map<String, Value>,
-    ) -> Result<(), StoreError> {
-        self.write_profile(project, subject, last_seen, properties)
-    }
-
-    fn delete_profile(&mut self, project: ProjectRow, subject: &Subject) -> Result<bool, StoreError> {
-        self.drop_profile(project, subject)
-    }
-
-    fn visit_profiles(
-        &mut self,
-        range: ProfileRange,
-        visitor: &mut dyn FnMut(StoredProfile) -> bool,
-    ) -> Result<(), StoreError> {
-        self.scan_profiles(range, visitor)
-    }
-
-    fn delete_expired_profiles(
-        &mut self,
-        project: ProjectRow,
-        expired_until: i64,
-    ) -> Result<usize, StoreError> {
-        self.drop_expired_profiles(project, expired_until)
-    }
-
-    fn delete_unused(&mut self) -> Result<(), StoreError> {
-        self.drop_unused()
-    }
-
-    fn delete_outdated(&mut self, now: i64, retrievals_until: i64) -> Result<(), StoreError> {
-        self.drop_outdated(now, retrievals_until)
-    }
-
-    fn shred(&mut self) -> Result<Shredded, StoreError> {
-        self.shred_dying()
-    }
-
-    fn put_task(&mut self, project: ProjectRow, task: &NewTask) -> Result<(), StoreError> {
-        self.insert_task(project, task)
-    }
-
-    fn task(
-        &mut self,
-        project: ProjectRow,
-        kind: TaskKind,
-        id: &str,
-    ) -> Result<Option<StoredTask>, StoreError> {
-        self.find_task(project, kind, id)
-    }
-
-    fn finish_task(&mut self, row: i64) -> Result<(), StoreError> {
-        self.finish(row)
-    }
-
-    fn task_of_row(&mut self, row: i64) -> Result<StoredTask, StoreError> {
-        self.read_task(row)
-    }
-
-    fn conflicts(
-        &mut self,
-        project: ProjectRow,
-        ids: &[String],
-    ) -> Result<Vec<(String, String)>, StoreError> {
-        self.tasks_in_conflict(project, ids)
-    }
-
-    fn cancel_task(&mut self, row: i64) -> Result<bool, StoreError> {
-        self.cancel(row)
-    }
-
-    fn next_task(&mut self) -> Result<Option<(i64, i64)>, StoreError> {
-        self.first_waiting_task()
-    }
-
-    fn keys_of(
-        &mut self,
-        project: ProjectRow,
-        id_merge: IdMerge,
-        canonical: &str,
-    ) -> Result<Vec<(KeyRow, Ids)>, StoreError> {
-        self.person_keys(project, id_merge, canonical)
-    }
-
-    fn erase(&mut self, erasure: &Erasure) -> Result<(), StoreError> {
-        self.decide_erasure(erasure)
-    }
-
-    fn is_barred(&mut self, project: ProjectRow, id: &str, time: i64, now: i64) -> Result<bool, StoreError> {
-        self.barred(project, id, time, now)
-    }
-
-    fn first_user(&mut self, project: ProjectRow, device: &str) -> Result<Option<String>, StoreError> {
-        self.first_user_of(project, device)
-    }
-
-    fn cluster(&mut self, project: ProjectRow, node: &str) -> Result<Vec<ClusterNode>, StoreError> {
-        self.cluster_nodes(project, node)
-    }
-
-    fn join(
-        &mut self,
-        project: ProjectRow,
-        first: &str,
-        second: &str,
-        identified: bool,
-    ) -> Result<(), StoreError> {
-        self.join_nodes(project, first, second, identified)
+        self.known.clear();
+        let transaction = self.connection.transaction()?;
+        transaction.execute_batch(&format!(
+            "DROP TRIGGER audit_stays; DROP TRIGGER audit_is_fixed;
+             UPDATE keys SET dying = 0, lookup = NULL, device = NULL, user = NULL;
+             DELETE FROM tasks; DELETE FROM task_ids; DELETE FROM barriers; DELETE FROM objections;
+             DELETE FROM audit; DELETE FROM sweeps; DELETE FROM accounts; DELETE FROM spaces; DELETE FROM projects;
+             {}",
+            schema::AUDIT_GUARD
+        ))?;
+        transaction.commit()?;
+        self.objections.clear();
+        self.has_dying = true;
+        self.destroy_dying()?;
+        while self.shred_rows(usize::MAX, 0)?.more {}
+        Ok(())
     }
 }
 
@@ -357,5 +223,14 @@ impl From<rusqlite::Error> for StoreError {
             rusqlite::Error::SqliteFailure(failure, _) => StoreError::io("the database", failure),
             other => StoreError::io("the database", other),
         }
+    }
+}
+
+/// Slots named twice would be overwritten twice; order does not matter.
+type Slots = HashSet<vault::Slot>;
+
+impl From<rusqlite::types::FromSqlError> for StoreError {
+    fn from(error: rusqlite::types::FromSqlError) -> StoreError {
+        StoreError::io("the database", error)
     }
 }

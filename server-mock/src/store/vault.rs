@@ -1,7 +1,8 @@
 //! The keys that erasure destroys: a file of fixed-size slots, overwritten in place.
 //!
 //! ```text
-//! 0      header, 4096 bytes: magic, version, id of the vault, hash key, key of things that are nobody's, checksum
+//! 0      header, 4096 bytes: magic, version, id of the vault, hash key, key of things that are nobody's, seed of the
+//!        key that signs receipts, checksum
 //! 4096   slot 0, 64 bytes:   generation u64 · state u64 · key 32 bytes · checksum 16 bytes
 //! 4160   slot 1 …
 //! ```
@@ -19,8 +20,12 @@ use std::io::Write;
 use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::Path;
 
-use chacha20poly1305::aead::{Aead, KeyInit, Payload};
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use chacha20poly1305::aead::{Aead, AeadInOut, KeyInit, Payload};
 use chacha20poly1305::{XChaCha20Poly1305, XNonce};
+use ed25519_dalek::{Signer, SigningKey};
 use zeroize::Zeroizing;
 
 use super::StoreError;
@@ -29,12 +34,13 @@ use super::StoreError;
 pub const FILE_NAME: &str = "vault.keys";
 
 const MAGIC: &[u8; 8] = b"RFRVAULT";
-const VERSION: u32 = 1;
+const VERSION: u32 = 2;
 const HEADER: usize = 4096;
 const SLOT: usize = 64;
 const STATE_FREE: u64 = 0;
 const STATE_LIVE: u64 = 0x4c49_5645_4c49_5645;
 const NONCE: usize = 24;
+const TAG: usize = 16;
 /// Slots read at a time at start.
 const BLOCK: usize = 1024;
 
@@ -60,15 +66,15 @@ impl Key {
 
     /// Encrypts and authenticates; `context` must be the same when it is opened.
     pub fn seal(&self, context: &[u8], text: &[u8]) -> Result<Vec<u8>, StoreError> {
-        let mut nonce = [0; NONCE];
-        getrandom::fill(&mut nonce).map_err(|error| StoreError::io("the system's randomness", error))?;
+        let nonce = fresh_nonce()?;
         let cipher = XChaCha20Poly1305::new((&*self.0).into());
-        let sealed = cipher
-            .encrypt(&XNonce::from(nonce), Payload { msg: text, aad: context })
-            .map_err(|_| StoreError::damaged("a record could not be sealed"))?;
-        let mut out = Vec::with_capacity(NONCE + sealed.len());
+        let mut out = Vec::with_capacity(NONCE + text.len() + TAG);
         out.extend_from_slice(&nonce);
-        out.extend_from_slice(&sealed);
+        out.extend_from_slice(text);
+        let tag = cipher
+            .encrypt_inout_detached(&XNonce::from(nonce), context, (&mut out[NONCE..]).into())
+            .map_err(|_| StoreError::damaged("a record could not be sealed"))?;
+        out.extend_from_slice(&tag);
         Ok(out)
     }
 
@@ -92,12 +98,31 @@ impl Key {
     }
 }
 
+/// A nonce that was never used before: random for each process, and a count.
+fn fresh_nonce() -> Result<[u8; NONCE], StoreError> {
+    static PROCESS: OnceLock<[u8; 16]> = OnceLock::new();
+    static COUNT: AtomicU64 = AtomicU64::new(0);
+    let process = match PROCESS.get() {
+        Some(process) => process,
+        None => {
+            let mut random = [0; 16];
+            getrandom::fill(&mut random).map_err(|error| StoreError::io("the system's randomness", error))?;
+            PROCESS.get_or_init(|| random)
+        }
+    };
+    let mut nonce = [0; NONCE];
+    nonce[..16].copy_from_slice(process);
+    nonce[16..].copy_from_slice(&COUNT.fetch_add(1, Ordering::Relaxed).to_le_bytes());
+    Ok(nonce)
+}
+
 /// The vault of a data folder, or one in memory.
 pub struct Vault {
     bytes: Bytes,
     id: [u8; 16],
     hash_key: Key,
     common_key: Key,
+    signing_key: SigningKey,
     slots: u32,
     free: Vec<u32>,
     unsynced: bool,
@@ -161,6 +186,7 @@ impl Vault {
             id,
             hash_key: key(32),
             common_key: key(64),
+            signing_key: SigningKey::from_bytes(&key(96).0),
             slots: 0,
             free: Vec::new(),
             unsynced: false,
@@ -187,6 +213,16 @@ impl Vault {
     /// The key of what belongs to no person: project tokens, task descriptions.
     pub fn common_key(&self) -> &Key {
         &self.common_key
+    }
+
+    /// Signs a text (Ed25519).
+    pub fn sign(&self, text: &[u8]) -> [u8; 64] {
+        self.signing_key.sign(text).to_bytes()
+    }
+
+    /// The key that verifies what [`Vault::sign`] made.
+    pub fn public_key(&self) -> [u8; 32] {
+        self.signing_key.verifying_key().to_bytes()
     }
 
     /// Makes a key in a free slot. It has to be synced before anything relies on it.
@@ -372,7 +408,8 @@ fn new_header() -> Result<Zeroizing<[u8; HEADER]>, StoreError> {
     let mut header = Zeroizing::new([0; HEADER]);
     header[..8].copy_from_slice(MAGIC);
     header[8..12].copy_from_slice(&VERSION.to_le_bytes());
-    getrandom::fill(&mut header[16..96]).map_err(|error| StoreError::io("the system's randomness", error))?;
+    getrandom::fill(&mut header[16..128])
+        .map_err(|error| StoreError::io("the system's randomness", error))?;
     let checksum = blake3::hash(&header[..HEADER - 32]);
     header[HEADER - 32..].copy_from_slice(checksum.as_bytes());
     Ok(header)

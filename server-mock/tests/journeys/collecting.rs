@@ -5,15 +5,9 @@ use std::io::Write;
 use refrain_mock::{MockServer, StorePlace};
 use serde_json::json;
 
-use crate::support::{Server, server};
+use crate::support::{Server, gzip, server};
 
 const JSON: (&str, &str) = ("content-type", "application/json");
-
-fn gzip(bytes: &[u8]) -> Vec<u8> {
-    let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
-    encoder.write_all(bytes).unwrap();
-    encoder.finish().unwrap()
-}
 
 #[test]
 fn any_token_makes_its_project_while_none_is_configured() {

@@ -1,14 +1,11 @@
 //! Erasure by the account holder: what is gone, what stays, and that no byte can bring it back.
 
-use std::path::Path;
-
-use chacha20poly1305::aead::{Aead, KeyInit, Payload};
-use chacha20poly1305::{XChaCha20Poly1305, XNonce};
 use refrain_mock::{MockServer, StorePlace};
 use rusqlite::Connection;
 use serde_json::{Value, json};
 
-use crate::support::{Folder, Server, search_raw, secret_text, server};
+use crate::forensics::{self, all_keys, holds, live_keys, readable, search_raw};
+use crate::support::{Folder, Server, secret_text, server};
 
 const JSON: (&str, &str) = ("content-type", "application/json");
 
@@ -20,41 +17,6 @@ fn erase(server: &MockServer, ids: &[&str]) -> String {
 
 fn check(server: &MockServer, task: &str) -> Value {
     server.gdpr("GET", task, "").json()["results"].clone()
-}
-
-/// The keys in the vault that are in use, by the layout that its documentation gives.
-fn live_keys(folder: &Path) -> Vec<[u8; 32]> {
-    let bytes = std::fs::read(folder.join("vault.keys")).unwrap();
-    let slots = bytes[4096..].chunks_exact(64).filter(|slot| slot[8..16] != [0; 8]);
-    slots.map(|slot| slot[16..48].try_into().unwrap()).collect()
-}
-
-/// Everything that any of the keys opens in any row of the database.
-fn readable(folder: &Path, keys: &[[u8; 32]]) -> Vec<Vec<u8>> {
-    let database = Connection::open(folder.join("events.sqlite")).unwrap();
-    let mut texts = Vec::new();
-    for (purpose, sql) in [
-        ("ids", "SELECT id, ids FROM keys"),
-        ("event", "SELECT key, body FROM events"),
-        ("profile", "SELECT key, body FROM profiles"),
-    ] {
-        let mut statement = database.prepare(sql).unwrap();
-        let rows =
-            statement.query_map([], |row| Ok((row.get::<_, i64>(0)?, row.get::<_, Vec<u8>>(1)?))).unwrap();
-        for (row, sealed) in rows.map(Result::unwrap) {
-            let context = [purpose.as_bytes(), &row.to_le_bytes()].concat();
-            let nonce: [u8; 24] = sealed[..24].try_into().unwrap();
-            texts.extend(keys.iter().find_map(|key| {
-                let payload = Payload { msg: &sealed[24..], aad: &context };
-                XChaCha20Poly1305::new(key.into()).decrypt(&XNonce::from(nonce), payload).ok()
-            }));
-        }
-    }
-    texts
-}
-
-fn holds(texts: &[Vec<u8>], needle: &str) -> bool {
-    texts.iter().any(|text| text.windows(needle.len()).any(|part| part == needle.as_bytes()))
 }
 
 #[test]
@@ -96,7 +58,7 @@ fn nothing_of_an_erased_person_is_left_in_the_folder() {
     let copy = folder.path().join("backup");
     std::fs::create_dir(&copy).unwrap();
     for file in ["events.sqlite", "events.sqlite-wal"] {
-        std::fs::copy(data.join(file), copy.join(file)).unwrap();
+        forensics::copy(&data.join(file), &copy.join(file));
     }
 
     let task = erase(&server, &[user]);
@@ -106,7 +68,7 @@ fn nothing_of_an_erased_person_is_left_in_the_folder() {
     server.control("PUT", "/mock/clock", json!({"advance_s": 20}));
     let done = check(&server, &task);
     assert_eq!((&done["status"], &done["distinct_ids"]), (&json!("SUCCESS"), &json!([])));
-    assert_eq!(done["erased"], json!({"events": 89, "profiles": 1}));
+    assert_eq!(done["erased"], json!({"events": 89, "profiles": 1, "replays": 0}));
 
     assert_eq!(server.total(&format!("distinct_id={user}")), 0);
     assert_eq!((server.total("event=Other"), server.total("distinct_id=second")), (3000, 1));
@@ -120,11 +82,11 @@ fn nothing_of_an_erased_person_is_left_in_the_folder() {
     for key in gone {
         assert_eq!(search_raw(&data, key), Vec::<String>::new(), "a destroyed key is nowhere");
     }
-    let texts = readable(&data, &keys_after);
+    let texts = readable(&data, &all_keys(&data));
     for text in planted.iter().filter(|text| *text != device) {
         assert!(!holds(&texts, text));
     }
-    let backup = readable(&copy, &keys_after);
+    let backup = readable(&copy, &all_keys(&data));
     assert!(backup.len() > 3000, "the copy made before can still be read for the others");
     for text in planted.iter().filter(|text| *text != device) {
         assert!(!holds(&backup, text), "and not for the erased");

@@ -112,3 +112,24 @@ fn categories_and_sources_are_for_ccpa() {
     let text = String::from_utf8(files[0].1.clone()).unwrap();
     assert!(text.contains("\"plan\"") && !text.contains("pro\""), "{text}");
 }
+
+#[test]
+fn who_is_left_in_an_archive_keeps_it() {
+    let server = server(StorePlace::Memory);
+    server.track(json!([
+        {"event": "A", "properties": {"token": "T", "distinct_id": "u"}},
+        {"event": "B", "properties": {"token": "T", "distinct_id": "v"}},
+    ]));
+    let engage = br#"{"$token":"T","$distinct_id":"u","$set":{"a":1}}"#;
+    server.send("POST", "/engage", &[("content-type", "application/json")], engage);
+    let created = server.retrieval("POST", "", r#"{"distinct_ids":["u","v"]}"#).json();
+    let task = created["results"]["task_id"].as_str().unwrap().to_owned();
+    server.control("PUT", "/mock/clock", json!({"advance_s": 60}));
+    server.gdpr("POST", "", r#"{"distinct_ids":["v"]}"#);
+    server.control("PUT", "/mock/clock", json!({"advance_s": 60}));
+    let files = unzip(&server.retrieval("GET", &format!("{task}/archive"), "").body);
+    let text = |file: usize| String::from_utf8(files[file].1.clone()).unwrap();
+    assert!(text(0).contains("\"A\"") && !text(0).contains("\"B\""));
+    assert_eq!(server.retrieval("GET", &task, "").json()["results"]["distinct_ids"], json!(["u"]));
+    assert_eq!((server.total("distinct_id=u"), &server.get("/mock/profiles")["total"]), (1, &json!(1)));
+}

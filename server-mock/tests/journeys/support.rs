@@ -235,6 +235,13 @@ impl Drop for Folder {
     }
 }
 
+/// Zipped.
+pub fn gzip(bytes: &[u8]) -> Vec<u8> {
+    let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+    encoder.write_all(bytes).unwrap();
+    encoder.finish().unwrap()
+}
+
 /// A number below a bound, from the system's randomness: the tests that use it must hold for every number.
 pub fn random(bound: u64) -> u64 {
     let mut bytes = [0; 8];
@@ -245,17 +252,4 @@ pub fn random(bound: u64) -> u64 {
 /// A text that nobody can guess.
 pub fn secret_text() -> String {
     (0..4).map(|_| format!("{:016x}", random(u64::MAX))).collect()
-}
-
-/// Where a needle lies in the files of a folder.
-pub fn search_raw(folder: &Path, needle: &[u8]) -> Vec<String> {
-    let mut found = Vec::new();
-    for entry in std::fs::read_dir(folder).unwrap() {
-        let path = entry.unwrap().path();
-        let bytes = std::fs::read(&path).unwrap();
-        if bytes.windows(needle.len()).any(|part| part == needle) {
-            found.push(path.display().to_string());
-        }
-    }
-    found
 }

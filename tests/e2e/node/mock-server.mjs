@@ -14,9 +14,9 @@ function program() {
   return chosen
 }
 
-/** Starts a server for a test, and ends it with the test. */
-export async function startServer(test) {
-  const child = spawn(program(), ['serve', '--listen', '127.0.0.1:0', '--store', 'memory'], {
+/** Starts a server for a test, with further arguments, and ends it with the test. */
+export async function startServer(test, further = []) {
+  const child = spawn(program(), ['serve', '--listen', '127.0.0.1:0', '--store', 'memory', ...further], {
     stdio: ['ignore', 'pipe', 'inherit'],
   })
   test.after(async () => {
@@ -47,6 +47,16 @@ class MockServer {
     return this.#call(`${path}?${new URLSearchParams(query)}`)
   }
 
+  /** Changes something of the control API. */
+  put(path, document) {
+    return this.#call(path, { method: 'PUT', body: JSON.stringify(document) })
+  }
+
+  /** Sends a document to any route. */
+  post(path, document) {
+    return this.#call(path, { method: 'POST', body: JSON.stringify(document) })
+  }
+
   /** The events that were asked for, as soon as they are there; an error when they do not come. */
   async wait(wanted) {
     const body = JSON.stringify({ timeout_ms: 20_000, ...wanted })
@@ -56,7 +66,7 @@ class MockServer {
   async #call(path, init) {
     const answer = await fetch(this.url + path, init)
     const text = await answer.text()
-    if (answer.status !== 200) throw new Error(`${path} was answered ${answer.status}: ${text}`)
+    if (!answer.ok) throw new Error(`${path} was answered ${answer.status}: ${text}`)
     return JSON.parse(text)
   }
 }

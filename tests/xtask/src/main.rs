@@ -1,5 +1,6 @@
 //! The project's commands. `cargo xtask` without arguments lists them.
 
+mod bench;
 mod browser;
 mod command;
 mod demo;
@@ -18,6 +19,8 @@ use std::process::ExitCode;
 const USAGE: &str = "\
 cargo xtask demo [--once]                  a small shop, its visitors and its collector in a browser page; --once checks it and ends
 cargo xtask test [--all] [--only ROW]...   every test; --all adds Swift, --only runs the rows whose names contain ROW
+cargo xtask bench server [--large] [--only PART]
+                                           the server's speed and size, beside a plain insert and beside other mock servers
 cargo xtask simulate [--worlds N] [--from SEED] | --seed SEED [--trace] | --search DEPTH
                                            worlds of chance around the engine and the store, one of them again, or all short histories
 cargo xtask mutants [NAME]...              puts deliberate faults into a copy of the core; the simulation must notice each
@@ -49,6 +52,7 @@ fn run(arguments: &[String]) -> anyhow::Result<ExitCode> {
             [once] if once == "--once" => demo::run(true),
             _ => anyhow::bail!("`demo` takes --once or nothing, got {options:?}"),
         },
+        "bench" => bench::run(options),
         "simulate" => simulate::run(options),
         "mutants" => mutants::run(options),
         "fuzz" => fuzz::run(options),

@@ -66,7 +66,7 @@ const fn step(name: &'static str, run: fn() -> Result<Outcome>) -> Step {
 }
 
 /// In this order: what is quick to fail comes first, and `rust tests` builds what the later rows start.
-const STEPS: [Step; 15] = [
+const STEPS: [Step; 16] = [
     step("format", format),
     step("clippy", clippy),
     step("clippy for the browser", clippy_for_the_browser),
@@ -77,6 +77,7 @@ const STEPS: [Step; 15] = [
     step("published client: Python", published_python),
     step("published client: Node", published_node),
     step("published client: Chromium", published_browser),
+    step("server pages: Chromium", server_pages),
     step("browser package", browser_package),
     step("demo", the_demo),
     step("Python package", python_package),
@@ -192,12 +193,19 @@ fn published_node() -> Result<Outcome> {
 }
 
 fn published_browser() -> Result<Outcome> {
+    in_chromium("browser_client.test.mjs")
+}
+
+fn server_pages() -> Result<Outcome> {
+    in_chromium("pages.test.mjs")
+}
+
+fn in_chromium(file: &str) -> Result<Outcome> {
     let folder = project::path("tests/e2e/node");
     need!(machine::node());
     let chromium = need!(machine::chromium());
     machine::npm_packages(&folder)?;
-    let mut test =
-        command::program("node", &folder, ["--test", "--test-reporter=spec", "browser_client.test.mjs"]);
+    let mut test = command::program("node", &folder, ["--test", "--test-reporter=spec", file]);
     passed(test.env("REFRAIN_MOCK_BIN", server()?).env("CHROMIUM", chromium))
 }
 

@@ -1,82 +1,77 @@
-//! Looking at what the server holds, and waiting for it.
+//! Looking at what the server holds.
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
-use std::time::Duration;
 
 use serde_json::{Map, Value, json};
 
-use super::document;
-use crate::core::{Core, EventQuery};
+use super::{Failure, number, only, param};
+use crate::core::{Core, EventQuery, Sorting};
 use crate::domain::profile::Subject;
 use crate::domain::time;
-use crate::domain::wire::Params;
 use crate::http::App;
 use crate::http::call::{Call, Reply};
 use crate::store::StoreError;
 
-/// Events in an answer, unless the call says otherwise.
-const PAGE: usize = 1000;
-/// More than this is all.
-const MOST: i64 = i64::MAX / 2;
+/// Entries in an answer, unless the call says otherwise.
+pub const PAGE: usize = 1000;
 
 /// Which events a call wants to see.
-#[derive(Clone)]
-struct Wanted {
-    project: Option<String>,
-    query: EventQuery,
-    limit: usize,
+#[derive(Clone, Default)]
+pub struct Wanted {
+    pub project: Option<String>,
+    pub query: EventQuery,
+    pub limit: usize,
 }
 
-struct Found {
-    total: usize,
-    events: Vec<Value>,
-    next: Option<i64>,
+/// Events that were found.
+pub struct FoundEvents {
+    pub total: usize,
+    pub events: Vec<Value>,
+    pub next: Option<i64>,
 }
 
-fn number(params: &Params, name: &str) -> Result<Option<i64>, Reply> {
-    let Some(text) = params.text(name).filter(|text| !text.is_empty()) else { return Ok(None) };
-    let number = text.parse::<i64>().ok().filter(|number| *number >= 0);
-    number.map(Some).ok_or_else(|| Reply::error(400, &format!("{name} is a whole number, 0 or more")))
+/// How many entries a call wants.
+fn limit(call: &Call) -> Result<usize, Reply> {
+    let limit = number(&call.query_params(), "limit")?;
+    Ok(limit.map_or(PAGE, |limit| limit.min(i64::MAX / 2) as usize))
 }
 
-pub async fn events(app: &Arc<App>, call: &Call) -> Result<Reply, StoreError> {
+pub async fn events(app: &Arc<App>, call: &Call) -> Result<Reply, Failure> {
     let params = call.query_params();
-    let text = |name: &str| params.text(name).filter(|value| !value.is_empty());
-    let (limit, after) = match (number(&params, "limit"), number(&params, "after")) {
-        (Ok(limit), Ok(after)) => (limit, after),
-        (Err(reply), _) | (_, Err(reply)) => return Ok(reply),
+    only(&params, &["project", "event", "distinct_id", "insert_id", "limit", "after", "order"])?;
+    let sorting = match param(&params, "order").as_deref() {
+        None | Some("received") => Sorting::Receipt,
+        Some("newest") => Sorting::Newest,
+        Some(_) => return Err(Reply::error(400, "order is received or newest").into()),
     };
     let wanted = Wanted {
-        project: text("project"),
+        project: param(&params, "project"),
         query: EventQuery {
-            after,
-            names: text("event").map(|name| vec![name]),
-            distinct_ids: text("distinct_id").map(|id| vec![id]),
-            insert_id: text("insert_id"),
+            after: number(&params, "after")?,
+            names: param(&params, "event").map(|name| vec![name]),
+            distinct_ids: param(&params, "distinct_id").map(|id| vec![id]),
+            insert_id: param(&params, "insert_id"),
+            sorting,
             ..EventQuery::default()
         },
-        limit: limit.map_or(PAGE, |limit| limit.min(MOST) as usize),
+        limit: limit(call)?,
     };
-    let found = app.worker.alone(move |core| find(core, &wanted)).await?;
+    let found = app.worker.read(move |core| find(core, &wanted)).await?;
     Ok(Reply::json(200, &json!({"total": found.total, "events": found.events, "next": found.next})))
 }
 
-fn find(core: &mut Core, wanted: &Wanted) -> Result<Found, StoreError> {
-    let tokens = match &wanted.project {
-        Some(token) => vec![token.clone()],
-        None => core.store.projects()?.into_iter().map(|(_, token)| token).collect(),
-    };
+/// The events that a call asks for. The total is of all that match, whatever page is shown.
+pub fn find(core: &mut Core, wanted: &Wanted) -> Result<FoundEvents, StoreError> {
     let (mut rows, mut total) = (Vec::new(), 0);
-    for token in tokens {
+    for token in core.tokens(wanted.project.as_deref())? {
+        let Some(view) = core.view(&token)? else { continue };
+        total += core.count_events(&view, &EventQuery { after: None, ..wanted.query.clone() })?;
         // Rows come in order, so that no more than these of a project can be among the first of all.
         let mut room = wanted.limit + 1;
-        core.events(&token, &wanted.query, &mut |event, rendered| {
-            total += 1;
-            if room == 0 {
-                return true;
-            }
-            room -= 1;
+        if wanted.limit == 0 {
+            continue;
+        }
+        core.events(&view, &wanted.query, &mut |event, rendered| {
             let shown = json!({
                 "event": event.name,
                 "properties": rendered.properties,
@@ -88,73 +83,170 @@ fn find(core: &mut Core, wanted: &Wanted) -> Result<Found, StoreError> {
                 "id": event.row,
             });
             rows.push((event.row, shown));
-            true
+            room -= 1;
+            room > 0
         })?;
     }
-    rows.sort_by_key(|(row, _)| *row);
-    let last = rows.get(wanted.limit.wrapping_sub(1)).map(|(row, _)| *row);
+    match wanted.query.sorting {
+        Sorting::Newest => rows.sort_by_key(|(row, _)| std::cmp::Reverse(*row)),
+        _ => rows.sort_by_key(|(row, _)| *row),
+    }
+    let more = rows.len() > wanted.limit;
     rows.truncate(wanted.limit);
-    Ok(Found {
-        next: last.filter(|_| total > wanted.limit),
+    Ok(FoundEvents {
+        next: rows.last().map(|(row, _)| *row).filter(|_| more),
         total,
         events: rows.into_iter().map(|(_, shown)| shown).collect(),
     })
 }
 
-pub async fn profiles(app: &Arc<App>, call: &Call, groups: bool) -> Result<Reply, StoreError> {
+pub async fn profiles(app: &Arc<App>, call: &Call, groups: bool) -> Result<Reply, Failure> {
     let params = call.query_params();
-    let text = |name: &str| params.text(name).filter(|value| !value.is_empty());
-    let (project, id, key) = (text("project"), text("distinct_id").or(text("group_id")), text("group_key"));
-    let (limit, after) = match (number(&params, "limit"), number(&params, "after")) {
-        (Ok(limit), Ok(after)) => (limit.map_or(PAGE, |limit| limit.min(MOST) as usize), after.unwrap_or(0)),
-        (Err(reply), _) | (_, Err(reply)) => return Ok(reply),
+    let known: &[&str] = if groups {
+        &["project", "group_key", "group_id", "limit", "after"]
+    } else {
+        &["project", "distinct_id", "limit", "after"]
     };
-    let mut found = app
+    only(&params, known)?;
+    let (project, key) = (param(&params, "project"), param(&params, "group_key"));
+    let id = param(&params, if groups { "group_id" } else { "distinct_id" });
+    let (limit, after) = (limit(call)?, number(&params, "after")?.unwrap_or(0));
+    let (mut found, total) = app
         .worker
-        .alone(move |core| {
-            let tokens = match project {
-                Some(token) => vec![token],
-                None => core.store.projects()?.into_iter().map(|(_, token)| token).collect(),
-            };
-            let mut shown = Vec::new();
-            for token in tokens {
-                let names = id.as_ref().map(|id| core.profile_names(&token, std::slice::from_ref(id))).transpose()?;
-                core.profiles(&token, groups, &mut |profile| {
+        .read(move |core| {
+            let (mut shown, mut total) = (Vec::new(), 0);
+            for token in core.tokens(project.as_deref())? {
+                let Some(view) = core.view(&token)? else { continue };
+                let names = match &id {
+                    Some(id) if !groups => Some(core.profile_names(&view, std::slice::from_ref(id))?),
+                    _ => None,
+                };
+                core.profiles(&view, groups, &mut |profile| {
                     let seen = time::format_iso(profile.last_seen);
                     let (wanted, one) = match profile.subject {
-                        Subject::Person(id) => (
-                            names.as_ref().is_none_or(|names| names.contains(&id)),
-                            json!({"distinct_id": id, "project": token, "last_seen": seen, "properties": profile.properties}),
+                        Subject::Person(name) => (
+                            names.as_ref().is_none_or(|names| names.contains(&name)),
+                            json!({
+                                "distinct_id": name, "project": token, "last_seen": seen,
+                                "properties": profile.properties, "id": profile.row,
+                            }),
                         ),
                         Subject::Group(group, name) => (
-                            id.as_ref().is_none_or(|id| *id == name) && key.as_ref().is_none_or(|key| *key == group),
-                            json!({"group_key": group, "group_id": name, "project": token, "last_seen": seen,
-                                "properties": profile.properties}),
+                            id.as_ref().is_none_or(|id| *id == name)
+                                && key.as_ref().is_none_or(|key| *key == group),
+                            json!({
+                                "group_key": group, "group_id": name, "project": token, "last_seen": seen,
+                                "properties": profile.properties, "id": profile.row,
+                            }),
                         ),
                     };
+                    total += usize::from(wanted);
                     if wanted && profile.row > after {
                         shown.push((profile.row, one));
                     }
                     true
                 })?;
             }
-            Ok(shown)
+            Ok((shown, total))
         })
         .await?;
     found.sort_by_key(|(row, _)| *row);
-    let total = found.len();
-    let next = found.get(limit.wrapping_sub(1)).map(|(row, _)| *row).filter(|_| total > limit);
-    found.truncate(limit);
-    let found: Vec<Value> = found.into_iter().map(|(_, one)| one).collect();
-    Ok(Reply::json(
-        200,
-        &json!({"total": total, if groups { "groups" } else { "profiles" }: found, "next": next}),
-    ))
+    let (found, next) = page(found, limit);
+    let name = if groups { "groups" } else { "profiles" };
+    Ok(Reply::json(200, &json!({"total": total, name: found, "next": next})))
 }
 
-pub fn requests(app: &App) -> Reply {
-    let shown = app.shared.logged().into_iter().map(|request| {
-        json!({
+/// The first entries, and the number behind which the others are.
+fn page<N: Copy>(mut numbered: Vec<(N, Value)>, limit: usize) -> (Vec<Value>, Option<N>) {
+    let more = numbered.len() > limit;
+    numbered.truncate(limit);
+    let next = numbered.last().map(|(number, _)| *number).filter(|_| more);
+    (numbered.into_iter().map(|(_, one)| one).collect(), next)
+}
+
+pub async fn replays(app: &Arc<App>, call: &Call) -> Result<Reply, Failure> {
+    let params = call.query_params();
+    only(&params, &["project", "limit", "after"])?;
+    let (limit, after) = (limit(call)?, number(&params, "after")?.unwrap_or(0));
+    let project = param(&params, "project");
+    let (found, total) = app
+        .worker
+        .read(move |core| {
+            let (mut found, mut total) = (Vec::new(), 0);
+            for token in core.tokens(project.as_deref())? {
+                let Some(view) = core.view(&token)? else { continue };
+                core.store.visit_replays(view.space, view.now, &mut |replay| {
+                    total += 1;
+                    if replay.row > after {
+                        let shown = json!({
+                            "id": replay.row,
+                            "project": token,
+                            "distinct_id": replay.ids.own(),
+                            "parameters": replay.about,
+                            "bytes": replay.body.len(),
+                            "received_at": time::format_iso(replay.received),
+                        });
+                        found.push((replay.row, shown));
+                    }
+                    true
+                })?;
+            }
+            found.sort_by_key(|(row, _)| *row);
+            Ok((found, total))
+        })
+        .await?;
+    let (found, next) = page(found, limit);
+    Ok(Reply::json(200, &json!({"total": total, "replays": found, "next": next})))
+}
+
+pub fn rejected(app: &App, call: &Call) -> Result<Reply, Failure> {
+    let params = call.query_params();
+    only(&params, &["project", "limit", "after"])?;
+    let (limit, after) = (limit(call)?, number(&params, "after")?.unwrap_or(0) as u64);
+    let project = param(&params, "project");
+    let all: Vec<_> = app
+        .shared
+        .rejected()
+        .into_iter()
+        .filter(|(_, entry)| project.is_none() || entry.project == project)
+        .collect();
+    let total = all.len();
+    let later = all.into_iter().filter(|(number, _)| *number > after);
+    let shown = later.map(|(number, entry)| {
+        let mut shown = json!({
+            "id": number,
+            "reason": entry.reason,
+            "route": entry.route,
+            "project": entry.project,
+            "index": entry.index,
+            "bytes": entry.bytes,
+            "fields": entry.fields,
+            "time": time::format_iso(entry.at),
+        });
+        if let Some(content) = entry.content {
+            shown["content"] = content;
+        }
+        (number, shown)
+    });
+    let (found, next) = page(shown.collect(), limit);
+    Ok(Reply::json(200, &json!({"total": total, "rejected": found, "next": next})))
+}
+
+pub fn requests(app: &App, call: &Call) -> Result<Reply, Failure> {
+    let params = call.query_params();
+    only(&params, &["path", "limit", "after"])?;
+    let (path, after) = (param(&params, "path"), number(&params, "after")?.unwrap_or(0) as u64);
+    let limit = if param(&params, "limit").is_some() { limit(call)? } else { usize::MAX };
+    let mut all = app.shared.logged();
+    if let Some(path) = path {
+        let plain = |path: &str| path.strip_suffix('/').unwrap_or(path).to_owned();
+        all.retain(|(_, request)| plain(&request.path) == plain(&path));
+    }
+    let total = all.len();
+    let later = all.into_iter().filter(|(number, _)| *number > after);
+    let shown = later.map(|(number, request)| {
+        let shown = json!({
+            "id": number,
             "method": request.method,
             "path": request.path,
             "status": request.status,
@@ -162,65 +254,30 @@ pub fn requests(app: &App) -> Reply {
             "encoding": request.encoding,
             "records": request.records,
             "library": request.library,
+            "fault": request.fault,
             "time": time::format_iso(request.at),
-        })
+        });
+        (number, shown)
     });
-    let requests: Vec<Value> = shown.collect();
-    Reply::json(200, &json!({"total": requests.len(), "requests": requests}))
+    let (found, next) = page(shown.collect(), limit);
+    Ok(Reply::json(200, &json!({"total": total, "requests": found, "next": next})))
 }
 
-pub async fn stats(app: &Arc<App>) -> Result<Reply, StoreError> {
+/// The counters.
+pub fn stats_value(app: &App) -> Value {
     let stats = &app.shared.stats;
-    let mut shown = Map::new();
-    for (name, counter) in stats.all() {
-        shown.insert(name.into(), counter.load(Ordering::Relaxed).into());
-    }
-    let by_status: Map<String, Value> =
-        stats.by_status().into_iter().map(|(status, count)| (status.to_string(), count.into())).collect();
-    shown.insert("requests".into(), by_status.into());
-    Ok(Reply::json(200, &Value::Object(shown)))
+    let mut shown: Map<String, Value> =
+        stats.all().into_iter().map(|(name, count)| (name.to_owned(), count.into())).collect();
+    let reasons: Map<String, Value> =
+        stats.by_reason().map(|(name, count)| (name.to_owned(), count.into())).collect();
+    shown.insert("suppressed_by".into(), reasons.into());
+    let by_status = stats.by_status().into_iter().map(|(status, count)| {
+        (status.map_or("cut".to_owned(), |status| status.to_string()), Value::from(count))
+    });
+    shown.insert("requests".into(), by_status.collect::<Map<_, _>>().into());
+    Value::Object(shown)
 }
 
-/// Answers as soon as enough events are there, or 408 with those that are.
-pub async fn wait(app: &Arc<App>, call: &Call) -> Result<Reply, StoreError> {
-    let document = match document(call) {
-        Ok(map) => map,
-        Err(reply) => return Ok(reply),
-    };
-    let text = |name: &str| document.get(name).and_then(Value::as_str).map(str::to_owned);
-    let number = |name: &str, default: u64| match document.get(name) {
-        None | Some(Value::Null) => Ok(default),
-        Some(value) => {
-            value.as_u64().ok_or_else(|| Reply::error(400, &format!("{name} is a whole number, 0 or more")))
-        }
-    };
-    let (min, timeout_ms) = match (number("min", 1), number("timeout_ms", 5000)) {
-        (Ok(min), Ok(timeout)) => (min as usize, timeout.min(600_000)),
-        (Err(reply), _) | (_, Err(reply)) => return Ok(reply),
-    };
-    let wanted = Wanted {
-        project: text("project"),
-        query: EventQuery {
-            names: text("event").map(|name| vec![name]),
-            distinct_ids: text("distinct_id").map(|id| vec![id]),
-            insert_id: text("insert_id"),
-            ..EventQuery::default()
-        },
-        limit: PAGE,
-    };
-    let deadline = tokio::time::Instant::now() + Duration::from_millis(timeout_ms);
-    let mut changes = app.shared.changes();
-    loop {
-        changes.borrow_and_update();
-        let asked = wanted.clone();
-        let found = app.worker.alone(move |core| find(core, &asked)).await?;
-        let met = found.total >= min;
-        if met || tokio::time::timeout_at(deadline, changes.changed()).await.is_err() {
-            let status = if met { 200 } else { 408 };
-            return Ok(Reply::json(
-                status,
-                &json!({"total": found.total, "events": found.events, "min": min}),
-            ));
-        }
-    }
+pub fn stats(app: &App) -> Reply {
+    Reply::json(200, &stats_value(app))
 }

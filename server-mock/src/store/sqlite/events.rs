@@ -2,87 +2,91 @@
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
+use std::rc::Rc;
 
+use rusqlite::types::Value as Sql;
 use rusqlite::{OptionalExtension, params};
-use serde_json::{Map, Value, json};
 
 use super::SqliteStore;
 use super::keys::{OpenKey, ids_from, slot_of};
 use crate::domain::config::RetentionBasis;
-use crate::domain::identity::Ids;
-use crate::store::{EventRange, KeyRow, NewEvent, ProjectRow, Put, StoreError, StoredEvent, Window};
+use crate::domain::event;
+use crate::domain::identity::{self, Ids};
+use crate::store::{
+    EventParts, EventRange, Events, KeyRow, NewEvent, Order, Put, Space, StoreError, StoredEvent, Window,
+};
 
-impl SqliteStore {
-    pub(super) fn insert_event(&mut self, project: ProjectRow, event: &NewEvent) -> Result<Put, StoreError> {
-        let key = self.events_key(project, &event.ids)?;
-        let body = json!([event.name, event.distinct_id, event.properties]).to_string();
-        let sealed = key.seal("event", body.as_bytes())?;
-        // Hashed with the person's own key, so that nothing can be told from it once that key is destroyed.
-        let dedupe = event.dedupe.as_ref().map(|text| key.key.hash("dedupe", &[text]));
-        if let Some(dedupe) = dedupe {
-            let same: Option<i64> = self
-                .connection
-                .prepare_cached("SELECT id FROM events WHERE key = ? AND dedupe = ?")?
-                .query_row(params![key.row, dedupe], |row| row.get(0))
-                .optional()?;
-            if let Some(row) = same {
-                self.connection
-                    .prepare_cached("UPDATE events SET time = ?, received = ?, body = ? WHERE id = ?")?
-                    .execute(params![event.time, event.received, sealed, row])?;
-                return Ok(Put::Duplicate);
-            }
+/// The column that a retention window is compared with.
+fn basis_column(basis: RetentionBasis) -> &'static str {
+    match basis {
+        RetentionBasis::Received => "received",
+        RetentionBasis::EventDate => "time",
+    }
+}
+
+/// The rows of a range; parameters 1 to 4 are the space, the two times and the bound of expiry, 5 the keys.
+fn range_sql(range: &EventRange) -> String {
+    let expiry = basis_column(range.window.basis);
+    let keys = if range.keys.is_some() { "AND e.key IN rarray(?5)" } else { "AND ?5 IS NULL" };
+    format!(
+        "FROM events e JOIN keys k ON k.id = e.key
+         WHERE e.space = ?1 AND e.time >= ?2 AND e.time < ?3 AND e.{expiry} > ?4 AND k.dying IS NULL {keys}"
+    )
+}
+
+/// The keys of a range as a parameter.
+fn key_list(range: &EventRange) -> Option<Rc<Vec<Sql>>> {
+    range.keys.as_ref().map(|keys| Rc::new(keys.iter().map(|key| Sql::Integer(*key)).collect()))
+}
+
+impl Events for SqliteStore {
+    fn put_event(&mut self, space: Space, event: &NewEvent) -> Result<Put, StoreError> {
+        let key = self.events_key(space, &event.ids)?;
+        let sealed = key.seal("event", event.text.as_bytes())?;
+        let dedupe = event.dedupe.as_ref().map(|text| dedupe_hash(&key, text));
+        let added = self
+            .connection
+            .prepare_cached(
+                "INSERT INTO events(space, key, time, received, dedupe, body) VALUES (?, ?, ?, ?, ?, ?)
+                 ON CONFLICT(key, dedupe) DO NOTHING",
+            )?
+            .execute(params![space.row, key.row, event.time, event.received, dedupe, sealed])?;
+        if added > 0 {
+            return Ok(Put::Stored);
         }
         self.connection
             .prepare_cached(
-                "INSERT INTO events(project, key, time, received, dedupe, body) VALUES (?, ?, ?, ?, ?, ?)",
+                "UPDATE events SET time = ?, received = ?, body = ? WHERE key = ? AND dedupe = ?",
             )?
-            .execute(params![project, key.row, event.time, event.received, dedupe, sealed])?;
-        Ok(Put::Stored)
+            .execute(params![event.time, event.received, sealed, key.row, dedupe])?;
+        Ok(Put::Duplicate)
     }
 
-    pub(super) fn delete_expired_events(
+    fn visit_events(
         &mut self,
-        project: ProjectRow,
-        window: Window,
-    ) -> Result<usize, StoreError> {
-        let column = match window.basis {
-            RetentionBasis::Received => "received",
-            RetentionBasis::EventDate => "time",
-        };
-        let mut statement = self
-            .connection
-            .prepare_cached(&format!("DELETE FROM events WHERE project = ? AND {column} <= ?"))?;
-        Ok(statement.execute([project, window.expired_until])?)
-    }
-
-    pub(super) fn scan_events(
-        &mut self,
-        range: EventRange,
+        range: &EventRange,
         visitor: &mut dyn FnMut(StoredEvent) -> bool,
     ) -> Result<(), StoreError> {
-        let expiry = match range.window.basis {
-            RetentionBasis::Received => "e.received",
-            RetentionBasis::EventDate => "e.time",
-        };
-        let (after, order) = match range.by_time_after {
-            Some(_) => ("(e.time > ?4 OR (e.time = ?4 AND e.id > ?5))", "e.time, e.id"),
-            None => ("(?4 IS NULL AND e.id > ?5)", "e.id"),
+        let (start, order, bounds) = match range.order {
+            Order::Receipt(after) => ("e.id > ?6 AND ?7 IS NULL", "e.id", (after, None)),
+            Order::Newest(before) => ("e.id < ?6 AND ?7 IS NULL", "e.id DESC", (before, None)),
+            Order::Time(time, row) => {
+                ("(e.time > ?6 OR (e.time = ?6 AND e.id > ?7))", "e.time, e.id", (time, Some(row)))
+            }
         };
         let mut statement = self.connection.prepare_cached(&format!(
-            "SELECT e.id, e.key, e.time, e.received, e.body, k.slot, k.generation, k.ids
-             FROM events e JOIN keys k ON k.id = e.key
-             WHERE e.project = ?1 AND e.time >= ?2 AND e.time < ?3 AND {after} AND {expiry} > ?6 AND k.dying IS NULL
-             ORDER BY {order}"
+            "SELECT e.id, e.key, e.time, e.received, e.body, k.slot, k.generation, k.ids {} AND {start} ORDER BY {order}",
+            range_sql(range)
         ))?;
-        let bounds = params![
-            range.project,
+        let mut rows = statement.query(params![
+            range.space.row,
             range.from,
             range.until,
-            range.by_time_after,
-            range.after_row,
-            range.window.expired_until
-        ];
-        let mut rows = statement.query(bounds)?;
+            range.window.expired_until,
+            key_list(range),
+            bounds.0,
+            bounds.1
+        ])?;
         let mut keys: HashMap<KeyRow, (OpenKey, Ids)> = HashMap::new();
         while let Some(row) = rows.next()? {
             let key_row: KeyRow = row.get(1)?;
@@ -90,23 +94,20 @@ impl SqliteStore {
                 Entry::Occupied(known) => known.into_mut(),
                 Entry::Vacant(new) => {
                     let key = OpenKey { row: key_row, key: self.vault.key(slot_of(row, 5)?)? };
-                    let ids = ids_from(&key.open("ids", &row.get::<_, Vec<u8>>(7)?)?).unwrap_or_default();
+                    let ids = ids_from(&key.open("ids", row.get_ref(7)?.as_blob()?)?).unwrap_or_default();
                     new.insert((key, ids))
                 }
             };
-            let body = key.open("event", &row.get::<_, Vec<u8>>(4)?)?;
-            let (name, distinct_id, properties): (String, Option<String>, Map<String, Value>) =
-                serde_json::from_slice(&body)
-                    .map_err(|_| StoreError::damaged("a stored event cannot be read"))?;
+            let parts = EventParts::read(&key.open("event", row.get_ref(4)?.as_blob()?)?)?;
             let event = StoredEvent {
                 row: row.get(0)?,
                 key: key_row,
                 ids: ids.clone(),
-                name,
-                distinct_id,
+                name: parts.name,
+                distinct_id: parts.distinct_id,
                 time: row.get(2)?,
                 received: row.get(3)?,
-                properties,
+                properties: parts.properties,
             };
             if !visitor(event) {
                 break;
@@ -114,4 +115,47 @@ impl SqliteStore {
         }
         Ok(())
     }
+
+    fn count_events(&mut self, range: &EventRange) -> Result<usize, StoreError> {
+        let mut statement =
+            self.connection.prepare_cached(&format!("SELECT count(*) {}", range_sql(range)))?;
+        let count: i64 = statement.query_row(
+            params![range.space.row, range.from, range.until, range.window.expired_until, key_list(range)],
+            |row| row.get(0),
+        )?;
+        Ok(count as usize)
+    }
+
+    fn oldest_event(&mut self, space: Space, basis: RetentionBasis) -> Result<Option<i64>, StoreError> {
+        let column = basis_column(basis);
+        let mut statement =
+            self.connection.prepare_cached(&format!("SELECT min({column}) FROM events WHERE space = ?"))?;
+        Ok(statement.query_row([space.row], |row| row.get(0)).optional()?.flatten())
+    }
+
+    fn delete_expired_events(
+        &mut self,
+        space: Space,
+        window: Window,
+        limit: usize,
+    ) -> Result<usize, StoreError> {
+        let column = basis_column(window.basis);
+        let mut statement = self.connection.prepare_cached(&format!(
+            "DELETE FROM events WHERE id IN (SELECT id FROM events WHERE space = ? AND {column} <= ? LIMIT ?)"
+        ))?;
+        Ok(statement.execute([space.row, window.expired_until, limit.min(i64::MAX as usize) as i64])?)
+    }
+}
+
+/// Hashed with the person's own key, so that nothing can be told from it once that key is destroyed.
+fn dedupe_hash(key: &OpenKey, text: &[u8]) -> [u8; 16] {
+    key.key.hash("dedupe", &[text])
+}
+
+/// The same for an event that was sealed under another key.
+pub(super) fn dedupe_of_text(text: &[u8], key: &OpenKey, time: i64) -> Result<Option<[u8; 16]>, StoreError> {
+    let parts = EventParts::read(text)?;
+    let (sent, insert_id) = (parts.sent_time(time), identity::id_text(parts.properties.get("$insert_id")));
+    let key_of = |id: String| event::dedupe_key(&parts.name, parts.distinct_id.as_deref(), sent, &id);
+    Ok(insert_id.map(|id| dedupe_hash(key, &key_of(id))))
 }

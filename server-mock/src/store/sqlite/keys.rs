@@ -1,25 +1,33 @@
-//! Combinations of ids: their keys, and the links that they make.
+//! Keys: one for each combination of ids, profile, task and usage log.
 
 use rusqlite::{OptionalExtension, Row, params};
 use serde_json::{Value, json};
 
 use super::SqliteStore;
-use crate::domain::identity::Ids;
+use crate::domain::identity::{Ids, strip};
 use crate::store::vault::{Key, Slot};
-use crate::store::{ClusterNode, KeyRow, ProjectRow, StoreError};
+use crate::store::{KeyRow, ProjectRow, Space, StoreError};
+
+/// Keys that are remembered at most.
+const KNOWN: usize = 50_000;
 
 /// What a key is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Kind {
-    /// Events under a combination of ids.
+    /// Events and replays under a combination of ids.
     Events = 0,
     /// A person's profile.
     Profile = 1,
     /// A group's profile.
     Group = 2,
-    /// The ids of a privacy task.
+    /// The ids and the archive of a privacy task.
     Task = 3,
+    /// The usage log of an account.
+    Account = 4,
 }
+
+/// The place of keys that belong to no space.
+pub(super) const NO_SPACE: Space = Space { row: 0, project: 0 };
 
 /// A usable key of a row.
 #[derive(Clone)]
@@ -43,7 +51,7 @@ impl OpenKey {
     }
 }
 
-pub(super) fn context(purpose: &str, row: KeyRow) -> Vec<u8> {
+fn context(purpose: &str, row: KeyRow) -> Vec<u8> {
     let mut context = purpose.as_bytes().to_vec();
     context.extend_from_slice(&row.to_le_bytes());
     context
@@ -53,13 +61,25 @@ pub(super) fn slot_of(row: &Row<'_>, first: usize) -> rusqlite::Result<Slot> {
     Ok(Slot { index: row.get(first)?, generation: row.get::<_, i64>(first + 1)? as u64 })
 }
 
-pub(super) fn ids_json(ids: &Ids) -> Value {
-    json!([ids.device, ids.user])
+fn ids_json(ids: &Ids) -> Value {
+    json!([ids.device, ids.user, ids.also])
 }
 
 pub(super) fn ids_from(text: &[u8]) -> Option<Ids> {
-    let (device, user): (Option<String>, Option<String>) = serde_json::from_slice(text).ok()?;
-    Some(Ids { device, user })
+    let (device, user, also): (Option<String>, Option<String>, Vec<String>) =
+        serde_json::from_slice(text).ok()?;
+    Some(Ids { device, user, also })
+}
+
+/// What a new key is for.
+pub(super) struct NewKey<'a> {
+    pub kind: Kind,
+    pub space: Space,
+    pub lookup: [u8; 16],
+    /// The ids that it is found by.
+    pub ids: &'a Ids,
+    /// What is sealed beside it.
+    pub about: &'a Value,
 }
 
 impl SqliteStore {
@@ -67,12 +87,17 @@ impl SqliteStore {
         self.vault.hash(domain, &[&project.to_le_bytes(), id.as_bytes()])
     }
 
-    pub(super) fn user_hash(&self, project: ProjectRow, user: &str) -> [u8; 16] {
-        self.id_hash("user", project, user)
+    pub(super) fn user_hash(&self, space: Space, user: &str) -> [u8; 16] {
+        self.id_hash("user", space.project, user)
     }
 
-    pub(super) fn device_hash(&self, project: ProjectRow, device: &str) -> [u8; 16] {
-        self.id_hash("device", project, device)
+    pub(super) fn device_hash(&self, space: Space, device: &str) -> [u8; 16] {
+        self.id_hash("device", space.project, device)
+    }
+
+    /// The hash of an id that is named somewhere; with and without the prefix of devices it is the same.
+    pub(super) fn naming_hash(&self, space: Space, id: &str) -> [u8; 16] {
+        self.id_hash("named", space.project, strip(id))
     }
 
     pub(super) fn lookup_hash(&self, kind: Kind, project: ProjectRow, parts: &[Option<&str>]) -> [u8; 16] {
@@ -83,143 +108,87 @@ impl SqliteStore {
             bytes.push(if part.is_some() { b"1" } else { b"0" });
             bytes.push(part.unwrap_or_default().as_bytes());
         }
-        let domain = ["events", "profile", "group", "task"][kind as usize];
+        let domain = ["events", "profile", "group", "task", "account"][kind as usize];
         self.vault.hash(domain, &bytes)
     }
 
-    pub(super) fn find_key(&self, lookup: [u8; 16]) -> Result<Option<OpenKey>, StoreError> {
+    pub(super) fn find_key(&self, space: Space, lookup: [u8; 16]) -> Result<Option<OpenKey>, StoreError> {
         let found = self
             .connection
-            .prepare_cached("SELECT id, slot, generation FROM keys WHERE lookup = ?")?
-            .query_row([lookup], |row| Ok((row.get(0)?, slot_of(row, 1)?)))
+            .prepare_cached("SELECT id, slot, generation FROM keys WHERE space = ? AND lookup = ?")?
+            .query_row(params![space.row, lookup], |row| Ok((row.get(0)?, slot_of(row, 1)?)))
             .optional()?;
         found.map(|(row, slot)| Ok(OpenKey { row, key: self.vault.key(slot)? })).transpose()
     }
 
     /// Makes a key; the vault syncs it before the transaction is committed.
-    pub(super) fn make_key(
-        &mut self,
-        kind: Kind,
-        project: ProjectRow,
-        lookup: [u8; 16],
-        ids: &Ids,
-        about: &Value,
-    ) -> Result<OpenKey, StoreError> {
+    pub(super) fn make_key(&mut self, new: &NewKey<'_>) -> Result<OpenKey, StoreError> {
         let (slot, key) = self.vault.allocate()?;
         self.fresh.push(slot);
-        let device = ids.device.as_ref().map(|device| self.device_hash(project, device));
-        let user = ids.user.as_ref().map(|user| self.user_hash(project, user));
+        let device = new.ids.device.as_ref().map(|device| self.device_hash(new.space, device));
+        let user = new.ids.user.as_ref().map(|user| self.user_hash(new.space, user));
         self.connection
             .prepare_cached(
-                "INSERT INTO keys(project, kind, lookup, slot, generation, device, user, ids) VALUES (?, ?, ?, ?, ?, ?, ?, x'')",
+                "INSERT INTO keys(space, kind, lookup, slot, generation, device, user, ids) VALUES (?, ?, ?, ?, ?, ?, ?, x'')",
             )?
-            .execute(params![project, kind as i64, lookup, slot.index, slot.generation as i64, device, user])?;
+            .execute(params![
+                new.space.row,
+                new.kind as i64,
+                new.lookup,
+                slot.index,
+                slot.generation as i64,
+                device,
+                user
+            ])?;
         let open = OpenKey { row: self.connection.last_insert_rowid(), key };
-        let sealed = open.seal("ids", about.to_string().as_bytes())?;
+        let sealed = open.seal("ids", new.about.to_string().as_bytes())?;
         self.connection
             .prepare_cached("UPDATE keys SET ids = ? WHERE id = ?")?
             .execute(params![sealed, open.row])?;
+        self.name_ids(new.space, open.row, &new.ids.also)?;
         Ok(open)
     }
 
-    /// The key of a combination, made if it is new.
-    pub(super) fn events_key(&mut self, project: ProjectRow, ids: &Ids) -> Result<OpenKey, StoreError> {
-        let lookup = self.lookup_hash(Kind::Events, project, &[ids.device.as_deref(), ids.user.as_deref()]);
-        match self.find_key(lookup)? {
-            Some(key) => Ok(key),
-            None => self.make_key(Kind::Events, project, lookup, ids, &ids_json(ids)),
-        }
-    }
-
-    pub(super) fn first_user_of(
-        &self,
-        project: ProjectRow,
-        device: &str,
-    ) -> Result<Option<String>, StoreError> {
-        let hash = self.device_hash(project, device);
-        let found = self
-            .connection
-            .prepare_cached(
-                "SELECT id, slot, generation, ids FROM keys
-                 WHERE project = ? AND device = ? AND user IS NOT NULL AND kind = 0 ORDER BY id LIMIT 1",
-            )?
-            .query_row(params![project, hash], |row| {
-                Ok((row.get(0)?, slot_of(row, 1)?, row.get::<_, Vec<u8>>(3)?))
-            })
-            .optional()?;
-        let Some((row, slot, sealed)) = found else { return Ok(None) };
-        let text = OpenKey { row, key: self.vault.key(slot)? }.open("ids", &sealed)?;
-        Ok(ids_from(&text).and_then(|ids| ids.user))
-    }
-
-    /// Rows of all combinations whose user is this node, and of those joined with them; oldest first.
-    pub(super) fn cluster_rows(&self, project: ProjectRow, node: &str) -> Result<Vec<KeyRow>, StoreError> {
-        let of_user = "SELECT id FROM keys WHERE project = ? AND user = ? AND kind = 0";
-        let hash = self.user_hash(project, node);
-        let mut rows: Vec<KeyRow> = self
-            .connection
-            .prepare_cached(of_user)?
-            .query_map(params![project, hash], |row| row.get(0))?
-            .collect::<Result<_, _>>()?;
-        let mut seen = 0;
-        while seen < rows.len() {
-            let mut statement = self.connection.prepare_cached(
-                "SELECT second FROM edges WHERE first = ?1 UNION SELECT first FROM edges WHERE second = ?1
-                 UNION SELECT other.id FROM keys this JOIN keys other
-                   ON other.project = this.project AND other.user = this.user AND other.kind = 0 WHERE this.id = ?1",
-            )?;
-            let next = statement.query_map([rows[seen]], |row| row.get::<_, KeyRow>(0))?;
-            for row in next {
-                let row = row?;
-                if !rows.contains(&row) {
-                    rows.push(row);
-                }
-            }
-            seen += 1;
-        }
-        rows.sort_unstable();
-        Ok(rows)
-    }
-
-    pub(super) fn cluster_nodes(
-        &self,
-        project: ProjectRow,
-        node: &str,
-    ) -> Result<Vec<ClusterNode>, StoreError> {
-        let mut nodes: Vec<ClusterNode> = Vec::new();
-        for row in self.cluster_rows(project, node)? {
-            let (slot, sealed, identified): (Slot, Vec<u8>, bool) = self
-                .connection
-                .prepare_cached("SELECT slot, generation, ids, identified FROM keys WHERE id = ?")?
-                .query_row([row], |found| Ok((slot_of(found, 0)?, found.get(2)?, found.get(3)?)))?;
-            let text = OpenKey { row, key: self.vault.key(slot)? }.open("ids", &sealed)?;
-            let Some(id) = ids_from(&text).and_then(|ids| ids.user) else { continue };
-            match nodes.iter_mut().find(|known| known.id == id) {
-                Some(known) => known.identified |= identified,
-                None => nodes.push(ClusterNode { id, identified }),
-            }
-        }
-        Ok(nodes)
-    }
-
-    pub(super) fn join_nodes(
-        &mut self,
-        project: ProjectRow,
-        first: &str,
-        second: &str,
-        identified: bool,
-    ) -> Result<(), StoreError> {
-        let node = |id: &str| Ids { device: None, user: Some(id.to_owned()) };
-        let first = self.events_key(project, &node(first))?.row;
-        let second = self.events_key(project, &node(second))?.row;
-        self.connection
-            .prepare_cached("INSERT INTO edges(first, second) VALUES (?, ?)")?
-            .execute([first, second])?;
-        if identified {
+    /// Lets a key be found by texts.
+    pub(super) fn name_ids(&self, space: Space, key: KeyRow, texts: &[String]) -> Result<(), StoreError> {
+        for text in texts {
+            let hash = self.naming_hash(space, text);
             self.connection
-                .prepare_cached("UPDATE keys SET identified = 1 WHERE id = ?")?
-                .execute([first])?;
+                .prepare_cached("INSERT OR IGNORE INTO key_ids(id, key) VALUES (?, ?)")?
+                .execute(params![hash, key])?;
         }
         Ok(())
+    }
+
+    /// The key of a combination, made if it is new.
+    pub(super) fn events_key(&mut self, space: Space, ids: &Ids) -> Result<OpenKey, StoreError> {
+        let mut parts = vec![ids.device.as_deref(), ids.user.as_deref()];
+        parts.extend(ids.also.iter().map(|id| Some(id.as_str())));
+        let lookup = self.lookup_hash(Kind::Events, space.project, &parts);
+        if let Some(key) = self.known.get(&(space.row, lookup)) {
+            return Ok(key.clone());
+        }
+        let key = match self.find_key(space, lookup)? {
+            Some(key) => key,
+            None => {
+                let about = ids_json(ids);
+                self.make_key(&NewKey { kind: Kind::Events, space, lookup, ids, about: &about })?
+            }
+        };
+        if self.known.len() >= KNOWN {
+            self.known.clear();
+        }
+        self.known.insert((space.row, lookup), key.clone());
+        Ok(key)
+    }
+
+    /// A key by its row, with the ids of its combination.
+    pub(super) fn ids_of_row(&self, row: KeyRow) -> Result<(KeyRow, Ids), StoreError> {
+        let (slot, sealed): (Slot, Vec<u8>) = self
+            .connection
+            .prepare_cached("SELECT slot, generation, ids FROM keys WHERE id = ?")?
+            .query_row([row], |found| Ok((slot_of(found, 0)?, found.get(2)?)))?;
+        let text = OpenKey { row, key: self.vault.key(slot)? }.open("ids", &sealed)?;
+        Ok((row, ids_from(&text).unwrap_or_default()))
     }
 }

@@ -4,17 +4,131 @@ use rusqlite::{OptionalExtension, params};
 use serde_json::{Map, Value, json};
 
 use super::SqliteStore;
-use super::keys::{Kind, OpenKey, slot_of};
+use super::keys::{Kind, NewKey, OpenKey, slot_of};
 use crate::domain::identity::Ids;
-use crate::domain::profile::Subject;
+use crate::domain::profile::{Subject, texts_of};
 use crate::store::vault::Slot;
-use crate::store::{ProfileRange, ProjectRow, StoreError, StoredProfile};
+use crate::store::{ProfileRange, Profiles, ProjectRow, Space, StoreError, StoredProfile};
 
 /// A row as it lies there: number, key row, slot, time last seen, sealed body.
 type Sealed = (i64, i64, Slot, i64, Vec<u8>);
 
+const SEALED: &str = "SELECT p.id, p.key, k.slot, k.generation, p.last_seen, p.body
+    FROM profiles p JOIN keys k ON k.id = p.key";
+
+fn sealed_row(row: &rusqlite::Row<'_>) -> rusqlite::Result<Sealed> {
+    Ok((row.get(0)?, row.get(1)?, slot_of(row, 2)?, row.get(4)?, row.get(5)?))
+}
+
+impl Profiles for SqliteStore {
+    fn profile(&mut self, space: Space, subject: &Subject) -> Result<Option<StoredProfile>, StoreError> {
+        let (_, lookup) = self.profile_lookup(space.project, subject);
+        let found = self
+            .connection
+            .prepare_cached(&format!("{SEALED} WHERE k.space = ? AND k.lookup = ?"))?
+            .query_row(params![space.row, lookup], sealed_row)
+            .optional()?;
+        found.map(|sealed| self.open_profile(sealed)).transpose()
+    }
+
+    fn put_profile(
+        &mut self,
+        space: Space,
+        subject: &Subject,
+        last_seen: i64,
+        properties: &Map<String, Value>,
+    ) -> Result<(), StoreError> {
+        let (kind, lookup) = self.profile_lookup(space.project, subject);
+        let name = match subject {
+            Subject::Person(id) => json!([id]),
+            Subject::Group(key, id) => json!([key, id]),
+        };
+        let key = match self.find_key(space, lookup)? {
+            Some(key) => key,
+            None => self.make_key(&NewKey { kind, space, lookup, ids: &Ids::default(), about: &name })?,
+        };
+        let body = key.seal("profile", json!([name, properties]).to_string().as_bytes())?;
+        self.connection
+            .prepare_cached(
+                "INSERT INTO profiles(space, kind, key, last_seen, body) VALUES (?, ?, ?, ?, ?)
+                 ON CONFLICT(key) DO UPDATE SET last_seen = excluded.last_seen, body = excluded.body",
+            )?
+            .execute(params![space.row, kind as i64, key.row, last_seen, body])?;
+        if kind == Kind::Group {
+            // A group's profile may name its members, and is found when one of them is erased.
+            self.connection.prepare_cached("DELETE FROM key_ids WHERE key = ?")?.execute([key.row])?;
+            self.name_ids(space, key.row, &texts_of(properties))?;
+        }
+        Ok(())
+    }
+
+    fn delete_profile(&mut self, space: Space, subject: &Subject) -> Result<bool, StoreError> {
+        let (_, lookup) = self.profile_lookup(space.project, subject);
+        let marked = self
+            .connection
+            .prepare_cached("UPDATE keys SET dying = 0, lookup = NULL WHERE space = ? AND lookup = ?")?
+            .execute(params![space.row, lookup])?;
+        self.marked_dying(marked);
+        Ok(marked > 0)
+    }
+
+    fn visit_profiles(
+        &mut self,
+        range: ProfileRange,
+        visitor: &mut dyn FnMut(StoredProfile) -> bool,
+    ) -> Result<(), StoreError> {
+        let kind = if range.groups { Kind::Group } else { Kind::Profile };
+        let mut statement = self.connection.prepare_cached(&format!(
+            "{SEALED} WHERE p.space = ? AND p.kind = ? AND p.last_seen > ? AND k.dying IS NULL ORDER BY p.id"
+        ))?;
+        let mut rows = statement.query(params![range.space.row, kind as i64, range.expired_until])?;
+        while let Some(row) = rows.next()? {
+            if !visitor(self.open_profile(sealed_row(row)?)?) {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    fn groups_naming(&mut self, space: Space, text: &str) -> Result<Vec<Subject>, StoreError> {
+        let hash = self.naming_hash(space, text);
+        let mut statement = self.connection.prepare_cached(&format!(
+            "{SEALED} JOIN key_ids i ON i.key = k.id
+             WHERE i.id = ? AND k.space = ? AND k.kind = 2 AND k.dying IS NULL"
+        ))?;
+        let sealed: Vec<Sealed> =
+            statement.query_map(params![hash, space.row], sealed_row)?.collect::<Result<_, _>>()?;
+        sealed.into_iter().map(|row| Ok(self.open_profile(row)?.subject)).collect()
+    }
+
+    fn oldest_profile(&mut self, space: Space) -> Result<Option<i64>, StoreError> {
+        let mut statement = self
+            .connection
+            .prepare_cached("SELECT min(last_seen) FROM profiles WHERE space = ? AND kind = 1")?;
+        Ok(statement.query_row([space.row], |row| row.get(0)).optional()?.flatten())
+    }
+
+    fn delete_expired_profiles(
+        &mut self,
+        space: Space,
+        expired_until: i64,
+        limit: usize,
+    ) -> Result<usize, StoreError> {
+        let marked = self
+            .connection
+            .prepare_cached(
+                "UPDATE keys SET dying = 0, lookup = NULL WHERE dying IS NULL AND id IN
+                   (SELECT p.key FROM profiles p JOIN keys k ON k.id = p.key
+                    WHERE p.space = ? AND p.kind = 1 AND p.last_seen <= ? AND k.dying IS NULL LIMIT ?)",
+            )?
+            .execute(params![space.row, expired_until, limit as i64])?;
+        self.marked_dying(marked);
+        Ok(marked)
+    }
+}
+
 impl SqliteStore {
-    fn profile_lookup(&self, project: ProjectRow, subject: &Subject) -> (Kind, [u8; 16]) {
+    pub(super) fn profile_lookup(&self, project: ProjectRow, subject: &Subject) -> (Kind, [u8; 16]) {
         match subject {
             Subject::Person(id) => (Kind::Profile, self.lookup_hash(Kind::Profile, project, &[Some(id)])),
             Subject::Group(key, id) => {
@@ -23,19 +137,12 @@ impl SqliteStore {
         }
     }
 
-    pub(super) fn find_profile(
-        &self,
-        project: ProjectRow,
-        subject: &Subject,
-    ) -> Result<Option<StoredProfile>, StoreError> {
-        let (_, lookup) = self.profile_lookup(project, subject);
+    /// The profile that lies under a key.
+    pub(super) fn profile_of_key(&self, key: &OpenKey) -> Result<Option<StoredProfile>, StoreError> {
         let found = self
             .connection
-            .prepare_cached(
-                "SELECT p.id, p.key, k.slot, k.generation, p.last_seen, p.body
-                 FROM keys k JOIN profiles p ON p.key = k.id WHERE k.lookup = ?",
-            )?
-            .query_row([lookup], sealed_row)
+            .prepare_cached(&format!("{SEALED} WHERE k.id = ?"))?
+            .query_row([key.row], sealed_row)
             .optional()?;
         found.map(|sealed| self.open_profile(sealed)).transpose()
     }
@@ -54,86 +161,4 @@ impl SqliteStore {
         };
         Ok(StoredProfile { row, subject, last_seen, properties })
     }
-
-    pub(super) fn write_profile(
-        &mut self,
-        project: ProjectRow,
-        subject: &Subject,
-        last_seen: i64,
-        properties: &Map<String, Value>,
-    ) -> Result<(), StoreError> {
-        let (kind, lookup) = self.profile_lookup(project, subject);
-        let name = match subject {
-            Subject::Person(id) => json!([id]),
-            Subject::Group(key, id) => json!([key, id]),
-        };
-        let key = match self.find_key(lookup)? {
-            Some(key) => key,
-            None => self.make_key(kind, project, lookup, &Ids::default(), &name)?,
-        };
-        let body = key.seal("profile", json!([name, properties]).to_string().as_bytes())?;
-        self.connection
-            .prepare_cached(
-                "INSERT INTO profiles(project, kind, key, last_seen, body) VALUES (?, ?, ?, ?, ?)
-                 ON CONFLICT(key) DO UPDATE SET last_seen = excluded.last_seen, body = excluded.body",
-            )?
-            .execute(params![project, kind as i64, key.row, last_seen, body])?;
-        Ok(())
-    }
-
-    /// Decides that a profile goes; its key is destroyed after the commit.
-    pub(super) fn drop_profile(
-        &mut self,
-        project: ProjectRow,
-        subject: &Subject,
-    ) -> Result<bool, StoreError> {
-        let (_, lookup) = self.profile_lookup(project, subject);
-        let marked = self
-            .connection
-            .prepare_cached("UPDATE keys SET dying = 0, lookup = NULL WHERE lookup = ?")?
-            .execute([lookup])?;
-        self.has_dying |= marked > 0;
-        Ok(marked > 0)
-    }
-
-    pub(super) fn scan_profiles(
-        &mut self,
-        range: ProfileRange,
-        visitor: &mut dyn FnMut(StoredProfile) -> bool,
-    ) -> Result<(), StoreError> {
-        let kind = if range.groups { Kind::Group } else { Kind::Profile };
-        let mut statement = self.connection.prepare_cached(
-            "SELECT p.id, p.key, k.slot, k.generation, p.last_seen, p.body
-             FROM profiles p JOIN keys k ON k.id = p.key
-             WHERE p.project = ? AND p.kind = ? AND p.last_seen > ? AND k.dying IS NULL ORDER BY p.id",
-        )?;
-        let mut rows = statement.query(params![range.project, kind as i64, range.expired_until])?;
-        while let Some(row) = rows.next()? {
-            if !visitor(self.open_profile(sealed_row(row)?)?) {
-                break;
-            }
-        }
-        Ok(())
-    }
-
-    /// Decides that expired profiles go.
-    pub(super) fn drop_expired_profiles(
-        &mut self,
-        project: ProjectRow,
-        expired_until: i64,
-    ) -> Result<usize, StoreError> {
-        let marked = self
-            .connection
-            .prepare_cached(
-                "UPDATE keys SET dying = 0, lookup = NULL WHERE dying IS NULL AND id IN
-                   (SELECT key FROM profiles WHERE project = ? AND kind = 1 AND last_seen <= ?)",
-            )?
-            .execute(params![project, expired_until])?;
-        self.has_dying |= marked > 0;
-        Ok(marked)
-    }
-}
-
-fn sealed_row(row: &rusqlite::Row<'_>) -> rusqlite::Result<Sealed> {
-    Ok((row.get(0)?, row.get(1)?, slot_of(row, 2)?, row.get(4)?, row.get(5)?))
 }

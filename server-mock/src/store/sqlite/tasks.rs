@@ -1,138 +1,139 @@
-//! Rows of privacy tasks, and the barrier against late copies of what was erased.
+//! Rows of privacy tasks and of the archives that retrievals yield.
 
-use rusqlite::{OptionalExtension, params};
+use std::rc::Rc;
+
+use rusqlite::types::Value as Sql;
+use rusqlite::{OptionalExtension, Row, params};
 use serde_json::{Value, json};
 
 use super::SqliteStore;
-use super::keys::{Kind, OpenKey, slot_of};
-use crate::domain::identity::Ids;
+use super::keys::{Kind, NO_SPACE, NewKey, OpenKey, slot_of};
+use crate::domain::identity::{Ids, strip};
 use crate::store::vault::Slot;
-use crate::store::{Erasure, NewTask, ProjectRow, StoreError, StoredTask, TaskKind, TaskState};
+use crate::store::{KeyRow, NewTask, ProjectRow, StoreError, StoredTask, TaskKind, TaskState, Tasks};
 
 const UNFINISHED: &str = "('WAITING', 'STARTED')";
+
+const TASK: &str =
+    "SELECT t.row, t.id, t.project, t.state, t.requested, t.due, t.finished, t.id_count, t.events,
+    t.profiles, t.replays, t.kind, t.about, k.id, k.slot, k.generation, k.ids, a.expires
+    FROM tasks t LEFT JOIN keys k ON k.id = t.key AND k.dying IS NULL
+    LEFT JOIN archives a ON a.task = t.row AND a.key = k.id";
 
 fn kind_name(kind: TaskKind) -> &'static str {
     match kind {
         TaskKind::Deletion => "deletion",
         TaskKind::Retrieval => "retrieval",
+        TaskKind::Device => "device",
     }
 }
 
-impl SqliteStore {
-    fn task_id_hash(&self, project: ProjectRow, id: &str) -> [u8; 16] {
-        self.vault.hash("task id", &[&project.to_le_bytes(), id.as_bytes()])
-    }
+/// A row as it lies there: the task without what is sealed, and the seals.
+struct Sealed {
+    task: StoredTask,
+    about: Vec<u8>,
+    ids: Option<(KeyRow, Slot, Vec<u8>)>,
+}
 
-    fn barrier_hash(&self, project: ProjectRow, id: &str) -> [u8; 16] {
-        self.vault.hash("barrier", &[&project.to_le_bytes(), id.as_bytes()])
-    }
+fn sealed_of(row: &Row<'_>) -> rusqlite::Result<Sealed> {
+    let count = |at: usize| Ok::<_, rusqlite::Error>(row.get::<_, i64>(at)? as usize);
+    let state = match row.get_ref(3)?.as_str()? {
+        "WAITING" => TaskState::Waiting,
+        "STARTED" => TaskState::Started,
+        "REVOKED" => TaskState::Revoked,
+        _ => TaskState::Done,
+    };
+    let kind = match row.get_ref(11)?.as_str()? {
+        "deletion" => TaskKind::Deletion,
+        "device" => TaskKind::Device,
+        _ => TaskKind::Retrieval,
+    };
+    let ids = match row.get::<_, Option<KeyRow>>(13)? {
+        Some(key) => Some((key, slot_of(row, 14)?, row.get(16)?)),
+        None => None,
+    };
+    let task = StoredTask {
+        kind,
+        row: row.get(0)?,
+        id: row.get(1)?,
+        project: row.get(2)?,
+        state,
+        requested: row.get(4)?,
+        due: row.get(5)?,
+        finished: row.get(6)?,
+        ids: Vec::new(),
+        id_count: count(7)?,
+        events: count(8)?,
+        profiles: count(9)?,
+        replays: count(10)?,
+        about: Value::Null,
+        archive_until: row.get(17)?,
+    };
+    Ok(Sealed { task, about: row.get(12)?, ids })
+}
 
-    pub(super) fn insert_task(&mut self, project: ProjectRow, task: &NewTask) -> Result<(), StoreError> {
-        let lookup = self.lookup_hash(Kind::Task, project, &[Some(&task.id)]);
-        let key = self.make_key(Kind::Task, project, lookup, &Ids::default(), &json!(task.ids))?;
+impl Tasks for SqliteStore {
+    fn put_task(&mut self, project: ProjectRow, task: &NewTask) -> Result<(), StoreError> {
+        let is_device = task.kind == TaskKind::Device;
+        let key = if is_device { None } else { Some(self.task_key(project, &task.id, &task.ids)?.row) };
         let about = self.vault.common_key().seal(b"task", task.about.to_string().as_bytes())?;
+        let device = task.ids.first().filter(|_| is_device).map(|device| self.task_id_hash(project, device));
         self.connection.execute(
-            "INSERT INTO tasks(id, kind, project, state, requested, due, key, id_count, about)
-             VALUES (?, ?, ?, 'WAITING', ?, ?, ?, ?, ?)",
+            "INSERT INTO tasks(id, kind, project, state, requested, due, key, device, id_count, about)
+             VALUES (?, ?, ?, 'WAITING', ?, ?, ?, ?, ?, ?)",
             params![
                 task.id,
                 kind_name(task.kind),
                 project,
                 task.requested,
                 task.due,
-                key.row,
+                key,
+                device,
                 task.ids.len() as i64,
                 about
             ],
         )?;
         let row = self.connection.last_insert_rowid();
-        for id in &task.ids {
-            let hash = self.task_id_hash(project, id);
-            self.connection
-                .prepare_cached("INSERT INTO task_ids(task, project, id) VALUES (?, ?, ?)")?
-                .execute(params![row, project, hash])?;
-        }
-        Ok(())
+        if is_device { Ok(()) } else { self.put_task_ids(row, project, &task.ids) }
     }
 
-    pub(super) fn find_task(
-        &self,
-        project: ProjectRow,
-        kind: TaskKind,
-        id: &str,
-    ) -> Result<Option<StoredTask>, StoreError> {
-        let row: Option<i64> = self
+    fn task(&mut self, id: &str) -> Result<Option<StoredTask>, StoreError> {
+        let found = self
             .connection
-            .prepare_cached("SELECT row FROM tasks WHERE project = ? AND kind = ? AND id = ?")?
-            .query_row(params![project, kind_name(kind), id], |row| row.get(0))
+            .prepare_cached(&format!("{TASK} WHERE t.id = ?"))?
+            .query_row([id], sealed_of)
             .optional()?;
-        row.map(|row| self.read_task(row)).transpose()
+        found.map(|sealed| self.open_task(sealed)).transpose()
     }
 
-    pub(super) fn read_task(&self, row: i64) -> Result<StoredTask, StoreError> {
-        type Raw = (String, i64, String, i64, i64, i64, i64, i64, Vec<u8>, String);
-        let (id, project, state, requested, due, id_count, events, profiles, about, kind): Raw =
-            self.connection.query_row(
-                "SELECT id, project, state, requested, due, id_count, events, profiles, about, kind
-             FROM tasks WHERE row = ?",
-                [row],
-                |r| {
-                    Ok((
-                        r.get(0)?,
-                        r.get(1)?,
-                        r.get(2)?,
-                        r.get(3)?,
-                        r.get(4)?,
-                        r.get(5)?,
-                        r.get(6)?,
-                        r.get(7)?,
-                        r.get(8)?,
-                        r.get(9)?,
-                    ))
-                },
-            )?;
-        let about = self.vault.common_key().open(b"task", &about);
-        let about: Value = about.and_then(|text| serde_json::from_slice(&text).ok()).unwrap_or_default();
-        let sealed: Option<(i64, Slot, Vec<u8>)> = self
+    fn task_of_row(&mut self, row: i64) -> Result<StoredTask, StoreError> {
+        let sealed = self
             .connection
-            .query_row(
-                "SELECT k.id, k.slot, k.generation, k.ids FROM tasks t JOIN keys k ON k.id = t.key
-                 WHERE t.row = ? AND k.dying IS NULL",
-                [row],
-                |r| Ok((r.get(0)?, slot_of(r, 1)?, r.get(3)?)),
-            )
-            .optional()?;
-        let ids = match sealed {
-            Some((key_row, slot, sealed)) => {
-                let text = OpenKey { row: key_row, key: self.vault.key(slot)? }.open("ids", &sealed)?;
-                serde_json::from_slice(&text).map_err(|_| StoreError::damaged("a task cannot be read"))?
-            }
-            None => Vec::new(),
-        };
-        let state = match state.as_str() {
-            "WAITING" => TaskState::Waiting,
-            "STARTED" => TaskState::Started,
-            "REVOKED" => TaskState::Revoked,
-            _ => TaskState::Done,
-        };
-        Ok(StoredTask {
-            kind: if kind == "deletion" { TaskKind::Deletion } else { TaskKind::Retrieval },
-            row,
-            id,
-            project,
-            state,
-            requested,
-            due,
-            ids,
-            id_count: id_count as usize,
-            events: events as usize,
-            profiles: profiles as usize,
-            about,
-        })
+            .prepare_cached(&format!("{TASK} WHERE t.row = ?"))?
+            .query_row([row], sealed_of)?;
+        self.open_task(sealed)
     }
 
-    pub(super) fn tasks_in_conflict(
-        &self,
+    fn device_task(&mut self, project: ProjectRow, device: &str) -> Result<Option<StoredTask>, StoreError> {
+        let found = self
+            .connection
+            .prepare_cached(&format!("{TASK} WHERE t.project = ? AND t.device = ?"))?
+            .query_row(params![project, self.task_id_hash(project, device)], sealed_of)
+            .optional()?;
+        found.map(|sealed| self.open_task(sealed)).transpose()
+    }
+
+    fn tasks(&mut self, limit: usize) -> Result<Vec<StoredTask>, StoreError> {
+        let sealed: Vec<Sealed> = self
+            .connection
+            .prepare_cached(&format!("{TASK} ORDER BY t.row DESC LIMIT ?"))?
+            .query_map([limit.min(i64::MAX as usize) as i64], sealed_of)?
+            .collect::<Result<_, _>>()?;
+        sealed.into_iter().map(|sealed| self.open_task(sealed)).collect()
+    }
+
+    fn conflicts(
+        &mut self,
         project: ProjectRow,
         ids: &[String],
     ) -> Result<Vec<(String, String)>, StoreError> {
@@ -151,19 +152,14 @@ impl SqliteStore {
         Ok(conflicts)
     }
 
-    pub(super) fn finish(&mut self, row: i64) -> Result<(), StoreError> {
-        self.connection.execute("UPDATE tasks SET state = 'SUCCESS' WHERE row = ?", [row])?;
-        Ok(())
-    }
-
-    pub(super) fn cancel(&mut self, row: i64) -> Result<bool, StoreError> {
+    fn cancel_task(&mut self, row: i64) -> Result<bool, StoreError> {
         let changed = self
             .connection
             .execute("UPDATE tasks SET state = 'REVOKED' WHERE row = ? AND state = 'WAITING'", [row])?;
         Ok(changed > 0)
     }
 
-    pub(super) fn first_waiting_task(&self) -> Result<Option<(i64, i64)>, StoreError> {
+    fn next_task(&mut self) -> Result<Option<(i64, i64)>, StoreError> {
         let found = self
             .connection
             .prepare_cached("SELECT row, due FROM tasks WHERE state = 'WAITING' ORDER BY due, row LIMIT 1")?
@@ -172,72 +168,159 @@ impl SqliteStore {
         Ok(found)
     }
 
-    /// The durable intent of an erasure: from its commit on nothing finds the person, and the rest will be done.
-    pub(super) fn decide_erasure(&mut self, erasure: &Erasure) -> Result<(), StoreError> {
-        let project = erasure.project;
-        let mark = "UPDATE keys SET dying = ?, lookup = NULL, device = NULL, user = NULL WHERE dying IS NULL AND id = ?";
-        for key in &erasure.keys {
-            self.connection.prepare_cached(mark)?.execute([erasure.task, *key])?;
-        }
-        for id in &erasure.ids {
-            let lookup = self.lookup_hash(Kind::Profile, project, &[Some(id)]);
-            self.connection
-                .prepare_cached("UPDATE keys SET dying = ?, lookup = NULL WHERE lookup = ?")?
-                .execute(params![erasure.task, lookup])?;
-            // Other tasks that show an id of the person: deletions that were revoked, retrievals.
-            self.connection
-                .prepare_cached(
-                    "UPDATE keys SET dying = ?1, lookup = NULL WHERE dying IS NULL AND id IN
-                       (SELECT t.key FROM task_ids i JOIN tasks t ON t.row = i.task
-                        WHERE i.project = ?2 AND i.id = ?3 AND (t.state = 'REVOKED' OR t.kind = 'retrieval'))",
-                )?
-                .execute(params![erasure.task, project, self.task_id_hash(project, id)])?;
-            if let Some(until) = erasure.barred_until {
-                self.barred_until = self.barred_until.max(until);
-                self.connection
-                    .prepare_cached("INSERT INTO barriers(project, id, before, until) VALUES (?, ?, ?, ?)")?
-                    .execute(params![
-                        project,
-                        self.barrier_hash(project, id),
-                        erasure.barred_before,
-                        until
-                    ])?;
-            }
-        }
+    fn put_archive(&mut self, task: &StoredTask, bytes: &[u8], keys: &[KeyRow]) -> Result<(), StoreError> {
+        self.give_up_task_key(task.row)?;
+        let key = self.task_key(task.project, &task.id, &task.ids)?;
+        // What is left of the one before on the disk is sealed under the key that goes.
+        self.connection.execute("DELETE FROM archives WHERE task = ?", [task.row])?;
         self.connection.execute(
-            "UPDATE keys SET dying = ?1, lookup = NULL WHERE dying IS NULL
-               AND id = (SELECT key FROM tasks WHERE row = ?1)",
-            [erasure.task],
+            "INSERT INTO archives(task, key, expires, body) VALUES (?, ?, ?, ?)",
+            params![task.row, key.row, task.archive_until, key.seal("archive", bytes)?],
         )?;
-        self.connection.execute("UPDATE tasks SET state = 'STARTED' WHERE row = ?", [erasure.task])?;
-        self.connection.execute("DELETE FROM task_ids WHERE task = ?", [erasure.task])?;
-        self.has_dying = true;
-        Ok(())
-    }
-
-    pub(super) fn read_barriers(&mut self) -> Result<(), StoreError> {
-        let last: Option<i64> =
-            self.connection.query_row("SELECT max(until) FROM barriers", [], |row| row.get(0))?;
-        self.barred_until = last.unwrap_or(i64::MIN);
-        Ok(())
-    }
-
-    pub(super) fn barred(
-        &self,
-        project: ProjectRow,
-        id: &str,
-        time: i64,
-        now: i64,
-    ) -> Result<bool, StoreError> {
-        if now >= self.barred_until {
-            return Ok(false);
+        self.connection.execute("DELETE FROM archive_keys WHERE task = ?", [task.row])?;
+        let mut insert =
+            self.connection.prepare_cached("INSERT OR IGNORE INTO archive_keys(key, task) VALUES (?, ?)")?;
+        for included in keys {
+            insert.execute([*included, task.row])?;
         }
-        let found = self
+        drop(insert);
+        self.connection.execute(
+            "UPDATE tasks SET state = 'SUCCESS', finished = ?, key = ?, events = ?, profiles = ?, replays = ?
+             WHERE row = ?",
+            params![
+                task.finished,
+                key.row,
+                task.events as i64,
+                task.profiles as i64,
+                task.replays as i64,
+                task.row
+            ],
+        )?;
+        Ok(())
+    }
+
+    fn archive(&mut self, row: i64) -> Result<Option<Vec<u8>>, StoreError> {
+        let sealed: Option<(KeyRow, Slot, Vec<u8>)> = self
             .connection
             .prepare_cached(
-                "SELECT 1 FROM barriers WHERE project = ? AND id = ? AND before >= ? AND until > ? LIMIT 1",
+                "SELECT k.id, k.slot, k.generation, a.body FROM archives a JOIN keys k ON k.id = a.key
+                 WHERE a.task = ? AND k.dying IS NULL",
             )?
-            .exists(params![project, self.barrier_hash(project, id), time, now])?;
-        Ok(found)
+            .query_row([row], |row| Ok((row.get(0)?, slot_of(row, 1)?, row.get(3)?)))
+            .optional()?;
+        sealed
+            .map(|(row, slot, body)| OpenKey { row, key: self.vault.key(slot)? }.open("archive", &body))
+            .transpose()
+    }
+
+    fn retrievals_about(
+        &mut self,
+        project: ProjectRow,
+        ids: &[String],
+        keys: &[KeyRow],
+    ) -> Result<Vec<i64>, StoreError> {
+        let keys: Rc<Vec<Sql>> = Rc::new(keys.iter().map(|key| Sql::Integer(*key)).collect());
+        let mut rows: Vec<i64> = self
+            .connection
+            .prepare_cached(
+                "SELECT DISTINCT a.task FROM archive_keys i JOIN archives a ON a.task = i.task
+                 JOIN keys k ON k.id = a.key AND k.dying IS NULL WHERE i.key IN rarray(?)",
+            )?
+            .query_map([keys], |row| row.get(0))?
+            .collect::<Result<_, _>>()?;
+        let mut naming = self.connection.prepare_cached(
+            "SELECT t.row FROM task_ids i JOIN tasks t ON t.row = i.task
+             WHERE i.project = ? AND i.id = ? AND t.kind = 'retrieval'",
+        )?;
+        for id in ids {
+            let named =
+                naming.query_map(params![project, self.task_id_hash(project, id)], |row| row.get(0))?;
+            for row in named {
+                rows.push(row?);
+            }
+        }
+        rows.sort_unstable();
+        rows.dedup();
+        Ok(rows)
+    }
+
+    fn replace_task_ids(&mut self, task: &StoredTask, ids: &[String]) -> Result<(), StoreError> {
+        self.give_up_task_key(task.row)?;
+        let key = self.task_key(task.project, &task.id, ids)?;
+        self.connection.execute("UPDATE tasks SET key = ? WHERE row = ?", [key.row, task.row])?;
+        self.connection.execute("DELETE FROM archives WHERE task = ?", [task.row])?;
+        self.connection.execute("DELETE FROM archive_keys WHERE task = ?", [task.row])?;
+        self.connection.execute("DELETE FROM task_ids WHERE task = ?", [task.row])?;
+        self.put_task_ids(task.row, task.project, ids)
+    }
+
+    fn next_archive_expiry(&mut self) -> Result<Option<i64>, StoreError> {
+        let mut statement = self.connection.prepare_cached(
+            "SELECT min(a.expires) FROM archives a JOIN keys k ON k.id = a.key AND k.dying IS NULL",
+        )?;
+        Ok(statement.query_row([], |row| row.get(0)).optional()?.flatten())
+    }
+
+    fn expire_archives(&mut self, now: i64) -> Result<usize, StoreError> {
+        let marked = self.connection.execute(
+            "UPDATE keys SET dying = 0, lookup = NULL WHERE dying IS NULL
+               AND id IN (SELECT key FROM archives WHERE expires <= ?)",
+            [now],
+        )?;
+        self.marked_dying(marked);
+        Ok(marked)
+    }
+}
+
+impl SqliteStore {
+    /// `$device:X` and `X` are the same here.
+    pub(super) fn task_id_hash(&self, project: ProjectRow, id: &str) -> [u8; 16] {
+        self.vault.hash("task id", &[&project.to_le_bytes(), strip(id).as_bytes()])
+    }
+
+    /// A fresh key under which a task's ids are sealed, and later its archive.
+    fn task_key(&mut self, project: ProjectRow, id: &str, ids: &[String]) -> Result<OpenKey, StoreError> {
+        let lookup = self.lookup_hash(Kind::Task, project, &[Some(id)]);
+        let about = json!(ids);
+        self.make_key(&NewKey {
+            kind: Kind::Task,
+            space: NO_SPACE,
+            lookup,
+            ids: &Ids::default(),
+            about: &about,
+        })
+    }
+
+    /// Decides that the key of a task goes: what it sealed is about to be sealed anew, or not at all.
+    fn give_up_task_key(&mut self, task: i64) -> Result<(), StoreError> {
+        let marked = self.connection.execute(
+            "UPDATE keys SET dying = 0, lookup = NULL WHERE dying IS NULL
+               AND id = (SELECT key FROM tasks WHERE row = ?)",
+            [task],
+        )?;
+        self.marked_dying(marked);
+        Ok(())
+    }
+
+    fn put_task_ids(&self, task: i64, project: ProjectRow, ids: &[String]) -> Result<(), StoreError> {
+        for id in ids {
+            let hash = self.task_id_hash(project, id);
+            self.connection
+                .prepare_cached("INSERT INTO task_ids(task, project, id) VALUES (?, ?, ?)")?
+                .execute(params![task, project, hash])?;
+        }
+        Ok(())
+    }
+
+    fn open_task(&self, sealed: Sealed) -> Result<StoredTask, StoreError> {
+        let mut task = sealed.task;
+        let about = self.vault.common_key().open(b"task", &sealed.about);
+        task.about = about.and_then(|text| serde_json::from_slice(&text).ok()).unwrap_or_default();
+        if let Some((row, slot, ids)) = sealed.ids {
+            let text = OpenKey { row, key: self.vault.key(slot)? }.open("ids", &ids)?;
+            task.ids = serde_json::from_slice(&text)
+                .map_err(|_| StoreError::damaged("a task's ids cannot be read"))?;
+        }
+        Ok(task)
     }
 }

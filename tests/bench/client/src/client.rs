@@ -28,8 +28,16 @@ pub trait Made {
 }
 
 pub const CLIENTS: [Client; 4] = [
-    Client { name: "refrain, any Serialize", keeps: true, make: |folder, url| Box::new(Refrain::new(folder, url, false)) },
-    Client { name: "refrain, JSON text", keeps: true, make: |folder, url| Box::new(Refrain::new(folder, url, true)) },
+    Client {
+        name: "refrain, any Serialize",
+        keeps: true,
+        make: |folder, url| Box::new(Refrain::new(folder, url, false)),
+    },
+    Client {
+        name: "refrain, JSON text",
+        keeps: true,
+        make: |folder, url| Box::new(Refrain::new(folder, url, true)),
+    },
     Client { name: "glean", keeps: true, make: |folder, url| Box::new(Glean::new(folder, url)) },
     Client { name: "posthog-rs", keeps: false, make: |_, url| Box::new(Posthog::new(url)) },
 ];
@@ -167,7 +175,9 @@ struct Plain;
 
 impl glean::net::PingUploader for Plain {
     fn upload(&self, request: glean::net::CapablePingUploadRequest) -> glean::net::UploadResult {
-        let sent = request.capable(|_| true).and_then(|request| post(&request.url, &request.headers.into_iter().collect::<Vec<_>>(), &request.body).ok());
+        let sent = request.capable(|_| true).and_then(|request| {
+            post(&request.url, &request.headers.into_iter().collect::<Vec<_>>(), &request.body).ok()
+        });
         match sent {
             Some(status) => glean::net::UploadResult::http_status(status),
             None => glean::net::UploadResult::recoverable_failure(),
@@ -198,8 +208,11 @@ struct Posthog {
 
 impl Posthog {
     fn new(url: &str) -> Self {
-        let runtime =
-            tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().expect("a runtime");
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(1)
+            .enable_all()
+            .build()
+            .expect("a runtime");
         let options = posthog_rs::ClientOptionsBuilder::default()
             .api_key("phc_bench".to_owned())
             .host(url.to_owned())

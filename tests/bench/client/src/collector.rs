@@ -82,9 +82,14 @@ fn serve(mut stream: &TcpStream, arrived: &Mutex<BTreeSet<usize>>) -> Option<()>
     let text = String::from_utf8_lossy(&text);
     let numbers = text.split("bench_number\":").skip(1).filter_map(|rest| {
         let digits: String = rest.trim_start_matches('"').chars().take_while(char::is_ascii_digit).collect();
-        digits.parse().ok()
+        digits.parse::<usize>().ok()
     });
     arrived.lock().unwrap_or_else(PoisonError::into_inner).extend(numbers);
     let answer = "{\"status\":1,\"error\":null}";
-    write!(stream, "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\r\n{answer}", answer.len()).ok()
+    write!(
+        stream,
+        "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\r\n{answer}",
+        answer.len()
+    )
+    .ok()
 }

@@ -47,9 +47,9 @@ fn bench(rounds: usize) -> ExitCode {
     let run = |play: Play| play::start(&play, &collector);
     println!("a call in its caller's thread, microseconds; medians of {rounds} rounds that took turns");
     println!("{:28} {:>9} {:>9} {:>9} {:>9}", "", "burst p50", "p99", "paced p50", "p99");
-    for (name, burst, paced) in turns(rounds, |client| {
-        (run(Play::calls(client, BURST, 0)), run(Play::calls(client, PACED, 200)))
-    }) {
+    for (name, burst, paced) in
+        turns(rounds, |client| (run(Play::calls(client, BURST, 0)), run(Play::calls(client, PACED, 200))))
+    {
         println!(
             "{name:28} {:>9.2} {:>9.2} {:>9.2} {:>9.2}",
             burst.median(|f| f.p50_us),
@@ -58,7 +58,9 @@ fn bench(rounds: usize) -> ExitCode {
             paced.median(|f| f.p99_us)
         );
     }
-    println!("\n{DURABLE} records from the first call until all are written down, a second; per second of processor");
+    println!(
+        "\n{DURABLE} records from the first call until all are written down, a second; per second of processor"
+    );
     for (name, wall, _) in turns(rounds, |client| {
         let figures = if client.keeps { run(Play::durable(client, DURABLE)) } else { Figures::default() };
         (figures, Figures::default())
@@ -83,7 +85,8 @@ fn turns(
     rounds: usize,
     mut turn: impl FnMut(&'static client::Client) -> (Figures, Figures),
 ) -> Vec<(&'static str, Rounds, Rounds)> {
-    let mut all: Vec<_> = CLIENTS.iter().map(|client| (client.name, Rounds::default(), Rounds::default())).collect();
+    let mut all: Vec<_> =
+        CLIENTS.iter().map(|client| (client.name, Rounds::default(), Rounds::default())).collect();
     for _ in 0..rounds {
         for (client, (_, first, second)) in CLIENTS.iter().zip(&mut all) {
             let (one, other) = turn(client);

@@ -3,7 +3,7 @@
 use crate::client::{CLIENTS, Client};
 use crate::collector::Collector;
 use std::io::{BufRead, BufReader, Write};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -37,7 +37,7 @@ pub struct Figures {
 /// Plays it in a new process and reads what it says.
 pub fn start(play: &Play, collector: &Collector) -> Figures {
     let folder = folder();
-    let output = command(play.client, play.part, play.count, play.pause_us, &folder, collector)
+    let output = command(play.client, play.part, play.count, play.pause_us, &folder, &collector.url)
         .stderr(Stdio::inherit())
         .output()
         .expect("this program can be started again");
@@ -54,23 +54,23 @@ pub fn kill(client: &'static Client, count: usize, collector: &Collector) -> usi
     let folder = folder();
     collector.clear();
     // An address where nobody listens: what is not written down is lost.
-    let nobody = Collector { url: "http://127.0.0.1:9".to_owned(), ..Collector::start() };
-    let mut child = command(client, "killed", count, 0, &folder, &nobody).spawn().expect("it starts");
+    let mut child =
+        command(client, "killed", count, 0, &folder, "http://127.0.0.1:9").spawn().expect("it starts");
     let mut line = String::new();
     let output = child.stdout.take().expect("its output");
     let _ = BufReader::new(output).read_line(&mut line);
     std::thread::sleep(Duration::from_millis(300));
     let _ = child.kill();
     let _ = child.wait();
-    let _ = command(client, "resumed", count, 0, &folder, collector).output();
+    let _ = command(client, "resumed", count, 0, &folder, &collector.url).output();
     let _ = std::fs::remove_dir_all(folder);
     collector.count()
 }
 
-fn command(client: &Client, part: &str, count: usize, pause_us: u64, folder: &PathBuf, collector: &Collector) -> Command {
+fn command(client: &Client, part: &str, count: usize, pause_us: u64, folder: &Path, url: &str) -> Command {
     let mut command = Command::new(std::env::current_exe().expect("its own path"));
     command.args(["play", client.name, part, &count.to_string(), &pause_us.to_string()]);
-    command.arg(folder).arg(&collector.url).stdout(Stdio::piped()).stderr(Stdio::null());
+    command.arg(folder).arg(url).stdout(Stdio::piped()).stderr(Stdio::null());
     command
 }
 

@@ -1,0 +1,205 @@
+//! `refrain-mock check`: runs a command against a server of its own, and fails if what arrived is not what was asked.
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+use std::process::{Command, ExitCode, ExitStatus};
+use std::time::Duration;
+
+use refrain_mock::{Expectation, MockServer, Options, Times};
+use serde_json::{Value, json};
+
+use super::{FAILED, USAGE, configuration, fail, say};
+
+/// The command could not be started; what shells answer then.
+const NOT_STARTED: u8 = 127;
+/// Refusals that are shown.
+const SHOWN: usize = 5;
+
+/// Run a command against a fresh server, and fail if what arrived is not what was asked for.
+///
+/// The command finds the server's address in the environment variable REFRAIN_MOCK_URL, and in the place of `{url}` in
+/// its own arguments.
+///
+/// Exit codes: 0 all as asked, 1 something else arrived, 2 wrong usage or configuration, 127 the command could not be
+/// started; and the command's own code if that is not 0.
+#[derive(clap::Args)]
+#[command(after_help = "Examples:\n  refrain-mock check --min 10 --no-rejected -- npm test\n  \
+    refrain-mock check --event 'Signed up=1' --event 'Bought=2..' -- ./journey.sh {url}\n  \
+    refrain-mock check --max 0 -- python test_opted_out.py")]
+pub struct Arguments {
+    /// At least so many events.
+    #[arg(long, value_name = "N")]
+    min: Option<usize>,
+    /// At most so many events; 0 proves a silence.
+    #[arg(long, value_name = "N")]
+    max: Option<usize>,
+    /// An event of this name, at least once, or so often: NAME=3, NAME=1.., NAME=2..5, NAME=0. May be repeated.
+    #[arg(long = "event", value_name = "NAME[=TIMES]", value_parser = named)]
+    events: Vec<(String, Times)>,
+    /// No record was refused.
+    #[arg(long)]
+    no_rejected: bool,
+    /// No event was sent twice.
+    #[arg(long)]
+    no_duplicates: bool,
+    /// Only events of the project with this token count.
+    #[arg(long, value_name = "TOKEN")]
+    project: Option<String>,
+    /// Seconds in which events may still come after the command has ended.
+    #[arg(long, value_name = "SECONDS", default_value_t = 0.0, value_parser = seconds)]
+    within: f64,
+    /// JSON file with projects and settings, as for `serve`.
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// The command, with its arguments.
+    #[arg(last = true, required = true, value_name = "COMMAND")]
+    command: Vec<OsString>,
+}
+
+fn seconds(text: &str) -> Result<f64, String> {
+    let number: f64 = text.parse().map_err(|_| "a number of seconds, such as 2.5".to_owned())?;
+    if (0.0..=600.0).contains(&number) { Ok(number) } else { Err("from 0 to 600 seconds".to_owned()) }
+}
+
+/// `NAME`, `NAME=3`, `NAME=1..`, `NAME=2..5`. A name may have equals signs of its own.
+fn named(text: &str) -> Result<(String, Times), String> {
+    let whole = || (text.to_owned(), Times::within(1..));
+    let Some((name, times)) = text.rsplit_once('=') else { return Ok(whole()) };
+    let number = |text: &str| text.parse::<usize>().ok();
+    let times = match times.split_once("..") {
+        None => number(times).map(Times::from),
+        Some((least, "")) => number(least).map(|least| Times::within(least..)),
+        Some(("", most)) => number(most).map(|most| Times::within(..=most)),
+        Some((least, most)) => {
+            number(least).zip(number(most)).map(|(least, most)| Times::within(least..=most))
+        }
+    };
+    match times {
+        Some(times) if !name.is_empty() => Ok((name.to_owned(), times)),
+        _ if name.is_empty() => Err("the name of the event is missing".to_owned()),
+        _ => Ok(whole()),
+    }
+}
+
+pub fn run(arguments: &Arguments) -> ExitCode {
+    let config = match configuration(arguments.config.as_deref()) {
+        Ok(config) => config,
+        Err(code) => return code,
+    };
+    let expectations = arguments.expectations();
+    if expectations.is_empty() && !arguments.no_rejected && !arguments.no_duplicates {
+        return fail(
+            USAGE,
+            "nothing is asked for; say what should arrive with --min, --max, --event, --no-rejected or --no-duplicates",
+        );
+    }
+    let server = match MockServer::start_with(Options { config, ..Options::default() }) {
+        Ok(server) => server,
+        Err(error) => return fail(FAILED, &error.to_string()),
+    };
+    let status = match arguments.start(&server.url()) {
+        Ok(status) => status,
+        Err(error) => {
+            let name = arguments.command[0].to_string_lossy();
+            return fail(NOT_STARTED, &format!("cannot start `{name}`: {error}"));
+        }
+    };
+    let wrong = arguments.wrong(&server, &expectations);
+    for text in &wrong {
+        say(text);
+    }
+    let stats = server.control_api("GET", "/mock/stats", &Value::Null).1;
+    say(&format!(
+        "{} events, {} duplicates, {} rejected, {} suppressed: {}",
+        server.events().len(),
+        stats["duplicates"],
+        stats["rejected"],
+        stats["suppressed"],
+        if wrong.is_empty() { "as asked" } else { "not as asked" },
+    ));
+    match code_of(status) {
+        0 if wrong.is_empty() => ExitCode::SUCCESS,
+        0 => ExitCode::from(FAILED),
+        code => {
+            say(&format!("the command ended with {status}"));
+            ExitCode::from(code)
+        }
+    }
+}
+
+impl Arguments {
+    fn expectations(&self) -> Vec<Expectation> {
+        let ours = |expectation: Expectation| match &self.project {
+            Some(token) => expectation.project(token),
+            None => expectation,
+        };
+        let mut all = Vec::new();
+        if let Some(min) = self.min {
+            all.push(ours(Expectation::any_event().times(min..)));
+        }
+        if let Some(max) = self.max {
+            all.push(ours(Expectation::any_event().times(..=max)));
+        }
+        all.extend(self.events.iter().map(|(name, times)| ours(Expectation::event(name).times(*times))));
+        all
+    }
+
+    fn start(&self, url: &str) -> std::io::Result<ExitStatus> {
+        let filled = |text: &OsString| match text.to_str() {
+            Some(text) => OsString::from(text.replace("{url}", url)),
+            None => text.clone(),
+        };
+        Command::new(filled(&self.command[0]))
+            .args(self.command[1..].iter().map(filled))
+            .env("REFRAIN_MOCK_URL", url)
+            .status()
+    }
+
+    /// What is not as asked.
+    fn wrong(&self, server: &MockServer, expectations: &[Expectation]) -> Vec<String> {
+        let mut wrong = Vec::new();
+        let patience = Duration::from_secs_f64(self.within);
+        for expectation in expectations {
+            wrong.extend(server.wait_for(expectation, patience).err());
+        }
+        let stats = server.control_api("GET", "/mock/stats", &Value::Null).1;
+        let count = |name: &str| stats[name].as_u64().unwrap_or_default();
+        if self.no_duplicates && count("duplicates") > 0 {
+            wrong.push(format!("expected no duplicates, found {}", count("duplicates")));
+        }
+        if self.no_rejected && count("rejected") > 0 {
+            wrong.push(format!("expected no rejected records, found {}", count("rejected")));
+            let target = format!("/mock/rejected?limit={SHOWN}");
+            let list = server.control_api("GET", &target, &json!(null)).1;
+            wrong.extend(list["rejected"].as_array().into_iter().flatten().map(|one| {
+                let text = |name: &str| one[name].as_str().unwrap_or_default().to_owned();
+                format!("  on {}: {}", text("route"), text("reason"))
+            }));
+        }
+        wrong
+    }
+}
+
+/// The code that a shell would show.
+fn code_of(status: ExitStatus) -> u8 {
+    use std::os::unix::process::ExitStatusExt;
+    let signal = status.signal().map(|signal| 128 + signal);
+    u8::try_from(status.code().or(signal).unwrap_or(1)).unwrap_or(1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_may_say_how_often() {
+        assert_eq!(named("Signed up"), Ok(("Signed up".to_owned(), Times::within(1..))));
+        assert_eq!(named("A=3"), Ok(("A".to_owned(), Times::from(3))));
+        assert_eq!(named("A=1.."), Ok(("A".to_owned(), Times::within(1..))));
+        assert_eq!(named("A=..2"), Ok(("A".to_owned(), Times::within(..=2))));
+        assert_eq!(named("A=2..5"), Ok(("A".to_owned(), Times::within(2..=5))));
+        assert_eq!(named("a=b"), Ok(("a=b".to_owned(), Times::within(1..))));
+        assert!(named("=3").is_err());
+        assert!(seconds("-1").is_err() && seconds("x").is_err() && seconds("2.5") == Ok(2.5));
+    }
+}

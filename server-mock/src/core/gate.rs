@@ -1,0 +1,100 @@
+//! Whether a record may come in: late copies of what was erased do not, and records of suppressed persons do not.
+
+use std::collections::HashMap;
+
+use super::{Core, Dropped};
+use crate::domain::config::{IdMerge, Project};
+use crate::domain::identity::{Ids, Verb};
+use crate::store::{Home, Space, StoreError};
+
+/// Asks for the records of one request and project; remembers what it found.
+pub(super) struct Gate {
+    home: Home,
+    space: Space,
+    id_merge: IdMerge,
+    now: i64,
+    has_barriers: bool,
+    has_objections: bool,
+    known: HashMap<Ids, Option<[u8; 16]>>,
+}
+
+impl Gate {
+    /// For one project at one instant.
+    pub fn new(core: &Core, home: Home, space: Space, project: &Project, now: i64) -> Gate {
+        Gate {
+            home,
+            space,
+            id_merge: project.id_merge,
+            now,
+            has_barriers: core.store.has_barriers(now),
+            has_objections: core.store.has_objections(home.project),
+            known: HashMap::new(),
+        }
+    }
+
+    /// Why a record that carries these ids, and this time, is dropped.
+    pub fn refuses(&mut self, core: &mut Core, ids: &Ids, time: i64) -> Result<Option<Dropped>, StoreError> {
+        if self.has_barriers {
+            for id in ids.literal() {
+                if core.store.is_barred(self.home.project, id, time, self.now)? {
+                    return Ok(Some(Dropped::Erased));
+                }
+            }
+        }
+        if self.has_objections && self.objection(core, ids)?.is_some() {
+            return Ok(Some(Dropped::SuppressionList));
+        }
+        Ok(None)
+    }
+
+    /// The entry of the suppression list that a combination falls under, by any of the linked ids.
+    fn objection(&mut self, core: &mut Core, ids: &Ids) -> Result<Option<[u8; 16]>, StoreError> {
+        if let Some(known) = self.known.get(ids) {
+            return Ok(*known);
+        }
+        let project = self.home.project;
+        let mut entry = ids.literal().find_map(|id| core.store.objection(project, id));
+        if let (None, Some(own)) = (entry, ids.own()) {
+            let linked = core.closure(self.space, self.id_merge, &[own])?;
+            entry = linked.ids.iter().find_map(|id| core.store.objection(project, id));
+        }
+        self.known.insert(ids.clone(), entry);
+        Ok(entry)
+    }
+
+    /// A dropped record may have been the one that told whose a device is: the device is suppressed with its user,
+    /// unless it belongs to somebody else already.
+    pub fn remember_link(
+        &mut self,
+        core: &mut Core,
+        ids: &Ids,
+        verb: Option<&Verb>,
+    ) -> Result<(), StoreError> {
+        let project = self.home.project;
+        let (user, device) = match (verb, &ids.user, &ids.device) {
+            (Some(Verb::Identify { user, anonymous }), ..) if self.id_merge == IdMerge::Original => {
+                if core.store.cluster(self.space, anonymous)?.len() > 1 {
+                    return Ok(());
+                }
+                (user, anonymous)
+            }
+            (_, Some(user), Some(device)) if self.id_merge == IdMerge::Simplified => {
+                let first = core.store.first_user(self.space, device)?;
+                if first.is_some_and(|first| first != *user) {
+                    return Ok(());
+                }
+                (user, device)
+            }
+            _ => return Ok(()),
+        };
+        // Only what is suppressed as the user: a device that was suppressed says nothing about other persons.
+        let as_user = Ids { user: Some(user.clone()), ..Ids::default() };
+        match self.objection(core, &as_user)? {
+            Some(entry) if core.store.objection(project, device).is_none() => {
+                self.known.clear();
+                core.store.extend_objection(project, device, entry)
+            }
+            _ => Ok(()),
+        }
+    }
+}

@@ -1,0 +1,213 @@
+//! Storing what arrives.
+
+use super::gate::Gate;
+use super::{Core, Dropped, random_hex, window};
+use crate::domain::config::{IdMerge, Project, RetentionBasis};
+use crate::domain::event::Event;
+use crate::domain::identity::{self, Ids, Verb};
+use crate::domain::profile::Update;
+use crate::store::{EventText, NewEvent, NewReplay, Put, Space, StoreError};
+
+/// Most ids in a cluster (SPEC §16.2).
+const CLUSTER_LIMIT: usize = 500;
+
+/// An event with its text, made in the request's own task: the thread that owns the store has enough to do.
+#[derive(Debug, Clone)]
+pub struct Packed {
+    ids: Ids,
+    time: i64,
+    dedupe: Option<Vec<u8>>,
+    verb: Option<Verb>,
+    text: EventText,
+}
+
+impl From<Event> for Packed {
+    fn from(event: Event) -> Packed {
+        let text = EventText::of(&event);
+        Packed { ids: event.ids, time: event.time, dedupe: event.dedupe, verb: event.verb, text }
+    }
+}
+
+/// What became of a batch.
+#[derive(Debug, Clone, Default)]
+pub struct Ingested {
+    /// New events, or updates.
+    pub stored: usize,
+    /// Events that replaced an equal one.
+    pub duplicates: usize,
+    /// What was dropped, and why.
+    pub dropped: Vec<(Dropped, usize)>,
+}
+
+impl Ingested {
+    fn drop(&mut self, reason: Dropped, count: usize) {
+        match self.dropped.iter_mut().find(|(known, _)| *known == reason) {
+            Some((_, known)) => *known += count,
+            None => self.dropped.push((reason, count)),
+        }
+    }
+}
+
+impl Core {
+    /// Stores events of one project.
+    pub fn ingest(
+        &mut self,
+        project: &Project,
+        events: Vec<Packed>,
+        received: i64,
+    ) -> Result<Ingested, StoreError> {
+        let mut done = Ingested::default();
+        let home = self.store.open_project(&project.token)?;
+        let Some(space) = home.space else {
+            done.drop(Dropped::DeletedProject, events.len());
+            return Ok(done);
+        };
+        let mut gate = Gate::new(self, home, space, project, received);
+        let window = window(&project.settings, received);
+        for mut event in events {
+            if let Some(reason) = gate.refuses(self, &event.ids, event.time)? {
+                if reason == Dropped::SuppressionList {
+                    gate.remember_link(self, &event.ids, event.verb.as_ref())?;
+                }
+                done.drop(reason, 1);
+                continue;
+            }
+            if window.basis == RetentionBasis::EventDate && event.time <= window.expired_until {
+                // Outside of the window on arrival: accepted, never stored (SPEC §19).
+                done.drop(Dropped::OutOfWindow, 1);
+                continue;
+            }
+            if event.dedupe.is_none() {
+                // One is made up, so that the event is told from all others (SPEC §20.4).
+                event.text.add("$insert_id", &random_hex(16)?);
+            }
+            let refused = match &event.verb {
+                Some(verb) if project.id_merge == IdMerge::Original => self.merge(space, verb)?,
+                _ => None,
+            };
+            if let Some((reason, description)) = refused {
+                event.text.add("$failure_reason", reason);
+                event.text.add("$failure_description", description);
+            }
+            let new = NewEvent {
+                ids: event.ids,
+                time: event.time,
+                received,
+                dedupe: event.dedupe,
+                text: event.text,
+            };
+            match self.store.put_event(space, &new)? {
+                Put::Stored => done.stored += 1,
+                Put::Duplicate => {
+                    // A new row takes the old one's place, so that who counts by rows has to count again.
+                    self.era += 1;
+                    done.duplicates += 1;
+                }
+            }
+        }
+        Ok(done)
+    }
+
+    /// Carries out an identity verb of the original merge; answers why not, where it is refused: reason and description.
+    fn merge(
+        &mut self,
+        space: Space,
+        verb: &Verb,
+    ) -> Result<Option<(&'static str, &'static str)>, StoreError> {
+        let (first, second, identified) = match verb {
+            Verb::Identify { user, anonymous } => {
+                if !identity::is_uuid4(anonymous) {
+                    return Ok(Some((
+                        "anon_id_not_uuid4",
+                        "the anonymous id is not a UUID of version 4, so it was not merged",
+                    )));
+                }
+                (user, anonymous, true)
+            }
+            Verb::Alias { id, alias } => (id, alias, false),
+            Verb::Merge(first, second) => (first, second, false),
+        };
+        let left = self.store.cluster(space, first)?;
+        if first == second || left.iter().any(|node| node.id == *second) {
+            return Ok(None);
+        }
+        let right = self.store.cluster(space, second)?;
+        if !matches!(verb, Verb::Merge(..)) && right.len() > 1 {
+            return Ok(Some(("already_merged", "the id belongs to another cluster already")));
+        }
+        if left.len().max(1) + right.len().max(1) > CLUSTER_LIMIT {
+            return Ok(Some(("cluster_limit", "the cluster would have more than 500 ids")));
+        }
+        self.store.join(space, first, second, identified)?;
+        self.era += 1;
+        Ok(None)
+    }
+
+    /// Applies updates to the profiles of one project, in order.
+    pub fn update_profiles(
+        &mut self,
+        project: &Project,
+        updates: &[Update],
+        now: i64,
+    ) -> Result<Ingested, StoreError> {
+        let mut done = Ingested::default();
+        let home = self.store.open_project(&project.token)?;
+        let Some(space) = home.space else {
+            done.drop(Dropped::DeletedProject, updates.len());
+            return Ok(done);
+        };
+        let mut gate = Gate::new(self, home, space, project, now);
+        let mut deleted = 0;
+        for update in updates {
+            // A deletion is in the interest of whoever objected or withdrew: it always gets through.
+            let refused = match update.delete {
+                true => None,
+                false => gate.refuses(self, &update.ids, update.time.unwrap_or(now + 1))?,
+            };
+            if let Some(reason) = refused {
+                done.drop(reason, 1);
+                continue;
+            }
+            deleted += self.update_profile(space, project, update, now)?;
+            done.stored += 1;
+        }
+        if deleted > 0 {
+            let counts = crate::store::Counts { profiles: deleted, ..Default::default() };
+            self.note(now, Some(home.project), "profile.deleted", "$delete", None, counts)?;
+        }
+        Ok(done)
+    }
+
+    /// Stores a piece of a session replay.
+    pub fn store_replay(
+        &mut self,
+        project: &Project,
+        replay: NewReplay,
+        began: i64,
+    ) -> Result<Ingested, StoreError> {
+        let mut done = Ingested::default();
+        let home = self.store.open_project(&project.token)?;
+        let Some(space) = home.space else {
+            done.drop(Dropped::DeletedProject, 1);
+            return Ok(done);
+        };
+        let mut gate = Gate::new(self, home, space, project, replay.received);
+        match gate.refuses(self, &replay.ids, began)? {
+            Some(reason) => done.drop(reason, 1),
+            None => {
+                self.store.put_replay(space, &replay)?;
+                done.stored += 1;
+            }
+        }
+        Ok(done)
+    }
+
+    /// Whether a refused record may be remembered: not one of a person who objected or was erased.
+    pub fn may_remember(&mut self, token: &str, ids: &Ids, now: i64) -> Result<bool, StoreError> {
+        let Some(home) = self.store.find_project(token)? else { return Ok(true) };
+        let Some(space) = home.space else { return Ok(false) };
+        let project = self.project_of(token);
+        let mut gate = Gate::new(self, home, space, &project, now);
+        Ok(gate.refuses(self, ids, i64::MIN)?.is_none())
+    }
+}

@@ -1,0 +1,190 @@
+//! What a job may do on the worker's thread: the store, under the rules of the domain.
+
+pub mod archive;
+mod closure;
+pub mod device;
+mod due;
+mod gate;
+mod ingest;
+pub mod objections;
+mod person;
+pub mod portal;
+mod profiles;
+pub mod projects;
+mod read;
+mod resolve;
+mod shared;
+pub mod tasks;
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use crate::domain::config::{Config, Project, RetentionBasis, Settings};
+use crate::domain::time::DAY;
+use crate::store::{Counts, NewAudit, ProjectRow, Space, Store, StoreError, Window};
+
+pub use ingest::{Ingested, Packed};
+pub use read::{EventQuery, Sorting};
+pub use resolve::Resolver;
+pub use shared::{Dropped, Logged, Rejected, Shared, Stats};
+
+/// The worker's own state.
+pub struct Core {
+    /// Rows and keys.
+    pub store: Box<dyn Store>,
+    /// What it shares with the handlers.
+    pub shared: Arc<Shared>,
+    /// Snapshots of profile queries, by session id.
+    pub sessions: HashMap<String, Session>,
+    /// Counts changes that may take something away or change whose it is: erasures, sweeps, resets, another
+    /// configuration. Whoever counted before has to count again.
+    pub era: u64,
+    due: due::Schedule,
+}
+
+/// A snapshot of a profile query: later pages show the same profiles in the same order.
+#[derive(Debug, Clone)]
+pub struct Session {
+    /// When it was made, in milliseconds.
+    pub made: i64,
+    /// Of which project.
+    pub token: String,
+    /// Whether it is about groups.
+    pub groups: bool,
+    /// The profiles' rows.
+    pub rows: Vec<i64>,
+}
+
+/// What is visible of a project at an instant.
+#[derive(Debug, Clone)]
+pub struct View {
+    /// Where its data is.
+    pub space: Space,
+    /// As configured.
+    pub project: Project,
+    /// At which instant, in milliseconds.
+    pub now: i64,
+}
+
+impl Core {
+    /// A core on a store that is ready.
+    pub fn new(store: Box<dyn Store>, shared: Arc<Shared>) -> Result<Core, StoreError> {
+        shared.set_public_key(store.public_key());
+        let due = due::Schedule::default();
+        let mut core = Core { store, shared, sessions: HashMap::new(), era: 0, due };
+        // A server that is restarted often must not put retention off for ever.
+        core.look_soon()?;
+        Ok(core)
+    }
+
+    /// Drops all data, counters, the request log and faults; real time again. The configuration stays.
+    pub fn reset(&mut self) -> Result<(), StoreError> {
+        self.store.clear()?;
+        self.sessions.clear();
+        self.era += 1;
+        self.shared.clock().reset();
+        self.shared.forget();
+        self.restart_schedule()
+    }
+
+    /// The project of a token as it is configured, or as one that is not listed is treated.
+    pub fn project_of(&self, token: &str) -> Project {
+        let config = self.shared.config();
+        config.project(token).cloned().unwrap_or_else(|| config.unlisted(token))
+    }
+
+    /// What is visible of a project now.
+    pub fn view(&mut self, token: &str) -> Result<Option<View>, StoreError> {
+        let now = self.shared.now();
+        self.view_at(token, now)
+    }
+
+    /// What is visible of a project at an instant.
+    pub fn view_at(&mut self, token: &str, now: i64) -> Result<Option<View>, StoreError> {
+        let home = self.store.find_project(token)?;
+        let space = home.and_then(|home| home.space);
+        Ok(space.map(|space| View { space, project: self.project_of(token), now }))
+    }
+
+    /// The tokens of all projects that the store knows, or the one that is asked for.
+    pub fn tokens(&mut self, only: Option<&str>) -> Result<Vec<String>, StoreError> {
+        match only {
+            Some(token) => Ok(vec![token.to_owned()]),
+            None => Ok(self.store.projects()?.into_iter().map(|(_, token)| token).collect()),
+        }
+    }
+
+    /// The token of a project in the store.
+    pub fn token_of(&mut self, project: ProjectRow) -> Result<String, StoreError> {
+        let found = self.store.projects()?.into_iter().find(|(home, _)| home.project == project);
+        Ok(found.map(|(_, token)| token).unwrap_or_default())
+    }
+
+    /// Puts another configuration in force. What was expired under the old one is gone before.
+    pub fn change_config(&mut self, config: Config) -> Result<(), StoreError> {
+        let now = self.shared.now();
+        self.run_due(now)?;
+        self.shared.set_config(config);
+        self.era += 1;
+        self.run_due(now).map(drop)
+    }
+
+    /// Writes an entry of the audit.
+    fn note(
+        &mut self,
+        at: i64,
+        project: Option<ProjectRow>,
+        action: &str,
+        rule: &str,
+        task: Option<&str>,
+        counts: Counts,
+    ) -> Result<(), StoreError> {
+        self.store.audit(&NewAudit { at, project, action, rule, task, counts })
+    }
+
+    /// Runs a change in a transaction of its own.
+    pub fn in_transaction<T>(
+        &mut self,
+        work: impl FnOnce(&mut Core) -> Result<T, StoreError>,
+    ) -> Result<T, StoreError> {
+        self.store.begin()?;
+        match work(self).and_then(|done| self.store.commit().map(|()| done)) {
+            Ok(done) => Ok(done),
+            Err(error) => {
+                self.store.rollback();
+                Err(error)
+            }
+        }
+    }
+}
+
+/// Random bytes in hex.
+pub fn random_hex(bytes: usize) -> Result<String, StoreError> {
+    let mut random = vec![0; bytes];
+    getrandom::fill(&mut random).map_err(|error| StoreError::io("the system's randomness", error))?;
+    Ok(random.iter().map(|byte| format!("{byte:02x}")).collect())
+}
+
+/// A UUID of version 4.
+pub fn random_uuid() -> Result<String, StoreError> {
+    let mut hex = random_hex(16)?.into_bytes();
+    hex[12] = b'4';
+    hex[16] = b"89ab"[usize::from(hex[16] % 4)];
+    let hex = String::from_utf8_lossy(&hex);
+    Ok(format!("{}-{}-{}-{}-{}", &hex[..8], &hex[8..12], &hex[12..16], &hex[16..20], &hex[20..]))
+}
+
+/// What is expired now, by the settings of a project. A window of N days is over when N days have passed.
+pub fn window(settings: &Settings, now: i64) -> Window {
+    let expired_until = match (settings.retention_events_days, settings.retention_basis) {
+        (None, _) => i64::MIN,
+        (Some(days), RetentionBasis::Received) => now - days * DAY,
+        (Some(days), RetentionBasis::EventDate) => (now.div_euclid(DAY) - days + 1) * DAY - 1,
+    };
+    Window { basis: settings.retention_basis, expired_until }
+}
+
+/// Profiles last seen at or before this instant are expired.
+pub fn profiles_expired_until(settings: &Settings, now: i64) -> i64 {
+    settings.retention_profiles_days.map_or(i64::MIN, |days| now - days * DAY)
+}

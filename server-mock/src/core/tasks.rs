@@ -1,0 +1,231 @@
+//! Privacy tasks of the account holder: who is erased or told, and when (SPEC §15).
+
+use super::Core;
+use super::archive;
+use crate::domain::config::Project;
+use crate::domain::identity::strip;
+use crate::domain::profile::{self, Subject};
+use crate::domain::time::{DAY, SECOND};
+use crate::store::{Barrier, Counts, Erasure, NewTask, Space, StoreError, StoredTask, TaskKind, TaskState};
+
+/// Why a deletion was not made.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Conflict {
+    /// Ids that an unfinished deletion names already.
+    pub ids: Vec<String>,
+    /// Those deletions.
+    pub tasks: Vec<String>,
+}
+
+/// What became of a cancellation.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Cancelled {
+    /// Nothing will be erased.
+    Yes,
+    /// It is too late, or it was cancelled before.
+    TooLate,
+    /// There is no such task.
+    Unknown,
+}
+
+/// When a task that is asked for now falls due.
+pub fn due_time(project: &Project, now: i64) -> i64 {
+    now + project.settings.gdpr_staging_seconds * SECOND
+}
+
+/// The state of a task, as the API names it: the first half of the waiting time is `PENDING`, the second `STAGING`.
+pub fn state_name(task: &StoredTask, now: i64) -> &'static str {
+    match task.state {
+        TaskState::Waiting if now < task.requested + (task.due - task.requested) / 2 => "PENDING",
+        TaskState::Waiting => "STAGING",
+        TaskState::Started => "STARTED",
+        TaskState::Done => "SUCCESS",
+        TaskState::Revoked => "REVOKED",
+    }
+}
+
+impl Core {
+    /// Makes a task; a deletion can be cancelled until it falls due.
+    pub fn request_task(
+        &mut self,
+        project: &Project,
+        task: &NewTask,
+    ) -> Result<Result<(), Conflict>, StoreError> {
+        let conflict = self.in_transaction(|core| core.try_request_task(project, task))?;
+        self.reschedule()?;
+        self.run_due_now()?;
+        Ok(conflict.map_or(Ok(()), Err))
+    }
+
+    fn try_request_task(
+        &mut self,
+        project: &Project,
+        task: &NewTask,
+    ) -> Result<Option<Conflict>, StoreError> {
+        let home = self.store.open_project(&project.token)?;
+        let conflicts = match task.kind {
+            TaskKind::Deletion => self.store.conflicts(home.project, &task.ids)?,
+            TaskKind::Retrieval | TaskKind::Device => Vec::new(),
+        };
+        if !conflicts.is_empty() {
+            let (mut ids, mut tasks): (Vec<_>, Vec<_>) = conflicts.into_iter().unzip();
+            ids.dedup();
+            tasks.sort_unstable();
+            tasks.dedup();
+            return Ok(Some(Conflict { ids, tasks }));
+        }
+        self.store.put_task(home.project, task)?;
+        let (action, rule) = match task.kind {
+            TaskKind::Retrieval => ("user_data_retrieval.created", "data-retrievals v3.0"),
+            _ => ("user_data_deletion.created", "data-deletions v3.0"),
+        };
+        self.note(task.requested, Some(home.project), action, rule, Some(&task.id), Counts::default())?;
+        Ok(None)
+    }
+
+    /// A task of a project.
+    pub fn task(&mut self, token: &str, kind: TaskKind, id: &str) -> Result<Option<StoredTask>, StoreError> {
+        let Some(home) = self.store.find_project(token)? else { return Ok(None) };
+        let task = self.store.task(id)?;
+        Ok(task.filter(|task| task.kind == kind && task.project == home.project))
+    }
+
+    /// Cancels a deletion.
+    pub fn cancel_deletion(&mut self, token: &str, id: &str) -> Result<Cancelled, StoreError> {
+        let Some(task) = self.task(token, TaskKind::Deletion, id)? else { return Ok(Cancelled::Unknown) };
+        if task.state != TaskState::Waiting {
+            return Ok(Cancelled::TooLate);
+        }
+        let now = self.shared.now();
+        let done = self.in_transaction(|core| {
+            let done = core.store.cancel_task(task.row)?;
+            let action = "user_data_deletion.canceled";
+            core.note(now, Some(task.project), action, "before it started", Some(id), Counts::default())?;
+            Ok(done)
+        })?;
+        self.reschedule()?;
+        Ok(if done { Cancelled::Yes } else { Cancelled::TooLate })
+    }
+
+    /// Cancels the unfinished tasks that name any of these ids.
+    pub fn cancel_deletions_of(&mut self, token: &str, ids: &[String]) -> Result<Cancelled, StoreError> {
+        let Some(home) = self.store.find_project(token)? else { return Ok(Cancelled::Unknown) };
+        let conflicts = self.store.conflicts(home.project, ids)?;
+        let mut tasks: Vec<String> = conflicts.into_iter().map(|(_, task)| task).collect();
+        tasks.sort_unstable();
+        tasks.dedup();
+        let mut outcome = Cancelled::Unknown;
+        for task in tasks {
+            match (self.cancel_deletion(token, &task)?, outcome) {
+                (Cancelled::Yes, _) => outcome = Cancelled::Yes,
+                (Cancelled::TooLate, Cancelled::Unknown) => outcome = Cancelled::TooLate,
+                _ => {}
+            }
+        }
+        Ok(outcome)
+    }
+
+    /// Carries out a task that falls due at `now`.
+    pub(super) fn carry_out(&mut self, row: i64, now: i64) -> Result<(), StoreError> {
+        let task = self.store.task_of_row(row)?;
+        let token = self.token_of(task.project)?;
+        self.in_transaction(|core| match task.kind {
+            TaskKind::Retrieval => core.answer_retrieval(&token, task, now),
+            TaskKind::Deletion => core.decide_deletion(&token, &task, now),
+            TaskKind::Device => core.store.erase(&Erasure {
+                project: task.project,
+                task: row,
+                spaces: Vec::new(),
+                keys: Vec::new(),
+                ids: Vec::new(),
+                barrier: None,
+            }),
+        })?;
+        self.era += 1;
+        self.store.destroy_keys()
+    }
+
+    fn answer_retrieval(&mut self, token: &str, mut task: StoredTask, now: i64) -> Result<(), StoreError> {
+        let made = archive::make(self, token, &task, now)?;
+        task.finished = Some(now);
+        task.archive_until = Some(task.archive_until.unwrap_or(now + archive::LIFE));
+        (task.events, task.profiles, task.replays) =
+            (made.counts.events, made.counts.profiles, made.counts.replays);
+        self.store.put_archive(&task, &made.bytes, &made.keys)?;
+        self.note(
+            now,
+            Some(task.project),
+            "user_data_retrieval.completed",
+            "data-retrievals v3.0",
+            Some(&task.id),
+            made.counts,
+        )
+    }
+
+    fn decide_deletion(&mut self, token: &str, task: &StoredTask, now: i64) -> Result<(), StoreError> {
+        let settings = self.project_of(token);
+        let spaces = self.store.spaces(task.project)?;
+        let (mut keys, mut ids) = (Vec::new(), task.ids.clone());
+        // Hidden data too: it could be restored.
+        for space in &spaces {
+            let closure = self.closure_with_mentions(*space, settings.id_merge, &task.ids)?;
+            keys.extend(closure.keys);
+            ids.extend(closure.ids);
+        }
+        ids.sort_unstable();
+        ids.dedup();
+        for space in &spaces {
+            self.scrub_groups(*space, &ids)?;
+        }
+        let retrievals = self.store.retrievals_about(task.project, &ids, &keys)?;
+        self.shared.forget_rejected(&ids);
+        let barrier = settings
+            .settings
+            .erasure_barrier_days
+            .map(|days| Barrier { before: Some(task.requested), until: Some(now + days * DAY) });
+        let erasure =
+            Erasure { project: task.project, task: task.row, spaces, keys, ids: ids.clone(), barrier };
+        self.store.erase(&erasure)?;
+        self.take_out_of_retrievals(&retrievals, &ids, now)
+    }
+
+    /// Takes ids out of retrievals. An archive goes with its person; what others are in it for is put together anew.
+    pub(super) fn take_out_of_retrievals(
+        &mut self,
+        retrievals: &[i64],
+        ids: &[String],
+        now: i64,
+    ) -> Result<(), StoreError> {
+        for row in retrievals {
+            let task = self.store.task_of_row(*row)?;
+            let mut left = task.ids.clone();
+            left.retain(|id| !ids.iter().any(|gone| strip(gone) == strip(id)));
+            self.store.replace_task_ids(&task, &left)?;
+            if task.archive_until.is_some() && !left.is_empty() {
+                let token = self.token_of(task.project)?;
+                self.answer_retrieval(&token, StoredTask { ids: left, ..task }, now)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Takes ids out of the profiles of groups that name them as members. A changed profile gets a new key.
+    pub(super) fn scrub_groups(&mut self, space: Space, ids: &[String]) -> Result<(), StoreError> {
+        let mut subjects: Vec<Subject> = Vec::new();
+        for id in ids {
+            for subject in self.store.groups_naming(space, id)? {
+                if !subjects.contains(&subject) {
+                    subjects.push(subject);
+                }
+            }
+        }
+        for subject in subjects {
+            let Some(mut group) = self.store.profile(space, &subject)? else { continue };
+            self.store.delete_profile(space, &subject)?;
+            let is_gone = |text: &str| ids.iter().any(|id| strip(id) == strip(text));
+            profile::without_texts(&mut group.properties, &is_gone);
+            self.store.put_profile(space, &subject, group.last_seen, &group.properties)?;
+        }
+        Ok(())
+    }
+}

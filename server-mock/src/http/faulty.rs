@@ -1,0 +1,90 @@
+//! Playing the faults that a test asked for.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde_json::json;
+
+use super::call::{Call, Reply};
+use super::{App, collect, worked_on};
+use crate::domain::fault::{Act, Close};
+use crate::domain::wire;
+
+/// How a request ends.
+pub enum Outcome {
+    /// With an answer.
+    Answer(Reply),
+    /// With a cut connection.
+    Cut,
+}
+
+/// The fault that meets a request, if any does.
+pub fn meet(app: &App, call: &Call) -> Option<Act> {
+    if app.shared.faults().is_empty() {
+        return None;
+    }
+    // Decoded here only to count: while no rule stands, nothing is decoded twice.
+    let path = call.path.strip_suffix('/').unwrap_or(&call.path);
+    let records = match path {
+        "/track" | "/engage" | "/groups" | "/import" => {
+            wire::decode(call.raw()).records.map_or(0, |records| records.len())
+        }
+        _ => 0,
+    };
+    app.shared.faults().meet(&call.method, &call.path, records)
+}
+
+/// Does to a request what a rule says.
+pub async fn play(app: &Arc<App>, call: Call, act: Act) -> Outcome {
+    if act.delay_ms > 0 {
+        tokio::time::sleep(Duration::from_millis(act.delay_ms)).await;
+    }
+    let path = call.path.clone();
+    let stores = match (act.close, act.status) {
+        (Some(close), _) => close == Close::AfterStore,
+        (None, status) => status.is_none(),
+    };
+    let answer = if stores { Some(worked_on(app, call).await) } else { None };
+    let reply = match (act.status, answer) {
+        (Some(status), _) => canned(&path, status, &act),
+        (None, Some(reply)) if act.close.is_none() => reply,
+        _ => return Outcome::Cut,
+    };
+    let reply = if act.close.is_some() { reply.with("connection", "close") } else { reply };
+    Outcome::Answer(match act.truncate {
+        Some(bytes) => Reply { body: reply.body.cut(bytes), ..reply },
+        None => reply,
+    })
+}
+
+/// The answer of a rule. Without a body of its own it is shaped as the route's errors are (SPEC §2.4, §18).
+fn canned(path: &str, status: u16, act: &Act) -> Reply {
+    let path = path.strip_suffix('/').unwrap_or(path);
+    let reply = match &act.body {
+        Some(body) => {
+            let media_type = match body.trim_start().as_bytes().first() {
+                Some(b'{' | b'[') => "application/json",
+                Some(b'<') => "text/html",
+                _ => "text/plain",
+            };
+            Reply::new(status, media_type, body.clone())
+        }
+        None if status < 300 => Reply::new(status, "text/plain", ""),
+        None => match (status, path) {
+            (413, _) => collect::too_large(),
+            (429, "/track" | "/engage" | "/groups" | "/import" | "/lookup-tables") => collect::rate_limited(),
+            (500.., "/track" | "/engage" | "/groups") => {
+                Reply::json(status, &json!({"error": "a temporary failure occurred", "status": 0}))
+            }
+            (_, "/import") => Reply::json(
+                status,
+                &json!({"code": status, "error": "a fault that was asked for", "status": "error"}),
+            ),
+            _ => Reply::error(status, "a fault that was asked for"),
+        },
+    };
+    match &act.retry_after {
+        Some(after) => reply.with("retry-after", after.clone()),
+        None => reply,
+    }
+}

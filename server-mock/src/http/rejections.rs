@@ -1,0 +1,123 @@
+//! Remembering what was refused, so that a developer sees why: reason, sizes, names of fields. Contents only where the
+//! configuration asks for them, in memory, and never of a person who objected or was erased.
+
+use std::sync::Arc;
+
+use serde_json::Value;
+
+use super::App;
+use crate::core::{Rejected, Shared, Stats};
+use crate::domain::config::{Config, IdMerge, Project};
+use crate::domain::identity::{self, Ids};
+use crate::domain::json::Record;
+
+/// Names that are remembered of a record.
+const FIELDS: usize = 300;
+/// Longest name that is remembered.
+const FIELD: usize = 100;
+
+/// What one request had refused.
+pub struct Rejections {
+    route: String,
+    at: i64,
+    entries: Vec<(Rejected, Option<(String, Ids)>)>,
+    keeps_contents: bool,
+}
+
+impl Rejections {
+    /// Of a request on a route.
+    pub fn new(config: &Config, route: &str, at: i64) -> Rejections {
+        Rejections {
+            route: route.to_owned(),
+            at,
+            entries: Vec::new(),
+            keeps_contents: config.server.keep_rejected,
+        }
+    }
+
+    /// A record, for a reason. The project is the one that it was meant for, where that is known.
+    pub fn record(&mut self, index: usize, record: &Record, project: Option<&Project>, reason: &str) {
+        let ids = ids_of(&record.value, project.map_or(IdMerge::Simplified, |project| project.id_merge));
+        let entry = Rejected {
+            at: self.at,
+            route: self.route.clone(),
+            project: project.map(|project| project.token.clone()),
+            reason: reason.to_owned(),
+            index,
+            bytes: record.bytes,
+            fields: fields_of(&record.value),
+            content: self.keeps_contents.then(|| record.value.clone()),
+            ids: ids.literal().map(Shared::rejected_id).collect(),
+        };
+        let person = project.map(|project| (project.token.clone(), ids));
+        self.entries.push((entry, person));
+    }
+
+    /// A whole request, of which nobody knows what is in it.
+    pub fn request(app: &App, route: &str, bytes: usize, reason: &str) {
+        Stats::add(&app.shared.stats.received, 1);
+        Stats::add(&app.shared.stats.rejected, 1);
+        app.shared.reject(vec![Rejected {
+            at: app.shared.now(),
+            route: route.to_owned(),
+            project: None,
+            reason: reason.to_owned(),
+            index: 0,
+            bytes,
+            fields: Vec::new(),
+            content: None,
+            ids: Vec::new(),
+        }]);
+    }
+
+    /// Counts them, and remembers those that may be.
+    pub async fn finish(self, app: &Arc<App>) {
+        if self.entries.is_empty() {
+            return;
+        }
+        Stats::add(&app.shared.stats.rejected, self.entries.len());
+        let (entries, at) = (self.entries, self.at);
+        // A store that cannot say whether somebody objected lets nothing be remembered.
+        let _ = app
+            .worker
+            .alone(move |core| {
+                let mut kept = Vec::new();
+                for (entry, person) in entries {
+                    let may = match person {
+                        Some((token, ids)) => core.may_remember(&token, &ids, at)?,
+                        None => true,
+                    };
+                    if may {
+                        kept.push(entry);
+                    }
+                }
+                core.shared.reject(kept);
+                Ok(())
+            })
+            .await;
+    }
+}
+
+/// The ids that a record of any route names.
+fn ids_of(record: &Value, mode: IdMerge) -> Ids {
+    if let Some(properties) = record.get("properties").and_then(Value::as_object) {
+        return identity::ids_of(mode, "", properties);
+    }
+    let id = |name: &str| identity::id_text(record.get(name));
+    let mut ids = id("$distinct_id").map(|id| Ids::of_distinct_id(mode, &id)).unwrap_or_default();
+    ids.also = ["$device_id", "$user_id"].into_iter().filter_map(id).collect();
+    ids
+}
+
+/// Names of the fields of a record, and of what lies in its objects.
+fn fields_of(record: &Value) -> Vec<String> {
+    let cut = |name: &str| name.chars().take(FIELD).collect::<String>();
+    let mut names = Vec::new();
+    for (name, value) in record.as_object().into_iter().flatten() {
+        names.push(cut(name));
+        let inner = value.as_object().into_iter().flatten();
+        names.extend(inner.map(|(inner, _)| format!("{}.{}", cut(name), cut(inner))));
+    }
+    names.truncate(FIELDS);
+    names
+}

@@ -1,0 +1,114 @@
+//! Events.
+
+use std::rc::Rc;
+
+use serde_json::{Map, Value};
+
+use super::{EventText, KeyRow, Space, StoreError};
+use crate::domain::config::RetentionBasis;
+use crate::domain::identity::Ids;
+
+/// An event to be stored: what it is found by, and its text.
+#[derive(Debug, Clone)]
+pub struct NewEvent {
+    /// Whose it is.
+    pub ids: Ids,
+    /// When it happened, in milliseconds.
+    pub time: i64,
+    /// When it was received, in milliseconds.
+    pub received: i64,
+    /// What makes two events the same.
+    pub dedupe: Option<Vec<u8>>,
+    /// What is sealed.
+    pub text: EventText,
+}
+
+/// What became of an event.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Put {
+    /// It is new.
+    Stored,
+    /// It replaced an equal one.
+    Duplicate,
+}
+
+/// A stored event.
+#[derive(Debug, Clone)]
+pub struct StoredEvent {
+    /// Number in the order of receipt.
+    pub row: i64,
+    /// The combination that it came under.
+    pub key: KeyRow,
+    /// The ids of that combination.
+    pub ids: Ids,
+    /// Its name.
+    pub name: String,
+    /// The distinct id as sent.
+    pub distinct_id: Option<String>,
+    /// When it happened, in milliseconds.
+    pub time: i64,
+    /// When it was received, in milliseconds.
+    pub received: i64,
+    /// Everything else.
+    pub properties: Map<String, Value>,
+}
+
+/// From when on rows of a project are expired: those at or before the bound are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Window {
+    /// What the bound is compared with.
+    pub basis: RetentionBasis,
+    /// The bound in milliseconds; `i64::MIN` keeps everything.
+    pub expired_until: i64,
+}
+
+/// In which order events are visited, and where to begin.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Order {
+    /// By receipt, after this row.
+    Receipt(i64),
+    /// The last received first, before this row.
+    Newest(i64),
+    /// By time, and then by receipt, after this time and row.
+    Time(i64, i64),
+}
+
+/// Which events to visit.
+#[derive(Debug, Clone)]
+pub struct EventRange {
+    /// Of which space.
+    pub space: Space,
+    /// What is expired.
+    pub window: Window,
+    /// From this time on, in milliseconds.
+    pub from: i64,
+    /// Before this time.
+    pub until: i64,
+    /// In which order.
+    pub order: Order,
+    /// Only those under these combinations.
+    pub keys: Option<Rc<Vec<KeyRow>>>,
+}
+
+/// Keeps events.
+pub trait Events {
+    /// Stores an event; one with the same key is replaced.
+    fn put_event(&mut self, space: Space, event: &NewEvent) -> Result<Put, StoreError>;
+    /// Visits events in order, until the visitor returns false.
+    fn visit_events(
+        &mut self,
+        range: &EventRange,
+        visitor: &mut dyn FnMut(StoredEvent) -> bool,
+    ) -> Result<(), StoreError>;
+    /// How many events there are in a range, whatever its order.
+    fn count_events(&mut self, range: &EventRange) -> Result<usize, StoreError>;
+    /// What the window of the space's oldest event is compared with, in milliseconds.
+    fn oldest_event(&mut self, space: Space, basis: RetentionBasis) -> Result<Option<i64>, StoreError>;
+    /// Deletes what is expired, at most so many; answers how many went.
+    fn delete_expired_events(
+        &mut self,
+        space: Space,
+        window: Window,
+        limit: usize,
+    ) -> Result<usize, StoreError>;
+}

@@ -1,0 +1,207 @@
+//! Links: who belongs to whom, from the combinations themselves (simplified merge) or from edges between them
+//! (original merge).
+
+use std::collections::HashSet;
+
+use rusqlite::{OptionalExtension, params};
+
+use super::SqliteStore;
+use super::keys::{OpenKey, ids_from, slot_of};
+use crate::domain::config::IdMerge;
+use crate::domain::identity::{DEVICE_PREFIX, Ids};
+use crate::store::vault::Slot;
+use crate::store::{ClusterNode, Identities, KeyRow, Space, StoreError};
+
+impl Identities for SqliteStore {
+    fn first_user(&mut self, space: Space, device: &str) -> Result<Option<String>, StoreError> {
+        let hash = self.device_hash(space, device);
+        let found = self
+            .connection
+            .prepare_cached(
+                "SELECT id, slot, generation, ids FROM keys
+                 WHERE space = ? AND device = ? AND user IS NOT NULL AND kind = 0 ORDER BY id LIMIT 1",
+            )?
+            .query_row(params![space.row, hash], |row| {
+                Ok((row.get(0)?, slot_of(row, 1)?, row.get::<_, Vec<u8>>(3)?))
+            })
+            .optional()?;
+        let Some((row, slot, sealed)) = found else { return Ok(None) };
+        let text = OpenKey { row, key: self.vault.key(slot)? }.open("ids", &sealed)?;
+        Ok(ids_from(&text).and_then(|ids| ids.user))
+    }
+
+    fn cluster(&mut self, space: Space, node: &str) -> Result<Vec<ClusterNode>, StoreError> {
+        let mut nodes: Vec<ClusterNode> = Vec::new();
+        for row in self.cluster_rows(space, node)? {
+            let (slot, sealed, identified): (Slot, Vec<u8>, bool) = self
+                .connection
+                .prepare_cached("SELECT slot, generation, ids, identified FROM keys WHERE id = ?")?
+                .query_row([row], |found| Ok((slot_of(found, 0)?, found.get(2)?, found.get(3)?)))?;
+            let text = OpenKey { row, key: self.vault.key(slot)? }.open("ids", &sealed)?;
+            let Some(id) = ids_from(&text).and_then(|ids| ids.user) else { continue };
+            match nodes.iter_mut().find(|known| known.id == id) {
+                Some(known) => known.identified |= identified,
+                None => nodes.push(ClusterNode { id, identified }),
+            }
+        }
+        Ok(nodes)
+    }
+
+    fn join(&mut self, space: Space, first: &str, second: &str, identified: bool) -> Result<(), StoreError> {
+        let node = |id: &str| Ids { user: Some(id.to_owned()), ..Ids::default() };
+        let first = self.events_key(space, &node(first))?.row;
+        let second = self.events_key(space, &node(second))?.row;
+        self.connection
+            .prepare_cached("INSERT INTO edges(first, second) VALUES (?, ?)")?
+            .execute([first, second])?;
+        if identified {
+            self.connection
+                .prepare_cached("UPDATE keys SET identified = 1 WHERE id = ?")?
+                .execute([first])?;
+        }
+        Ok(())
+    }
+
+    /// Another user of a device keeps theirs.
+    fn keys_of(
+        &mut self,
+        space: Space,
+        id_merge: IdMerge,
+        canonical: &str,
+    ) -> Result<Vec<(KeyRow, Ids)>, StoreError> {
+        let ids = Ids::of_distinct_id(id_merge, canonical);
+        if let (Some(node), IdMerge::Original) = (&ids.user, id_merge) {
+            let rows = self.cluster_rows(space, node)?;
+            return rows.into_iter().map(|row| self.ids_of_row(row)).collect();
+        }
+        let Some(user) = &ids.user else {
+            return self.anonymous_keys(space, &ids.device.unwrap_or_default());
+        };
+        let mut found = self.keys_of_user(space, user)?;
+        if id_merge == IdMerge::Simplified {
+            let mut devices: Vec<String> = found.iter().filter_map(|(_, ids)| ids.device.clone()).collect();
+            devices.sort_unstable();
+            devices.dedup();
+            for device in devices {
+                if self.first_user(space, &device)?.as_ref() == Some(user) {
+                    found.append(&mut self.anonymous_keys(space, &device)?);
+                }
+            }
+        }
+        Ok(found)
+    }
+
+    fn keys_naming(&mut self, space: Space, id: &str) -> Result<Vec<KeyRow>, StoreError> {
+        let hash = self.naming_hash(space, id);
+        let rows = self
+            .connection
+            .prepare_cached(
+                "SELECT k.id FROM key_ids i JOIN keys k ON k.id = i.key
+                 WHERE i.id = ? AND k.space = ? AND k.kind = 0 AND k.dying IS NULL",
+            )?
+            .query_map(params![hash, space.row], |row| row.get(0))?
+            .collect::<Result<_, _>>()?;
+        Ok(rows)
+    }
+
+    fn keys_of_device(&mut self, space: Space, device: &str) -> Result<Vec<KeyRow>, StoreError> {
+        let hash = self.device_hash(space, device);
+        let mut rows: Vec<KeyRow> = self
+            .connection
+            .prepare_cached(
+                "SELECT id FROM keys WHERE space = ? AND device = ? AND kind = 0 AND dying IS NULL",
+            )?
+            .query_map(params![space.row, hash], |row| row.get(0))?
+            .collect::<Result<_, _>>()?;
+        // A device that was sent as a bare distinct id, by projects that take it for one.
+        for user in [device.to_owned(), format!("{DEVICE_PREFIX}{device}")] {
+            rows.extend(self.keys_of_user(space, &user)?.into_iter().map(|(row, _)| row));
+        }
+        rows.append(&mut self.keys_naming(space, device)?);
+        rows.sort_unstable();
+        rows.dedup();
+        Ok(rows)
+    }
+
+    /// A combination stays while it links a device that still has events: the link decides whose those are.
+    fn delete_unused_keys(&mut self, after: KeyRow, limit: usize) -> Result<Option<KeyRow>, StoreError> {
+        let last: Option<KeyRow> = self
+            .connection
+            .prepare_cached("SELECT max(id) FROM (SELECT id FROM keys WHERE id > ? ORDER BY id LIMIT ?)")?
+            .query_row(params![after, limit as i64], |row| row.get(0))?;
+        let Some(last) = last else { return Ok(None) };
+        let marked = self.connection.execute(
+            "UPDATE keys SET dying = 0, lookup = NULL, device = NULL, user = NULL
+             WHERE id > ?1 AND id <= ?2 AND kind = 0 AND dying IS NULL
+               AND NOT EXISTS (SELECT 1 FROM events e WHERE e.key = keys.id)
+               AND NOT EXISTS (SELECT 1 FROM replays r WHERE r.key = keys.id)
+               AND NOT EXISTS (SELECT 1 FROM edges WHERE first = keys.id)
+               AND NOT EXISTS (SELECT 1 FROM edges WHERE second = keys.id)
+               AND (user IS NULL OR device IS NULL OR NOT EXISTS (
+                 SELECT 1 FROM keys other JOIN events e ON e.key = other.id
+                 WHERE other.space = keys.space AND other.device = keys.device AND other.id <> keys.id))",
+            [after, last],
+        )?;
+        self.marked_dying(marked);
+        Ok(Some(last))
+    }
+}
+
+impl SqliteStore {
+    fn keys_of_user(&self, space: Space, user: &str) -> Result<Vec<(KeyRow, Ids)>, StoreError> {
+        let hash = self.user_hash(space, user);
+        let rows: Vec<KeyRow> = self
+            .connection
+            .prepare_cached(
+                "SELECT id FROM keys WHERE space = ? AND user = ? AND kind = 0 AND dying IS NULL ORDER BY id",
+            )?
+            .query_map(params![space.row, hash], |row| row.get(0))?
+            .collect::<Result<_, _>>()?;
+        rows.into_iter().map(|row| self.ids_of_row(row)).collect()
+    }
+
+    /// What a device did without a user.
+    fn anonymous_keys(&self, space: Space, device: &str) -> Result<Vec<(KeyRow, Ids)>, StoreError> {
+        let hash = self.device_hash(space, device);
+        let rows: Vec<KeyRow> = self
+            .connection
+            .prepare_cached(
+                "SELECT id FROM keys WHERE space = ? AND device = ? AND user IS NULL AND kind = 0 AND dying IS NULL",
+            )?
+            .query_map(params![space.row, hash], |row| row.get(0))?
+            .collect::<Result<_, _>>()?;
+        rows.into_iter().map(|row| self.ids_of_row(row)).collect()
+    }
+
+    /// Rows of all combinations whose user is this node, and of those joined with them; oldest first.
+    fn cluster_rows(&self, space: Space, node: &str) -> Result<Vec<KeyRow>, StoreError> {
+        let hash = self.user_hash(space, node);
+        let mut rows: Vec<KeyRow> = self
+            .connection
+            .prepare_cached(
+                "SELECT id FROM keys WHERE space = ? AND user = ? AND kind = 0 AND dying IS NULL",
+            )?
+            .query_map(params![space.row, hash], |row| row.get(0))?
+            .collect::<Result<_, _>>()?;
+        let mut known: HashSet<KeyRow> = rows.iter().copied().collect();
+        let mut seen = 0;
+        while seen < rows.len() {
+            let mut statement = self.connection.prepare_cached(
+                "SELECT k.id FROM edges JOIN keys k ON k.id = second AND k.dying IS NULL WHERE first = ?1
+                 UNION SELECT k.id FROM edges JOIN keys k ON k.id = first AND k.dying IS NULL WHERE second = ?1
+                 UNION SELECT other.id FROM keys this JOIN keys other
+                   ON other.space = this.space AND other.user = this.user AND other.kind = 0 AND other.dying IS NULL
+                   WHERE this.id = ?1",
+            )?;
+            for row in statement.query_map([rows[seen]], |row| row.get::<_, KeyRow>(0))? {
+                let row = row?;
+                if known.insert(row) {
+                    rows.push(row);
+                }
+            }
+            seen += 1;
+        }
+        rows.sort_unstable();
+        Ok(rows)
+    }
+}

@@ -1,0 +1,316 @@
+//! Tricks: with paths, headers, methods, sizes, and with patience.
+
+use std::io::{Read, Write};
+use std::net::{Shutdown, TcpStream};
+use std::time::Duration;
+
+use refrain_mock::{Config, MockServer, Options, Patience, StorePlace};
+use serde_json::{Value, json};
+
+use crate::support::{Folder, Server, config, gzip, secret_text, server};
+
+const JSON: (&str, &str) = ("content-type", "application/json");
+
+/// Sends bytes as they are and reads until the connection ends.
+fn raw(server: &impl Server, bytes: &[u8]) -> String {
+    let mut stream = TcpStream::connect(server.address()).unwrap();
+    // A server that refuses early may have closed already.
+    let _ = stream.write_all(bytes);
+    let _ = stream.shutdown(Shutdown::Write);
+    let mut seen = Vec::new();
+    let _ = stream.read_to_end(&mut seen);
+    String::from_utf8_lossy(&seen).into_owned()
+}
+
+fn status(answer: &str) -> u16 {
+    answer.split(' ').nth(1).and_then(|code| code.parse().ok()).unwrap_or(0)
+}
+
+fn line(server: &impl Server, request_line: &str) -> u16 {
+    status(&raw(
+        server,
+        format!("{request_line} HTTP/1.1\r\nhost: {}\r\nconnection: close\r\n\r\n", server.address())
+            .as_bytes(),
+    ))
+}
+
+#[test]
+fn paths_lead_where_they_say_and_nowhere_else() {
+    let server = server(StorePlace::Memory);
+    for path in [
+        "/mock/../track",
+        "/track/../mock/events",
+        "/./mock/events",
+        "//mock/events",
+        "/mock//events",
+        "/mock/events//",
+        "/%6dock/events",
+        "/mock%2fevents",
+        "/mock/events%00",
+        "/mock/events;a=b",
+        "/MOCK/events",
+        "/mock/events.json",
+        "/ui/../../etc/passwd",
+        "/ui/%2e%2e/%2e%2e/etc/passwd",
+        "/mock/projects/../events",
+        "/api/app/data-deletions/v3.0/a/b",
+        "/api/app/data-deletions/v9.0/",
+        "/refrain/v1/erasures/../../../mock/events",
+    ] {
+        let found = line(&server, &format!("GET {path}"));
+        assert_eq!(found, 404, "{path}");
+    }
+    // The target's own host counts for nothing: the header does.
+    assert_eq!(line(&server, &format!("GET http://{}/mock/health", Server::address(&server))), 200);
+    for wrong in ["GET  /mock/health", "GET mock/health", "GET /a b", "GET \t"] {
+        assert_eq!(line(&server, wrong), 400, "{wrong}");
+    }
+    let log = server.get("/mock/requests").to_string();
+    assert!(!log.contains("passwd") && !log.contains("..") && !log.contains('%'), "{log}");
+}
+
+#[test]
+fn methods_are_those_of_the_route() {
+    let server = server(StorePlace::Memory);
+    for (method, path) in [
+        ("DELETE", "/track"),
+        ("PATCH", "/engage"),
+        ("HEAD", "/groups"),
+        ("OPTIONS", "/import"),
+        ("POST", "/settings"),
+        ("GET", "/record"),
+        ("POST", "/api/2.0/export"),
+        ("PUT", "/api/query/engage"),
+        ("POST", "/mock/events"),
+        ("DELETE", "/mock/clock"),
+        ("OPTIONS", "/mock/reset"),
+        ("TRACE", "/mock/health"),
+        ("POST", "/"),
+        ("DELETE", "/refrain/v1/erasures"),
+        ("PUT", "/lookup-tables"),
+        ("BREW", "/track"),
+    ] {
+        assert_eq!(line(&server, &format!("{method} {path}")), 405, "{method} {path}");
+    }
+    let body = br#"{"event":"A","properties":{"token":"T"}}"#;
+    let overriding = [JSON, ("x-http-method-override", "DELETE")];
+    assert_eq!(server.send("POST", "/track", &overriding, body).text(), "1");
+    assert_eq!(server.send("put", "/mock/clock", &[], br#"{"advance_s":0}"#).status, 200);
+}
+
+#[test]
+fn headers_carry_nothing_over() {
+    let server = server(StorePlace::Memory);
+    let address = Server::address(&server);
+    // Two lengths, or a length and chunks, are two requests for somebody who counts otherwise.
+    for smuggled in [
+        "content-length: 5\r\ncontent-length: 6",
+        "content-length: +5",
+        "content-length: 5, 5x",
+        "transfer-encoding: chunked\r\ntransfer-encoding: identity",
+        "transfer-encoding: xchunked",
+        "transfer-encoding: gzip",
+    ] {
+        let request = format!(
+            "POST /track HTTP/1.1\r\nhost: {address}\r\n{smuggled}\r\n\r\n0\r\n\r\nGET /settings HTTP/1.1\r\nhost: x\r\n\r\n"
+        );
+        let answer = raw(&server, request.as_bytes());
+        assert_eq!(status(&answer), 400, "{smuggled}: {answer}");
+        assert_eq!(answer.matches("HTTP/1.1").count(), 1, "{smuggled}: {answer}");
+    }
+    for broken in ["bad header: x", "x: a\0b", ": x", "x : y"] {
+        let request =
+            format!("GET /settings HTTP/1.1\r\nhost: {address}\r\n{broken}\r\nconnection: close\r\n\r\n");
+        assert_eq!(status(&raw(&server, request.as_bytes())), 400, "{broken:?}");
+    }
+    let request = format!("GET /settings HTTP/1.1\r\nhost: {address}\r\nx: {}\r\n\r\n", "y".repeat(600_000));
+    assert_eq!(status(&raw(&server, request.as_bytes())), 431);
+    let many: String = (0..200).map(|n| format!("x-{n}: y\r\n")).collect();
+    assert_eq!(status(&raw(&server, format!("GET /settings HTTP/1.1\r\n{many}\r\n").as_bytes())), 431);
+    // What is echoed cannot begin a header of its own.
+    let asked = [("origin", "https://a.test"), ("access-control-request-headers", "x-a, \u{e9}")];
+    let answer = server.send("OPTIONS", "/track", &asked, b"");
+    assert_eq!(answer.status, 204);
+    assert!(!answer.head.contains('\u{e9}'), "{}", answer.head);
+    let forwarded =
+        [("x-forwarded-for", "203.0.113.9"), ("x-forwarded-host", "evil.test"), ("forwarded", "for=1")];
+    assert_eq!(server.send("GET", "/mock/health", &forwarded, b"").status, 200);
+    assert_eq!(server.send("GET", "/mock/health", &[("host", "evil.test")], b"").status, 403);
+}
+
+#[test]
+fn what_is_over_the_limit_is_refused_in_every_encoding() {
+    let server = server(StorePlace::Memory);
+    let limit = 10 * 1024 * 1024;
+    let record = br#"{"event":"A","properties":{"token":"T","pad":""#;
+    let large = [&record[..], &vec![b'x'; limit], br#""}}"#].concat();
+    let form = [b"data=".as_slice(), &large].concat();
+    let encoded = {
+        use base64::Engine as _;
+        format!("data={}", base64::engine::general_purpose::STANDARD.encode(&large)).into_bytes()
+    };
+    let plain = ("content-type", "text/plain;charset=UTF-8");
+    let url = ("content-type", "application/x-www-form-urlencoded");
+    for (name, headers, body) in [
+        ("JSON", vec![JSON], &large),
+        ("form", vec![url], &form),
+        ("base64", vec![url], &encoded),
+        ("beacon", vec![plain], &encoded),
+        ("lines", vec![("content-type", "application/x-ndjson")], &large),
+        ("claimed gzip", vec![JSON, ("content-encoding", "gzip")], &large),
+    ] {
+        for path in ["/track", "/engage", "/groups", "/import"] {
+            let answer = server.send("POST", path, &headers, body);
+            assert_eq!(answer.status, 413, "{name} to {path}");
+        }
+    }
+    let mut chunks = String::from("POST /track HTTP/1.1\r\nhost: x\r\nconnection: close\r\ncontent-type: application/json\r\ntransfer-encoding: chunked\r\n\r\n").into_bytes();
+    for piece in large.chunks(1 << 20) {
+        chunks.extend(format!("{:x}\r\n", piece.len()).into_bytes());
+        chunks.extend_from_slice(piece);
+        chunks.extend_from_slice(b"\r\n");
+    }
+    chunks.extend_from_slice(b"0\r\n\r\n");
+    assert_eq!(status(&raw(&server, &chunks)), 413);
+    // Small when it arrives, large when it is opened: once, twice, and as a form.
+    let bomb = gzip(&vec![b' '; 4 * limit]);
+    for (encoding, body) in [("gzip", &bomb), ("gzip, gzip", &gzip(&bomb))] {
+        let headers = [JSON, ("content-encoding", encoding)];
+        let answer = server.send("POST", "/track?verbose=1", &headers, body);
+        assert_eq!((answer.status, &answer.json()["status"]), (200, &json!(0)), "{encoding}");
+        let authorized = [JSON, ("content-encoding", encoding), ("authorization", "Basic c2E6cHc=")];
+        assert_eq!(server.send("POST", "/import?project_id=1", &authorized, body).status, 413);
+    }
+    let query = format!("GET /track?data={}", "A".repeat(400_000));
+    assert!(matches!(line(&server, &query), 414 | 431));
+    let mut document = config();
+    document["note"] = json!("x".repeat(limit));
+    assert_eq!(server.send("PUT", "/mock/config", &[], document.to_string().as_bytes()).status, 413);
+    assert_eq!(server.total(""), 0);
+}
+
+#[test]
+fn nesting_and_numbers_break_nothing() {
+    let server = server(StorePlace::Memory);
+    for (body, answer) in [
+        ("[".repeat(200_000), "0"),
+        (format!("[{}]", r#"{"a":"#.repeat(100_000)), "0"),
+        (r#"{"event":"A","properties":{"token":"T","time":1e999}}"#.to_owned(), "0"),
+        (r#"{"event":"A","properties":{"token":"T","time":-1e18}}"#.to_owned(), "0"),
+        (format!(r#"{{"event":"A","properties":{{"token":"T","n":{}}}}}"#, "9".repeat(5000)), "1"),
+        (r#"{"event":"A","properties":{"token":"T","time":9223372036854775807}}"#.to_owned(), "0"),
+        (r#"{"event":"A","properties":{"token":"T","time":true}}"#.to_owned(), "0"),
+        (r#"{"event":"\u0000","properties":{"token":"T","\ud800":"\udfff"}}"#.to_owned(), "1"),
+    ] {
+        assert_eq!(server.send("POST", "/track", &[JSON], body.as_bytes()).text(), answer, "{}", &body[..40]);
+    }
+    for (target, status) in [
+        ("/mock/events?limit=99999999999999999999", 400),
+        ("/mock/events?limit=9223372036854775807", 200),
+        ("/mock/events?after=-1", 400),
+        ("/mock/events?limi=1", 400),
+        ("/mock/audit?limit=18446744073709551615", 400),
+    ] {
+        assert_eq!(server.send("GET", target, &[], b"").status, status, "{target}");
+    }
+    for wrong in [
+        r#"{"now_s":1e300}"#,
+        r#"{"advance":"P99999999999Y"}"#,
+        r#"{"advance_s":-9e18}"#,
+        r#"{"now":"99999-01-01"}"#,
+    ] {
+        assert_eq!(server.send("PUT", "/mock/clock", &[], wrong.as_bytes()).status, 400, "{wrong}");
+    }
+    assert_eq!(server.get("/mock/health")["status"], "ok");
+}
+
+#[test]
+fn who_is_too_slow_is_given_up_and_told_so() {
+    let patience = Patience {
+        head: Duration::from_millis(100),
+        piece: Duration::from_millis(100),
+        body: Duration::from_millis(400),
+    };
+    let config = Config::from_json(&config()).unwrap();
+    let server = MockServer::start_with(Options { config, patience, ..Options::default() }).unwrap();
+    let mut head = TcpStream::connect(Server::address(&server)).unwrap();
+    head.write_all(b"POST /track HT").unwrap();
+    let mut body = TcpStream::connect(Server::address(&server)).unwrap();
+    body.write_all(b"POST /track HTTP/1.1\r\nhost: x\r\ncontent-length: 100\r\n\r\n[").unwrap();
+    let mut dripping = TcpStream::connect(Server::address(&server)).unwrap();
+    dripping.write_all(b"POST /track HTTP/1.1\r\nhost: x\r\ncontent-length: 1000\r\n\r\n").unwrap();
+    let mut writer = dripping.try_clone().unwrap();
+    let drops = std::thread::spawn(move || {
+        // One byte at a time, each in time: only the time for the whole body ends this.
+        while writer.write_all(b" ").is_ok() {
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    });
+    assert_eq!(server.track(json!({"event": "A", "properties": {"token": "T"}})), "1", "others are served");
+    let ended = |stream: &mut TcpStream| {
+        let mut seen = Vec::new();
+        let _ = stream.read_to_end(&mut seen);
+        status(&String::from_utf8_lossy(&seen))
+    };
+    assert!(matches!(ended(&mut head), 0 | 408));
+    assert_eq!(ended(&mut body), 408);
+    assert_eq!(ended(&mut dripping), 408);
+    drops.join().unwrap();
+    assert_eq!(server.get("/mock/stats")["requests"]["408"], 2);
+    assert_eq!(server.total(""), 1);
+}
+
+/// Everything that could make the server say something, and what it says then.
+#[test]
+fn no_line_of_the_log_carries_a_token_an_id_a_body_or_a_query() {
+    let folder = Folder::new("log");
+    let secret = secret_text();
+    let mut document = config();
+    document["settings"]["unknown_token"] = json!("accept_and_count");
+    document["projects"][0][secret.as_str()] = json!("a field that is not known");
+    document["projects"][0].as_object_mut().unwrap().remove(&secret);
+    document["projects"][0]["retention_event_days"] = json!(secret);
+    let configuration = folder.configuration(&document);
+    let log = folder.path().join("log");
+    let mut command = std::process::Command::new("sh");
+    command.env("REFRAIN_MOCK_CONTROL_TOKEN", "");
+    let script = format!("ulimit -S -f 400; exec \"$0\" \"$@\" 2>\"{}\"", log.display());
+    command.args(["-c", &script, env!("CARGO_BIN_EXE_refrain-mock")]);
+    let mut server = crate::support::Process::start_through(command, &folder.data(), &configuration);
+    let secretly = |text: &str| text.replace("SECRET", &secret);
+    for (method, target, body) in [
+        ("POST", "/track", r#"{"event":"SECRET","properties":{"token":"SECRET","distinct_id":"SECRET"}}"#),
+        (
+            "POST",
+            "/track",
+            r#"{"event":"SECRET","properties":{"token":"T","distinct_id":"SECRET","SECRET":"SECRET"}}"#,
+        ),
+        ("POST", "/track?verbose=1&SECRET=SECRET", r#"[{"SECRET":"#),
+        ("GET", "/track?data=SECRET", ""),
+        ("GET", "/SECRET?SECRET", ""),
+        ("POST", "/mock/SECRET", "SECRET"),
+        ("PUT", "/mock/config", r#"{"settings":{"SECRET":1}}"#),
+        ("POST", "/refrain/v1/erasures", r#"{"token":"SECRET","device_id":"SECRET","secret":"SECRET"}"#),
+        ("GET", "/refrain/v1/erasures/SECRET", ""),
+        ("POST", "/api/app/data-deletions/v3.0/?token=SECRET", r#"{"distinct_ids":["SECRET"]}"#),
+        ("PUT", "/mock/projects/SECRET/suppressed", r#"["SECRET"]"#),
+    ] {
+        let authorization = format!("Bearer {secret}");
+        let headers = [JSON, ("authorization", authorization.as_str()), ("cookie", secret.as_str())];
+        server.send(method, &secretly(target), &headers, secretly(body).as_bytes());
+    }
+    // Until the disk is full, and the server has to say so.
+    let mut refused = 0;
+    while refused == 0 {
+        let events: Vec<Value> = (0..50)
+            .map(|_| json!({"event": secret, "properties": {"token": "T", "distinct_id": secret_text(), "x": secret}}))
+            .collect();
+        let answer = server.send("POST", "/track", &[JSON], Value::from(events).to_string().as_bytes());
+        refused += u32::from(answer.status == 503);
+    }
+    server.terminate();
+    let said = std::fs::read_to_string(&log).unwrap();
+    assert!(said.contains("unknown project") && said.contains("storage fails"), "{said}");
+    assert!(said.contains("retention_event_days"), "{said}");
+    assert!(!said.contains(&secret), "{said}");
+}

@@ -1,0 +1,195 @@
+//! The command line, as a person or a CI script meets it.
+
+use std::io::Write;
+use std::process::{Command, Output, Stdio};
+
+use refrain_mock::StorePlace;
+use serde_json::{Value, json};
+
+use crate::support::{Folder, Process, Server, config, gzip, server, try_send};
+
+fn run(arguments: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_refrain-mock")).args(arguments).output().unwrap()
+}
+
+fn code(output: &Output) -> i32 {
+    output.status.code().unwrap()
+}
+
+fn said(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stderr).into_owned()
+}
+
+/// A command that sends events: this very test program, told to run only [`sends_what_it_is_told`].
+fn sending(name: &str, times: usize) -> Vec<String> {
+    let program = std::env::current_exe().unwrap().to_str().unwrap().to_owned();
+    let told = format!("REFRAIN_SENDS={times} {name}");
+    ["env", &told, &program, "--exact", "commands::sends_what_it_is_told", "--quiet"]
+        .map(str::to_owned)
+        .to_vec()
+}
+
+/// Not a test by itself: the client of the checks below.
+#[test]
+fn sends_what_it_is_told() {
+    let (Ok(what), Ok(url)) = (std::env::var("REFRAIN_SENDS"), std::env::var("REFRAIN_MOCK_URL")) else {
+        return;
+    };
+    let (times, name) = what.split_once(' ').unwrap();
+    let address = url.strip_prefix("http://").unwrap();
+    for n in 0..times.parse().unwrap() {
+        let body = json!({"event": name, "properties": {"token": "T", "n": n}}).to_string();
+        try_send(address, "POST", "/track", &[], body.as_bytes()).unwrap();
+    }
+}
+
+fn check(options: &[&str], command: &[String]) -> Output {
+    let arguments: Vec<&str> = std::iter::once("check")
+        .chain(options.iter().copied())
+        .chain(["--"])
+        .chain(command.iter().map(String::as_str))
+        .collect();
+    run(&arguments)
+}
+
+#[test]
+fn a_check_passes_when_what_arrived_is_what_was_asked() {
+    let output = check(
+        &["--min", "2", "--max", "3", "--event", "A=2", "--no-rejected", "--no-duplicates"],
+        &sending("A", 2),
+    );
+    assert_eq!(code(&output), 0, "{}", said(&output));
+    assert!(said(&output).contains("2 events") && said(&output).contains("as asked"));
+    let url = check(&["--max", "0"], &["sh".into(), "-c".into(), "test {url} = $REFRAIN_MOCK_URL".into()]);
+    assert_eq!(code(&url), 0, "{}", said(&url));
+}
+
+#[test]
+fn a_check_fails_and_says_why() {
+    for (options, reason) in [
+        (&["--min", "3"][..], "expected any event, at least 3 times, found 2"),
+        (&["--max", "0"], "expected any event, never, found 2"),
+        (&["--event", "B"], "expected event \"B\", at least 1 times, found 0"),
+        (&["--event", "A=1"], "expected event \"A\", 1 times, found 2"),
+        (&["--min", "1", "--project", "other"], "of project \"other\", at least 1 times, found 0"),
+    ] {
+        let output = check(options, &sending("A", 2));
+        assert_eq!(code(&output), 1, "{}", said(&output));
+        assert!(said(&output).contains(reason), "{}", said(&output));
+    }
+    let output = check(&["--no-rejected"], &sending("", 1));
+    assert_eq!(code(&output), 1);
+    assert!(said(&output).contains("on /track: event, missing"), "{}", said(&output));
+}
+
+#[test]
+fn a_check_passes_on_how_its_command_ended() {
+    let shell = |script: &str| vec!["sh".to_owned(), "-c".to_owned(), script.to_owned()];
+    assert_eq!(code(&check(&["--max", "0"], &shell("exit 42"))), 42);
+    assert_eq!(code(&check(&["--max", "0"], &shell("kill -9 $$"))), 137);
+    let missing = check(&["--max", "0"], &["there-is-no-such-program".into()]);
+    assert_eq!(code(&missing), 127);
+    assert!(said(&missing).contains("there-is-no-such-program"));
+    let nothing = check(&[], &shell("exit 0"));
+    assert_eq!(code(&nothing), 2);
+    assert!(said(&nothing).contains("--min"));
+    assert_eq!(code(&check(&["--event", "=2"], &shell("exit 0"))), 2);
+    assert_eq!(code(&run(&["check", "--min", "1"])), 2, "a command is needed");
+}
+
+#[test]
+fn exported_events_are_imported_once_however_often() {
+    let folder = Folder::new("import");
+    let source = server(StorePlace::Memory);
+    source.control("PUT", "/mock/clock", json!({"now_s": 1_788_220_800, "frozen": true}));
+    let events: Vec<Value> = (0..4500)
+        .map(|n| json!({"event": "A", "properties": {"token": "T", "$device_id": format!("d{}", n % 5), "$insert_id": format!("i{n}"), "n": n}}))
+        .collect();
+    for batch in events.chunks(2000) {
+        source.track(batch.to_vec().into());
+    }
+    let target = "/api/2.0/export?project_id=1&from_date=2026-08-31&to_date=2026-09-01";
+    let exported = source.send("GET", target, &[("authorization", "Basic c2E6cHc=")], b"").body;
+    let (plain, zipped) = (folder.path().join("export.ndjson"), folder.path().join("export.ndjson.gz"));
+    std::fs::write(&plain, &exported).unwrap();
+    std::fs::write(&zipped, gzip(&exported)).unwrap();
+    let data = folder.data();
+    let import = |file: &str| run(&["import", file, "--store", data.to_str().unwrap(), "--project", "T"]);
+    let first = import(zipped.to_str().unwrap());
+    assert_eq!((code(&first), said(&first).contains("4500 stored")), (0, true), "{}", said(&first));
+    let again = import(plain.to_str().unwrap());
+    assert!(said(&again).contains("0 stored, 4500 replaced"), "{}", said(&again));
+
+    let broken = folder.path().join("broken.ndjson");
+    std::fs::write(
+        &broken,
+        "{\"event\":\"B\",\"properties\":{\"time\":1788220800}}\n\nnot json\n[]\n{\"event\":\"\"}\n",
+    )
+    .unwrap();
+    let refused = import(broken.to_str().unwrap());
+    assert_eq!(code(&refused), 3);
+    for line in
+        ["line 3: the line is not JSON", "line 4: ", "line 5: 'event' must not be missing", "1 stored"]
+    {
+        assert!(said(&refused).contains(line), "{}", said(&refused));
+    }
+    let mut piped = Command::new(env!("CARGO_BIN_EXE_refrain-mock"))
+        .args(["import", "-", "--store", data.to_str().unwrap(), "--project", "T"])
+        .stdin(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    piped.stdin.take().unwrap().write_all(b"{\"event\":\"C\",\"properties\":{}}").unwrap();
+    assert!(piped.wait().unwrap().success());
+    assert_eq!(code(&import("nowhere.ndjson")), 1);
+
+    let configuration = folder.configuration(&config());
+    let served = Process::start(&data, &configuration);
+    assert_eq!((served.total("event=A"), served.total("event=B"), served.total("event=C")), (4500, 1, 1));
+    assert_eq!(served.total("distinct_id=$device:d1"), 900);
+    let busy = import(plain.to_str().unwrap());
+    assert_eq!(code(&busy), 1);
+    assert!(said(&busy).contains("in use"), "{}", said(&busy));
+}
+
+#[test]
+fn a_folder_is_swept_without_a_server() {
+    let folder = Folder::new("swept");
+    let data = folder.data();
+    {
+        let server = server(StorePlace::Folder(data.clone()));
+        server.control("PUT", "/mock/clock", json!({"now": "2019-01-01", "frozen": true}));
+        for name in ["A", "B"] {
+            server.track(json!({"event": name, "properties": {"token": "T", "distinct_id": "u"}}));
+        }
+    }
+    let output = run(&["sweep", "--store", data.to_str().unwrap()]);
+    assert_eq!(code(&output), 0, "{}", said(&output));
+    assert!(said(&output).contains("expired: 2 events"), "{}", said(&output));
+    let server = server(StorePlace::Folder(data));
+    assert_eq!(server.get("/mock/audit")["audit"][0]["counts"]["events"], 2);
+}
+
+#[test]
+fn every_command_explains_itself_and_shells_can_complete_them() {
+    let help = String::from_utf8(run(&["--help"]).stdout).unwrap();
+    for command in ["serve", "check", "import", "sweep", "completions"] {
+        assert!(help.contains(command), "{help}");
+        let output = run(&["help", command]);
+        let text = String::from_utf8(output.stdout).unwrap();
+        assert!(output.status.success() && text.len() > 200, "{text}");
+        if command != "completions" {
+            assert!(text.contains("Exit codes") && text.contains("Example"), "{text}");
+        }
+    }
+    for (shell, mark) in
+        [("bash", "complete -F"), ("zsh", "#compdef refrain-mock"), ("fish", "complete -c refrain-mock")]
+    {
+        let script = String::from_utf8(run(&["completions", shell]).stdout).unwrap();
+        assert!(script.contains(mark) && script.contains("no-rejected"), "{shell}");
+    }
+    let mistaken = run(&["serve", "--lisen", "127.0.0.1:0"]);
+    assert_eq!(code(&mistaken), 2);
+    assert!(said(&mistaken).contains("--listen"), "{}", said(&mistaken));
+    assert_eq!(code(&run(&[])), 2);
+}

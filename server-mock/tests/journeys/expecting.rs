@@ -1,0 +1,81 @@
+//! The library form: a server in a Rust test, with expectations.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::time::Duration;
+
+use refrain_mock::{Expectation, MockServer};
+use serde_json::json;
+
+use crate::support::Server;
+
+fn track(server: &MockServer, name: &str, properties: serde_json::Value) {
+    let mut event = json!({"event": name, "properties": {"token": "T"}});
+    event["properties"].as_object_mut().unwrap().extend(properties.as_object().unwrap().clone());
+    server.track(event);
+}
+
+#[test]
+fn servers_are_isolated_and_answer_without_a_socket() {
+    let (one, other) = (MockServer::start().unwrap(), MockServer::start().unwrap());
+    track(&one, "A", json!({"distinct_id": "u", "n": 1}));
+    assert_eq!((one.events().len(), other.events().len()), (1, 0));
+    let event = &one.events()[0];
+    assert_eq!(
+        (event.name.as_str(), event.project.as_str(), event.distinct_id.as_deref()),
+        ("A", "T", Some("u"))
+    );
+    assert_eq!(event.properties["n"], 1);
+    let (status, clock) = one.control_api("PUT", "/mock/clock", &json!({"now_s": 5, "frozen": true}));
+    assert_eq!((status, &clock["now_s"]), (200, &json!(5)));
+    assert_ne!(other.control_api("GET", "/mock/clock", &json!(null)).1["now_s"], 5);
+    assert_eq!(one.control_api("GET", "/mock/nope", &json!(null)).0, 404);
+}
+
+#[test]
+fn expectations_are_verified_on_demand_and_when_the_server_goes() {
+    let server = MockServer::start().unwrap();
+    server.expect(Expectation::event("A").property("plan", "pro").times(2));
+    server.expect(Expectation::event("Secret").never());
+    track(&server, "A", json!({"plan": "pro"}));
+    assert_eq!(server.unmet(), ["expected event \"A\" with plan = \"pro\", 2 times, found 1"]);
+    server.track(json!([{"event": "A", "properties": {"token": "T", "time": "x"}}]));
+    let text = catch_unwind(AssertUnwindSafe(|| server.verify())).unwrap_err();
+    let text = text.downcast_ref::<String>().unwrap();
+    assert!(text.contains("found 1") && text.contains("refused on /track: properties.time"), "{text}");
+    server.verify();
+
+    let forgotten = MockServer::start().unwrap();
+    forgotten.expect(Expectation::any_event());
+    assert!(catch_unwind(AssertUnwindSafe(move || drop(forgotten))).is_err());
+    let met = MockServer::start().unwrap();
+    met.expect(Expectation::any_event().times(1..));
+    track(&met, "A", json!({}));
+    drop(met);
+}
+
+#[test]
+fn waiting_ends_with_what_was_waited_for_or_with_what_is_missing() {
+    let server = MockServer::start().unwrap();
+    let wanted = Expectation::event("Late").times(2);
+    std::thread::scope(|scope| {
+        let waiting = scope.spawn(|| server.wait_for(&wanted, Duration::from_secs(60)));
+        track(&server, "Early", json!({}));
+        track(&server, "Late", json!({}));
+        track(&server, "Late", json!({}));
+        assert_eq!(waiting.join().unwrap().unwrap().len(), 2);
+    });
+    let missing = server.wait_for(&Expectation::event("Never"), Duration::from_millis(5)).unwrap_err();
+    assert!(missing.contains("found 0"), "{missing}");
+}
+
+/// Inside of another runtime, too, where blocking on a future would panic.
+#[test]
+fn it_may_be_used_from_an_asynchronous_test() {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    runtime.block_on(async {
+        let server = MockServer::start().unwrap();
+        track(&server, "A", json!({}));
+        server.expect(Expectation::event("A"));
+        server.verify();
+    });
+}

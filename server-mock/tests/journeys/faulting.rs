@@ -1,0 +1,188 @@
+//! Faults that a test asks for, as a client meets them on the socket.
+
+use std::io::{ErrorKind, Read, Write};
+use std::net::TcpStream;
+use std::time::Instant;
+
+use refrain_mock::{MockServer, StorePlace};
+use serde_json::{Value, json};
+
+use crate::support::{Server, server, try_send};
+
+const JSON: (&str, &str) = ("content-type", "application/json");
+
+fn fault(server: &MockServer, rules: Value) -> Value {
+    server.control("POST", "/mock/faults", rules)
+}
+
+fn batch(records: usize) -> String {
+    let one =
+        |n| json!({"event": "A", "properties": {"token": "T", "$insert_id": format!("i{n}"), "time": 1}});
+    let mut batch: Vec<Value> = (0..records).map(one).collect();
+    batch.iter_mut().for_each(|event| {
+        event["properties"].as_object_mut().unwrap().remove("time");
+    });
+    Value::from(batch).to_string()
+}
+
+/// What a raw client reads until the connection ends, and how it ends.
+fn raw(server: &MockServer, request: &str) -> (Vec<u8>, Option<ErrorKind>) {
+    let mut stream = TcpStream::connect(Server::address(server)).unwrap();
+    stream.write_all(request.as_bytes()).unwrap();
+    let mut seen = Vec::new();
+    let end = stream.read_to_end(&mut seen).err().map(|error| error.kind());
+    (seen, end)
+}
+
+fn request(body: &str) -> String {
+    format!(
+        "POST /track?verbose=1 HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\nconnection: close\r\n\
+         content-length: {}\r\n\r\n{body}",
+        body.len()
+    )
+}
+
+#[test]
+fn a_status_is_answered_so_many_times_and_nothing_is_stored() {
+    let server = server(StorePlace::Memory);
+    fault(
+        &server,
+        json!({"match": {"method": "post", "path": "/track", "count": 2}, "act": {"status": 429, "retry_after": 2}}),
+    );
+    for _ in 0..2 {
+        let origin = ("origin", "https://shop.test");
+        let answer = server.send("POST", "/track/", &[JSON, origin], batch(1).as_bytes());
+        assert_eq!((answer.status, answer.header("retry-after").as_deref()), (429, Some("2")));
+        assert_eq!(answer.json()["code"], 429);
+        assert!(answer.header("access-control-allow-origin").is_some(), "browsers may read faults too");
+    }
+    assert_eq!(server.total(""), 0);
+    assert_eq!(server.send("POST", "/track", &[JSON], batch(1).as_bytes()).text(), "1");
+    let list = server.get("/mock/faults");
+    assert_eq!((&list["faults"][0]["hits"], &list["faults"][0]["seen"]), (&json!(2), &json!(3)));
+    let log = server.get("/mock/requests");
+    let faults: Vec<&Value> = log["requests"].as_array().unwrap().iter().map(|one| &one["fault"]).collect();
+    assert_eq!(faults, [true, true, false]);
+    assert_eq!(server.control("DELETE", "/mock/faults", json!({}))["total"], 0);
+}
+
+#[test]
+fn a_batch_above_a_size_is_413_and_smaller_ones_get_through() {
+    let server = server(StorePlace::Memory);
+    fault(&server, json!([{"match": {"path": "/track", "min_records": 11}, "act": {"status": 413}}]));
+    let send = |records| server.send("POST", "/track", &[JSON], batch(records).as_bytes()).status;
+    assert_eq!((send(20), send(11), send(10)), (413, 413, 200));
+    assert_eq!(server.total(""), 10);
+}
+
+#[test]
+fn a_body_may_be_garbage() {
+    let server = server(StorePlace::Memory);
+    let page = "<html>Welcome to the airport's Wi-Fi</html>";
+    fault(&server, json!({"act": {"status": 200, "body": page}, "match": {"count": 1}}));
+    let answer = server.send("POST", "/track", &[JSON], batch(1).as_bytes());
+    assert_eq!((answer.status, answer.text().as_str()), (200, page));
+    assert_eq!(answer.header("content-type").as_deref(), Some("text/html"));
+    assert_eq!(server.total(""), 0);
+}
+
+#[test]
+fn a_connection_is_reset_before_or_after_what_came_is_stored() {
+    let server = server(StorePlace::Memory);
+    fault(
+        &server,
+        json!([
+            {"match": {"count": 1}, "act": {"close": "before_store"}},
+            {"match": {"count": 1}, "act": {"close": "after_store"}},
+        ]),
+    );
+    for stored in [0, 1] {
+        let (seen, end) = raw(&server, &request(&batch(1)));
+        assert!(seen.is_empty(), "{}", String::from_utf8_lossy(&seen));
+        assert_eq!(end, Some(ErrorKind::ConnectionReset));
+        assert_eq!(server.total(""), stored);
+    }
+    assert_eq!(server.send("POST", "/track", &[JSON], batch(1).as_bytes()).text(), "1");
+    assert_eq!(server.total(""), 1, "the client's resend is the same event");
+    let stats = server.get("/mock/stats");
+    assert_eq!((&stats["requests"]["cut"], &stats["duplicates"]), (&json!(2), &json!(1)));
+    assert_eq!(server.get("/mock/requests")["requests"][0]["status"], Value::Null);
+}
+
+#[test]
+fn stored_and_yet_answered_with_an_error() {
+    let server = server(StorePlace::Memory);
+    fault(&server, json!({"match": {"count": 1}, "act": {"status": 500, "close": "after_store"}}));
+    let answer = server.send("POST", "/track", &[JSON], batch(1).as_bytes());
+    assert_eq!((answer.status, server.total("")), (500, 1));
+}
+
+#[test]
+fn an_answer_is_cut_off_in_the_middle_of_its_body() {
+    let server = server(StorePlace::Memory);
+    fault(&server, json!({"match": {"count": 1}, "act": {"truncate": 5}}));
+    let (seen, _) = raw(&server, &request(&batch(1)));
+    let text = String::from_utf8(seen).unwrap();
+    let (head, body) = text.split_once("\r\n\r\n").unwrap();
+    assert!(head.contains("content-length: 25"), "{head}");
+    assert_eq!(body, "{\"err");
+    assert_eq!(server.total(""), 1);
+    assert!(try_send(&Server::address(&server), "GET", "/settings", &[], b"").is_ok());
+}
+
+/// Times are compared with what was asked for only from below: a slow machine makes nothing red.
+#[test]
+fn slow_answers_and_slow_reading_take_their_time() {
+    let server = server(StorePlace::Memory);
+    fault(
+        &server,
+        json!([
+            {"match": {"count": 1}, "act": {"delay_ms": 120}},
+            {"match": {"count": 1}, "act": {"read_bytes_per_s": 1000}},
+        ]),
+    );
+    let begun = Instant::now();
+    assert_eq!(server.send("POST", "/track", &[JSON], batch(1).as_bytes()).text(), "1");
+    assert!(begun.elapsed().as_millis() >= 120);
+    let (begun, body) = (Instant::now(), batch(2));
+    assert_eq!(server.send("POST", "/track", &[JSON], body.as_bytes()).text(), "1");
+    assert!(begun.elapsed().as_millis() >= body.len() as u128 - 10);
+    assert_eq!(server.get("/mock/faults")["faults"][1]["hits"], 1);
+}
+
+#[test]
+fn the_same_seed_plays_the_same_failures() {
+    let played = |seed: u64| {
+        let server = server(StorePlace::Memory);
+        fault(&server, json!({"match": {"probability": 0.5, "seed": seed}, "act": {"status": 503}}));
+        (0..40)
+            .map(|_| server.send("POST", "/track", &[JSON], batch(1).as_bytes()).status)
+            .collect::<Vec<u16>>()
+    };
+    let first = played(7);
+    assert_eq!(first, played(7));
+    assert_ne!(first, played(8));
+    assert!(first.contains(&503) && first.contains(&200));
+}
+
+#[test]
+fn the_control_api_and_the_pages_are_never_met() {
+    let server = server(StorePlace::Memory);
+    fault(&server, json!({"act": {"close": "before_store"}}));
+    assert_eq!(server.get("/mock/health")["status"], "ok");
+    assert_eq!(server.send("GET", "/", &[], b"").status, 200);
+    assert!(try_send(&Server::address(&server), "GET", "/settings", &[], b"").is_err());
+    server.control("POST", "/mock/reset", json!({}));
+    assert_eq!(server.send("GET", "/settings", &[], b"").status, 200, "a reset drops faults");
+}
+
+#[test]
+fn a_wrong_rule_is_refused_with_a_hint() {
+    let server = server(StorePlace::Memory);
+    for wrong in [json!({"act": {"statsu": 500}}), json!({"match": {"from": "x"}}), json!([1])] {
+        let answer = server.send("POST", "/mock/faults", &[], wrong.to_string().as_bytes());
+        assert_eq!(answer.status, 400, "{wrong}");
+        assert!(answer.json()["hint"].as_str().unwrap().contains("act"));
+    }
+    assert_eq!(server.get("/mock/faults")["total"], 0);
+}

@@ -1,0 +1,176 @@
+//! Objection: the suppression list, and the signals of browsers.
+
+use refrain_mock::{MockServer, StorePlace};
+use serde_json::{Value, json};
+
+use crate::forensics::search_raw;
+use crate::support::{Folder, Server, config, secret_text, server};
+
+const JSON: (&str, &str) = ("content-type", "application/json");
+
+fn event(name: &str, properties: Value) -> Value {
+    let mut event = json!({"event": name, "properties": {"token": "T"}});
+    event["properties"].as_object_mut().unwrap().extend(properties.as_object().unwrap().clone());
+    event
+}
+
+fn suppress(server: &MockServer, ids: &[&str]) -> Value {
+    server.control("PUT", "/mock/projects/T/suppressed", json!({"distinct_ids": ids}))
+}
+
+#[test]
+fn records_of_a_suppressed_person_are_dropped_under_any_linked_id() {
+    let server = server(StorePlace::Memory);
+    server.track(json!([
+        event("Old", json!({"$device_id": "D1", "$user_id": "u"})),
+        event("Old", json!({"$device_id": "D1", "$user_id": "v"})),
+    ]));
+    let list = suppress(&server, &["u"]);
+    assert_eq!((&list["total"], &list["added"]), (&json!(1), &json!(1)));
+    assert!(!list.to_string().contains("\"u\""), "the list shows hashes");
+    assert_eq!(
+        server.track(json!([
+            event("New", json!({"distinct_id": "u"})),
+            event("New", json!({"$device_id": "D1"})),
+            event("New", json!({"distinct_id": "$device:D1"})),
+            event("New", json!({"$device_id": "D2", "$user_id": "u"})),
+            event("New", json!({"$device_id": "D2"})),
+            event("New", json!({"$device_id": "D3", "$user_id": "v"})),
+        ])),
+        "1"
+    );
+    let left = server.get("/mock/events?event=New");
+    assert_eq!((&left["total"], &left["events"][0]["distinct_id"]), (&json!(1), &json!("v")));
+    assert_eq!(server.total("event=Old"), 2, "an objection is no erasure");
+    let stats = server.get("/mock/stats");
+    assert_eq!((&stats["suppressed"], &stats["suppressed_by"]["suppression_list"]), (&json!(5), &json!(5)));
+    let engage = |record: Value| {
+        server.send("POST", "/engage", &[JSON], record.to_string().as_bytes());
+        server.get("/mock/profiles")["total"].clone()
+    };
+    assert_eq!(engage(json!({"$token": "T", "$distinct_id": "$device:D1", "$set": {"a": 1}})), 0);
+    assert_eq!(engage(json!({"$token": "T", "$distinct_id": "v", "$set": {"a": 1}})), 1);
+
+    let list = suppress(&server, &[]);
+    assert_eq!((&list["total"], &list["removed"]), (&json!(0), &json!(1)));
+    server.track(json!([event("Later", json!({"$device_id": "D2"}))]));
+    assert_eq!(
+        server.total("event=Later"),
+        1,
+        "what was put on the list because of somebody leaves with them"
+    );
+}
+
+#[test]
+fn the_list_is_added_to_and_taken_from_and_survives_a_reset_of_the_project() {
+    let folder = Folder::new("objection");
+    let start = || server(StorePlace::Folder(folder.data()));
+    let id = secret_text();
+    let first = start();
+    let change = |server: &MockServer, method: &str, ids: &[&str]| {
+        server.control(method, "/mock/projects/T/suppressed", json!(ids))["total"].clone()
+    };
+    assert_eq!(change(&first, "POST", &[&id, "b"]), 2);
+    assert_eq!(change(&first, "POST", &["b"]), 2);
+    assert_eq!(change(&first, "DELETE", &["b", "c"]), 1);
+    first.control("POST", "/mock/projects/T/reset", json!({}));
+    drop(first);
+    assert!(search_raw(&folder.data(), id.as_bytes()).is_empty());
+    let again = start();
+    assert_eq!(again.get("/mock/projects/T/suppressed")["total"], 1);
+    again.track(json!([event("A", json!({"distinct_id": id})), event("B", json!({"distinct_id": "b"}))]));
+    assert_eq!((again.total("event=A"), again.total("event=B")), (0, 1));
+    for wrong in [json!({"distinct_ids": "u"}), json!([""]), json!([null]), json!({}), json!(5)] {
+        let answer = again.send("PUT", "/mock/projects/T/suppressed", &[], wrong.to_string().as_bytes());
+        assert_eq!(answer.status, 400, "{wrong}");
+    }
+    assert_eq!(again.get("/mock/projects/T/suppressed")["total"], 1);
+}
+
+/// A device on the list says nothing about other persons: otherwise anybody could identify as a victim on a device of
+/// their own, object, and have the victim's records dropped.
+#[test]
+fn an_objection_does_not_reach_whom_its_device_claims_to_be_later() {
+    let server = server(StorePlace::Memory);
+    suppress(&server, &["$device:A"]);
+    server.track(json!([
+        event("Pretending", json!({"$device_id": "A", "$user_id": "victim"})),
+        event("Own", json!({"$device_id": "V", "$user_id": "victim"})),
+    ]));
+    assert_eq!((server.total("event=Pretending"), server.total("event=Own")), (0, 1));
+}
+
+#[test]
+fn signals_are_honoured_where_the_project_says_so() {
+    let server = server(StorePlace::Memory);
+    let signals: [(&str, &str); 3] = [("sec-gpc", "1"), ("dnt", "1"), ("cookie", "a=b; mp_optout=1")];
+    let send = |path: &str, record: Value, headers: &[(&str, &str)]| {
+        let headers: Vec<_> = std::iter::once(JSON).chain(headers.iter().copied()).collect();
+        assert_eq!(server.send("POST", path, &headers, record.to_string().as_bytes()).text(), "1");
+    };
+    for signal in signals {
+        send("/track", event("A", json!({"distinct_id": "u"})), &[signal]);
+    }
+    assert_eq!(server.total(""), 3, "not unless it is asked for");
+    let mut document = config();
+    for name in ["honor_gpc", "honor_dnt", "honor_optout_cookie"] {
+        document["projects"][0][name] = json!(true);
+    }
+    server.control("PUT", "/mock/config", document);
+    let profile = |operation: &str| {
+        let mut record = json!({"$token": "T", "$distinct_id": "u"});
+        record[operation] = json!({"a": 1});
+        record
+    };
+    send("/engage", profile("$set"), &[]);
+    for signal in signals {
+        send("/track", event("B", json!({"distinct_id": "u"})), &[signal]);
+        send("/engage", json!({"$token": "T", "$distinct_id": "u", "$set": {"a": 2}}), &[signal]);
+        let import = json!([{"event": "B", "properties": {"time": 1_788_220_800}}]).to_string();
+        let headers = [JSON, ("authorization", "Basic c2E6cHc="), signal];
+        let answer = server.send("POST", "/import?project_id=1", &headers, import.as_bytes());
+        assert_eq!(answer.text(), "1");
+    }
+    let other = json!({"event": "B", "properties": {"token": "O", "distinct_id": "u"}});
+    send("/track", other, &[signals[0]]);
+    assert_eq!((server.total("event=B"), server.total("event=B&project=O")), (1, 1));
+    assert_eq!(server.get("/mock/profiles")["profiles"][0]["properties"]["a"], 1);
+    let by = server.get("/mock/stats")["suppressed_by"].clone();
+    assert_eq!((&by["gpc"], &by["dnt"], &by["optout_cookie"]), (&json!(3), &json!(3), &json!(3)));
+    for (name, value) in [("sec-gpc", "0"), ("sec-gpc", "true"), ("dnt", "0"), ("cookie", "mp_optout=0")] {
+        send("/track", event("C", json!({})), &[(name, value)]);
+    }
+    assert_eq!(server.total("event=C"), 4, "other values mean nothing");
+    send("/engage", profile("$delete"), &[signals[0]]);
+    assert_eq!(server.get("/mock/profiles")["total"], 0, "a deletion is what somebody who says no wants");
+}
+
+#[test]
+fn the_books_of_arrivals_balance() {
+    let server = server(StorePlace::Memory);
+    suppress(&server, &["gone"]);
+    server.track(json!([
+        event("A", json!({"distinct_id": "u", "$insert_id": "i", "time": 1})),
+        event("A", json!({"distinct_id": "u", "$insert_id": "i"})),
+        event("A", json!({"distinct_id": "u", "$insert_id": "i"})),
+        event("A", json!({"distinct_id": "gone"})),
+        event("A", json!({"$ignore": true})),
+        {"event": "A", "properties": {"token": "unknown"}},
+        {"event": ""},
+        7,
+    ]));
+    server.send("POST", "/track", &[JSON], b"not json");
+    server.send("POST", "/engage", &[JSON], br#"[{"$token":"T","$distinct_id":"u","$set":{"a":1}},{}]"#);
+    let stats = server.get("/mock/stats");
+    let count = |name: &str| stats[name].as_u64().unwrap();
+    assert_eq!(count("received"), 11);
+    assert_eq!(
+        count("received"),
+        count("stored") + count("duplicates") + count("rejected") + count("suppressed"),
+        "{stats}"
+    );
+    assert_eq!((count("stored"), count("duplicates"), count("rejected")), (2, 1, 5));
+    let reasons: u64 =
+        stats["suppressed_by"].as_object().unwrap().values().map(|count| count.as_u64().unwrap()).sum();
+    assert_eq!(reasons, count("suppressed"));
+}

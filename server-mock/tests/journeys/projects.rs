@@ -1,0 +1,169 @@
+//! Projects are deleted and reset softly: hidden at once, gone after the grace, restored in between.
+
+use refrain_mock::{MockServer, StorePlace};
+use serde_json::{Value, json};
+
+use crate::forensics::{all_keys, holds, live_keys, readable};
+use crate::support::{Folder, Server, config, secret_text, server};
+
+const JSON: (&str, &str) = ("content-type", "application/json");
+const START: i64 = 1_788_220_800;
+const DAY: i64 = 86_400;
+
+fn at(server: &MockServer, second: i64) {
+    server.control("PUT", "/mock/clock", json!({"now_s": second, "frozen": true}));
+}
+
+fn track(server: &MockServer, name: &str, properties: Value) {
+    let mut event = json!({"event": name, "properties": {"token": "T"}});
+    event["properties"].as_object_mut().unwrap().extend(properties.as_object().unwrap().clone());
+    assert_eq!(server.track(event), "1");
+}
+
+fn engage(server: &MockServer, path: &str, record: Value) {
+    assert_eq!(server.send("POST", path, &[JSON], record.to_string().as_bytes()).text(), "1");
+}
+
+fn act(server: &MockServer, what: &str) -> Value {
+    server.control("POST", &format!("/mock/projects/T/{what}"), json!({}))
+}
+
+fn refused(server: &MockServer, token: &str, what: &str) -> u16 {
+    let answer = server.send("POST", &format!("/mock/projects/{token}/{what}"), &[], b"");
+    assert!(answer.json()["error"].as_str().unwrap().len() > 5);
+    answer.status
+}
+
+#[test]
+fn a_deleted_project_is_hidden_at_once_and_comes_back_whole() {
+    let server = server(StorePlace::Memory);
+    at(&server, START);
+    track(&server, "A", json!({"$device_id": "D", "$user_id": "u"}));
+    engage(&server, "/engage", json!({"$token": "T", "$distinct_id": "u", "$set": {"a": 1}}));
+    let shown = act(&server, "delete");
+    assert_eq!((&shown["state"], &shown["events"]), (&json!("deleted"), &json!(0)));
+    assert_eq!(shown["hidden"][0]["purged_at"], "2026-10-31T00:00:00Z");
+    assert_eq!((server.total(""), &server.get("/mock/profiles")["total"]), (0, &json!(0)));
+    track(&server, "B", json!({}));
+    assert_eq!(server.get("/mock/stats")["suppressed_by"]["deleted_project"], 1);
+    assert_eq!((refused(&server, "T", "delete"), refused(&server, "T", "reset")), (409, 409));
+    at(&server, START + 60 * DAY - 1);
+    assert_eq!(act(&server, "restore")["state"], "live");
+    assert_eq!((server.total("distinct_id=u"), &server.get("/mock/profiles")["total"]), (1, &json!(1)));
+    assert_eq!(refused(&server, "T", "restore"), 409);
+    assert_eq!(refused(&server, "nobody", "delete"), 404);
+    track(&server, "C", json!({"$device_id": "D"}));
+    assert_eq!(server.total("distinct_id=u"), 2, "links are back too");
+}
+
+#[test]
+fn after_the_grace_it_is_gone_for_good_with_its_keys() {
+    let folder = Folder::new("purge");
+    let data = folder.data();
+    let server = server(StorePlace::Folder(data.clone()));
+    at(&server, START);
+    let secret = secret_text();
+    track(&server, &secret, json!({"distinct_id": "u"}));
+    let before = live_keys(&data);
+    act(&server, "delete");
+    at(&server, START + 60 * DAY - 1);
+    assert!(holds(&readable(&data, &all_keys(&data)), &secret), "it could still be restored");
+    at(&server, START + 60 * DAY);
+    assert_eq!(refused(&server, "T", "restore"), 410);
+    assert!(!live_keys(&data).iter().any(|key| before.contains(key)));
+    assert!(!holds(&readable(&data, &all_keys(&data)), &secret));
+    let audit = server.get("/mock/audit");
+    let actions: Vec<&str> =
+        audit["audit"].as_array().unwrap().iter().map(|row| row["action"].as_str().unwrap()).collect();
+    assert_eq!(actions, ["project.deleted", "project.purged"]);
+}
+
+#[test]
+fn a_reset_project_begins_anew_and_what_came_meanwhile_joins_what_is_restored() {
+    let server = server(StorePlace::Memory);
+    at(&server, START);
+    let sent = json!({"$device_id": "D", "$user_id": "u", "$insert_id": "same", "time": START - 5, "v": 1});
+    track(&server, "A", sent.clone());
+    engage(&server, "/engage", json!({"$token": "T", "$distinct_id": "u", "$set": {"a": 1, "b": 1}}));
+    engage(&server, "/groups", json!({"$token": "T", "$group_key": "g", "$group_id": "1", "$set": {"n": 1}}));
+    act(&server, "reset");
+    assert_eq!((server.total(""), &server.get("/mock/groups")["total"]), (0, &json!(0)));
+    at(&server, START + DAY);
+    track(&server, "B", json!({"$device_id": "D"}));
+    assert_eq!(server.total("distinct_id=$device:D"), 1, "the link is hidden too");
+    let mut again = sent;
+    again["v"] = json!(2);
+    track(&server, "A", again);
+    track(&server, "C", json!({"distinct_id": "w"}));
+    engage(&server, "/engage", json!({"$token": "T", "$distinct_id": "u", "$set": {"b": 2, "c": 2}}));
+    let restored = act(&server, "restore");
+    assert_eq!(restored["hidden"], json!([]));
+    let seen = server.get("/mock/events?distinct_id=u");
+    assert_eq!(seen["total"], 2, "{seen}");
+    let a = server.get("/mock/events?event=A");
+    assert_eq!((&a["total"], &a["events"][0]["properties"]["v"]), (&json!(1), &json!(2)));
+    assert_eq!(server.total("distinct_id=w"), 1);
+    let profile = server.get("/mock/profiles?distinct_id=u")["profiles"][0]["properties"].clone();
+    assert_eq!((&profile["a"], &profile["b"], &profile["c"]), (&json!(1), &json!(2), &json!(2)));
+    assert_eq!(server.get("/mock/groups")["total"], 1);
+    track(
+        &server,
+        "A",
+        json!({"$device_id": "D", "$user_id": "u", "$insert_id": "same", "time": START - 5, "v": 3}),
+    );
+    assert_eq!(server.total("event=A"), 1, "a resend is still told");
+}
+
+#[test]
+fn deletions_and_resets_are_undone_from_the_last_to_the_first() {
+    let server = server(StorePlace::Memory);
+    let names = || {
+        let seen = server.get("/mock/events");
+        let names = seen["events"].as_array().unwrap().iter().map(|event| event["event"].clone());
+        names.collect::<Vec<Value>>()
+    };
+    track(&server, "1", json!({"distinct_id": "u"}));
+    act(&server, "reset");
+    track(&server, "2", json!({"distinct_id": "u"}));
+    act(&server, "reset");
+    act(&server, "delete");
+    act(&server, "restore");
+    assert_eq!(names(), Vec::<Value>::new());
+    act(&server, "restore");
+    assert_eq!(names(), ["2"]);
+    act(&server, "restore");
+    assert_eq!(names(), ["1", "2"]);
+}
+
+#[test]
+fn an_erasure_reaches_what_is_hidden() {
+    let folder = Folder::new("hidden");
+    let data = folder.data();
+    let server = server(StorePlace::Folder(data.clone()));
+    let secret = secret_text();
+    track(&server, "A", json!({"$device_id": "D", "$user_id": "u", "s": secret}));
+    track(&server, "A", json!({"distinct_id": "v"}));
+    act(&server, "reset");
+    assert_eq!(server.gdpr("POST", "", r#"{"distinct_ids":["u"]}"#).status, 201);
+    server.control("PUT", "/mock/clock", json!({"advance_s": 60}));
+    assert!(!holds(&readable(&data, &all_keys(&data)), &secret));
+    act(&server, "restore");
+    assert_eq!((server.total(""), server.total("distinct_id=v")), (1, 1));
+}
+
+#[test]
+fn the_grace_is_a_setting_between_60_and_90_days() {
+    let server = server(StorePlace::Memory);
+    let mut document = config();
+    document["settings"]["soft_delete_days"] = json!(90);
+    server.control("PUT", "/mock/config", document);
+    at(&server, START);
+    track(&server, "A", json!({}));
+    act(&server, "delete");
+    at(&server, START + 90 * DAY - 1);
+    act(&server, "restore");
+    assert_eq!(server.total(""), 1);
+    act(&server, "delete");
+    at(&server, START + 180 * DAY);
+    assert_eq!(refused(&server, "T", "restore"), 410);
+}

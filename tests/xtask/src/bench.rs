@@ -1,0 +1,89 @@
+//! `cargo xtask bench WHAT`: figures beside budgets and beside others. A benchmark builds what it measures in release,
+//! gets what it compares with by ordinary means, and says what it had to leave out. No figure fails it.
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use anyhow::{Result, bail};
+
+use crate::command::{self, cargo};
+use crate::machine::Need;
+use crate::project;
+
+/// A benchmark: its name on the command line, and what runs it with the options that follow.
+struct Bench {
+    name: &'static str,
+    run: fn(&[String]) -> Result<ExitCode>,
+}
+
+const BENCHES: [Bench; 1] = [Bench { name: "server", run: server }];
+
+/// The command.
+pub fn run(arguments: &[String]) -> Result<ExitCode> {
+    let names = || BENCHES.iter().map(|bench| bench.name).collect::<Vec<_>>().join(", ");
+    let Some((name, options)) = arguments.split_first() else {
+        bail!("`bench` wants one of: {}", names());
+    };
+    match BENCHES.iter().find(|bench| bench.name == name) {
+        Some(bench) => (bench.run)(options),
+        None => bail!("no benchmark `{name}`; there are: {}", names()),
+    }
+}
+
+/// The server beside a plain insert and beside other mock servers. The options are those of the program.
+fn server(options: &[String]) -> Result<ExitCode> {
+    let packages = ["--package", "refrain-mock", "--package", "refrain-bench-server"];
+    command::run(cargo(["build", "--quiet", "--release"]).args(packages))?;
+    let mut bench =
+        command::program(project::program("release", "bench-server"), &project::root(), ["--server"]);
+    bench.arg(project::program("release", "refrain-mock"));
+    bench.arg("--folder").arg(project::target().join("bench-server"));
+    match other_servers()? {
+        Need::Met(jars) => {
+            bench.arg("--jars").arg(jars);
+        }
+        Need::Missing(why) => println!("the other mock servers are left out: {why}"),
+    }
+    command::run(bench.args(options))?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// The folder with the jars of the other mock servers, which Maven fetches once.
+fn other_servers() -> Result<Need<PathBuf>> {
+    let pom = project::path("tests/bench/server/pom.xml");
+    let folder = project::target().join("bench-server-jars");
+    if is_newer(&folder, &pom) {
+        return Ok(Need::Met(folder));
+    }
+    if !command::answers("java", "-version") || !command::answers("mvn", "--version") {
+        return Ok(Need::Missing("a Java runtime with Maven is not installed".to_owned()));
+    }
+    println!("fetching: other mock servers, by Maven");
+    let mut maven = command::program("mvn", &project::root(), ["--quiet", "--batch-mode", "--file"]);
+    maven.arg(&pom).arg("dependency:copy-dependencies");
+    maven.arg(format!("-DoutputDirectory={}", folder.display()));
+    if let Err(error) = command::run(&mut maven) {
+        return Ok(Need::Missing(format!("Maven could not fetch them ({error:#})")));
+    }
+    // Maven keeps a folder's time where nothing in it is new.
+    std::fs::File::open(&folder)?.set_modified(std::time::SystemTime::now())?;
+    Ok(Need::Met(folder))
+}
+
+fn is_newer(path: &Path, than: &Path) -> bool {
+    let changed = |path: &Path| path.metadata().and_then(|data| data.modified()).ok();
+    matches!((changed(path), changed(than)), (Some(one), Some(other)) if one > other)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_no_benchmark_is_told_which_there_are() {
+        for arguments in [&[][..], &["nothing".to_owned()]] {
+            let told = run(arguments).expect_err("an error").to_string();
+            assert!(told.contains("server"), "{told}");
+        }
+    }
+}
