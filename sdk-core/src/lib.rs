@@ -28,6 +28,8 @@
 //! * `typed`: properties from any `Serialize`, settings from JSON; what Rust programs want.
 //! * `native`: the client, with properties as JSON text; needs `std`.
 //! * `http`: its built-in transport. Without it the host brings one.
+//! * `flight-recorder` (off by default): `Builder::record_flight` writes what the engine is told to a file that can be
+//!   replayed. For diagnosis.
 
 #![cfg_attr(not(any(feature = "native", test)), no_std)]
 #![forbid(unsafe_code)]

@@ -75,6 +75,8 @@ pub use effect::{
     Amended, Amendment, Answer, Done, Effect, Entry, Item, ItemKind, Lane, Notice, Op, RecordId, RecordName,
     RecordRead, Recovered, RecoveredRecord, Request, StoreFault, Ticket, Trouble, WipeScope, wipe_before,
 };
+#[cfg(feature = "flight-recorder")]
+pub(crate) use identity::device_id;
 pub use identity::identity_is_before;
 pub use input::{Also, Input, Lifecycle};
 pub use outcome::{FlushMark, FlushState, Outcome, Rejection};
@@ -354,6 +356,19 @@ impl Engine {
                 self.next_wakeup().map(since),
             )
         )
+    }
+
+    /// What consent epochs have come to here.
+    #[cfg(feature = "flight-recorder")]
+    pub(crate) fn epoch(&self) -> u64 {
+        self.epoch
+    }
+
+    /// Draws jitter from this seed from now on. A recording names its seed: one that came from a device's secret would
+    /// betray it, or be another one once secrets are replaced. Called right after [`Input::Start`].
+    #[cfg(feature = "flight-recorder")]
+    pub fn reseed(&mut self, seed: u64) {
+        self.random = seed;
     }
 
     /// Requests under way.

@@ -94,14 +94,22 @@ impl Client {
     }
 
     pub(super) fn open(parts: Parts) -> Result<Self, BuildError> {
-        let Parts { settings, config, endpoint, signals, transport, transport_yields, filter, on_notice } =
-            parts;
+        #[cfg(feature = "flight-recorder")]
+        let recording = parts.flight.map(|flight| flight.begin(&parts.config));
+        let Parts {
+            settings, config, endpoint, signals, transport, transport_yields, filter, on_notice, ..
+        } = parts;
         let insists = transport.is_some() && !transport_yields;
         let folder = settings.data_dir.as_deref().map(registry::absolute);
         let ledger = Ledger::new(folder.as_ref().map(|folder| Layout::new(folder.clone(), &settings.token)));
         let make = || {
             let engine = Engine::new(config).map_err(BuildError::Config)?;
-            Ok(Arc::new(Shared::new(engine, on_notice)))
+            let shared = Shared::new(engine, on_notice);
+            #[cfg(feature = "flight-recorder")]
+            {
+                shared.lock().flight = recording;
+            }
+            Ok(Arc::new(shared))
         };
         let claim = match &folder {
             Some(folder) => registry::claim(folder, &settings, insists, make)?,

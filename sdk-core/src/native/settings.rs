@@ -8,6 +8,8 @@ use std::time::Duration;
 
 use super::client::Client;
 use super::filter::Filter;
+#[cfg(feature = "flight-recorder")]
+use super::flight::{Contents, Flight};
 use super::transport::Transport;
 
 const ENDPOINT: &str = "https://api.mixpanel.com";
@@ -172,6 +174,8 @@ pub struct Builder {
     automatic_properties: Option<String>,
     filter: Option<Filter>,
     on_notice: Option<NoticeHook>,
+    #[cfg(feature = "flight-recorder")]
+    flight: Option<Flight>,
 }
 
 pub(super) type NoticeHook = Arc<dyn Fn(&Notice) + Send + Sync>;
@@ -187,6 +191,8 @@ pub(super) struct Parts {
     pub(super) transport_yields: bool,
     pub(super) filter: Option<Filter>,
     pub(super) on_notice: Option<NoticeHook>,
+    #[cfg(feature = "flight-recorder")]
+    pub(super) flight: Option<Flight>,
 }
 
 impl Builder {
@@ -200,6 +206,8 @@ impl Builder {
             automatic_properties: None,
             filter: None,
             on_notice: None,
+            #[cfg(feature = "flight-recorder")]
+            flight: None,
         }
     }
 
@@ -315,6 +323,23 @@ impl Builder {
         self
     }
 
+    /// Writes everything that the engine is told, and what it asks for in return, to a file that
+    /// `cargo xtask simulate --replay` plays again, step by step. For diagnosis; the format is described in
+    /// [`flight`](super::flight). What stood at the path before is replaced. Keep it outside of the data folder.
+    ///
+    /// [`Contents::Redacted`] is what to use: the recording goes the same way without saying what about. A recording
+    /// with [`Contents::Kept`] **is personal data**, with the secrets of the device; see there for what becomes of it at
+    /// a withdrawal.
+    ///
+    /// The file is made with rights for its owner only, and written by the client's storage thread. If it cannot be
+    /// made or written, or that thread cannot keep up, the recording ends and the client goes on. A client that joins
+    /// one that is open already records nothing of its own.
+    #[cfg(feature = "flight-recorder")]
+    pub fn record_flight(mut self, path: impl Into<PathBuf>, contents: Contents) -> Self {
+        self.flight = Some(Flight { path: path.into(), contents });
+        self
+    }
+
     /// Makes the client. Returns at once: nothing is read, written or sent on the calling thread.
     ///
     /// A second client for the same token and folder shares the first one's engine and threads. Folders are compared
@@ -332,6 +357,8 @@ impl Builder {
             automatic_properties,
             filter,
             on_notice,
+            #[cfg(feature = "flight-recorder")]
+            flight,
         } = self;
         let mut config = settings.config()?;
         if let Some(properties) = automatic_properties {
@@ -352,6 +379,8 @@ impl Builder {
             transport_yields,
             filter,
             on_notice,
+            #[cfg(feature = "flight-recorder")]
+            flight,
         })
     }
 }
