@@ -17,8 +17,9 @@ use std::process::ExitCode;
 const USAGE: &str = "\
 cargo xtask demo [--once]                  a small shop, its visitors and its collector in a browser page; --once checks it and ends
 cargo xtask test [--all] [--only ROW]...   every test; --all adds Swift, --only runs the rows whose names contain ROW
-cargo xtask simulate [--worlds N] [--from SEED] | --seed SEED [--trace] | --search DEPTH
-                                           worlds of chance around the engine and the store, one of them again, or all short histories
+cargo xtask simulate [--worlds N] [--from SEED] | --seed SEED [--trace] | --search DEPTH | --replay FILE [--trace]
+                                           worlds of chance around the engine and the store, one of them again, all short histories,
+                                           or what a client's flight recorder has written
 cargo xtask mutants [NAME]...              puts deliberate faults into a copy of the core; the simulation must notice each
 cargo xtask size                           sizes of the browser package and of the mobile library, against their budgets
 cargo xtask wasm                           build the WebAssembly module and its glue into sdk-wasm/npm/wasm/

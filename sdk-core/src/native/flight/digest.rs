@@ -1,6 +1,7 @@
-//! Effects in words.
+//! Effects and outcomes in words.
 
-use crate::engine::{Effect, Notice, RecordName, Trouble, WipeScope};
+use crate::engine::{Effect, Notice, Outcome, RecordName, Rejection, Trouble, WipeScope};
+use std::borrow::Cow;
 
 /// What an effect is, with its number and what can be told of it without its contents. Two engines that go the same way
 /// say the same.
@@ -50,4 +51,18 @@ pub fn digest(effect: &Effect) -> String {
         Effect::Notify(Notice::Paused { status }) => format!("paused {status}"),
         Effect::Notify(Notice::StoreTrouble(fault)) => format!("store_trouble {}", fault.as_str()),
     }
+}
+
+/// An outcome in words.
+pub fn said(outcome: Outcome) -> Cow<'static, str> {
+    Cow::Borrowed(match outcome {
+        Outcome::Nothing => "nothing",
+        Outcome::Accepted => "accepted",
+        Outcome::Held => "held",
+        // Of a text that is none, its replacement is none for another reason.
+        Outcome::Rejected(Rejection::InvalidProperties(_)) => "invalid_properties",
+        Outcome::Rejected(rejection) => rejection.as_str(),
+        Outcome::Pending(ticket) => return Cow::Owned(format!("pending {}", ticket.0)),
+        Outcome::Flushing(_) => "flushing",
+    })
 }

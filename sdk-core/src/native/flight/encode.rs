@@ -1,9 +1,10 @@
 //! Inputs as lines of JSON.
 
+use super::digest::said;
 use super::redact::Redactor;
 use crate::engine::{
-    Also, Answer, CallKind, Config, DefaultConsent, Done, Engine, IdMerge, Input, ItemKind, Now, Outcome,
-    RecordRead, Rejection, Signals,
+    Also, Answer, CallKind, Config, DefaultConsent, Done, Engine, IdMerge, Input, ItemKind, Now, RecordRead,
+    Signals,
 };
 use crate::json::write;
 use std::borrow::Cow;
@@ -330,18 +331,4 @@ pub(super) fn result(out: &mut String, engine: &Engine) {
         Some(mono_ms) => write::integer(out, mono_ms),
         None => out.push_str("null"),
     }
-}
-
-/// An outcome in words.
-pub(super) fn said(outcome: Outcome) -> Cow<'static, str> {
-    Cow::Borrowed(match outcome {
-        Outcome::Nothing => "nothing",
-        Outcome::Accepted => "accepted",
-        Outcome::Held => "held",
-        // Of a text that is none, its replacement is none for another reason.
-        Outcome::Rejected(Rejection::InvalidProperties(_)) => "invalid_properties",
-        Outcome::Rejected(rejection) => rejection.as_str(),
-        Outcome::Pending(ticket) => return Cow::Owned(format!("pending {}", ticket.0)),
-        Outcome::Flushing(_) => "flushing",
-    })
 }

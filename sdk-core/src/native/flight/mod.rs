@@ -32,7 +32,7 @@ mod file;
 mod redact;
 
 #[doc(hidden)]
-pub use digest::digest;
+pub use digest::{digest, said};
 pub(super) use file::FlightFile;
 
 use crate::engine::{Config, Effect, Engine, Input, Now, Verdict};

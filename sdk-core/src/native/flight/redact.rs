@@ -12,8 +12,7 @@ use std::hash::{BuildHasher, Hasher, RandomState};
 use super::super::entropy::draw_array;
 
 /// Names of properties that the protocol and the engine's own records have; they stay, as do those that begin with `$`.
-const PROTOCOL: [&str; 8] =
-    ["event", "properties", "token", "distinct_id", "time", "mp_lib", "alias", "time_zone"];
+const PROTOCOL: [&str; 7] = ["event", "properties", "token", "distinct_id", "time", "mp_lib", "alias"];
 /// Names in answers that the engine looks at.
 const ANSWER: [&str; 5] = ["status", "error", "code", "id", "state"];
 /// Words in answers that the engine understands.
