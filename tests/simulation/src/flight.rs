@@ -48,13 +48,15 @@ impl std::error::Error for Fault {}
 /// The first line that cannot be read, leads to other effects than were recorded, or breaks a rule.
 pub fn replay(recording: &[u8], mut trace: impl FnMut(usize, &str)) -> Result<Replayed, Fault> {
     // What follows the last end of a line was being written when the process was killed.
-    let whole = recording.iter().rposition(|byte| *byte == b'\n').map_or(0, |end| end + 1);
-    let (recording, rest) = recording.split_at(whole);
-    let mut lines = recording.split(|byte| *byte == b'\n').take_while(|line| !line.is_empty()).enumerate();
+    let whole = recording.iter().rposition(|byte| *byte == b'\n');
+    let (recording, rest) = recording.split_at(whole.unwrap_or_default());
+    let torn = if whole.is_some() { rest.len() > 1 } else { !rest.is_empty() };
+    let mut lines = recording.split(|byte| *byte == b'\n').enumerate();
     let fault = |at: usize| move |what: String| Fault { line: at + 1, what };
-    let (at, header) = lines.next().ok_or_else(|| fault(0)("there is no header".into()))?;
+    let header = lines.next().filter(|(_, header)| !header.is_empty());
+    let (at, header) = header.ok_or_else(|| fault(0)("there is no header".into()))?;
     let mut flight = object(header).and_then(Flight::begin).map_err(fault(at))?;
-    let mut replayed = Replayed { torn: !rest.is_empty(), ..Replayed::default() };
+    let mut replayed = Replayed { torn, ..Replayed::default() };
     for (at, line) in lines {
         if replayed.end.is_some() {
             return Err(fault(at)("something follows the end".into()));
