@@ -200,7 +200,7 @@ fn membership(call: &Call<'_>, properties: &str) -> String {
 }
 
 /// The device id that belongs to a secret.
-pub(crate) fn device_id(secret: Secret) -> String {
+fn device_id(secret: Secret) -> String {
     let digest = sha256::short(&secret.0);
     let mut id = String::with_capacity(36);
     for (index, byte) in digest.iter().take(16).enumerate() {

@@ -75,8 +75,6 @@ pub use effect::{
     Amended, Amendment, Answer, Done, Effect, Entry, Item, ItemKind, Lane, Notice, Op, RecordId, RecordName,
     RecordRead, Recovered, RecoveredRecord, Request, StoreFault, Ticket, Trouble, WipeScope, wipe_before,
 };
-#[cfg(feature = "flight-recorder")]
-pub(crate) use identity::device_id;
 pub use identity::identity_is_before;
 pub use input::{Also, Input, Lifecycle};
 pub use outcome::{FlushMark, FlushState, Outcome, Rejection};

@@ -4,9 +4,9 @@
 //! keep what can be told of the rules from inputs and effects alone.
 
 use refrain::engine::{
-    Also, Answer, Call, CallKind, Config, Decision, DefaultConsent, Done, Effect, Engine, EventId, IdMerge,
-    Input, Item, ItemKind, Lifecycle, Now, Op, RecordId, RecordName, RecordRead, Recovered, RecoveredRecord,
-    Secret, Signals, StoreFault, Verdict,
+    Also, Answer, Call, CallKind, Config, Decision, DefaultConsent, DenyReason, Done, Effect, Engine,
+    EventId, IdMerge, Input, Item, ItemKind, Lifecycle, Now, Op, RecordId, RecordName, RecordRead, Recovered,
+    RecoveredRecord, Secret, Signals, StoreFault, Verdict,
 };
 use refrain::json::{Object, Value};
 use refrain::native::flight::{digest, said};
@@ -150,7 +150,11 @@ impl Flight {
                 Effect::Send { permit, .. } => permit.epoch(),
                 _ => continue,
             };
-            if let Verdict::Deny(reason) = consent.verdict {
+            // What is tried again while the record cannot be read is refused with the record.
+            let unavailable = Verdict::Deny(DenyReason::StoreUnavailable);
+            if let Verdict::Deny(reason) = consent.verdict
+                && consent.verdict != unavailable
+            {
                 return Err(format!("C1: `{}` although {}", digest(effect), reason.as_str()));
             }
             if epoch < self.floor {

@@ -12,15 +12,11 @@ use std::borrow::Cow;
 /// How contents are written down.
 pub(super) enum Pen<'r> {
     Keeps,
-    Redacts(&'r mut Redactor),
+    Redacts(&'r Redactor),
 }
 
 impl Pen<'_> {
-    fn draw<'t>(
-        &mut self,
-        text: &'t str,
-        redact: impl FnOnce(&mut Redactor, &str) -> String,
-    ) -> Cow<'t, str> {
+    fn draw<'t>(&mut self, text: &'t str, redact: impl FnOnce(&Redactor, &str) -> String) -> Cow<'t, str> {
         match self {
             Self::Keeps => Cow::Borrowed(text),
             Self::Redacts(redactor) => Cow::Owned(redact(redactor, text)),

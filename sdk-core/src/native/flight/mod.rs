@@ -65,34 +65,13 @@ pub(super) struct Flight {
 impl Flight {
     /// Begins it, in memory.
     pub(super) fn begin(self, config: &Config) -> Recording {
-        let mut redactor = Redactor::new();
-        let jitter = u64::from_le_bytes(draw_array());
-        let mut redacted = String::new();
-        encode::header(&mut redacted, jitter, config, &mut Pen::Redacts(&mut redactor));
-        let kept = (self.contents == Contents::Kept).then(|| {
-            let mut text = String::new();
-            encode::header(&mut text, jitter, config, &mut Pen::Keeps);
-            Kept { text, allowed: 0 }
-        });
-        Recording {
-            path: self.path,
-            contents: self.contents,
-            redactor,
-            jitter,
-            redacted,
-            kept,
-            withdrawn: false,
-            started: false,
-            wiped: false,
-            effects: 0,
-            epoch: 0,
-            ended: false,
-        }
+        Recording::begin(self, config, u64::from_le_bytes(draw_array()))
     }
 }
 
 /// What has been recorded and not been written yet. Lives under the engine's lock, and touches no disk.
-pub(super) struct Recording {
+#[doc(hidden)]
+pub struct Recording {
     path: PathBuf,
     contents: Contents,
     redactor: Redactor,
@@ -120,13 +99,51 @@ struct Kept {
 }
 
 impl Recording {
+    fn begin(flight: Flight, config: &Config, jitter: u64) -> Self {
+        let Flight { path, contents } = flight;
+        let redactor = Redactor::new();
+        let mut redacted = String::new();
+        encode::header(&mut redacted, jitter, config, &mut Pen::Redacts(&redactor));
+        let kept = (contents == Contents::Kept).then(|| {
+            let mut text = String::new();
+            encode::header(&mut text, jitter, config, &mut Pen::Keeps);
+            Kept { text, allowed: 0 }
+        });
+        Self {
+            path,
+            contents,
+            redactor,
+            jitter,
+            redacted,
+            kept,
+            withdrawn: false,
+            started: false,
+            wiped: false,
+            effects: 0,
+            epoch: 0,
+            ended: false,
+        }
+    }
+
+    /// A recording that is never written, for the project's own simulation.
+    #[cfg(feature = "simulation")]
+    pub fn in_memory(contents: Contents, config: &Config, jitter: u64) -> Self {
+        Self::begin(Flight { path: PathBuf::new(), contents }, config, jitter)
+    }
+
+    /// What has been recorded so far: without contents, and with them, where they may stay.
+    #[cfg(feature = "simulation")]
+    pub fn texts(&self) -> (&str, Option<&str>) {
+        (&self.redacted, self.kept.as_ref().map(|kept| kept.text.as_str()))
+    }
+
     /// The place that the storage thread writes it to.
     pub(super) fn file(&self) -> FlightFile {
         FlightFile::new(self.path.clone(), self.contents)
     }
 
     /// Before an input.
-    pub(super) fn input(&mut self, now: Now, input: &Input<'_>) {
+    pub fn input(&mut self, now: Now, input: &Input<'_>) {
         (self.started, self.wiped, self.effects) = (matches!(input, Input::Start { .. }), false, 0);
         if self.waiting() > BUFFER_BYTES {
             self.finish("full");
@@ -134,7 +151,7 @@ impl Recording {
         if self.ended {
             return;
         }
-        encode::input(&mut self.redacted, now, input, &mut Pen::Redacts(&mut self.redactor));
+        encode::input(&mut self.redacted, now, input, &mut Pen::Redacts(&self.redactor));
         if let Some(kept) = &mut self.kept {
             encode::input(&mut kept.text, now, input, &mut Pen::Keeps);
         }
@@ -142,7 +159,7 @@ impl Recording {
     }
 
     /// An effect that it has led to.
-    pub(super) fn effect(&mut self, effect: &Effect) {
+    pub fn effect(&mut self, effect: &Effect) {
         self.wiped |= matches!(effect, Effect::Wipe { .. });
         let mut text = String::from(if self.effects == 0 { "\"" } else { ",\"" });
         text.push_str(&digest(effect));
@@ -152,7 +169,7 @@ impl Recording {
     }
 
     /// After an input and its effects. Whether the storage thread is to hurry.
-    pub(super) fn end(&mut self, engine: &mut Engine) -> bool {
+    pub fn end(&mut self, engine: &mut Engine) -> bool {
         if self.started {
             engine.reseed(self.jitter);
         }

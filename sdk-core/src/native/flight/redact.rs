@@ -2,11 +2,15 @@
 //!
 //! The engine looks at lengths, at equality and at the shape of JSON; it goes the same way if these stay. Each text is
 //! put through a permutation of all texts of its shape (a Feistel network over SipHash), so that different texts stay
-//! different, however short. The key comes from the operating system and is gone with the recording.
+//! different, however short, and it depends on nothing but the text and the key. The key comes from the operating system
+//! and is gone with the recording.
+//!
+//! A secret in a record and the same one as an input have the same in their place, so the device ids that an engine
+//! derives in a replay follow from the secrets of the recording. Device ids that were read are texts like others: the
+//! engine compares them with each other only.
 
-use crate::engine::{ConsentRecord, Secret, device_id};
+use crate::engine::ConsentRecord;
 use crate::json::{Object, write};
-use std::collections::BTreeMap;
 use std::hash::{BuildHasher, Hasher, RandomState};
 
 use super::super::entropy::draw_array;
@@ -18,8 +22,6 @@ const ANSWER: [&str; 5] = ["status", "error", "code", "id", "state"];
 /// Words in answers that the engine understands.
 const ANSWER_WORDS: [&str; 6] =
     ["OK", "a temporary failure occurred", "requested", "accepted", "completed", "refused"];
-/// Device ids that are known at a time.
-const DEVICES: usize = 1_000;
 const DEVICE: &str = "$device:";
 const ROUNDS: u8 = 6;
 
@@ -27,8 +29,6 @@ const ROUNDS: u8 = 6;
 pub(super) struct Redactor {
     keys: RandomState,
     salt: [u8; 32],
-    /// A device id follows from its secret, and so does the one in its place.
-    devices: BTreeMap<String, String>,
 }
 
 /// Which names and words of a text of JSON stay.
@@ -58,11 +58,11 @@ fn keeps_name(name: &str) -> bool {
 
 impl Redactor {
     pub(super) fn new() -> Self {
-        Self { keys: RandomState::new(), salt: draw_array(), devices: BTreeMap::new() }
+        Self { keys: RandomState::new(), salt: draw_array() }
     }
 
     /// A value: a user, the name of an event, an id.
-    pub(super) fn text(&mut self, text: &str) -> String {
+    pub(super) fn text(&self, text: &str) -> String {
         // What is empty, and what is taken for a device, is refused by the engine.
         if text.trim_ascii().is_empty() {
             return text.into();
@@ -74,9 +74,6 @@ impl Redactor {
         }
         if let Some(bits) = bits_of(text) {
             return hex(&self.bits(bits));
-        }
-        if let Some(device) = self.devices.get(text) {
-            return device.clone();
         }
         let plain = is_plain(text);
         let mut drawn: Vec<char> = text.chars().collect();
@@ -93,12 +90,12 @@ impl Redactor {
     }
 
     /// The name of a property.
-    pub(super) fn name(&mut self, name: &str) -> String {
+    pub(super) fn name(&self, name: &str) -> String {
         if keeps_name(name) { name.into() } else { self.text(name) }
     }
 
     /// An event's id, or a secret.
-    pub(super) fn bits(&mut self, bits: [u8; 16]) -> [u8; 16] {
+    pub(super) fn bits(&self, bits: [u8; 16]) -> [u8; 16] {
         let mut digits: Vec<u32> = bits.iter().map(|byte| u32::from(*byte)).collect();
         self.permute(b'b', &mut digits, &[256; 16]);
         let mut drawn = [0; 16];
@@ -107,7 +104,7 @@ impl Redactor {
     }
 
     /// Properties, or operators on a profile.
-    pub(super) fn object(&mut self, text: &str) -> String {
+    pub(super) fn object(&self, text: &str) -> String {
         match Object::parse(text) {
             Ok(_) => self.json(text, Vocabulary::Properties),
             Err(_) => filler(text),
@@ -115,7 +112,7 @@ impl Redactor {
     }
 
     /// A record of the queue. What it begins with says where it goes.
-    pub(super) fn queued(&mut self, text: &str) -> String {
+    pub(super) fn queued(&self, text: &str) -> String {
         if Object::parse(text).is_ok() {
             return self.object(text);
         }
@@ -125,7 +122,7 @@ impl Redactor {
     }
 
     /// The record of consent, or of the identity. What cannot be understood stays so.
-    pub(super) fn record(&mut self, text: &str) -> String {
+    pub(super) fn record(&self, text: &str) -> String {
         if let Some(mut record) = ConsentRecord::decode(text) {
             for entry in &mut record.outbox {
                 for text in [&mut entry.id, &mut entry.device_id, &mut entry.secret] {
@@ -149,29 +146,18 @@ impl Redactor {
                 },
             );
             out.extend(["\"", &name, "\":"]);
-            let drawn = match (own, value.string().as_deref().and_then(bits_of)) {
-                (Some("v" | "revision" | "epoch"), _) if value.is_number() => value.raw().into(),
-                (Some("secret"), Some(secret)) => {
-                    self.learn_device(secret);
-                    self.json(value.raw(), Vocabulary::Properties)
-                }
-                _ => self.json(value.raw(), Vocabulary::Properties),
-            };
-            out.push_str(&drawn);
+            if matches!(own, Some("v" | "revision" | "epoch")) && value.is_number() {
+                out.push_str(value.raw());
+            } else {
+                out.push_str(&self.json(value.raw(), Vocabulary::Properties));
+            }
         }
         out.push('}');
         out
     }
 
-    fn learn_device(&mut self, secret: [u8; 16]) {
-        if self.devices.len() < DEVICES {
-            let drawn = device_id(Secret(self.bits(secret)));
-            self.devices.insert(device_id(Secret(secret)), drawn);
-        }
-    }
-
     /// The body of an answer.
-    pub(super) fn answer(&mut self, body: &str) -> String {
+    pub(super) fn answer(&self, body: &str) -> String {
         match (body.trim_ascii(), Object::parse(body)) {
             ("0" | "1", _) => body.into(),
             (_, Ok(_)) => self.json(body, Vocabulary::Answers),
@@ -180,13 +166,13 @@ impl Redactor {
     }
 
     /// `Retry-After`: seconds, or a date that nobody reads.
-    pub(super) fn retry_after(&mut self, text: &str) -> String {
+    pub(super) fn retry_after(&self, text: &str) -> String {
         let seconds = text.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.' || byte == b' ');
         if seconds { text.into() } else { filler(text) }
     }
 
     /// Text of JSON that has passed the grammar.
-    fn json(&mut self, text: &str, vocabulary: Vocabulary) -> String {
+    fn json(&self, text: &str, vocabulary: Vocabulary) -> String {
         let mut out = String::with_capacity(text.len());
         let mut rest = text;
         let mut name = String::new();
@@ -235,7 +221,7 @@ impl Redactor {
     }
 
     /// A string as it stands between its quotes; what is escaped in it stays escaped, in as many bytes.
-    fn string(&mut self, raw: &str, draw: impl FnOnce(&mut Self, &str) -> String) -> String {
+    fn string(&self, raw: &str, draw: impl FnOnce(&Self, &str) -> String) -> String {
         let drawn = draw(self, &unescaped(raw));
         let mut out = String::with_capacity(raw.len());
         for ((piece, meant), drawn) in pieces(raw).zip(drawn.chars()) {
@@ -253,7 +239,7 @@ impl Redactor {
         out
     }
 
-    fn number(&mut self, token: &str) -> String {
+    fn number(&self, token: &str) -> String {
         let bytes = token.as_bytes();
         let digit = |at: usize| bytes.get(at).is_some_and(u8::is_ascii_digit);
         let (mut digits, mut radix) = (Vec::new(), Vec::new());
