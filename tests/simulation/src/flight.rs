@@ -4,9 +4,9 @@
 //! keep what can be told of the rules from inputs and effects alone.
 
 use refrain::engine::{
-    Also, Answer, Call, CallKind, Config, Decision, DefaultConsent, DenyReason, Done, Effect, Engine,
-    EventId, IdMerge, Input, Item, ItemKind, Lifecycle, Now, Op, RecordId, RecordName, RecordRead, Recovered,
-    RecoveredRecord, Secret, Signals, StoreFault, Verdict,
+    Also, Answer, Call, CallKind, Config, ConsentState, Decision, DefaultConsent, DenyReason, Done, Effect,
+    Engine, EventId, IdMerge, Input, Item, ItemKind, Lifecycle, Now, Op, RecordId, RecordName, RecordRead,
+    Recovered, RecoveredRecord, Secret, Signals, StoreFault, Verdict,
 };
 use refrain::json::{Object, Value};
 use refrain::native::flight::{digest, said};
@@ -104,6 +104,7 @@ impl Flight {
         let word = text(line, "in")?;
         let texts = (optional_text(line, "name"), optional_text(line, "text"));
         let input = input(line, &word, &texts)?;
+        self.hear(&input);
         let (starts, ticks) = (matches!(input, Input::Start { .. }), matches!(input, Input::Tick { .. }));
         let step = format!("{} ms: {input:?}", now.mono_ms);
         let effects: Vec<Effect> = self.engine.handle(now, input).collect();
@@ -139,11 +140,26 @@ impl Flight {
         Ok(effects.len() as u64)
     }
 
+    /// A refusal, made here or read.
+    fn hear(&mut self, input: &Input<'_>) {
+        let read = match input {
+            Input::OptOut { .. } => {
+                self.floor = self.floor.max(self.allowed + 1);
+                return;
+            }
+            Input::RecordChanged { name: RecordName::Consent, read } => read,
+            Input::Done { result: Done::Opened { consent: read, .. }, .. } => read,
+            Input::Done { result: Done::Amended { read, .. } | Done::Refused(read), .. } => read,
+            _ => return,
+        };
+        let state = ConsentState::of(read);
+        if let Some(record) = state.record().filter(|record| record.decision == Decision::Denied) {
+            self.floor = self.floor.max(record.epoch);
+        }
+    }
+
     fn keeps_the_rules(&mut self, effects: &[Effect]) -> Result<(), String> {
         let consent = self.engine.consent();
-        if consent.decision == Decision::Denied {
-            self.floor = self.floor.max(self.allowed + 1);
-        }
         for effect in effects {
             let epoch = match effect {
                 Effect::Append { permit, .. } => permit.epoch(),
