@@ -8,7 +8,7 @@
 //!
 //! Lines of JSON. The first one is the header: `{"v":1,"contents":…,"version":…,"jitter":…,"config":{…}}`. Each line
 //! after it is one input with its moment (`wall`, `mono`), what it was (`in`, and what belongs to it), and what came of
-//! it: the effects in words (`out`, see [`digest`]), the outcome (`said`), and when the engine wants to be woken (`wake`).
+//! it: the effects in words (`out`), the outcome (`said`), and when the engine wants to be woken (`wake`).
 //! A last line `{"end":…}` says why nothing follows: `closed` with the client, or `full` where the storage thread could
 //! not keep up with what was to be written. A process that was killed leaves no such line, and perhaps half of one.
 //!
