@@ -6,6 +6,7 @@ use refrain::native::{PendingRequest, Transport};
 use refrain::{Builder, Client, OptOut};
 use refrain_simulation::flight::replay;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
@@ -168,12 +169,6 @@ fn second_session(folder: &Folder, collector: &Collector, contents: Contents) ->
     client
 }
 
-fn withdraw(client: &Client, collector: &Collector) {
-    client.opt_out(OptOut::default().erase(true).delete_profile(true)).unwrap();
-    client.call(CallKind::Track, "deniedQ7xw", r#"{"Q7xw":"Q7xw"}"#);
-    let _ = collector;
-}
-
 fn replays(folder: &Folder, name: &str) {
     let recording = folder.read(name);
     let replayed = replay(&recording, |_, _| ()).unwrap_or_else(|fault| panic!("{name}: {fault}"));
@@ -211,7 +206,8 @@ fn a_redacted_recording_goes_the_same_way_and_says_nothing() {
     let mut planted = unsaid(&folder, &collector, &[]);
     let client = second_session(&folder, &collector, Contents::Redacted);
     planted.extend(unsaid(&folder, &collector, &[client.device_id()]));
-    withdraw(&client, &collector);
+    client.opt_out(OptOut::default().erase(true).delete_profile(true)).unwrap();
+    client.call(CallKind::Track, "deniedQ7xw", r#"{"Q7xw":"Q7xw"}"#);
     until("the outbox is worked off", || {
         let bodies = collector.0.lock().unwrap();
         bodies.iter().any(String::is_empty) && bodies.iter().any(|body| body.contains("$delete"))
@@ -357,4 +353,24 @@ fn a_path_that_cannot_be_written_costs_the_recording_only() {
     assert_eq!(client.call(CallKind::Track, "eventQ7xw", "{}"), Outcome::Accepted);
     client.opt_out(OptOut::default()).unwrap();
     assert!(!Path::new(&folder.at("no")).exists());
+}
+
+#[test]
+fn the_command_replays_a_file() {
+    let folder = Folder::new();
+    let recording = recorded();
+    let simulate = |name: &str, recording: &[u8]| {
+        std::fs::write(folder.at(name), recording).unwrap();
+        let mut simulate = Command::new(env!("CARGO_BIN_EXE_simulate"));
+        let output = simulate.arg("--replay").arg(folder.at(name)).arg("--trace").output().unwrap();
+        let said = [output.stdout, output.stderr].map(|text| String::from_utf8(text).unwrap()).concat();
+        (output.status.code(), said)
+    };
+    let (code, said) = simulate("sound", &recording);
+    assert_eq!(code, Some(0), "{said}");
+    assert!(said.contains("OptIn") && said.contains("append 3 epoch 1") && said.contains("closed"), "{said}");
+    let changed = String::from_utf8(recording).unwrap().replacen("\"append 3 ", "\"append 5 ", 1);
+    let (code, said) = simulate("changed", changed.as_bytes());
+    assert_eq!(code, Some(1));
+    assert!(said.contains("`append 3 epoch 1`, recorded was `append 5 epoch 1`"), "{said}");
 }
