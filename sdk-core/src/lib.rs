@@ -31,6 +31,8 @@
 //! * `personal-data`: the detector for personal data in what is recorded. Off until a mode is chosen, see
 //!   `Config::personal_data`.
 //! * `testing`: the test kit for apps, as a dev-dependency; changes nothing for clients made without it.
+//! * `flight-recorder` (off by default): `Builder::record_flight` writes what the engine is told to a file that can be
+//!   replayed. For diagnosis.
 
 #![cfg_attr(not(any(feature = "native", test)), no_std)]
 #![forbid(unsafe_code)]

@@ -143,6 +143,12 @@ impl<'a> Call<'a> {
         self.kind
     }
 
+    /// Name, text and bits.
+    #[cfg(feature = "flight-recorder")]
+    pub(crate) fn parts(&self) -> (&'a str, &'a str, [u8; 16]) {
+        (self.name, self.text, self.bits)
+    }
+
     /// Length of the call's texts in bytes.
     pub fn text_len(&self) -> usize {
         self.name.len() + self.text.len()

@@ -365,6 +365,19 @@ impl Engine {
         )
     }
 
+    /// What consent epochs have come to here.
+    #[cfg(feature = "flight-recorder")]
+    pub(crate) fn epoch(&self) -> u64 {
+        self.epoch
+    }
+
+    /// Draws jitter from this seed from now on. A recording names its seed: one that came from a device's secret would
+    /// betray it, or be another one once secrets are replaced. Called right after [`Input::Start`].
+    #[cfg(feature = "flight-recorder")]
+    pub fn reseed(&mut self, seed: u64) {
+        self.random = seed;
+    }
+
     /// Requests under way.
     pub fn in_flight(&self) -> usize {
         let request = |(_, pending): &&_| matches!(pending, Pending::Send { .. } | Pending::Erasure { .. });

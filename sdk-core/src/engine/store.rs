@@ -137,6 +137,9 @@ impl Engine {
             (Pending::Erasure { id, state }, result) => self.erasure_done(id, state, result),
             (Pending::ErasureNoted, Done::Amended { read, .. }) => self.observe_consent(&read),
 
+            // Whoever has been told of a refusal knows of it, whatever was to be done.
+            (_, Done::Refused(read)) => self.observe_consent(&read),
+
             // Lost bookkeeping costs at most a record that is sent twice, with the same id.
             _ => {}
         }

@@ -95,6 +95,8 @@ impl Client {
     }
 
     pub(super) fn open(parts: Parts) -> Result<Self, BuildError> {
+        #[cfg(feature = "flight-recorder")]
+        let recording = parts.flight.map(|flight| flight.begin(&parts.config));
         let Parts {
             settings,
             config,
@@ -106,6 +108,7 @@ impl Client {
             on_notice,
             #[cfg(feature = "testing")]
             world,
+            ..
         } = parts;
         let insists = transport.is_some() && !transport_yields;
         let folder = settings.data_dir.as_deref().map(registry::absolute);
@@ -113,10 +116,18 @@ impl Client {
         let make = || {
             let engine = Engine::new(config).map_err(BuildError::Config)?;
             #[cfg(feature = "testing")]
-            if let Some(world) = world {
-                return Ok(Arc::new(Shared::new(engine, world.clock(), world.entropy(), on_notice)));
+            let (clock, entropy) = match &world {
+                Some(world) => (world.clock(), world.entropy()),
+                None => (Clock::system(), Entropy::new()),
+            };
+            #[cfg(not(feature = "testing"))]
+            let (clock, entropy) = (Clock::system(), Entropy::new());
+            let shared = Shared::new(engine, clock, entropy, on_notice);
+            #[cfg(feature = "flight-recorder")]
+            {
+                shared.lock().flight = recording;
             }
-            Ok(Arc::new(Shared::new(engine, Clock::system(), Entropy::new(), on_notice)))
+            Ok(Arc::new(shared))
         };
         let claim = match &folder {
             Some(folder) => registry::claim(folder, &settings, insists, make)?,

@@ -15,6 +15,8 @@ mod client;
 mod clock;
 mod entropy;
 mod filter;
+#[cfg(feature = "flight-recorder")]
+pub mod flight;
 #[cfg(feature = "http")]
 mod gzip;
 #[cfg(feature = "http")]

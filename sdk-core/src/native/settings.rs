@@ -10,6 +10,8 @@ use std::time::Duration;
 
 use super::client::Client;
 use super::filter::Filter;
+#[cfg(feature = "flight-recorder")]
+use super::flight::{Contents, Flight};
 #[cfg(feature = "testing")]
 use super::testing::World;
 use super::transport::Transport;
@@ -210,6 +212,8 @@ pub struct Builder {
     on_notice: Option<NoticeHook>,
     #[cfg(feature = "testing")]
     world: Option<World>,
+    #[cfg(feature = "flight-recorder")]
+    flight: Option<Flight>,
 }
 
 pub(super) type NoticeHook = Arc<dyn Fn(&Notice) + Send + Sync>;
@@ -227,6 +231,8 @@ pub(super) struct Parts {
     pub(super) on_notice: Option<NoticeHook>,
     #[cfg(feature = "testing")]
     pub(super) world: Option<World>,
+    #[cfg(feature = "flight-recorder")]
+    pub(super) flight: Option<Flight>,
 }
 
 impl Builder {
@@ -242,6 +248,8 @@ impl Builder {
             on_notice: None,
             #[cfg(feature = "testing")]
             world: None,
+            #[cfg(feature = "flight-recorder")]
+            flight: None,
         }
     }
 
@@ -380,6 +388,23 @@ impl Builder {
         self
     }
 
+    /// Writes everything that the engine is told, and what it asks for in return, to a file that
+    /// `cargo xtask simulate --replay` plays again, step by step. For diagnosis; the format is described in
+    /// [`flight`](super::flight). What stood at the path before is replaced. Keep it outside of the data folder.
+    ///
+    /// [`Contents::Redacted`] is what to use: the recording goes the same way without saying what about. A recording
+    /// with [`Contents::Kept`] **is personal data**, with the secrets of the device; see there for what becomes of it at
+    /// a withdrawal.
+    ///
+    /// The file is made with rights for its owner only, and written by the client's storage thread. If it cannot be
+    /// made or written, or that thread cannot keep up, the recording ends and the client goes on. A client that joins
+    /// one that is open already records nothing of its own.
+    #[cfg(feature = "flight-recorder")]
+    pub fn record_flight(mut self, path: impl Into<PathBuf>, contents: Contents) -> Self {
+        self.flight = Some(Flight { path: path.into(), contents });
+        self
+    }
+
     /// Makes the client. Returns at once: nothing is read, written or sent on the calling thread.
     ///
     /// A second client for the same token and folder shares the first one's engine and threads. Folders are compared
@@ -399,6 +424,8 @@ impl Builder {
             on_notice,
             #[cfg(feature = "testing")]
             world,
+            #[cfg(feature = "flight-recorder")]
+            flight,
         } = self;
         let mut config = settings.config()?;
         if let Some(properties) = automatic_properties {
@@ -421,6 +448,8 @@ impl Builder {
             on_notice,
             #[cfg(feature = "testing")]
             world,
+            #[cfg(feature = "flight-recorder")]
+            flight,
         })
     }
 }

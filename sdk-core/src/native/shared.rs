@@ -2,6 +2,8 @@
 
 use super::clock::Clock;
 use super::entropy::Entropy;
+#[cfg(feature = "flight-recorder")]
+use super::flight::Recording;
 use super::settings::NoticeHook;
 use super::transport::Sendable;
 use crate::engine::{
@@ -63,6 +65,8 @@ pub(super) struct Core {
     barriers: BTreeMap<u64, bool>,
     /// Calls that were refused before they reached the engine.
     lost: u64,
+    #[cfg(feature = "flight-recorder")]
+    pub(super) flight: Option<Recording>,
 }
 
 /// Whether the threads serve.
@@ -114,6 +118,8 @@ impl Shared {
                 next_barrier: 0,
                 barriers: BTreeMap::new(),
                 lost: 0,
+                #[cfg(feature = "flight-recorder")]
+                flight: None,
             }),
             storage_wake: Condvar::new(),
             request_wake: Condvar::new(),
@@ -186,9 +192,17 @@ impl Shared {
 
     /// Hands an input to the engine and puts what it asks for into the queues, in order.
     pub(super) fn handle(&self, core: &mut Core, now: Now, input: Input<'_>) -> Outcome {
+        #[cfg(feature = "flight-recorder")]
+        if let Some(flight) = &mut core.flight {
+            flight.input(now, &input);
+        }
         let effects = core.engine.handle(now, input);
         let outcome = effects.outcome();
         for effect in effects {
+            #[cfg(feature = "flight-recorder")]
+            if let Some(flight) = &mut core.flight {
+                flight.effect(&effect);
+            }
             match effect {
                 Effect::Send { op, permit } => {
                     core.requests.push_back(RequestJob { op, job: Sendable::Records(permit) });
@@ -221,6 +235,10 @@ impl Shared {
                     core.storage.push_back(StorageJob::Effect(effect));
                 }
             }
+        }
+        #[cfg(feature = "flight-recorder")]
+        if let Some(flight) = &mut core.flight {
+            core.urgent |= flight.end(&mut core.engine);
         }
         outcome
     }

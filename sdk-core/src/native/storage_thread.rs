@@ -1,6 +1,8 @@
 //! The thread that does what the engine asks of the store, and keeps its time.
 
 use super::entropy::draw_pool;
+#[cfg(feature = "flight-recorder")]
+use super::flight::{FlightFile, Recording};
 use super::shared::{Core, Shared, State, StorageJob, WATCH_MS};
 use super::store::Store;
 use crate::engine::{Done, Effect, Entry, Input, Op, Permit};
@@ -23,6 +25,8 @@ pub(super) struct StorageThread {
     breaker: Option<Box<dyn Fn() + Send + Sync>>,
     /// Looks at nothing since there was something.
     idle: u32,
+    #[cfg(feature = "flight-recorder")]
+    flight: Option<FlightFile>,
 }
 
 impl StorageThread {
@@ -31,7 +35,16 @@ impl StorageThread {
         store: Store,
         breaker: Option<Box<dyn Fn() + Send + Sync>>,
     ) -> Self {
-        Self { shared, store, breaker, idle: 0 }
+        #[cfg(feature = "flight-recorder")]
+        let flight = shared.lock().flight.as_ref().map(Recording::file);
+        Self {
+            shared,
+            store,
+            breaker,
+            idle: 0,
+            #[cfg(feature = "flight-recorder")]
+            flight,
+        }
     }
 
     /// Serves until the last handle is gone and everything is stored.
@@ -74,7 +87,14 @@ impl StorageThread {
             core.watched_ms = now.mono_ms;
         }
         let end = core.state != State::Running && jobs.is_empty();
+        #[cfg(feature = "flight-recorder")]
+        let portion = core.flight.as_mut().map(|flight| flight.take(end));
         drop(core);
+        // Before the jobs: what a withdrawal takes from a recording is gone before the withdrawal can be over.
+        #[cfg(feature = "flight-recorder")]
+        if let (Some(file), Some(portion)) = (&mut self.flight, portion) {
+            file.write(portion);
+        }
         if end {
             return false;
         }

@@ -4,10 +4,13 @@
 //! clock that jumps, and several processes on one data folder that are killed, stopped, cut off and started again.
 //! After every step the rules C1 to C15 and the promises about delivery are checked by an
 //! [`Oracle`](oracle::Oracle), which knows what was called and nothing of how it works. A seed that fails repeats.
+//!
+//! What a real client has recorded is replayed by [`flight`].
 
 pub mod collector;
 pub mod dice;
 pub mod disk;
+pub mod flight;
 pub mod oracle;
 pub mod process;
 pub mod search;

@@ -1,6 +1,7 @@
-//! `simulate`: worlds of chance, one world again, or all short histories. `--help` says how.
+//! `simulate`: worlds of chance, one world again, all short histories, or what a client has recorded. `--help` says how.
 
 use refrain::engine::{Config, DefaultConsent};
+use refrain_simulation::flight::replay;
 use refrain_simulation::search::search;
 use refrain_simulation::world::{self, Laws};
 use std::panic::catch_unwind;
@@ -11,6 +12,7 @@ const USAGE: &str = "\
 simulate [--worlds N] [--from SEED]   worlds of chance, 2,000 of them from seed 1
 simulate --seed SEED [--trace]        one world again, told step by step with --trace
 simulate --search DEPTH               all histories of so many actions of two processes
+simulate --replay FILE [--trace]      what a client's flight recorder has written, step by step with --trace
 ";
 
 fn main() -> ExitCode {
@@ -18,6 +20,7 @@ fn main() -> ExitCode {
     match Order::read(&arguments) {
         Ok(Order::Worlds { from, count, trace }) => worlds(from, count, trace),
         Ok(Order::Search { depth }) => all_histories(depth),
+        Ok(Order::Replay { file, trace }) => recording(&file, trace),
         Err(why) => {
             eprint!("{why}\n{USAGE}");
             ExitCode::from(2)
@@ -28,13 +31,19 @@ fn main() -> ExitCode {
 enum Order {
     Worlds { from: u64, count: u64, trace: bool },
     Search { depth: usize },
+    Replay { file: String, trace: bool },
 }
 
 impl Order {
     fn read(arguments: &[String]) -> Result<Self, String> {
         let (mut from, mut count, mut trace) = (1, 2_000, false);
+        let mut file = None;
         let mut arguments = arguments.iter();
         while let Some(argument) = arguments.next() {
+            if argument == "--replay" {
+                file = Some(arguments.next().ok_or("--replay wants a file")?.clone());
+                continue;
+            }
             let mut number = || {
                 let number = arguments.next().and_then(|number| number.replace(['_', ','], "").parse().ok());
                 number.ok_or_else(|| format!("{argument} wants a number"))
@@ -48,7 +57,10 @@ impl Order {
                 other => return Err(format!("there is no {other}")),
             }
         }
-        Ok(Self::Worlds { from, count, trace })
+        Ok(match file {
+            Some(file) => Self::Replay { file, trace },
+            None => Self::Worlds { from, count, trace },
+        })
     }
 }
 
@@ -88,4 +100,37 @@ fn all_histories(depth: usize) -> ExitCode {
         }
     }
     ExitCode::SUCCESS
+}
+
+fn recording(file: &str, trace: bool) -> ExitCode {
+    let bytes = match std::fs::read(file) {
+        Ok(bytes) => bytes,
+        Err(error) => {
+            eprintln!("{file}: {error}");
+            return ExitCode::from(2);
+        }
+    };
+    let tell = |line: usize, step: &str| {
+        if trace {
+            println!("{line:>6}  {step}");
+        }
+    };
+    match replay(&bytes, tell) {
+        Ok(replayed) => {
+            let end = match (replayed.end.as_deref(), replayed.torn) {
+                (Some(end), _) => format!("it ends because: {end}"),
+                (None, true) => "it stops in the middle of a line".into(),
+                (None, false) => "it stops without an end".into(),
+            };
+            println!(
+                "{} inputs led to the same {} effects; no rule was broken; {end}",
+                replayed.inputs, replayed.effects
+            );
+            ExitCode::SUCCESS
+        }
+        Err(fault) => {
+            eprintln!("{file}, {fault}");
+            ExitCode::FAILURE
+        }
+    }
 }

@@ -1,11 +1,13 @@
 //! One process: the engine that ships and the store that ships, with a driver that takes one step at a time.
 
 use crate::disk::{SimDisk, SimLock};
+use crate::flight::replay;
 use refrain::engine::{
     Also, Call, Config, Done, Effect, Engine, EventId, Input, Lane, Lifecycle, Notice, Now, Op, OutboxPermit,
     Outcome, Permit, RecordName, RecordRead, Request, Secret, Signals, Ticket, Trouble,
 };
 use refrain::engine::{Answer, ConsentState};
+use refrain::native::flight::{Contents, Recording};
 use refrain::native::simulation::{Layout, Ledger, Store};
 use std::collections::VecDeque;
 use std::path::PathBuf;
@@ -80,6 +82,8 @@ pub struct Process {
     pub taken: Vec<(Op, bool)>,
     /// Effects so far.
     pub effects: u64,
+    /// What its engine is told, in worlds that are recorded.
+    flight: Option<Recording>,
 }
 
 impl Process {
@@ -91,10 +95,13 @@ impl Process {
         now: Now,
         number: u8,
         generation: u8,
+        recorded: bool,
     ) -> Self {
         let disk = disk.process();
         let ledger = Ledger::new(Some(Layout::on(disk.clone(), folder(), "T")));
         let id = [number, generation, 0, 0, 0, 0, 0, 1];
+        let flight = recorded
+            .then(|| Recording::in_memory(Contents::Kept, &config, u64::from(id[0]) << 8 | u64::from(id[1])));
         let mut process = Self {
             engine: Engine::new(config).expect("a world's settings are sound"),
             store: Store::new(ledger.clone(), id),
@@ -112,6 +119,7 @@ impl Process {
             asked: Vec::new(),
             taken: Vec::new(),
             effects: 0,
+            flight,
         };
         process.input(Input::Signals(signals));
         let secret = Secret(process.bits());
@@ -119,8 +127,21 @@ impl Process {
         process
     }
 
+    /// What was recorded of it replays, with contents and without.
+    pub fn replays(&self) {
+        let Some(flight) = &self.flight else { return };
+        let (redacted, kept) = flight.texts();
+        for text in [Some(redacted), kept].into_iter().flatten() {
+            if let Err(fault) = replay(text.as_bytes(), |_, _| ()) {
+                let line = text.lines().nth(fault.line - 1).unwrap_or_default();
+                panic!("a recording goes another way: {fault}: {line}");
+            }
+        }
+    }
+
     /// Kills it. The system takes back its locks; nothing it had in memory is left.
     pub fn kill(self) {
+        self.replays();
         self.disk.kill();
     }
 
@@ -136,10 +157,16 @@ impl Process {
     /// Hands an input to the engine and sorts what it wants done.
     pub fn input(&mut self, input: Input<'_>) -> Outcome {
         self.asked.clear();
+        if let Some(flight) = &mut self.flight {
+            flight.input(self.now, &input);
+        }
         let effects = self.engine.handle(self.now, input);
         let outcome = effects.outcome();
         for effect in effects {
             self.effects += 1;
+            if let Some(flight) = &mut self.flight {
+                flight.effect(&effect);
+            }
             match effect {
                 Effect::Send { op, permit } => self.waiting.push_back((op, Waiting::Records(permit))),
                 Effect::SendErasure { op, permit } => self.waiting.push_back((op, Waiting::Outbox(permit))),
@@ -156,6 +183,9 @@ impl Process {
                     self.storage.push_back(effect);
                 }
             }
+        }
+        if let Some(flight) = &mut self.flight {
+            flight.end(&mut self.engine);
         }
         let stats = self.engine.stats();
         assert!(stats.balance(), "C15: the books do not balance: {stats:?}");

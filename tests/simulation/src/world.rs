@@ -123,6 +123,8 @@ pub struct World {
     dice: Dice,
     /// Whether every action is told.
     pub trace: bool,
+    /// Whether what the engines are told is recorded, and replayed in the end.
+    pub recorded: bool,
 }
 
 impl World {
@@ -146,6 +148,7 @@ impl World {
             mono_ms: 1_000,
             dice,
             trace: false,
+            recorded: false,
         }
     }
 
@@ -383,7 +386,8 @@ impl World {
         let now = Now { wall_ms: self.wall_ms, mono_ms: self.mono_ms };
         let (config, signals) = (self.laws.config.clone(), self.signals[place]);
         let number = place as u8 + 1;
-        let mut process = Process::start(&self.disk, config, signals, now, number, self.generations[place]);
+        let mut process =
+            Process::start(&self.disk, config, signals, now, number, self.generations[place], self.recorded);
         process.step();
         self.oracle.started(&process);
         self.processes[place] = Some(process);
@@ -416,6 +420,7 @@ impl World {
             self.oracle.look((place, self.generations[place]), &mut process, &self.disk);
             self.oracle.gone((place, self.generations[place]), false);
             self.lost_on_the_way(&process);
+            process.replays();
         }
         self.forget_waits(place);
     }
@@ -626,6 +631,8 @@ pub fn live(seed: u64, trace: bool) -> World {
     let mut dice = Dice::new(seed);
     let mut world = World::new(laws(&mut dice), Dice::new(!seed));
     world.trace = trace;
+    // Only some: it takes its time.
+    world.recorded = seed.is_multiple_of(8);
     let processes = 1 + dice.below(PLACES as u64) as usize;
     let steps = 60 + dice.below(120);
     for place in 0..processes {
@@ -639,6 +646,7 @@ pub fn live(seed: u64, trace: bool) -> World {
         world.act(action);
     }
     world.calm_down();
+    world.processes.iter().flatten().for_each(Process::replays);
     world
 }
 

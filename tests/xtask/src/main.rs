@@ -21,8 +21,9 @@ cargo xtask demo [--once]                  a small shop, its visitors and its co
 cargo xtask test [--all] [--only ROW]...   every test; --all adds Swift, --only runs the rows whose names contain ROW
 cargo xtask bench server [--large] [--only PART]
                                            the server's speed and size, beside a plain insert and beside other mock servers
-cargo xtask simulate [--worlds N] [--from SEED] | --seed SEED [--trace] | --search DEPTH
-                                           worlds of chance around the engine and the store, one of them again, or all short histories
+cargo xtask simulate [--worlds N] [--from SEED] | --seed SEED [--trace] | --search DEPTH | --replay FILE [--trace]
+                                           worlds of chance around the engine and the store, one of them again, all short histories,
+                                           or what a client's flight recorder has written
 cargo xtask mutants [NAME]...              puts deliberate faults into a copy of the core; the simulation must notice each
 cargo xtask fuzz TARGET [--seconds N]      mutations of a target's corpus until something breaks; `fuzz` alone lists targets and options
 cargo xtask size                           sizes of the browser package and of the mobile library, against their budgets

@@ -9,6 +9,12 @@ use crate::command::cargo;
 
 /// The command; the options are the program's own.
 pub fn run(options: &[String]) -> Result<ExitCode> {
+    let mut options = options.to_vec();
+    // The program runs in the project's top folder; a file is meant from here.
+    if let Some(file) = options.iter().position(|it| it == "--replay").and_then(|at| options.get_mut(at + 1))
+    {
+        *file = std::path::absolute(&*file)?.display().to_string();
+    }
     let status = command(options).status()?;
     Ok(if status.success() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }

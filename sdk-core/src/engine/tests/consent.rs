@@ -66,6 +66,23 @@ fn c4_a_withdrawal_ends_in_the_same_state_wherever_it_is_cut() {
 }
 
 #[test]
+fn c5_a_refusal_elsewhere_is_heard_whatever_was_to_be_written() {
+    let mut store = Store::default();
+    let mut app = Driver::started(0, granted(), &mut store);
+    let mut other = Driver::started(1, granted(), &mut store);
+    app.track("a");
+    app.input(Input::Flush);
+    app.run(&mut store);
+    assert!(app.depart(&store));
+    other.opt_out(false);
+    other.run(&mut store);
+    // What is asked of the store next is only the time before which nothing may be sent.
+    app.answer(Answer::Response { status: 503, retry_after: Some("60".into()), body: "".into() });
+    app.run(&mut store);
+    assert_eq!(app.engine.consent().decision, Decision::Denied);
+}
+
+#[test]
 fn c5_a_permit_given_out_before_is_dead_after_and_requests_are_cancelled() {
     let mut store = Store::default();
     let mut app = Driver::started(0, granted(), &mut store);

@@ -1,0 +1,113 @@
+//! The recording on the disk, written by the storage thread.
+
+use super::Contents;
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+
+/// What is to be written.
+#[derive(Debug, Default)]
+pub(in super::super) struct Portion {
+    pub(super) redacted: String,
+    pub(super) kept: String,
+    /// First of all: no contents may stay.
+    pub(super) withdrawn: bool,
+    /// Nothing follows.
+    pub(super) last: bool,
+}
+
+/// Where a recording goes.
+pub(in super::super) struct FlightFile {
+    path: PathBuf,
+    state: State,
+}
+
+enum State {
+    /// The client before may still write there.
+    New(Contents),
+    Kept {
+        kept: File,
+        redacted: File,
+    },
+    Redacted(File),
+    /// It could not be written.
+    Broken,
+}
+
+impl FlightFile {
+    pub(super) fn new(path: PathBuf, contents: Contents) -> Self {
+        Self { path, state: State::New(contents) }
+    }
+
+    /// Where the recording without contents is kept beside the one with them.
+    fn beside(&self) -> PathBuf {
+        let mut name = self.path.clone().into_os_string();
+        name.push(".redacted");
+        name.into()
+    }
+
+    /// Writes a portion. What fails ends the recording; what must go, goes even then.
+    pub(in super::super) fn write(&mut self, portion: Portion) {
+        if self.try_write(&portion).is_err() {
+            if matches!(self.state, State::Kept { .. }) {
+                let _ = self.drop_contents();
+            }
+            self.state = State::Broken;
+        }
+    }
+
+    fn try_write(&mut self, portion: &Portion) -> io::Result<()> {
+        if let State::New(contents) = self.state {
+            self.state = match contents {
+                Contents::Kept => {
+                    State::Kept { redacted: create(&self.beside())?, kept: create(&self.path)? }
+                }
+                Contents::Redacted => State::Redacted(create(&self.path)?),
+            };
+        }
+        if portion.withdrawn {
+            self.drop_contents()?;
+        }
+        match &mut self.state {
+            State::Kept { kept, redacted } => {
+                redacted.write_all(portion.redacted.as_bytes())?;
+                kept.write_all(portion.kept.as_bytes())?;
+                if portion.last {
+                    fs::remove_file(self.beside())?;
+                }
+            }
+            State::Redacted(file) => file.write_all(portion.redacted.as_bytes())?,
+            State::New(_) | State::Broken => {}
+        }
+        Ok(())
+    }
+
+    /// The recording without contents takes the place of the one with them.
+    fn drop_contents(&mut self) -> io::Result<()> {
+        let State::Kept { kept, redacted } = std::mem::replace(&mut self.state, State::Broken) else {
+            return Ok(());
+        };
+        // Emptied first, and durably: a name that is gone says nothing about what a power cut brings back.
+        let emptied = kept.set_len(0).and_then(|()| kept.sync_all());
+        drop(kept);
+        let replaced = fs::rename(self.beside(), &self.path);
+        if emptied.is_err() && replaced.is_err() {
+            fs::remove_file(&self.path)?;
+        }
+        self.state = State::Redacted(redacted);
+        Ok(())
+    }
+}
+
+/// A new file that only its owner may read, whatever stood there before.
+fn create(path: &Path) -> io::Result<File> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        _ => {}
+    }
+    let mut options = OpenOptions::new();
+    options.append(true).create_new(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    options.open(path)
+}
