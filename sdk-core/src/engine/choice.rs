@@ -48,6 +48,12 @@ pub(super) enum Work {
         epoch: u64,
         known: u64,
     },
+    /// The grant could not be written: whether a refusal stands there that was not seen here.
+    Unrecorded {
+        ticket: Ticket,
+        id: EventId,
+        fault: StoreFault,
+    },
     Withdrawing(Withdrawal),
 }
 
@@ -225,14 +231,22 @@ impl Engine {
                 }
             }
             (Work::Granting { ticket, id, .. }, result) => {
+                let fault = fault_of(&result);
+                self.work(Work::Unrecorded { ticket, id, fault }, |op| Effect::Open { op });
+            }
+            (Work::Unrecorded { ticket, id, fault }, result) => {
+                match &result {
+                    Done::Opened { consent, .. } => self.observe_consent(consent),
+                    _ => self.observe_consent(&RecordRead::Unreadable),
+                }
                 // A stored refusal stands. Otherwise the grant lasts for this process.
                 if self.consent.record().is_none_or(|record| record.decision != Decision::Denied) {
-                    if fault_of(&result) == StoreFault::Unreadable {
+                    if matches!(self.consent, ConsentState::Unreadable) {
                         self.set_aside();
                     }
                     self.grant_in_process(id);
                 }
-                self.settled(ticket, Err(Trouble::NotRecorded(fault_of(&result))));
+                self.settled(ticket, Err(Trouble::NotRecorded(fault)));
             }
 
             (Work::Withdrawing(withdrawal), result) => self.advance(withdrawal, result),

@@ -411,7 +411,9 @@ impl Engine {
     fn choosing(&self) -> Option<Decision> {
         match (self.wants.last(), &self.work) {
             (Some(Want::Deny { .. }), _) => Some(Decision::Denied),
-            (Some(Want::Grant { .. }), _) | (None, Some(Work::Granting { .. })) => Some(Decision::Granted),
+            (Some(Want::Grant { .. }), _) | (None, Some(Work::Granting { .. } | Work::Unrecorded { .. })) => {
+                Some(Decision::Granted)
+            }
             (None, Some(Work::Withdrawing(withdrawal))) if withdrawal.recording() => Some(Decision::Denied),
             _ => None,
         }

@@ -101,6 +101,8 @@ struct Kept {
     text: String,
     /// So much of it consent has come to allow since.
     allowed: usize,
+    /// Whether anything was written already.
+    begun: bool,
 }
 
 impl Recording {
@@ -112,7 +114,7 @@ impl Recording {
         let kept = (contents == Contents::Kept).then(|| {
             let mut text = String::new();
             encode::header(&mut text, jitter, config, &mut Pen::Keeps);
-            Kept { text, allowed: 0 }
+            Kept { text, allowed: 0, begun: false }
         });
         Self {
             path,
@@ -219,7 +221,7 @@ impl Recording {
             self.finish("closed");
             // What nobody has allowed in the end is not written.
             match &mut self.kept {
-                Some(kept) if kept.allowed == 0 => self.withdraw(),
+                Some(kept) if kept.allowed == 0 && !kept.begun => self.withdraw(),
                 Some(kept) => {
                     kept.text.truncate(kept.allowed);
                     kept.text.push_str("{\"end\":\"closed\"}\n");
@@ -230,6 +232,7 @@ impl Recording {
         }
         let kept = self.kept.as_mut().map(|kept| {
             let rest = kept.text.split_off(kept.allowed);
+            kept.begun |= kept.allowed > 0;
             kept.allowed = 0;
             std::mem::replace(&mut kept.text, rest)
         });
