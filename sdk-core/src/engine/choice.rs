@@ -64,6 +64,8 @@ pub(super) struct Withdrawal {
     ticket: Option<Ticket>,
     /// Data of older epochs goes; `None`: what stands without a record.
     before: Option<u64>,
+    /// What the last wipe was to leave: data of this epoch and later ones.
+    stays: u64,
     scope: WipeScope,
     tries: u32,
     trouble: Option<Trouble>,
@@ -80,7 +82,16 @@ enum Step {
 
 impl Withdrawal {
     fn purge(before: Option<u64>, scope: WipeScope) -> Self {
-        Self { step: Step::Purging, ticket: None, before, scope, tries: 0, trouble: None, change: None }
+        Self {
+            step: Step::Purging,
+            ticket: None,
+            before,
+            stays: u64::MAX,
+            scope,
+            tries: 0,
+            trouble: None,
+            change: None,
+        }
     }
 
     fn refusal(change: ConsentChange, ticket: Option<Ticket>) -> Self {
@@ -89,6 +100,7 @@ impl Withdrawal {
             step,
             ticket,
             before: Some(0),
+            stays: u64::MAX,
             scope: WipeScope::Store,
             tries: 0,
             trouble: None,
@@ -293,14 +305,14 @@ impl Engine {
             Step::Purging => {
                 if let Done::Wiped { items, before } = result {
                     self.books.wiped = self.books.wiped.saturating_add(items);
-                    withdrawal.before = Some(before);
+                    withdrawal.stays = before;
                 }
                 withdrawal.step = Step::Verifying;
                 self.work(Work::Withdrawing(withdrawal), |op| Effect::List { op });
             }
             Step::Verifying => {
                 let left = match result {
-                    Done::Listed(items) => leftovers(&items, withdrawal.before.unwrap_or(u64::MAX)),
+                    Done::Listed(items) => leftovers(&items, withdrawal.stays),
                     result => Vec::from([String::from(fault_of(&result).as_str())]),
                 };
                 if !left.is_empty() && withdrawal.tries < PURGE_TRIES {
