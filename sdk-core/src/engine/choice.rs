@@ -127,7 +127,6 @@ impl Engine {
     pub(super) fn opt_out(&mut self, also: Also, id: EventId) {
         let outbox = self.erasures(also, id);
         self.stop(self.epoch.saturating_add(1));
-        self.drop_ring();
         let ticket = self.next_ticket();
         self.wants.push(Want::Deny { ticket, also, id, outbox, at_ms: self.now.wall_ms });
         self.outcome = Outcome::Pending(ticket);

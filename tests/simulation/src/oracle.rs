@@ -282,13 +282,12 @@ impl Oracle {
         assert_eq!(ids.len(), events, "every event has an id of its own");
     }
 
-    /// C4: where the record refuses, and somebody lives there, nothing is left.
+    /// C4, C8: where the record refuses, or there is none, and somebody lives there, nothing is left.
     pub fn purged(&self, disk: &SimDisk) {
         let numbered_anew = self.lossy && self.in_process;
-        if self.damaged
-            || numbered_anew
-            || record_on(disk).is_none_or(|record| record.decision != Decision::Denied)
-        {
+        let decided = disk.files().iter().any(|(path, _)| path.to_string_lossy().contains(".consent."));
+        let refuses = record_on(disk).is_some_and(|record| record.decision == Decision::Denied);
+        if self.damaged || numbered_anew || decided && !refuses {
             return;
         }
         for (path, bytes) in disk.files() {

@@ -16,7 +16,7 @@
 //!
 //! [`Contents::Redacted`]: names, values, users, ids, secrets and answers are replaced by texts of the same length, equal
 //! where they were equal, under a key that is drawn for the recording and kept nowhere. What can still be seen is how
-//! much was recorded and when, what the person chose, lengths, and names of the protocol and those that begin with `$`.
+//! much was recorded and when (numbers called `time`), what the person chose, lengths, and names of the protocol and those that begin with `$`.
 //! Very short texts have few texts to be replaced by. Where the detector for personal data refuses calls, those are left
 //! out; where it redacts, lengths differ from what was recorded, and a replay may make other batches.
 //!

@@ -35,6 +35,8 @@ pub(super) struct Redactor {
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Vocabulary {
     Properties,
+    /// Properties in a record of the queue, whose moment says how long it has waited.
+    Queued,
     Answers,
 }
 
@@ -48,7 +50,11 @@ impl Vocabulary {
     }
 
     fn keeps_number(self, name: &str, number: &str) -> bool {
-        self == Self::Answers && matches!(name, "status" | "code") && number.len() <= 3
+        match self {
+            Self::Properties => false,
+            Self::Queued => matches!(name, "time" | "$time"),
+            Self::Answers => matches!(name, "status" | "code") && number.len() <= 3,
+        }
     }
 }
 
@@ -114,7 +120,7 @@ impl Redactor {
     /// A record of the queue. What it begins with says where it goes.
     pub(super) fn queued(&self, text: &str) -> String {
         if Object::parse(text).is_ok() {
-            return self.object(text);
+            return self.json(text, Vocabulary::Queued);
         }
         let lanes = ["{\"event\"", "{\"$group_key\""];
         let prefix = lanes.into_iter().find(|lane| text.starts_with(lane)).unwrap_or_default();

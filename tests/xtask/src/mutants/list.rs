@@ -77,18 +77,21 @@ pub const MUTANTS: &[Mutant] = &[
         fault: "what was held before a refusal is recorded after a later grant (C6)",
         edits: &[edit(
             CHOICE,
-            "self.stop(self.epoch.saturating_add(1));\n        self.drop_ring();",
-            "self.stop(self.epoch.saturating_add(1));",
+            "if let Verdict::Deny(reason) = verdict {\n            self.drop_ring();",
+            "if let Verdict::Deny(reason) = verdict {",
         )],
     },
     Mutant {
         name: "refusal-does-not-stop",
         fault: "opt_out waits for the disk before it stops anything (C4)",
-        edits: &[edit(
-            CHOICE,
-            "self.stop(self.epoch.saturating_add(1));\n        self.drop_ring();",
-            "self.drop_ring();",
-        )],
+        edits: &[
+            edit(CHOICE, "self.stop(self.epoch.saturating_add(1));\n        let ticket", "let ticket"),
+            edit(
+                CHOICE,
+                "            if reason != DenyReason::StoreUnavailable {\n                self.stop_if_open();\n            }",
+                "            let _ = reason;",
+            ),
+        ],
     },
     Mutant {
         name: "permit-not-checked",
