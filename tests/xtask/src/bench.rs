@@ -9,6 +9,7 @@ use anyhow::{Result, bail};
 use crate::command::{self, cargo};
 use crate::machine::Need;
 use crate::project;
+use crate::python;
 
 /// A benchmark: its name on the command line, and what runs it with the options that follow.
 struct Bench {
@@ -16,7 +17,7 @@ struct Bench {
     run: fn(&[String]) -> Result<ExitCode>,
 }
 
-const BENCHES: [Bench; 1] = [Bench { name: "server", run: server }];
+const BENCHES: [Bench; 2] = [Bench { name: "client", run: client }, Bench { name: "server", run: server }];
 
 /// The command.
 pub fn run(arguments: &[String]) -> Result<ExitCode> {
@@ -28,6 +29,26 @@ pub fn run(arguments: &[String]) -> Result<ExitCode> {
         Some(bench) => (bench.run)(options),
         None => bail!("no benchmark `{name}`; there are: {}", names()),
     }
+}
+
+/// The native client beside other published ones, then the Python package. The options are those of the program.
+fn client(options: &[String]) -> Result<ExitCode> {
+    let manifest = project::path("tests/bench/client/Cargo.toml");
+    let target = project::target().join("bench-client");
+    println!("building: the clients that are compared, which are not part of the workspace");
+    let mut build = cargo(["build", "--quiet", "--release", "--locked", "--manifest-path"]);
+    command::run(build.arg(&manifest).env("CARGO_TARGET_DIR", &target))?;
+    let program =
+        target.join("release").join(format!("refrain-bench-client{}", std::env::consts::EXE_SUFFIX));
+    command::run(&mut command::program(program, &project::root(), options))?;
+    match python::package()? {
+        Need::Met(python) => {
+            let script = project::path("tests/bench/client/track.py");
+            command::run(command::program(python, &project::root(), [script]).arg("20000"))?;
+        }
+        Need::Missing(why) => println!("the Python package is left out: {why}"),
+    }
+    Ok(ExitCode::SUCCESS)
 }
 
 /// The server beside a plain insert and beside other mock servers. The options are those of the program.

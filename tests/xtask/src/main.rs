@@ -8,6 +8,7 @@ mod fuzz;
 mod machine;
 mod mutants;
 mod project;
+mod python;
 mod report;
 mod simulate;
 mod size;
@@ -19,6 +20,7 @@ use std::process::ExitCode;
 const USAGE: &str = "\
 cargo xtask demo [--once]                  a small shop, its visitors and its collector in a browser page; --once checks it and ends
 cargo xtask test [--all] [--only ROW]...   every test; --all adds Swift, --only runs the rows whose names contain ROW
+cargo xtask bench client [--rounds N]        the native client beside other published ones, and the Python package
 cargo xtask bench server [--large] [--only PART]
                                            the server's speed and size, beside a plain insert and beside other mock servers
 cargo xtask simulate [--worlds N] [--from SEED] | --seed SEED [--trace] | --search DEPTH | --replay FILE [--trace]

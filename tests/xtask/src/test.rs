@@ -11,6 +11,7 @@ use crate::command::{self, cargo};
 use crate::demo;
 use crate::machine::{self, Need};
 use crate::project;
+use crate::python;
 use crate::report::{self, Outcome, Row};
 use crate::simulate;
 use crate::wasm;
@@ -226,10 +227,7 @@ fn the_demo() -> Result<Outcome> {
 
 fn python_package() -> Result<Outcome> {
     let folder = project::path("sdk-ffi/python");
-    let python = need!(machine::python("package", None)?);
-    let mut install =
-        command::program(&python, &folder, ["-m", "pip", "install", "--quiet", "--force-reinstall"]);
-    command::run(install.args(["--disable-pip-version-check", "."]))?;
+    let python = need!(python::package()?);
     let mut test = command::program(&python, &folder, ["-m", "unittest", "discover", "-s", "tests"]);
     passed(test.env("REFRAIN_MOCK_BIN", server()?))
 }
