@@ -3,7 +3,7 @@
 use crate::collector::{Collector, marker_text, markers, text_of};
 use crate::disk::SimDisk;
 use crate::process::Process;
-use refrain::engine::{ConsentRecord, Decision, Op, Request, Ticket};
+use refrain::engine::{ConsentRecord, Decision, ErasureKind, ErasureState, Op, Request, Ticket};
 use refrain::journal::slot::{self, Slots};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -330,6 +330,31 @@ impl Oracle {
     pub fn made_count(&self) -> usize {
         self.records.len()
     }
+}
+
+/// C12: an erasure that counts as done has its receipt.
+pub fn receipts(disk: &SimDisk) {
+    for entry in record_on(disk).into_iter().flat_map(|record| record.outbox) {
+        let done = entry.kind == ErasureKind::Device && entry.state == ErasureState::Completed;
+        let receipt = entry.answer.is_some_and(|answer| answer.contains("\"receipt\""));
+        assert!(!done || receipt, "C12: an erasure is done without a receipt");
+    }
+}
+
+/// What each slot of the consent record holds.
+pub fn slots_on(disk: &SimDisk) -> Vec<Vec<u8>> {
+    let slots = disk.files().into_iter().filter(|(path, _)| path.to_string_lossy().contains(".consent."));
+    let content = |bytes: Vec<u8>| match slot::newest(Some(&bytes), None) {
+        Slots::Content { payload, .. } => Some(payload.to_vec()),
+        _ => None,
+    };
+    slots.filter_map(|(_, bytes)| content(bytes)).collect()
+}
+
+/// C8: what a bit that flips has made of a slot is no record.
+pub fn no_other_record(disk: &SimDisk, before: &[Vec<u8>]) {
+    let other = slots_on(disk).into_iter().find(|payload| !before.contains(payload));
+    assert_eq!(other, None, "C8: a damaged record passes for a whole one");
 }
 
 /// The consent record that stands on the disk.

@@ -110,6 +110,8 @@ pub struct World {
     signals: [Signals; PLACES],
     /// Before this, on its own clock, a process must not send in a lane, because the collector has asked it not to.
     waits: BTreeMap<(usize, u8), u64>,
+    /// When each process's last request of a lane failed, unless it was told to hurry since.
+    failed: BTreeMap<(usize, u8), u64>,
     /// Records that each process has dropped because of a withdrawal: then its waits are over, too.
     withdrawn: [u64; PLACES],
     /// Whether pages that leave have sent beside the lanes.
@@ -140,6 +142,7 @@ impl World {
             generations: [0; PLACES],
             signals: [Signals::default(); PLACES],
             waits: BTreeMap::new(),
+            failed: BTreeMap::new(),
             withdrawn: [0; PLACES],
             left: [false; PLACES],
             collector: Collector::default(),
@@ -174,6 +177,7 @@ impl World {
                 if withdrawn != self.withdrawn[place] {
                     self.withdrawn[place] = withdrawn;
                     self.waits.retain(|(of, _), _| *of != place);
+                    self.failed.retain(|(of, _), _| *of != place);
                 }
                 for lane in Lane::ALL {
                     assert!(self.left[place] || process.in_lane(lane) <= 1, "two requests in a lane");
@@ -191,6 +195,7 @@ impl World {
         if self.oracle.epoch() != epoch {
             // A withdrawal ends every wait with the requests that it was for.
             self.waits.clear();
+            self.failed.clear();
         }
         self.oracle.check(&self.disk, &self.collector);
     }
@@ -270,7 +275,9 @@ impl World {
                 self.disk.set_trouble(trouble);
             }
             Action::Flip => {
+                let before = crate::oracle::slots_on(&self.disk);
                 if self.disk.flip(&mut self.dice).is_some() {
+                    crate::oracle::no_other_record(&self.disk, &before);
                     self.oracle.damaged = true;
                     if crate::oracle::record_on(&self.disk).is_none() {
                         self.oracle.blinded();
@@ -308,6 +315,7 @@ impl World {
             }
             Action::Lifecycle(place, 1) => {
                 self.left[place] = true;
+                self.hurry(place);
                 if let Some(process) = self.running(place) {
                     process.lifecycle(Lifecycle::Leaving);
                 }
@@ -327,11 +335,13 @@ impl World {
                 }
             }
             Action::Flush(place) => {
+                self.hurry(place);
                 if let Some(process) = self.running(place) {
                     process.input(Input::Flush);
                 }
             }
             Action::Lifecycle(place, which) => {
+                self.hurry(place);
                 if let Some(process) = self.running(place) {
                     let state = if which == 0 { Lifecycle::Background } else { Lifecycle::Online };
                     process.lifecycle(state);
@@ -452,6 +462,7 @@ impl World {
         }
         self.oracle.record_lost(self.processes.iter().all(Option::is_none));
         self.waits.clear();
+        self.failed.clear();
     }
 
     fn wait(&mut self, ms: u64) {
@@ -521,8 +532,12 @@ impl World {
         }
         self.oracle.departed(maker, process, &open.request);
         let lane = lane_of(&open.request.path);
+        let leaves = self.left[place];
+        if let Some(at) = self.failed.remove(&(place, lane)) {
+            let pause = process.now.mono_ms - at;
+            assert!(pause >= 100 || leaves, "a collector that fails is asked again after {pause} ms");
+        }
         if let Some(until) = self.waits.get(&(place, lane)) {
-            let leaves = self.left[place];
             assert!(process.now.mono_ms >= *until || lossy || leaves, "Retry-After was not honoured");
         }
     }
@@ -545,11 +560,20 @@ impl World {
             let ms = seconds.parse::<u64>().unwrap_or_default() * 1_000;
             self.waits.insert((place, lane), process.now.mono_ms + ms);
         }
+        if !outbox && is_failure(&answer) {
+            self.failed.insert((place, lane), process.now.mono_ms);
+        }
         process.answered(at, answer);
     }
 
     fn forget_waits(&mut self, place: usize) {
         self.waits.retain(|(of, _), _| *of != place);
+        self.hurry(place);
+    }
+
+    /// A process is told not to wait for the interval.
+    fn hurry(&mut self, place: usize) {
+        self.failed.retain(|(of, _), _| *of != place);
     }
 
     /// The world calms down: the disk and the collector are well, whoever is stopped goes on, and time passes until
@@ -583,6 +607,7 @@ impl World {
             self.oracle.excuse_all();
         }
         self.oracle.purged(&self.disk);
+        crate::oracle::receipts(&self.disk);
         self.oracle.ended(&self.collector, &|marker| is_poison(poison, marker));
     }
 
@@ -727,6 +752,15 @@ fn choose(dice: &mut Dice, processes: usize, laws: &Laws) -> Action {
             Mood::Missing,
             Mood::Away,
         ])),
+    }
+}
+
+/// Whether an answer says that the collector, or the way there, is not well. What it does not like about the records
+/// is another matter.
+fn is_failure(answer: &Answer) -> bool {
+    match answer {
+        Answer::Response { status, .. } => !matches!(status, 200 | 400 | 413),
+        _ => true,
     }
 }
 

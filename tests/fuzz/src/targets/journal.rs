@@ -202,7 +202,8 @@ impl Folder {
         let mut config = Config::new("T");
         config.default_consent = DefaultConsent::Granted;
         config.batch_size = 2;
-        let mut process = Process::start(&self.disk, config, Signals::default(), self.now, 1, self.processes);
+        let mut process =
+            Process::start(&self.disk, config, Signals::default(), self.now, 1, self.processes, false);
         while process.step() {}
         process
     }
