@@ -6,6 +6,7 @@ mod demo;
 mod fuzz;
 mod machine;
 mod mutants;
+mod parts;
 mod project;
 mod report;
 mod simulate;
