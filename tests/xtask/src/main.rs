@@ -23,7 +23,7 @@ cargo xtask simulate [--worlds N] [--from SEED] | --seed SEED [--trace] | --sear
                                            worlds of chance around the engine and the store, one of them again, or all short histories
 cargo xtask mutants [NAME]...              puts deliberate faults into a copy of the core; the simulation must notice each
 cargo xtask fuzz TARGET [--seconds N]      mutations of a target's corpus until something breaks; `fuzz` alone lists targets and options
-cargo xtask size                           sizes of the browser package and of the mobile library, against their budgets
+cargo xtask size                           sizes of the browser package and of the mobile library, against their budgets, and what each part costs
 cargo xtask wasm                           build the WebAssembly module and its glue into sdk-wasm/npm/wasm/
 ";
 

@@ -84,16 +84,17 @@ fn part(name: &str) -> &'static str {
     if ["11refrain_ffi", "12refrain_wasm"].iter().any(|face| module(name, face).is_some()) {
         return FACE;
     }
-    let bound = ["uniffi_", "ffi_", "__wbindgen", "__externref"].iter().any(|start| name.starts_with(start));
+    let bound =
+        ["uniffi_", "ffi_", "core_", "__wbindgen", "__externref"].iter().any(|start| name.starts_with(start));
     let support = ["11uniffi_core", "6anyhow", "12wasm_bindgen"].iter().any(|it| name.contains(it));
     if bound || support { BINDINGS } else { LIBRARIES }
 }
 
-/// The first path in a mangled name (RFC 2603) that begins with this crate and goes on, without the crate. That is
-/// where a method is written, which a demangled name does not say.
+/// The first path in a mangled name (RFC 2603) that begins with this crate, without the crate. That is where a method
+/// is written, which a demangled name does not say. At the end stands who needed the function, which is no path.
 fn module(name: &str, krate: &str) -> Option<String> {
-    let ends = name.match_indices(krate).map(|(at, _)| at + krate.len());
-    ends.map(|end| path(name.get(end..).unwrap_or_default())).find(|path| !path.is_empty())
+    let rest = name.get(name.find(krate)? + krate.len()..)?;
+    (!rest.is_empty()).then(|| path(rest))
 }
 
 /// Identifiers that stand side by side, each after its length.
@@ -238,6 +239,7 @@ mod tests {
             ("_RINvNtCs1_4core3ptr13drop_in_placeNtNtNtCs2_7refrain6native5store5StoreEBL_", "store"),
             ("_RNvMNtCs1_4core3stre4trimCs6N99_7refrain", LIBRARIES),
             ("_RNvXNtCs1_11refrain_ffi4hostNtB2_4HostNtNtNtCs2_4core3ops4drop4Drop4drop", FACE),
+            ("_RNvMs_Cs1_12refrain_wasmNtB4_4Core4feed", FACE),
             ("uniffi_refrain_ffi_fn_method_client_track", BINDINGS),
         ] {
             assert_eq!(part(name), expected, "{name}");

@@ -38,16 +38,22 @@ pub fn run() -> Result<ExitCode> {
 /// The optimised module with the names of its functions, as the compiler mangles them; nothing else needs it.
 pub fn with_names() -> Result<Need<PathBuf>> {
     let out = project::target().join("wasm-with-names");
-    Ok(match build_in(out, &["-Clink-arg=--no-demangle"], "--debuginfo")? {
+    // Of all crates, because a library's function is named by the crate that it is made for.
+    let flags = "-Csymbol-mangling-version=v0 -Clink-arg=--no-demangle";
+    Ok(match build_in(out, Some(flags), "--debuginfo")? {
         Need::Met(folder) => Need::Met(folder.join(MODULE)),
         Need::Missing(why) => Need::Missing(why),
     })
 }
 
-/// The module as it comes from the compiler, which gets these flags for it.
-fn compile(flags: &[&str]) -> Result<PathBuf> {
-    let mut module = command::cargo(["rustc", "--quiet", "--package", "refrain-wasm", "--lib"]);
-    command::run(module.args(["--target", TARGET, "--profile", "wasm", "--"]).args(flags))?;
+/// The module as it comes from the compiler, which gets these flags besides.
+fn compile(flags: Option<&str>) -> Result<PathBuf> {
+    let mut module = command::cargo(["build", "--quiet", "--package", "refrain-wasm", "--lib"]);
+    module.args(["--target", TARGET, "--profile", "wasm"]);
+    if let Some(flags) = flags {
+        module.env("RUSTFLAGS", flags);
+    }
+    command::run(&mut module)?;
     let compiled = project::target().join(TARGET).join("wasm").join(format!("{NAME}.wasm"));
     if !compiled.is_file() {
         bail!("{} was not built: is `cdylib` among the crate types of refrain-wasm?", compiled.display());
@@ -58,10 +64,10 @@ fn compile(flags: &[&str]) -> Result<PathBuf> {
 /// Builds the module and its glue, and returns their folder: `refrain_wasm.js`, `refrain_wasm.d.ts`,
 /// `refrain_wasm_bg.wasm` (optimised) and its `.d.ts`.
 pub fn build() -> Result<Need<PathBuf>> {
-    build_in(project::path("sdk-wasm/npm/wasm"), &[], "--strip-debug")
+    build_in(project::path("sdk-wasm/npm/wasm"), None, "--strip-debug")
 }
 
-fn build_in(out: PathBuf, flags: &[&str], names: &str) -> Result<Need<PathBuf>> {
+fn build_in(out: PathBuf, flags: Option<&str>, names: &str) -> Result<Need<PathBuf>> {
     for need in [machine::rust_target(TARGET), machine::node()] {
         if let Need::Missing(why) = need {
             return Ok(Need::Missing(why));
