@@ -17,8 +17,7 @@ const READING: Duration = Duration::from_secs(5);
 #[derive(uniffi::Object)]
 pub struct Client {
     native: native::Client,
-    /// Also held here, so that the host's object is let go by whoever lets go of the client, and not by a thread of
-    /// the client's while the host's runtime ends.
+    /// Also held here, to bring its threads home at the end.
     transport: HostTransport,
 }
 
@@ -112,7 +111,8 @@ impl Client {
     }
 
     /// Sends what is queued, waiting at most so many seconds, and ends the client. What could not be sent is kept in
-    /// the folder. Whether everything was delivered. Afterwards no thread of the client's is in the host's code.
+    /// the folder. Whether everything was delivered. Afterwards no thread that sends is in the host's code;
+    /// what a host needs whose runtime ends is [`detach`](crate::detach).
     pub fn shutdown(&self, timeout: f64) -> bool {
         let state = self.native.shutdown(seconds(timeout));
         self.transport.leave();

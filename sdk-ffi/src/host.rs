@@ -1,46 +1,101 @@
 //! The host's HTTP client as the core's transport.
 
 use crate::exchange::{Exchange, lock};
+use crate::gate::Gate;
 use crate::transport::{HttpAnswer, HttpRequest, HttpTransport};
 use refrain::engine::Answer;
 use refrain::native::{PendingRequest, Transport};
 use std::io;
+use std::mem;
 use std::panic::{self, AssertUnwindSafe};
-use std::sync::{Arc, Condvar, Mutex};
+use std::process;
+use std::sync::{Arc, Mutex, Weak};
 use std::thread;
 use std::time::Duration;
 
-/// How long a client that ends waits for the host's code to come back after it was asked to break off.
+/// How long is waited for the host's code to come back after it was asked to break off.
 const LEAVING: Duration = Duration::from_secs(2);
+/// How long it has until it is asked once more: the first time it may not have begun yet.
+const ASKING: Duration = Duration::from_millis(50);
+
+/// What every thread of the clients' passes on its way into the host's code.
+static GATE: Gate = Gate::new();
+/// What [`detach`] has to break off, and whose: in a forked child the parent's locks may be held for ever.
+static LINES: Mutex<Vec<(u32, Weak<Line>)>> = Mutex::new(Vec::new());
+
+/// Keeps all threads of the clients' out of the host's code, for good, and waits until none is in it.
+pub(crate) fn detach() {
+    GATE.close();
+    let own = |(process, line): &(u32, Weak<Line>)| line.upgrade().filter(|_| *process == process::id());
+    let lines: Vec<_> = lock(&LINES).iter().filter_map(own).collect();
+    for line in &lines {
+        line.cancel();
+    }
+    let mut tries = LEAVING.as_millis() / ASKING.as_millis();
+    while !GATE.wait_empty(ASKING) && tries > 0 {
+        for line in lines.iter().filter(|line| !line.inside.wait_empty(Duration::ZERO)) {
+            line.host.call(|host| host.cancel());
+        }
+        tries -= 1;
+    }
+}
 
 /// The host's client, as the core sees it.
 #[derive(Clone)]
 pub(crate) struct HostTransport(Arc<Line>);
 
 struct Line {
-    host: Arc<dyn HttpTransport>,
+    host: Arc<Host>,
     /// What is under way.
     current: Mutex<Option<Arc<Exchange>>>,
     /// Threads that are in the host's code.
-    inside: Mutex<usize>,
-    left: Condvar,
+    inside: Arc<Gate>,
+}
+
+/// The host's object. To let go of it is to call the host's code too, and whichever thread is last does it.
+struct Host {
+    object: Option<Arc<dyn HttpTransport>>,
+    gate: &'static Gate,
+}
+
+impl Host {
+    /// Calls the host. What it throws or panics with is nothing.
+    fn call<T>(&self, call: impl FnOnce(&dyn HttpTransport) -> T) -> Option<T> {
+        let object = self.object.as_deref()?;
+        panic::catch_unwind(AssertUnwindSafe(|| call(object))).ok()
+    }
+}
+
+impl Drop for Host {
+    fn drop(&mut self) {
+        let object = self.object.take();
+        match Gate::enter(self.gate) {
+            Some(_visit) => drop(object),
+            // Its runtime ends, and everything in it.
+            None => mem::forget(object),
+        }
+    }
 }
 
 impl HostTransport {
     pub(crate) fn new(host: Arc<dyn HttpTransport>) -> Self {
-        Self(Arc::new(Line {
-            host,
-            current: Mutex::default(),
-            inside: Mutex::default(),
-            left: Condvar::new(),
-        }))
+        let transport = Self::behind(&GATE, host);
+        let mut lines = lock(&LINES);
+        lines.retain(|(_, line)| line.strong_count() > 0);
+        lines.push((process::id(), Arc::downgrade(&transport.0)));
+        drop(lines);
+        transport
     }
 
-    /// Has the host break off, and waits until no thread is in the host's code: afterwards its runtime may end.
+    fn behind(gate: &'static Gate, host: Arc<dyn HttpTransport>) -> Self {
+        let host = Arc::new(Host { object: Some(host), gate });
+        Self(Arc::new(Line { host, current: Mutex::default(), inside: Arc::default() }))
+    }
+
+    /// Has the host break off, and waits until no thread that sends is in the host's code.
     pub(crate) fn leave(&self) {
         self.0.cancel();
-        let inside = lock(&self.0.inside);
-        drop(self.0.left.wait_timeout_while(inside, LEAVING, |inside| *inside > 0));
+        self.0.inside.wait_empty(LEAVING);
     }
 
     /// Has the host carry out a request. `open` redeems its permit and gives out the body with what holds the
@@ -60,27 +115,26 @@ impl HostTransport {
 
 impl Line {
     /// Starts the host's code on a thread of its own.
-    fn begin(self: &Arc<Self>, url: String, exchange: Arc<Exchange>) -> io::Result<()> {
+    fn begin(&self, url: String, exchange: Arc<Exchange>) -> io::Result<()> {
+        let visits = Gate::enter(self.host.gate).zip(Gate::enter(self.inside.clone()));
+        let visits = visits.ok_or(io::ErrorKind::Interrupted)?;
         let request = Arc::new(HttpRequest::new(url, exchange.clone()));
-        let line = Arc::clone(self);
+        let host = Arc::clone(&self.host);
         let run = move || {
-            let answer = panic::catch_unwind(AssertUnwindSafe(|| line.host.send(request)));
-            *lock(&line.inside) -= 1;
-            line.left.notify_all();
-            exchange.end(answer.ok().and_then(Result::ok).unwrap_or(HttpAnswer::Unreachable));
+            let answer = host.call(|host| host.send(request));
+            // Out of the host's code is who holds nothing of the host's.
+            drop(host);
+            drop(visits);
+            exchange.end(answer.and_then(Result::ok).unwrap_or(HttpAnswer::Unreachable));
         };
-        *lock(&self.inside) += 1;
-        let begun = thread::Builder::new().name("refrain-host".into()).spawn(run).map(drop);
-        if begun.is_err() {
-            *lock(&self.inside) -= 1;
-        }
-        begun
+        thread::Builder::new().name("refrain-host".into()).spawn(run).map(drop)
     }
 
+    /// Breaks off what is under way. Called by a thread that may be in the host's code.
     fn cancel(&self) {
         let Some(exchange) = lock(&self.current).take() else { return };
         // First the host, then the exchange: while the host may still write, the sending lock is held.
-        let _ = panic::catch_unwind(AssertUnwindSafe(|| self.host.cancel()));
+        self.host.call(|host| host.cancel());
         exchange.end(HttpAnswer::Unreachable);
     }
 }
@@ -103,7 +157,11 @@ impl Transport for HostTransport {
 
     fn breaker(&self) -> Option<Box<dyn Fn() + Send + Sync>> {
         let line = Arc::clone(&self.0);
-        Some(Box::new(move || line.cancel()))
+        Some(Box::new(move || {
+            if let Some(_visit) = Gate::enter(line.host.gate) {
+                line.cancel();
+            }
+        }))
     }
 }
 
@@ -203,6 +261,54 @@ mod tests {
         for host in [throws, panics] {
             assert_eq!(run(&host, Arc::new(())), HttpAnswer::Unreachable);
         }
+    }
+
+    /// A host that says when it is let go, and takes its time for that.
+    struct LetGo(mpsc::Sender<()>, Duration);
+
+    impl HttpTransport for LetGo {
+        fn send(&self, _: Arc<HttpRequest>) -> Result<HttpAnswer, TransportError> {
+            Ok(HttpAnswer::TimedOut)
+        }
+
+        fn cancel(&self) -> Result<(), TransportError> {
+            Ok(())
+        }
+    }
+
+    impl Drop for LetGo {
+        fn drop(&mut self) {
+            thread::sleep(self.1);
+            self.0.send(()).unwrap();
+        }
+    }
+
+    fn gate() -> &'static Gate {
+        Box::leak(Box::default())
+    }
+
+    #[test]
+    fn a_thread_has_left_when_it_holds_nothing_of_the_host() {
+        let (gate, (sender, let_go)) = (gate(), mpsc::channel());
+        let transport = HostTransport::behind(gate, Arc::new(LetGo(sender, Duration::from_millis(200))));
+        let (line, host) = (Arc::downgrade(&transport.0), Arc::downgrade(&transport.0.host));
+        let inside = transport.0.inside.clone();
+        transport.0.begin(String::new(), Arc::default()).unwrap();
+        drop(transport);
+        assert!(line.upgrade().is_none());
+        assert!(inside.wait_empty(LEAVING) && gate.wait_empty(LEAVING));
+        assert_eq!((host.strong_count(), let_go.try_recv()), (0, Ok(())));
+    }
+
+    #[test]
+    fn a_host_whose_runtime_ends_is_neither_called_nor_let_go() {
+        let (gate, (sender, let_go)) = (gate(), mpsc::channel());
+        let transport = HostTransport::behind(gate, Arc::new(LetGo(sender, Duration::ZERO)));
+        gate.close();
+        assert_eq!(run(&transport, Arc::new(())), HttpAnswer::Unreachable);
+        drop(transport);
+        assert_eq!(let_go.try_recv(), Err(mpsc::TryRecvError::Empty));
+        assert!(gate.wait_empty(Duration::ZERO));
     }
 
     #[test]

@@ -11,6 +11,7 @@
 mod client;
 mod config;
 mod exchange;
+mod gate;
 mod host;
 mod outcome;
 mod state;
@@ -28,4 +29,12 @@ uniffi::setup_scaffolding!();
 #[uniffi::export]
 pub fn version() -> String {
     env!("CARGO_PKG_VERSION").into()
+}
+
+/// For a host whose runtime ends before the process does, as Python's, when that end begins: no thread of any client's
+/// enters the host's code any more. Waits until none is in it, two seconds at most. Clients are shut down before; of
+/// others nothing is sent from now on.
+#[uniffi::export]
+pub fn detach() {
+    host::detach();
 }

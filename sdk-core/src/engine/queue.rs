@@ -233,8 +233,10 @@ impl Queue {
     }
 }
 
+/// Without the searching machinery of `str`: something is behind only while a profile is to be deleted.
 fn is_behind(text: &str, behind: &[String]) -> bool {
-    behind.iter().any(|needle| text.contains(needle.as_str()))
+    let holds = |needle: &[u8]| text.as_bytes().windows(needle.len().max(1)).any(|part| part == needle);
+    behind.iter().any(|needle| holds(needle.as_bytes()))
 }
 
 #[cfg(test)]

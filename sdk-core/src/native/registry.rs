@@ -2,8 +2,6 @@
 
 use super::settings::{BuildError, Settings};
 use super::shared::Shared;
-use once_cell::sync::Lazy;
-use std::collections::HashMap;
 use std::path::{Component, Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
@@ -15,7 +13,8 @@ struct Open {
     settings: Settings,
 }
 
-static FOLDERS: Lazy<Mutex<HashMap<Key, Open>>> = Lazy::new(Mutex::default);
+/// A process has few of them.
+static FOLDERS: Mutex<Vec<(Key, Open)>> = Mutex::new(Vec::new());
 
 /// What stands behind a folder now.
 pub(super) enum Claim {
@@ -37,8 +36,9 @@ pub(super) fn claim(
 ) -> Result<Claim, BuildError> {
     let key = (absolute(folder), settings.token.clone());
     let mut folders = FOLDERS.lock().unwrap_or_else(PoisonError::into_inner);
-    folders.retain(|_, open| open.shared.strong_count() > 0);
-    let found = folders.get(&key).and_then(|open| Some((open.shared.upgrade()?, &open.settings)));
+    folders.retain(|(_, open)| open.shared.strong_count() > 0);
+    let found = folders.iter().find(|(open, _)| *open == key);
+    let found = found.and_then(|(_, open)| Some((open.shared.upgrade()?, &open.settings)));
     let found = found.filter(|(shared, _)| !shared.is_forked());
     if let Some((shared, theirs)) = found.as_ref().filter(|(shared, _)| shared.retain()) {
         return match settings.differs_from(theirs).or(own_transport.then_some("transport")) {
@@ -51,7 +51,8 @@ pub(super) fn claim(
     }
     let predecessor = found.map(|(shared, _)| shared);
     let shared = make()?;
-    folders.insert(key, Open { shared: Arc::downgrade(&shared), settings: settings.clone() });
+    folders.retain(|(open, _)| *open != key);
+    folders.push((key, Open { shared: Arc::downgrade(&shared), settings: settings.clone() }));
     Ok(Claim::New { shared, predecessor })
 }
 

@@ -10,7 +10,7 @@ use crate::engine::{
     Effect, Engine, FlushMark, FlushState, Input, Notice, Now, Op, Outcome, Rejection, Ticket, Trouble,
     Verdict,
 };
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::VecDeque;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -60,9 +60,10 @@ pub(super) struct Core {
     pub(super) watched_ms: u64,
     /// A call was refused or held; perhaps another process has heard otherwise.
     pub(super) watch_wanted: bool,
-    settled: BTreeMap<Ticket, Result<(), Trouble>>,
+    /// Ends that nobody has asked for yet; few, so that they are lists.
+    settled: Vec<(Ticket, Result<(), Trouble>)>,
     next_barrier: u64,
-    barriers: BTreeMap<u64, bool>,
+    barriers: Vec<(u64, bool)>,
     /// Calls that were refused before they reached the engine.
     lost: u64,
     #[cfg(feature = "flight-recorder")]
@@ -114,9 +115,9 @@ impl Shared {
                 urgent: false,
                 watched_ms: 0,
                 watch_wanted: false,
-                settled: BTreeMap::new(),
+                settled: Vec::new(),
                 next_barrier: 0,
-                barriers: BTreeMap::new(),
+                barriers: Vec::new(),
                 lost: 0,
                 #[cfg(feature = "flight-recorder")]
                 flight: None,
@@ -221,7 +222,7 @@ impl Shared {
                     }
                 }
                 Effect::Notify(Notice::Settled { ticket, result }) => {
-                    core.settled.insert(ticket, result);
+                    core.settled.push((ticket, result));
                     self.progress.notify_all();
                 }
                 Effect::Notify(notice) => {
@@ -263,7 +264,7 @@ impl Shared {
     pub(super) fn wait_settled(&self, ticket: Ticket) -> Option<Result<(), Trouble>> {
         let mut core = self.lock();
         loop {
-            if let Some(result) = core.settled.remove(&ticket) {
+            if let Some(result) = take(&mut core.settled, ticket) {
                 return Some(result);
             }
             if !matches!(core.state, State::Running | State::Stopping) {
@@ -304,7 +305,7 @@ impl Shared {
         self.storage_wake.notify_one();
         let mut stored = None;
         self.wait(timeout.saturating_sub(start.elapsed()), |core| {
-            stored = core.barriers.remove(&barrier);
+            stored = take(&mut core.barriers, barrier);
             stored.is_some()
         });
         stored
@@ -353,7 +354,7 @@ impl Shared {
         let mut core = self.lock();
         let later = core.storage.iter().filter(|job| job.is_append()).count();
         let stored = synced && core.engine.stats().queued <= (kept + later) as u64;
-        core.barriers.insert(barrier, stored);
+        core.barriers.push((barrier, stored));
         drop(core);
         self.progress.notify_all();
     }
@@ -408,6 +409,12 @@ impl Shared {
         core.handles += usize::from(serves);
         serves
     }
+}
+
+/// Takes out what stands under a number.
+fn take<N: PartialEq, T>(list: &mut Vec<(N, T)>, wanted: N) -> Option<T> {
+    let at = list.iter().position(|(number, _)| *number == wanted)?;
+    Some(list.swap_remove(at).1)
 }
 
 impl Core {

@@ -61,9 +61,9 @@ impl StorageThread {
         self.shared.handle(&mut core, self.shared.clock.now(), Input::Start { secret });
         drop(core);
         while self.turn() {}
-        // Gives up the queue's folder before anybody hears that this is over.
-        let Self { shared, store, .. } = self;
-        drop(store);
+        // Gives up the queue's folder and the host's transport before anybody hears that this is over.
+        let Self { shared, store, breaker, .. } = self;
+        drop((store, breaker));
         shared.enter_state(State::Ended);
     }
 

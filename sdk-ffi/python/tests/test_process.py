@@ -77,6 +77,38 @@ class Ends(FolderTestCase):
         )
         self.assertTrue(self.collector.arrived.acquire(timeout=60))
 
+    def test_a_script_ends_while_a_thread_of_the_librarys_comes_back_from_a_transport(self) -> None:
+        # The transport is the first client's, which is closed and gone; the second one sends with it. Its thread
+        # comes back after the script has ended, and the interpreter takes longer than that to end.
+        self.run_script(
+            "import sys, threading, time, types, refrain\n"
+            "class Late:\n"
+            "    def __del__(self, sleep=time.sleep):\n"
+            "        sleep(2)\n"
+            "class Slow(refrain.HttpTransport):\n"
+            "    def __init__(self):\n"
+            "        self.begun = threading.Event()\n"
+            "    def send(self, request):\n"
+            "        self.begun.set()\n"
+            "        time.sleep(1.5)\n"
+            "        return refrain.HttpAnswer.UNREACHABLE()\n"
+            "    def cancel(self):\n"
+            "        pass\n"
+            "def client(**settings):\n"
+            "    return refrain.Client('t', endpoint=sys.argv[1], data_dir=sys.argv[2], default_consent='granted',\n"
+            "        flush_interval=3600, **settings)\n"
+            "sys.modules['late'] = types.ModuleType('late')\n"
+            "sys.modules['late'].late = Late()  # a module's content goes while the interpreter ends\n"
+            "slow = Slow()\n"
+            "one, other = client(transport=slow), client()\n"
+            "one.close()\n"
+            "del one\n"
+            "other.track('under way')\n"
+            "threading.Thread(target=other.flush, daemon=True).start()\n"
+            "slow.begun.wait()\n"
+            "other.close(timeout=0)\n"
+        )
+
 
 if __name__ == "__main__":
     unittest.main()

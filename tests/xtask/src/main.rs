@@ -7,6 +7,7 @@ mod demo;
 mod fuzz;
 mod machine;
 mod mutants;
+mod parts;
 mod project;
 mod python;
 mod report;
@@ -28,7 +29,7 @@ cargo xtask simulate [--worlds N] [--from SEED] | --seed SEED [--trace] | --sear
                                            or what a client's flight recorder has written
 cargo xtask mutants [NAME]...              puts deliberate faults into a copy of the core; the simulation must notice each
 cargo xtask fuzz TARGET [--seconds N]      mutations of a target's corpus until something breaks; `fuzz` alone lists targets and options
-cargo xtask size                           sizes of the browser package and of the mobile library, against their budgets
+cargo xtask size                           sizes of the browser package and of the mobile library, against their budgets, and what each part costs
 cargo xtask wasm                           build the WebAssembly module and its glue into sdk-wasm/npm/wasm/
 ";
 

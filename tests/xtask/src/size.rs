@@ -9,7 +9,9 @@ use anyhow::{Context, Result, bail, ensure};
 use crate::browser;
 use crate::command::{self, cargo};
 use crate::machine::{self, Need};
+use crate::parts;
 use crate::project;
+use crate::wasm;
 
 const KB: u64 = 1024;
 
@@ -37,12 +39,14 @@ struct Row {
 
 /// The command.
 pub fn run() -> Result<ExitCode> {
+    // Before what ships is built, in the same places.
+    let parts = parts()?;
     let package = match browser::build()? {
         Need::Met(folder) => folder,
         Need::Missing(why) => bail!(why),
     };
     let loaded = Loaded::from_entry(&entry(&package)?)?;
-    let library = library()?;
+    let library = library(&[])?;
     let of = |paths: &BTreeSet<PathBuf>, keep: fn(&Path) -> bool| {
         weigh(&paths.iter().filter(|path| keep(path)).cloned().collect::<Vec<_>>())
     };
@@ -65,7 +69,7 @@ pub fn run() -> Result<ExitCode> {
             budget: Budget::Raw(500 * KB),
         },
     ];
-    print!("\n{}", render(&rows));
+    print!("\n{}\n{parts}", render(&rows));
     let over = rows.iter().any(|row| verdict(row) == "OVER");
     Ok(if over { ExitCode::FAILURE } else { ExitCode::SUCCESS })
 }
@@ -104,10 +108,26 @@ fn is_wasm(path: &Path) -> bool {
     path.extension().is_some_and(|it| it == "wasm")
 }
 
+/// What each part costs in the browser's module and in the library.
+fn parts() -> Result<String> {
+    let named = library(&["-Cstrip=none"])?;
+    let library = std::fs::read(&named).with_context(|| format!("cannot read {}", named.display()))?;
+    let module = match wasm::with_names()? {
+        Need::Met(module) => module,
+        Need::Missing(why) => bail!(why),
+    };
+    let module = std::fs::read(&module).with_context(|| format!("cannot read {}", module.display()))?;
+    match parts::table(&[("browser", &module), ("mobile library", &library)]) {
+        Ok(table) => Ok(table),
+        Err(why) => Ok(format!("no parts: {why:#}\n")),
+    }
+}
+
 /// The library that Kotlin and Swift load, as it ships: stripped by its profile and built together with a standard
 /// library for size. Where the standard library's source cannot be had, the ordinary one is measured, and said to be.
-fn library() -> Result<PathBuf> {
-    let mut build = cargo(["build", "--quiet", "--package", "refrain-ffi", "--lib", "--profile", "ffi"]);
+/// `flags` go to the compiler of the library itself.
+fn library(flags: &[&str]) -> Result<PathBuf> {
+    let mut build = cargo(["rustc", "--quiet", "--package", "refrain-ffi", "--lib", "--profile", "ffi"]);
     let mut folder = project::target();
     match machine::rust_source() {
         Need::Met(()) => {
@@ -121,7 +141,7 @@ fn library() -> Result<PathBuf> {
             println!("{why}: the mobile library is measured with the ordinary standard library")
         }
     }
-    command::run(&mut build)?;
+    command::run(build.arg("--").args(flags))?;
     let name = format!("{}refrain_ffi{}", std::env::consts::DLL_PREFIX, std::env::consts::DLL_SUFFIX);
     let library = folder.join("ffi").join(name);
     ensure!(library.is_file(), "{} was not built", library.display());

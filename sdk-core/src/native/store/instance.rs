@@ -4,7 +4,6 @@ use super::disk::{Disk, DiskFile, Files, Hold, Mode, if_there};
 use super::layout::{self, QueueFile, queue_files, remove_file};
 use crate::engine::Entry;
 use crate::journal::segment::{Found, HEADER_LEN, Header, Kind, Records, encode_record};
-use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -31,8 +30,8 @@ pub(super) struct Instance<D: Disk = Files> {
 struct Segment {
     path: PathBuf,
     header: Header,
-    /// Events in it that must still be kept.
-    live: BTreeSet<u64>,
+    /// Events in it that must still be kept, in order.
+    live: Vec<u64>,
     /// Its undamaged length.
     bytes: u64,
 }
@@ -40,7 +39,8 @@ struct Segment {
 /// What [`Instance::load`] found.
 #[derive(Debug, Default)]
 pub(super) struct Loaded {
-    pub(super) events: BTreeMap<u64, String>,
+    /// In order, once all segments are read.
+    pub(super) events: Vec<(u64, String)>,
     pub(super) next_seq: u64,
     pub(super) not_before_ms: Option<u64>,
     pub(super) damaged: u64,
@@ -98,7 +98,7 @@ impl<D: Disk> Instance<D> {
         self.writer = None;
         self.segments.clear();
         let mut loaded = Loaded { next_seq: 1, ..Default::default() };
-        let mut acknowledged = BTreeSet::new();
+        let mut acknowledged = Vec::new();
         let files: Vec<_> = queue_files(&self.disk, &self.folder)?
             .into_iter()
             .filter_map(
@@ -127,10 +127,13 @@ impl<D: Disk> Instance<D> {
                 }
             }
         }
-        loaded.events.retain(|seq, _| !acknowledged.contains(seq));
-        for segment in &mut self.segments {
-            segment.live.retain(|seq| !acknowledged.contains(seq));
-        }
+        acknowledged.sort_unstable();
+        // Of one that stands there twice the later one counts.
+        loaded.events.reverse();
+        loaded.events.sort_by_key(|(seq, _)| *seq);
+        loaded.events.dedup_by_key(|(seq, _)| *seq);
+        loaded.events.retain(|(seq, _)| acknowledged.binary_search(seq).is_err());
+        self.forget(&acknowledged);
         self.drop_finished()?;
         Ok(loaded)
     }
@@ -141,11 +144,11 @@ impl<D: Disk> Instance<D> {
         bytes: &[u8],
         last: bool,
         loaded: &mut Loaded,
-        acknowledged: &mut BTreeSet<u64>,
+        acknowledged: &mut Vec<u64>,
     ) -> io::Result<()> {
         let Some(records) = Records::new(bytes) else { return Ok(()) };
         let header = records.header();
-        let mut segment = Segment { path, header, live: BTreeSet::new(), bytes: bytes.len() as u64 };
+        let mut segment = Segment { path, header, live: Vec::new(), bytes: bytes.len() as u64 };
         let mut whole = header.encode().to_vec();
         let mut bad = Vec::new();
         let mut torn = None;
@@ -158,8 +161,8 @@ impl<D: Disk> Instance<D> {
                             loaded.next_seq = loaded.next_seq.max(seq.saturating_add(1));
                             match String::from_utf8(payload.to_vec()) {
                                 Ok(text) => {
-                                    segment.live.insert(seq);
-                                    loaded.events.insert(seq, text);
+                                    segment.live.push(seq);
+                                    loaded.events.push((seq, text));
                                 }
                                 Err(_) => loaded.damaged += 1,
                             }
@@ -167,7 +170,7 @@ impl<D: Disk> Instance<D> {
                         Kind::Acknowledged => {
                             for seq in payload.as_chunks().0.iter().map(|bytes| u64::from_le_bytes(*bytes)) {
                                 loaded.next_seq = loaded.next_seq.max(seq.saturating_add(1));
-                                acknowledged.insert(seq);
+                                acknowledged.push(seq);
                             }
                         }
                         Kind::NotBefore => {
@@ -188,6 +191,8 @@ impl<D: Disk> Instance<D> {
                 }
             }
         }
+        segment.live.sort_unstable();
+        segment.live.dedup();
         if !bad.is_empty() {
             segment.bytes = whole.len() as u64;
             repair(&self.disk, &segment.path, &whole, &bad)?;
@@ -218,17 +223,21 @@ impl<D: Disk> Instance<D> {
             }
         }
         self.write(&bytes)?;
-        let events =
-            entries.iter().filter_map(|e| if let Entry::Record { seq, .. } = e { Some(*seq) } else { None });
-        self.segments.last_mut().into_iter().for_each(|segment| segment.live.extend(events.clone()));
+        let Some(segment) = self.segments.last_mut() else { return Ok(()) };
+        for entry in entries {
+            if let Entry::Record { seq, .. } = entry
+                && let Err(at) = segment.live.binary_search(seq)
+            {
+                segment.live.insert(at, *seq);
+            }
+        }
         Ok(())
     }
 
-    /// Notes that these need no longer be kept, and deletes the segments in which nothing else stands.
-    pub(super) fn acknowledge(&mut self, seqs: &BTreeSet<u64>) -> io::Result<()> {
-        for segment in &mut self.segments {
-            segment.live.retain(|seq| !seqs.contains(seq));
-        }
+    /// Notes that these, which stand in order, need no longer be kept, and deletes the segments in which nothing else
+    /// stands.
+    pub(super) fn acknowledge(&mut self, seqs: &[u64]) -> io::Result<()> {
+        self.forget(seqs);
         self.drop_finished()?;
         let Some(last) = self.segments.last() else { return Ok(()) };
         let mut payload = Vec::with_capacity(seqs.len() * 8);
@@ -236,6 +245,12 @@ impl<D: Disk> Instance<D> {
         let mut bytes = Vec::new();
         encode_record(&mut bytes, last.header, Kind::Acknowledged, 0, &payload);
         self.write(&bytes)
+    }
+
+    fn forget(&mut self, seqs: &[u64]) {
+        for segment in &mut self.segments {
+            segment.live.retain(|seq| seqs.binary_search(seq).is_err());
+        }
     }
 
     /// Makes durable what was written.
@@ -297,7 +312,7 @@ impl<D: Disk> Instance<D> {
         let header = Header { epoch, number: self.next_number };
         let path = layout::segment(&self.folder, header.number);
         self.next_number = self.next_number.saturating_add(1);
-        self.segments.push(Segment { path, header, live: BTreeSet::new(), bytes: 0 });
+        self.segments.push(Segment { path, header, live: Vec::new(), bytes: 0 });
         Ok(self.segments.len() - 1)
     }
 
@@ -426,7 +441,7 @@ mod tests {
     }
 
     fn loaded_seqs(loaded: &Loaded) -> Vec<u64> {
-        loaded.events.keys().copied().collect()
+        loaded.events.iter().map(|(seq, _)| *seq).collect()
     }
 
     #[test]
@@ -438,15 +453,15 @@ mod tests {
         }
         assert_eq!(folder.segments(), 3);
         // The middle one is finished, and the first one half.
-        instance.acknowledge(&BTreeSet::from([1, 4, 5, 6])).unwrap();
+        instance.acknowledge(&[1, 4, 5, 6]).unwrap();
         assert_eq!(folder.segments(), 3);
         drop(instance);
         let (mut instance, loaded) = folder.open(1);
         assert_eq!(loaded_seqs(&loaded), [2, 3, 7, 8, 9]);
         assert_eq!(loaded.next_seq, 10);
-        instance.acknowledge(&BTreeSet::from([2, 3])).unwrap();
+        instance.acknowledge(&[2, 3]).unwrap();
         assert_eq!(folder.segments(), 1);
-        instance.acknowledge(&BTreeSet::from([7, 8, 9])).unwrap();
+        instance.acknowledge(&[7, 8, 9]).unwrap();
         assert_eq!(folder.segments(), 0);
         instance.append(1, &events(10..11, 1)).unwrap();
         drop(instance);

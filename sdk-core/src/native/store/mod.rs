@@ -19,7 +19,6 @@ use crate::engine::{
 use disk::if_there;
 use fault::fault;
 use instance::{Instance, SEGMENT_BYTES};
-use std::collections::BTreeSet;
 use std::io;
 use std::time::Duration;
 
@@ -205,7 +204,9 @@ impl<D: Disk> Store<D> {
         let own = self.own.iter_mut().map(|own| (0, own));
         for (queue, instance) in own.chain(self.adopted.iter_mut().map(|(queue, it)| (*queue, it))) {
             let here = records.iter().filter(|record| record.queue == queue);
-            let seqs: BTreeSet<u64> = here.map(|record| record.seq).collect();
+            let mut seqs: Vec<u64> = here.map(|record| record.seq).collect();
+            seqs.sort_unstable();
+            seqs.dedup();
             if !seqs.is_empty() {
                 result = result.and(instance.acknowledge(&seqs));
             }

@@ -1,10 +1,11 @@
 """The client."""
 
+import atexit
 import os
 import weakref
 from functools import partial
 from types import TracebackType
-from typing import Any, Callable, Dict, Iterable, List, Mapping, Optional, Type, TypeVar, Union
+from typing import Any, Callable, Dict, Iterable, List, Mapping, Optional, Set, Type, TypeVar, Union
 
 from . import refrain_ffi as ffi
 from ._profile import Profile
@@ -118,7 +119,9 @@ class Client:
         except (TypeError, ValueError, OverflowError) as error:
             raise ConfigError(f"a setting has an unusable value: {error}") from None
         # Also for a client that nobody closes: when it is collected, and at the latest when the interpreter ends.
-        weakref.finalize(self, _end, self._process, self._native, 1.0)
+        weakref.finalize(self, _end, self._process, self._native, _AT_EXIT)
+        _CLIENTS.add(self)
+        _PROCESSES.add(self._process)
 
     def track(self, name: str, properties: Optional[Mapping[str, Any]] = None) -> Outcome:
         """Records an event."""
@@ -297,6 +300,23 @@ class Client:
 
     def _forked(self) -> bool:
         return os.getpid() != self._process
+
+
+_AT_EXIT = 1.0
+"""What a client that was not closed gets at exit to send what is queued, in seconds."""
+_CLIENTS: "weakref.WeakSet[Client]" = weakref.WeakSet()
+_PROCESSES: Set[int] = set()
+"""Those that made a client: a forked child has none of its parent's threads."""
+
+
+@atexit.register
+def _detach() -> None:
+    """Before the interpreter goes, and its threads with it: a thread of the library's that called into it afterwards
+    would take the process down. Threads may outlive their client, and a closed client's transport may be another's."""
+    for client in list(_CLIENTS):
+        client.close(_AT_EXIT)
+    if os.getpid() in _PROCESSES:
+        ffi.detach()
 
 
 def _end(process: int, native: ffi.Client, timeout: float) -> bool:

@@ -13,7 +13,8 @@ fn main() -> Result<()> {
         .web(true)?
         .typescript(true)
         .out_name(name)
-        .remove_name_section(true)
+        // Names go when the module is optimised, or are read after that as the compiler wrote them.
+        .demangle(false)
         .remove_producers_section(true)
         .generate(output)
         .with_context(|| format!("cannot write the glue for {input}"))
