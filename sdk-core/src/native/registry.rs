@@ -2,6 +2,7 @@
 
 use super::settings::{BuildError, Settings};
 use super::shared::Shared;
+use once_cell::sync::Lazy;
 use std::path::{Component, Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
@@ -14,7 +15,7 @@ struct Open {
 }
 
 /// A process has few of them.
-static FOLDERS: Mutex<Vec<(Key, Open)>> = Mutex::new(Vec::new());
+static FOLDERS: Lazy<Mutex<Vec<(Key, Open)>>> = Lazy::new(Mutex::default);
 
 /// What stands behind a folder now.
 pub(super) enum Claim {

@@ -29,6 +29,8 @@ struct Refusal {
     /// Records below this were captured before it.
     bound: u64,
     device: Option<String>,
+    /// That device's erasure is asked for, too.
+    erase: bool,
     /// Somebody has agreed since.
     overtaken: bool,
     /// A grant was under way when it was called for.
@@ -43,6 +45,8 @@ pub struct Oracle {
     /// Grants under way.
     grants_under_way: Vec<((usize, u8), Ticket)>,
     withdrawn_devices: BTreeSet<String>,
+    /// Those of which the erasure was asked for.
+    to_erase: BTreeSet<String>,
     /// The last word of the person is a refusal that has ended well.
     refused: bool,
     /// Whose word that is.
@@ -88,13 +92,13 @@ impl Oracle {
     }
 
     /// The person objects, in this process.
-    pub fn refuses(&mut self, maker: (usize, u8), ticket: Ticket, device: Option<String>) {
+    pub fn refuses(&mut self, maker: (usize, u8), ticket: Ticket, device: Option<String>, erase: bool) {
         self.may_write = true;
         // Whether or not it ends well: from now on their loss is no fault.
         self.excuse_all();
         let bound = self.next_marker;
         let crossing = !self.grants_under_way.is_empty();
-        self.refusals.push(Refusal { maker, ticket, bound, device, overtaken: false, crossing });
+        self.refusals.push(Refusal { maker, ticket, bound, device, erase, overtaken: false, crossing });
     }
 
     /// The person agrees, in whatever process.
@@ -165,6 +169,7 @@ impl Oracle {
             self.refuser = Some(refusal.maker);
         }
         self.withdrawn_devices.extend(refusal.device.clone());
+        self.to_erase.extend(refusal.device.clone().filter(|_| refusal.erase));
         for (_, record) in self.records.range_mut(..refusal.bound) {
             record.withdrawn |= told || record.maker == refusal.maker;
         }
@@ -276,6 +281,12 @@ impl Oracle {
             assert!(self.records.contains_key(marker), "{} was never made: {text}", marker_text(*marker));
             assert!(!poison(*marker), "poison was taken");
         }
+        if !(self.damaged || self.lossy || self.in_process) {
+            for device in &self.to_erase {
+                let asked = collector.erasures.contains(device);
+                assert!(asked, "C12: the erasure of {device} is never asked for");
+            }
+        }
         let ids: BTreeSet<_> =
             collector.records.values().filter_map(|text| text_of(text, "$insert_id")).collect();
         let events = collector.records.values().filter(|text| text.starts_with("{\"event\"")).count();
@@ -303,11 +314,14 @@ impl Oracle {
     pub fn record_lost(&mut self, nobody_lives: bool) {
         self.excuse_all();
         self.renumbered = true;
+        self.to_erase.clear();
         self.refused = false;
         // Who holds records and an identity in memory and has not seen a refusal that stood there never will.
         let held = self.records.values_mut().filter(|record| record.op.is_none());
         held.for_each(|record| record.withdrawn = false);
-        self.refusals.iter_mut().for_each(|refusal| (refusal.overtaken, refusal.crossing) = (true, true));
+        for refusal in &mut self.refusals {
+            (refusal.overtaken, refusal.crossing, refusal.erase) = (true, true, false);
+        }
         self.last_epoch = 0;
         if nobody_lives {
             self.records.values_mut().for_each(|record| record.withdrawn = true);
@@ -338,6 +352,16 @@ pub fn receipts(disk: &SimDisk) {
         let done = entry.kind == ErasureKind::Device && entry.state == ErasureState::Completed;
         let receipt = entry.answer.is_some_and(|answer| answer.contains("\"receipt\""));
         assert!(!done || receipt, "C12: an erasure is done without a receipt");
+    }
+}
+
+/// C12: no record that names a user overtakes the deletion of that user's profile.
+pub fn stays_behind(disk: &SimDisk, request: &Request) {
+    for entry in record_on(disk).into_iter().flat_map(|record| record.outbox) {
+        let open = entry.kind == ErasureKind::Profile && !entry.state.is_final();
+        let user = entry.user.filter(|_| open).map(|user| format!("\"{user}\""));
+        let overtakes = user.is_some_and(|user| request.body.contains(&user));
+        assert!(!overtakes, "C12: a record overtakes the deletion of its profile: {}", request.body);
     }
 }
 

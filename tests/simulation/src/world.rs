@@ -293,7 +293,7 @@ impl World {
                 if let Some(process) = self.running(place) {
                     let device = process.engine.device_id();
                     let ticket = process.opt_out(Also { erase, delete_profile });
-                    self.oracle.refuses(maker, ticket, device);
+                    self.oracle.refuses(maker, ticket, device, erase);
                     self.forget_waits(place);
                 }
             }
@@ -531,6 +531,7 @@ impl World {
             return;
         }
         self.oracle.departed(maker, process, &open.request);
+        crate::oracle::stays_behind(&self.disk, &open.request);
         let lane = lane_of(&open.request.path);
         let leaves = self.left[place];
         if let Some(at) = self.failed.remove(&(place, lane)) {
