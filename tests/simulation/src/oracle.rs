@@ -197,7 +197,8 @@ impl Oracle {
         self.last_decision = decision;
         // A withdrawal takes what was captured before it was written, not only before it was called for.
         let epoch = record.map_or(0, |record| record.epoch);
-        if epoch > self.last_epoch {
+        // Lower, where a refusal was written over what could not be read.
+        if epoch != self.last_epoch {
             self.last_epoch = epoch;
             self.excuse_all();
         }

@@ -705,7 +705,8 @@ fn choose(dice: &mut Dice, processes: usize, laws: &Laws) -> Action {
             let lane = *dice.pick(&[Lane::Events, Lane::Events, Lane::Events, Lane::Profiles, Lane::Groups]);
             Action::Record(place, lane)
         }
-        22..=26 => Action::Call(place, *dice.pick(&CallKind::ALL)),
+        22..=23 => Action::Call(place, CallKind::Identify),
+        24..=26 => Action::Call(place, *dice.pick(&CallKind::ALL)),
         27..=44 => Action::Step(place),
         45..=48 => Action::Run(place),
         49..=52 => Action::Watch(place),
