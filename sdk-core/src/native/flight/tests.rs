@@ -23,6 +23,8 @@ fn other_texts_are_as_long_and_as_different() {
     assert_eq!(pairs.len(), 10_000);
     assert_eq!((redactor.text(" \t"), redactor.text("")), (" \t".into(), String::new()));
     assert_ne!(Redactor::new().text("somebody"), redactor.text("somebody"), "each recording has its own key");
+    let dollars = "$".repeat(1_000_000);
+    assert_eq!(redactor.text(&dollars), dollars, "nobody's stack is as deep as a text may be long");
 }
 
 #[test]
