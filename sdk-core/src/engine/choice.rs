@@ -250,8 +250,12 @@ impl Engine {
                     Done::Opened { consent, .. } => self.observe_consent(consent),
                     _ => self.observe_consent(&RecordRead::Unreadable),
                 }
-                // A stored refusal stands. Otherwise the grant lasts for this process.
-                if self.consent.record().is_none_or(|record| record.decision != Decision::Denied) {
+                if self.consent.record().is_some_and(|record| record.decision == Decision::Denied) {
+                    // A stored refusal stands, and is over when the record says so: one that was made here and not
+                    // written has been taken back.
+                    self.in_process = None;
+                } else {
+                    // Otherwise the grant lasts for this process.
                     if matches!(self.consent, ConsentState::Unreadable) {
                         self.set_aside();
                     }

@@ -408,6 +408,33 @@ fn c6_what_was_held_goes_with_a_refusal_that_is_taken_back_before_the_store_is_o
 }
 
 #[test]
+fn c9_a_refusal_that_was_never_written_and_taken_back_does_not_outlive_the_one_on_record() {
+    let mut store = Store::default();
+    let mut app = Driver::started(0, granted(), &mut store);
+    let mut other = Driver::started(1, granted(), &mut store);
+    store.fault = Some(StoreFault::Full);
+    app.opt_out(false);
+    app.run(&mut store);
+    store.fault = None;
+    other.opt_out(false);
+    other.run(&mut store);
+    app.advance(1);
+    store.fault = Some(StoreFault::Full);
+    app.opt_in();
+    app.run(&mut store);
+    assert_eq!(app.engine.consent().verdict, Verdict::Deny(DenyReason::Person));
+    store.fault = None;
+    app.advance(60_000);
+    app.run(&mut store);
+    assert_eq!((store.decision(), app.engine.next_wakeup()), (Decision::Denied, None));
+    other.opt_in();
+    other.run(&mut store);
+    app.input(Input::RecordChanged { name: RecordName::Consent, read: store.consent.clone() });
+    app.run(&mut store);
+    assert_eq!(app.engine.consent().verdict, Verdict::Allow);
+}
+
+#[test]
 fn c11_a_grant_that_is_taken_back_before_it_is_recorded_is_not_announced() {
     for fault in [None, Some(StoreFault::Full)] {
         let mut store = Store { fault, ..Store::default() };
