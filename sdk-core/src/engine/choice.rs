@@ -449,12 +449,11 @@ impl Engine {
     fn stop(&mut self, epoch: u64) {
         self.epoch = epoch;
         self.fence.raise(epoch);
-        self.drop_data();
         self.memory_only = false;
-        self.settle_grants();
+        self.drop_data();
     }
 
-    /// Aborts requests and forgets records and identity.
+    /// Aborts requests and forgets records and identity; grants come no further.
     fn drop_data(&mut self) {
         self.abandon_requests();
         let dropped = self.queue.clear();
@@ -504,6 +503,7 @@ impl Engine {
         if verdict == Verdict::Deny(DenyReason::StoreUnavailable) {
             return;
         }
+        // After a refusal it has happened; a choice may also have come to be none.
         self.stop_if_open();
         let refused = self.consent.record().is_some_and(|record| record.decision == Decision::Denied);
         // A refusal that is not recorded yet is written first (C4).
