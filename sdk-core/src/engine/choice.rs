@@ -169,7 +169,7 @@ impl Engine {
     }
 
     /// The revision of the record as it was read last; 0 where there is none, or none can be read.
-    fn recorded_revision(&self) -> u64 {
+    pub(super) fn recorded_revision(&self) -> u64 {
         self.consent.record().map_or(0, |record| record.revision)
     }
 

@@ -435,6 +435,35 @@ fn c9_a_refusal_that_was_never_written_and_taken_back_does_not_outlive_the_one_o
 }
 
 #[test]
+fn c9_a_look_that_comes_after_later_news_says_nothing() {
+    let mut store = Store::default();
+    let mut app = Driver::started(0, granted(), &mut store);
+    let mut other = Driver::started(1, granted(), &mut store);
+    let established = store.consent.clone();
+    other.opt_out(false);
+    other.run(&mut store);
+    let refusal = store.consent.clone();
+    let changed = |read| Input::RecordChanged { name: RecordName::Consent, read };
+    app.input(changed(refusal.clone()));
+    app.run(&mut store);
+    // Read before the refusal, and told after it.
+    app.input(changed(established));
+    let Some(Effect::Open { op }) = app.storage.pop_front() else { panic!("another look") };
+    let identity = store.identity.clone();
+    let looked = Done::Opened { consent: refusal, identity, data: false };
+    other.opt_in();
+    other.run(&mut store);
+    app.input(changed(store.consent.clone()));
+    app.input(Input::Done { op, result: looked });
+    app.run(&mut store);
+    app.advance(0);
+    app.run(&mut store);
+    assert_eq!(app.engine.consent().verdict, Verdict::Allow);
+    assert_eq!(app.engine.device_id(), other.engine.device_id());
+    assert!(store.has_data() && app.engine.device_id().is_some());
+}
+
+#[test]
 fn c11_a_grant_that_is_taken_back_before_it_is_recorded_is_not_announced() {
     for fault in [None, Some(StoreFault::Full)] {
         let mut store = Store { fault, ..Store::default() };
