@@ -16,9 +16,10 @@
 //!
 //! [`Contents::Redacted`]: names, values, users, ids, secrets and answers are replaced by texts of the same length, equal
 //! where they were equal, under a key that is drawn for the recording and kept nowhere. What can still be seen is how
-//! much was recorded and when (numbers called `time`), what the person chose, lengths, and names of the protocol and those that begin with `$`.
-//! Very short texts have few texts to be replaced by. Where the detector for personal data refuses calls, those are left
-//! out; where it redacts, lengths differ from what was recorded, and a replay may make other batches.
+//! much was recorded and when (numbers called `time`), what the person chose, lengths, `true`, `false` and `null`, and
+//! names of the protocol and those that begin with `$`. Very short texts have few texts to be replaced by. Where the
+//! detector for personal data refuses calls, those are left out; where it redacts, lengths differ from what was
+//! recorded, and a replay may make other batches.
 //!
 //! [`Contents::Kept`]: everything in full, so **the file is personal data** and holds the secret of the device.
 //! Contents are only written while consent allows to collect: before a decision they wait in memory. Once consent is
