@@ -426,8 +426,14 @@ impl Engine {
         let withdrawn = !mine && (denied && !same || epoch > known.map_or(1, |known| known.epoch));
         // A decision that could not be written ends with the record's; a refusal is still to be written.
         if mine || self.in_process == Some(Decision::Granted) && (withdrawn || granted) {
+            let before = self.in_process.take();
+            if before == Some(Decision::Granted) {
+                // Who has lived in memory is not yet the device that the store knows (C9).
+                self.retries.identity_missing = true;
+                self.retries.arm(self.now);
+            }
             // What was set aside is taken up again.
-            if self.in_process.take().is_some() && matches!(self.consent, ConsentState::Unreadable) {
+            if before.is_some() && matches!(self.consent, ConsentState::Unreadable) {
                 self.opened_epoch = None;
             }
         }

@@ -464,6 +464,34 @@ fn c9_a_look_that_comes_after_later_news_says_nothing() {
 }
 
 #[test]
+fn c9_who_lived_in_memory_becomes_the_device_that_the_store_knows() {
+    for damaged in [false, true] {
+        let mut store = Store { fault: Some(StoreFault::Full), ..Store::default() };
+        if damaged {
+            store.consent = RecordRead::Unreadable;
+        }
+        let mut app = Driver::started(0, config(), &mut store);
+        app.opt_in();
+        app.run(&mut store);
+        assert_eq!(app.track("in memory"), Outcome::Accepted);
+        store.fault = None;
+        store.consent = RecordRead::Absent;
+        let mut other = Driver::started(1, config(), &mut store);
+        other.opt_in();
+        other.run(&mut store);
+        app.input(Input::RecordChanged { name: RecordName::Consent, read: store.consent.clone() });
+        app.run(&mut store);
+        for _ in 0..3 {
+            app.advance(60_000);
+            app.run(&mut store);
+        }
+        assert_eq!(app.engine.consent().verdict, Verdict::Allow);
+        assert!(other.engine.device_id().is_some());
+        assert_eq!(app.engine.device_id(), other.engine.device_id(), "damaged: {damaged}");
+    }
+}
+
+#[test]
 fn c11_a_grant_that_is_taken_back_before_it_is_recorded_is_not_announced() {
     for fault in [None, Some(StoreFault::Full)] {
         let mut store = Store { fault, ..Store::default() };
