@@ -7,13 +7,13 @@ use std::sync::Arc;
 /// The host's HTTP client.
 #[uniffi::export(foreign)]
 pub trait HttpTransport: Send + Sync {
-    /// Sends one request and returns its answer. Called on the client's request thread, without a lock held, and
-    /// one call at a time.
+    /// Sends one request and returns its answer. Called on a thread of its own, without a lock held, and one call at a
+    /// time: before the next one, this one has returned or was asked to [`cancel`](Self::cancel).
     ///
     /// In this order: connect to [`HttpRequest::url`]; take the body by [`HttpRequest::open`], and give up if there
     /// is none; write headers and body of a `POST`, or those of a `GET` if the body is empty; call
-    /// [`HttpRequest::started`]; read the answer, without following redirects. Between `open` and `started` a withdrawal waits for the request, so nothing else may be
-    /// waited for there.
+    /// [`HttpRequest::started`]; read the answer, without following redirects. Between `open` and `started` a withdrawal
+    /// waits for the request, so nothing else may be waited for there.
     ///
     /// # Errors
     /// Whatever the host throws counts as a network failure: the records are kept and sent later.

@@ -169,7 +169,7 @@ impl Engine {
     }
 
     /// The revision of the record as it was read last; 0 where there is none, or none can be read.
-    fn recorded_revision(&self) -> u64 {
+    pub(super) fn recorded_revision(&self) -> u64 {
         self.consent.record().map_or(0, |record| record.revision)
     }
 
@@ -250,8 +250,12 @@ impl Engine {
                     Done::Opened { consent, .. } => self.observe_consent(consent),
                     _ => self.observe_consent(&RecordRead::Unreadable),
                 }
-                // A stored refusal stands. Otherwise the grant lasts for this process.
-                if self.consent.record().is_none_or(|record| record.decision != Decision::Denied) {
+                if self.consent.record().is_some_and(|record| record.decision == Decision::Denied) {
+                    // A stored refusal stands, and is over when the record says so: one that was made here and not
+                    // written has been taken back.
+                    self.in_process = None;
+                } else {
+                    // Otherwise the grant lasts for this process.
                     if matches!(self.consent, ConsentState::Unreadable) {
                         self.set_aside();
                     }
@@ -422,8 +426,14 @@ impl Engine {
         let withdrawn = !mine && (denied && !same || epoch > known.map_or(1, |known| known.epoch));
         // A decision that could not be written ends with the record's; a refusal is still to be written.
         if mine || self.in_process == Some(Decision::Granted) && (withdrawn || granted) {
+            let before = self.in_process.take();
+            if before == Some(Decision::Granted) {
+                // Who has lived in memory is not yet the device that the store knows (C9).
+                self.retries.identity_missing = true;
+                self.retries.arm(self.now);
+            }
             // What was set aside is taken up again.
-            if self.in_process.take().is_some() && matches!(self.consent, ConsentState::Unreadable) {
+            if before.is_some() && matches!(self.consent, ConsentState::Unreadable) {
                 self.opened_epoch = None;
             }
         }
@@ -445,12 +455,11 @@ impl Engine {
     fn stop(&mut self, epoch: u64) {
         self.epoch = epoch;
         self.fence.raise(epoch);
-        self.drop_data();
         self.memory_only = false;
-        self.settle_grants();
+        self.drop_data();
     }
 
-    /// Aborts requests and forgets records and identity.
+    /// Aborts requests and forgets records and identity; grants come no further.
     fn drop_data(&mut self) {
         self.abandon_requests();
         let dropped = self.queue.clear();
@@ -500,6 +509,7 @@ impl Engine {
         if verdict == Verdict::Deny(DenyReason::StoreUnavailable) {
             return;
         }
+        // After a refusal it has happened; a choice may also have come to be none.
         self.stop_if_open();
         let refused = self.consent.record().is_some_and(|record| record.decision == Decision::Denied);
         // A refusal that is not recorded yet is written first (C4).

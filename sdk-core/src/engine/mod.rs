@@ -484,7 +484,8 @@ impl Engine {
     /// whose end is an input again.
     fn settle(&mut self) {
         if self.phase != Phase::Ready {
-            return;
+            // The person may have refused already, and may agree again before the store is open (C6).
+            return self.stop_if_denied(self.verdict());
         }
         while self.work.is_none() {
             if self.wants.is_empty() {

@@ -61,7 +61,7 @@ impl Queue {
         // An age that cannot be is the fault of a clock that had stood at 1970, or stands at 2100.
         let age = message::captured_ms(&text).and_then(|at| now.wall_ms.checked_sub(at));
         let age = age.filter(|age| *age < YEAR_MS).unwrap_or_default();
-        self.add(id, text, now.mono_ms as i64 - age as i64);
+        self.add(id, text, (now.mono_ms as i64).saturating_sub(age as i64));
     }
 
     fn add(&mut self, id: RecordId, text: Arc<str>, since_ms: i64) -> Lane {
@@ -289,6 +289,14 @@ mod tests {
         }
         assert!(queue.records.len() < 100);
         assert_eq!((queue.len(), queue.bytes()), (1, UPDATE.len() as u64));
+    }
+
+    #[test]
+    fn a_clock_beyond_reason_breaks_nothing() {
+        let mut queue = Queue::default();
+        let now = Now { wall_ms: 9, mono_ms: 1 << 63 };
+        queue.restore(RecordId { queue: 0, seq: 1 }, r#"{"event":"e","properties":{"time":1}}"#.into(), now);
+        assert_eq!(queue.len(), 1);
     }
 
     #[test]

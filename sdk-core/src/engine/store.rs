@@ -24,8 +24,10 @@ const MOST_SEQ: u64 = 1 << 53;
 pub(super) enum Pending {
     /// The step of consent or store work that `Engine::work` describes.
     Work,
-    /// Another look at the consent record.
-    Look,
+    /// Another look at the consent record, when this revision of it was known.
+    Look {
+        known: u64,
+    },
     Acknowledge,
     Sync,
     NotBefore,
@@ -111,8 +113,12 @@ impl Engine {
         match (pending, result) {
             (Pending::Work, result) => self.work_done(result),
 
-            (Pending::Look, Done::Opened { consent, .. }) => self.looked(&consent),
-            (Pending::Look, _) => self.retries.arm(self.now),
+            (Pending::Look { known }, Done::Opened { consent, .. }) if known == self.recorded_revision() => {
+                self.looked(&consent);
+            }
+            // Somebody else has read meanwhile, perhaps later than this look.
+            (Pending::Look { .. }, Done::Opened { .. }) => self.look(),
+            (Pending::Look { .. }, _) => self.retries.arm(self.now),
 
             (Pending::Identity(_), Done::Amended { read, .. }) => self.adopt_identity(&read),
             (Pending::Identity(_), Done::Refused(read)) => self.observe_consent(&read),
@@ -258,8 +264,8 @@ impl Engine {
 
     /// Has the consent record read once more.
     pub(super) fn look(&mut self) {
-        if !self.pending.iter().any(|(_, pending)| matches!(pending, Pending::Look)) {
-            let op = self.next_op(Pending::Look);
+        if !self.pending.iter().any(|(_, pending)| matches!(pending, Pending::Look { .. })) {
+            let op = self.next_op(Pending::Look { known: self.recorded_revision() });
             self.effects.push_back(Effect::Open { op });
         }
     }

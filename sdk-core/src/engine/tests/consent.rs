@@ -392,6 +392,106 @@ fn quick_changes_of_mind_end_with_the_last_word() {
 }
 
 #[test]
+fn c6_what_was_held_goes_with_a_refusal_that_is_taken_back_before_the_store_is_open() {
+    let mut store = Store::default();
+    let mut app = Driver::new(0, config());
+    app.input(Input::Start { secret: Secret([1; 16]) });
+    assert_eq!(app.track("before"), Outcome::Held);
+    app.opt_out(false);
+    assert_eq!((app.engine.stats().held, app.engine.stats().dropped_for(Dropped::Withdrawn)), (0, 1));
+    app.opt_in();
+    assert_eq!(app.track("after"), Outcome::Held);
+    app.run(&mut store);
+    app.input(Input::Flush);
+    let body = app.exchange(&mut store, ok());
+    assert!(body.contains("after") && !body.contains("before"), "{body}");
+}
+
+#[test]
+fn c9_a_refusal_that_was_never_written_and_taken_back_does_not_outlive_the_one_on_record() {
+    let mut store = Store::default();
+    let mut app = Driver::started(0, granted(), &mut store);
+    let mut other = Driver::started(1, granted(), &mut store);
+    store.fault = Some(StoreFault::Full);
+    app.opt_out(false);
+    app.run(&mut store);
+    store.fault = None;
+    other.opt_out(false);
+    other.run(&mut store);
+    app.advance(1);
+    store.fault = Some(StoreFault::Full);
+    app.opt_in();
+    app.run(&mut store);
+    assert_eq!(app.engine.consent().verdict, Verdict::Deny(DenyReason::Person));
+    store.fault = None;
+    app.advance(60_000);
+    app.run(&mut store);
+    assert_eq!((store.decision(), app.engine.next_wakeup()), (Decision::Denied, None));
+    other.opt_in();
+    other.run(&mut store);
+    app.input(Input::RecordChanged { name: RecordName::Consent, read: store.consent.clone() });
+    app.run(&mut store);
+    assert_eq!(app.engine.consent().verdict, Verdict::Allow);
+}
+
+#[test]
+fn c9_a_look_that_comes_after_later_news_says_nothing() {
+    let mut store = Store::default();
+    let mut app = Driver::started(0, granted(), &mut store);
+    let mut other = Driver::started(1, granted(), &mut store);
+    let established = store.consent.clone();
+    other.opt_out(false);
+    other.run(&mut store);
+    let refusal = store.consent.clone();
+    let changed = |read| Input::RecordChanged { name: RecordName::Consent, read };
+    app.input(changed(refusal.clone()));
+    app.run(&mut store);
+    // Read before the refusal, and told after it.
+    app.input(changed(established));
+    let Some(Effect::Open { op }) = app.storage.pop_front() else { panic!("another look") };
+    let identity = store.identity.clone();
+    let looked = Done::Opened { consent: refusal, identity, data: false };
+    other.opt_in();
+    other.run(&mut store);
+    app.input(changed(store.consent.clone()));
+    app.input(Input::Done { op, result: looked });
+    app.run(&mut store);
+    app.advance(0);
+    app.run(&mut store);
+    assert_eq!(app.engine.consent().verdict, Verdict::Allow);
+    assert_eq!(app.engine.device_id(), other.engine.device_id());
+    assert!(store.has_data() && app.engine.device_id().is_some());
+}
+
+#[test]
+fn c9_who_lived_in_memory_becomes_the_device_that_the_store_knows() {
+    for damaged in [false, true] {
+        let mut store = Store { fault: Some(StoreFault::Full), ..Store::default() };
+        if damaged {
+            store.consent = RecordRead::Unreadable;
+        }
+        let mut app = Driver::started(0, config(), &mut store);
+        app.opt_in();
+        app.run(&mut store);
+        assert_eq!(app.track("in memory"), Outcome::Accepted);
+        store.fault = None;
+        store.consent = RecordRead::Absent;
+        let mut other = Driver::started(1, config(), &mut store);
+        other.opt_in();
+        other.run(&mut store);
+        app.input(Input::RecordChanged { name: RecordName::Consent, read: store.consent.clone() });
+        app.run(&mut store);
+        for _ in 0..3 {
+            app.advance(60_000);
+            app.run(&mut store);
+        }
+        assert_eq!(app.engine.consent().verdict, Verdict::Allow);
+        assert!(other.engine.device_id().is_some());
+        assert_eq!(app.engine.device_id(), other.engine.device_id(), "damaged: {damaged}");
+    }
+}
+
+#[test]
 fn c11_a_grant_that_is_taken_back_before_it_is_recorded_is_not_announced() {
     for fault in [None, Some(StoreFault::Full)] {
         let mut store = Store { fault, ..Store::default() };

@@ -16,9 +16,10 @@
 //!
 //! [`Contents::Redacted`]: names, values, users, ids, secrets and answers are replaced by texts of the same length, equal
 //! where they were equal, under a key that is drawn for the recording and kept nowhere. What can still be seen is how
-//! much was recorded and when (numbers called `time`), what the person chose, lengths, and names of the protocol and those that begin with `$`.
-//! Very short texts have few texts to be replaced by. Where the detector for personal data refuses calls, those are left
-//! out; where it redacts, lengths differ from what was recorded, and a replay may make other batches.
+//! much was recorded and when (numbers called `time`), what the person chose, lengths, `true`, `false` and `null`, and
+//! names of the protocol and those that begin with `$`. Very short texts have few texts to be replaced by. Where the
+//! detector for personal data refuses calls, those are left out; where it redacts, lengths differ from what was
+//! recorded, and a replay may make other batches.
 //!
 //! [`Contents::Kept`]: everything in full, so **the file is personal data** and holds the secret of the device.
 //! Contents are only written while consent allows to collect: before a decision they wait in memory. Once consent is
@@ -94,7 +95,8 @@ pub struct Recording {
     effects: usize,
     /// The newest consent epoch seen.
     epoch: u64,
-    ended: bool,
+    /// Why nothing follows.
+    ended: Option<&'static str>,
 }
 
 struct Kept {
@@ -129,7 +131,7 @@ impl Recording {
             line: 0,
             effects: 0,
             epoch: 0,
-            ended: false,
+            ended: None,
         }
     }
 
@@ -156,7 +158,7 @@ impl Recording {
         if self.waiting() > BUFFER_BYTES {
             self.finish("full");
         }
-        if self.ended {
+        if self.ended.is_some() {
             return;
         }
         self.line = self.redacted.len();
@@ -187,7 +189,9 @@ impl Recording {
         text.push_str("}\n");
         self.append(&text);
         #[cfg(feature = "personal-data")]
-        if engine.outcome() == Outcome::Rejected(Rejection::PersonalData) && self.effects == 0 && !self.ended
+        if engine.outcome() == Outcome::Rejected(Rejection::PersonalData)
+            && self.effects == 0
+            && self.ended.is_none()
         {
             // Redacted, it would be no reason to refuse the call, which has changed nothing.
             self.redacted.truncate(self.line);
@@ -222,12 +226,13 @@ impl Recording {
             // What nobody has allowed in the end is not written.
             match &mut self.kept {
                 Some(kept) if kept.allowed == 0 && !kept.begun => self.withdraw(),
-                Some(kept) => {
+                // Its end stands behind what was allowed, unless it has ended before.
+                Some(kept) if kept.allowed < kept.text.len() => {
                     kept.text.truncate(kept.allowed);
-                    kept.text.push_str("{\"end\":\"closed\"}\n");
+                    kept.text.push_str(&end_line(self.ended.unwrap_or_default()));
                     kept.allowed = kept.text.len();
                 }
-                None => {}
+                _ => {}
             }
         }
         let kept = self.kept.as_mut().map(|kept| {
@@ -249,7 +254,7 @@ impl Recording {
     }
 
     fn append(&mut self, text: &str) {
-        if self.ended {
+        if self.ended.is_some() {
             return;
         }
         self.redacted.push_str(text);
@@ -258,13 +263,17 @@ impl Recording {
         }
     }
 
-    fn finish(&mut self, why: &str) {
-        let mut text = String::from("{");
-        write::member(&mut text, "end", why);
-        text.push_str("}\n");
-        self.append(&text);
-        self.ended = true;
+    fn finish(&mut self, why: &'static str) {
+        self.append(&end_line(why));
+        self.ended.get_or_insert(why);
     }
+}
+
+fn end_line(why: &str) -> String {
+    let mut text = String::from("{");
+    write::member(&mut text, "end", why);
+    text.push_str("}\n");
+    text
 }
 
 #[cfg(test)]

@@ -73,10 +73,13 @@ impl Redactor {
         if text.trim_ascii().is_empty() {
             return text.into();
         }
-        for prefix in [DEVICE, "$"] {
-            if let Some(rest) = text.strip_prefix(prefix) {
-                return [prefix, &self.text(rest)].concat();
-            }
+        let mut rest = text;
+        while let Some(shorter) = [DEVICE, "$"].into_iter().find_map(|prefix| rest.strip_prefix(prefix)) {
+            rest = shorter;
+        }
+        if rest.len() < text.len() {
+            // What is left begins with neither, so this goes no deeper.
+            return [text.strip_suffix(rest).unwrap_or_default(), &self.text(rest)].concat();
         }
         if let Some(bits) = bits_of(text) {
             return hex(&self.bits(bits));

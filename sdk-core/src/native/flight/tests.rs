@@ -1,5 +1,6 @@
 use super::redact::Redactor;
-use crate::engine::ConsentRecord;
+use super::{BUFFER_BYTES, Contents, Flight, Recording};
+use crate::engine::{Config, ConsentRecord, DefaultConsent, Engine, Input, Now, Secret};
 use crate::json::{Object, Survey};
 use std::collections::BTreeSet;
 
@@ -23,6 +24,8 @@ fn other_texts_are_as_long_and_as_different() {
     assert_eq!(pairs.len(), 10_000);
     assert_eq!((redactor.text(" \t"), redactor.text("")), (" \t".into(), String::new()));
     assert_ne!(Redactor::new().text("somebody"), redactor.text("somebody"), "each recording has its own key");
+    let dollars = "$".repeat(1_000_000);
+    assert_eq!(redactor.text(&dollars), dollars, "nobody's stack is as deep as a text may be long");
 }
 
 #[test]
@@ -87,4 +90,41 @@ fn records_are_as_good_as_before() {
     assert_eq!(after.outbox[0].user.as_deref(), Some(&*redactor.text("ann")));
     assert!(ConsentRecord::decode(&redactor.record("{\"v\":2}")).is_none());
     assert_eq!(redactor.record("garbled"), "xxxxxxx");
+}
+
+/// A recording of an engine that has been started, with contents, under this default.
+fn recording(default_consent: DefaultConsent) -> (Recording, Engine) {
+    let config = Config { default_consent, ..Config::new("T") };
+    let flight = Flight { path: "".into(), contents: Contents::Kept };
+    (Recording::begin(flight, &config, 1), Engine::new(config).unwrap())
+}
+
+fn tell(recording: &mut Recording, engine: &mut Engine, input: Input<'_>) {
+    recording.input(Now::default(), &input);
+    engine.handle(Now::default(), input).for_each(|effect| recording.effect(&effect));
+    recording.end(engine);
+}
+
+#[test]
+fn a_recording_ends_once() {
+    for (portions, fills, end) in [(1, false, "closed"), (1, true, "full"), (2, true, "full")] {
+        let (mut recording, mut engine) = recording(DefaultConsent::Granted);
+        tell(&mut recording, &mut engine, Input::Start { secret: Secret([1; 16]) });
+        // The storage thread has written something already.
+        recording.kept.as_mut().unwrap().allowed = recording.kept.as_ref().unwrap().text.len();
+        let mut kept = recording.take(false).kept;
+        if fills {
+            recording.redacted = "x".repeat(BUFFER_BYTES + 1);
+            tell(&mut recording, &mut engine, Input::Flush);
+        }
+        if portions == 2 {
+            recording.kept.as_mut().unwrap().allowed = recording.kept.as_ref().unwrap().text.len();
+            kept += &recording.take(false).kept;
+        }
+        let last = recording.take(true);
+        kept += &last.kept;
+        let line = format!("{{\"end\":\"{end}\"}}\n");
+        assert!(kept.ends_with(&line) && last.redacted.matches("{\"end\":").count() <= 1, "{kept}");
+        assert_eq!(kept.matches("{\"end\":").count(), 1, "{kept}");
+    }
 }
