@@ -398,7 +398,9 @@ impl Engine {
         let known = self.consent.record().filter(|known| known.decision == Decision::Denied);
         if let Some(known) = known.filter(|known| !agreed(known.at_ms)) {
             let (epoch, revision, at_ms) = (self.epoch, known.revision, known.at_ms);
-            self.retries.refusal = Some(ConsentChange::Deny { epoch, revision, at_ms, outbox: Vec::new() });
+            // With what it asked for (C12).
+            let outbox = known.outbox.iter().filter(|entry| !entry.state.is_final()).cloned().collect();
+            self.retries.refusal = Some(ConsentChange::Deny { epoch, revision, at_ms, outbox });
             self.retries.arm(self.now);
             self.in_process = Some(Decision::Denied);
         }

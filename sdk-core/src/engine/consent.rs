@@ -492,7 +492,10 @@ impl ConsentChange {
                 }
                 // Over a refusal: the later one of both.
                 new.at_ms = if decision == Decision::Denied { new.at_ms.max(*at_ms) } else { *at_ms };
-                new.outbox.extend_from_slice(outbox);
+                // Some may stand there already, where a refusal is written again.
+                let known = |entry: &&Erasure| !new.outbox.iter().any(|other| other.id == entry.id);
+                let fresh: Vec<_> = outbox.iter().filter(known).cloned().collect();
+                new.outbox.extend(fresh);
                 forget_finished(&mut new.outbox);
             }
             Self::Erasure { id, state, answer } => match new.outbox.iter_mut().find(|e| e.id == *id) {

@@ -1,6 +1,6 @@
 //! JSON as `serde_json` understands it, with the order of members and repeated keys kept.
 
-use serde::de::{Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
+use serde::de::{Deserialize, Deserializer, Error, MapAccess, SeqAccess, Visitor};
 use serde_json::Number;
 use std::fmt;
 
@@ -56,6 +56,16 @@ impl<'de> Deserialize<'de> for Tree {
     }
 }
 
+/// As which a number comes where another package of the build has `serde_json` keep numbers as texts.
+const NUMBER: &str = "$serde_json::private::Number";
+
+/// The number that `serde_json` makes of a text where it keeps none.
+fn number(text: &str) -> Option<Tree> {
+    let whole = text.parse::<u64>().map(Number::from).or_else(|_| text.parse::<i64>().map(Number::from));
+    let number = whole.ok().filter(|_| text != "-0");
+    number.or_else(|| Number::from_f64(text.parse().ok()?)).map(Tree::Number)
+}
+
 struct TreeVisitor;
 
 impl<'de> Visitor<'de> for TreeVisitor {
@@ -101,6 +111,11 @@ impl<'de> Visitor<'de> for TreeVisitor {
         let mut object = Vec::new();
         while let Some(member) = members.next_entry()? {
             object.push(member);
+        }
+        if let [(key, Tree::String(text))] = object.as_slice()
+            && key == NUMBER
+        {
+            return number(text).ok_or_else(|| A::Error::custom("number out of range"));
         }
         Ok(Tree::Object(object))
     }

@@ -663,6 +663,12 @@ pub fn live(seed: u64, trace: bool) -> World {
     let steps = 60 + dice.below(120);
     for place in 0..processes {
         world.act(Action::Start(place));
+        // A change of mind before the store is open.
+        if dice.once_in(12) {
+            world.act(Action::Record(place, Lane::Events));
+            world.act(Action::Refuse(place, (false, false)));
+            world.act(Action::Agree(place));
+        }
         if dice.once_in(2) {
             world.act(Action::Run(place));
         }

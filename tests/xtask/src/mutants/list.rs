@@ -364,7 +364,7 @@ pub const MUTANTS: &[Mutant] = &[
     Mutant {
         name: "outbox-lost-at-the-next-refusal",
         fault: "a second refusal overwrites what the first has asked for (C12)",
-        edits: &[edit(CONSENT, "new.outbox.extend_from_slice(outbox);", "new.outbox.clone_from(outbox);")],
+        edits: &[edit(CONSENT, "new.outbox.extend(fresh);", "new.outbox = fresh;")],
     },
     Mutant {
         name: "profile-comes-back",
