@@ -122,11 +122,19 @@ pub fn perform(words: &[&str]) {
 fn one(made: &mut dyn crate::client::Made, number: usize, pause_us: u64) -> f64 {
     made.prepare(number);
     if pause_us > 0 {
-        std::thread::sleep(Duration::from_micros(pause_us));
+        spin(Duration::from_micros(pause_us));
     }
     let start = Instant::now();
     made.call();
     start.elapsed().as_nanos() as f64 / 1_000.0
+}
+
+/// A pause in which the thread has other things to do.
+fn spin(pause: Duration) {
+    let start = Instant::now();
+    while start.elapsed() < pause {
+        std::hint::spin_loop();
+    }
 }
 
 /// Processor time of this process, where the system tells.
