@@ -41,14 +41,14 @@ pub struct Audit {
     pub outbox: Vec<AuditedErasure>,
 }
 
-/// A file in the data folder.
+/// A file of the client's.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[cfg_attr(feature = "typed", derive(serde::Serialize))]
 #[non_exhaustive]
 pub struct AuditedFile {
-    /// Its path below the data folder.
+    /// Its path below the data folder; a flight recording's whole path.
     pub name: String,
-    /// What it holds: `consent` or `data`.
+    /// What it holds: `consent`, `data`, or `recording` for what a flight recorder writes.
     pub kind: &'static str,
     /// Its length.
     pub bytes: u64,
@@ -120,6 +120,15 @@ impl Audit {
             self.files.push(AuditedFile { name, kind, bytes });
         }
     }
+}
+
+/// What stands there now of these recordings.
+#[cfg(feature = "flight-recorder")]
+pub(super) fn recordings(paths: [std::path::PathBuf; 2]) -> impl Iterator<Item = AuditedFile> {
+    paths.into_iter().filter_map(|path| {
+        let bytes = std::fs::metadata(&path).ok()?.len();
+        Some(AuditedFile { name: path.display().to_string(), kind: "recording", bytes })
+    })
 }
 
 impl AuditedErasure {

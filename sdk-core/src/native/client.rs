@@ -1,9 +1,13 @@
 //! The handle that Rust programs hold.
 
+#[cfg(feature = "flight-recorder")]
+use super::audit;
 use super::audit::Audit;
 use super::clock::Clock;
 use super::entropy::{Entropy, draw_array};
 use super::filter::{Filter, Subject};
+#[cfg(feature = "flight-recorder")]
+use super::flight::Recording;
 use super::registry::{self, Claim};
 use super::request_thread::RequestThread;
 use super::settings::{BuildError, Builder, Parts, Settings};
@@ -230,6 +234,11 @@ impl Client {
             audit.add_memory(&core.engine, self.0.shared.clock.now().mono_ms);
         }
         audit.add_files(self.0.ledger.items());
+        #[cfg(feature = "flight-recorder")]
+        {
+            let paths = self.core().and_then(|core| core.flight.as_ref().map(Recording::paths));
+            audit.files.extend(paths.into_iter().flat_map(audit::recordings));
+        }
         audit
     }
 

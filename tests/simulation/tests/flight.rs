@@ -393,3 +393,19 @@ fn what_the_detector_refuses_is_left_out_of_a_redacted_recording() {
         assert_eq!(calls, if contents == Contents::Kept { 2 } else { 1 });
     }
 }
+
+#[test]
+fn c14_the_audit_lists_what_is_recorded() {
+    let (folder, collector) = (Folder::new(), Collector::default());
+    let client = builder(&folder, &collector, "kept", Contents::Kept).build().unwrap();
+    client.opt_in().unwrap();
+    flushed(&client);
+    let recordings = |client: &Client| {
+        let files = client.audit().files.into_iter().filter(|file| file.kind == "recording");
+        files.map(|file| file.name).collect::<Vec<_>>()
+    };
+    let path = |name: &str| folder.at(name).display().to_string();
+    assert_eq!(recordings(&client), [path("kept"), path("kept.redacted")]);
+    client.opt_out(OptOut::default()).unwrap();
+    assert_eq!(recordings(&client), [path("kept")], "what is left is the one without contents");
+}

@@ -39,13 +39,6 @@ impl FlightFile {
         Self { path, state: State::New(contents) }
     }
 
-    /// Where the recording without contents is kept beside the one with them.
-    fn beside(&self) -> PathBuf {
-        let mut name = self.path.clone().into_os_string();
-        name.push(".redacted");
-        name.into()
-    }
-
     /// Writes a portion. What fails ends the recording; what must go, goes even then.
     pub(in super::super) fn write(&mut self, portion: Portion) {
         if self.try_write(&portion).is_err() {
@@ -60,7 +53,7 @@ impl FlightFile {
         if let State::New(contents) = self.state {
             self.state = match contents {
                 Contents::Kept => {
-                    State::Kept { redacted: create(&self.beside())?, kept: create(&self.path)? }
+                    State::Kept { redacted: create(&beside(&self.path))?, kept: create(&self.path)? }
                 }
                 Contents::Redacted => State::Redacted(create(&self.path)?),
             };
@@ -73,7 +66,7 @@ impl FlightFile {
                 redacted.write_all(portion.redacted.as_bytes())?;
                 kept.write_all(portion.kept.as_bytes())?;
                 if portion.last {
-                    fs::remove_file(self.beside())?;
+                    fs::remove_file(beside(&self.path))?;
                 }
             }
             State::Redacted(file) => file.write_all(portion.redacted.as_bytes())?,
@@ -90,13 +83,20 @@ impl FlightFile {
         // Emptied first, and durably: a name that is gone says nothing about what a power cut brings back.
         let emptied = kept.set_len(0).and_then(|()| kept.sync_all());
         drop(kept);
-        let replaced = fs::rename(self.beside(), &self.path);
+        let replaced = fs::rename(beside(&self.path), &self.path);
         if emptied.is_err() && replaced.is_err() {
             fs::remove_file(&self.path)?;
         }
         self.state = State::Redacted(redacted);
         Ok(())
     }
+}
+
+/// Where the recording without contents is kept beside the one with them.
+pub(super) fn beside(path: &Path) -> PathBuf {
+    let mut name = path.to_path_buf().into_os_string();
+    name.push(".redacted");
+    name.into()
 }
 
 /// A new file that only its owner may read, whatever stood there before.

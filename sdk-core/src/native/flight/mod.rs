@@ -147,6 +147,11 @@ impl Recording {
         (&self.redacted, self.kept.as_ref().map(|kept| kept.text.as_str()))
     }
 
+    /// Where it is written, and where its redacted twin is.
+    pub(super) fn paths(&self) -> [PathBuf; 2] {
+        [self.path.clone(), file::beside(&self.path)]
+    }
+
     /// The place that the storage thread writes it to.
     pub(super) fn file(&self) -> FlightFile {
         FlightFile::new(self.path.clone(), self.contents)
