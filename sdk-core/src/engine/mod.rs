@@ -241,11 +241,6 @@ impl Engine {
         self.effects.pop_front()
     }
 
-    /// Whether effects wait to be taken.
-    pub fn has_effects(&self) -> bool {
-        !self.effects.is_empty()
-    }
-
     /// What became of the last input.
     pub fn outcome(&self) -> Outcome {
         self.outcome
