@@ -179,6 +179,9 @@ impl Engine {
             self.seen_revision = self.seen_revision.max(record.revision);
         }
         self.consent = state;
+        if self.queue.hold_behind(self.held_behind()) {
+            self.release();
+        }
     }
 
     fn refuse(&mut self, change: ConsentChange, ticket: Option<Ticket>) {

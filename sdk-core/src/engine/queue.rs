@@ -27,6 +27,8 @@ struct Queued {
 #[cfg_attr(feature = "simulation", derive(Debug))]
 enum State {
     Waiting,
+    /// Waits until a profile is deleted that it names.
+    Behind,
     Sending,
     /// No longer here; its place goes when it is the first.
     Gone,
@@ -39,8 +41,10 @@ pub(super) struct Queue {
     records: VecDeque<Queued>,
     len: usize,
     bytes: u64,
-    /// Records that no request carries, by lane.
+    /// Records that may leave and that no request carries, by lane.
     waiting: [usize; Lane::ALL.len()],
+    /// Records that hold one of these texts stay where they are.
+    behind: Vec<String>,
     next_seq: u64,
     next_number: u64,
 }
@@ -68,10 +72,11 @@ impl Queue {
         let lane = Lane::of(&text);
         self.len += 1;
         self.bytes += text.len() as u64;
-        self.count(lane, State::Gone, State::Waiting);
+        let state = if is_behind(&text, &self.behind) { State::Behind } else { State::Waiting };
+        self.count(lane, State::Gone, state);
         let number = self.next_number;
         self.next_number += 1;
-        self.records.push_back(Queued { id, text, lane, number, since_ms, state: State::Waiting });
+        self.records.push_back(Queued { id, text, lane, number, since_ms, state });
         lane
     }
 
@@ -89,19 +94,33 @@ impl Queue {
         renumbered
     }
 
+    /// From now on records that hold one of these texts stay where they are, and no others. Whether these are others than
+    /// before.
+    pub(super) fn hold_behind(&mut self, behind: Vec<String>) -> bool {
+        if behind == self.behind {
+            return false;
+        }
+        self.behind = behind;
+        self.waiting = Default::default();
+        for queued in &mut self.records {
+            if matches!(queued.state, State::Waiting | State::Behind) {
+                let behind = is_behind(&queued.text, &self.behind);
+                queued.state = if behind { State::Behind } else { State::Waiting };
+                if let Some(waiting) = self.waiting.get_mut(queued.lane as usize) {
+                    *waiting += usize::from(!behind);
+                }
+            }
+        }
+        true
+    }
+
     /// Takes the next records of a lane for a request: a JSON array, at most so many records and bytes, at least one
-    /// record. Records that hold one of the texts in `behind` stay where they are.
-    pub(super) fn take_batch(
-        &mut self,
-        lane: Lane,
-        records: usize,
-        bytes: usize,
-        behind: &[String],
-    ) -> Option<(String, Batch)> {
+    /// record.
+    pub(super) fn take_batch(&mut self, lane: Lane, records: usize, bytes: usize) -> Option<(String, Batch)> {
         let mut body = String::from("[");
         let mut batch = Batch::new();
         for queued in &mut self.records {
-            if queued.state != State::Waiting || queued.lane != lane || is_behind(&queued.text, behind) {
+            if queued.state != State::Waiting || queued.lane != lane {
                 continue;
             }
             if batch.len() >= records || !batch.is_empty() && body.len() + queued.text.len() + 2 > bytes {
@@ -121,20 +140,16 @@ impl Queue {
         (!batch.is_empty()).then_some((body, batch))
     }
 
-    /// Records of a lane that no request carries.
+    /// Records of a lane that may leave and that no request carries.
     pub(super) fn waiting(&self, lane: Lane) -> usize {
         self.waiting.get(lane as usize).copied().unwrap_or_default()
-    }
-
-    /// Whether a record of a lane waits that does not have to stay behind.
-    pub(super) fn is_ready(&self, lane: Lane, behind: &[String]) -> bool {
-        let ready = |q: &Queued| q.state == State::Waiting && q.lane == lane && !is_behind(&q.text, behind);
-        self.waiting(lane) > 0 && (behind.is_empty() || self.records.iter().any(ready))
     }
 
     /// Puts records of a request back in their place.
     pub(super) fn put_back(&mut self, batch: &[u64]) {
         self.change(batch, State::Waiting);
+        let behind = core::mem::take(&mut self.behind);
+        self.hold_behind(behind);
     }
 
     /// Removes records; where the store has each of them.
@@ -173,6 +188,7 @@ impl Queue {
         let cleared = core::mem::take(self);
         self.next_seq = cleared.next_seq;
         self.next_number = cleared.next_number;
+        self.behind = cleared.behind;
         cleared.len as u64
     }
 
@@ -200,7 +216,7 @@ impl Queue {
     }
 
     fn remove_waiting(&mut self, mut goes: impl FnMut(&Queued) -> bool) -> Vec<RecordId> {
-        let waiting = self.records.iter().filter(|queued| queued.state == State::Waiting);
+        let waiting = self.records.iter().filter(|q| matches!(q.state, State::Waiting | State::Behind));
         let gone: Batch = waiting.filter(|queued| goes(queued)).map(|queued| queued.number).collect();
         self.remove(&gone)
     }
@@ -258,12 +274,12 @@ mod tests {
     #[test]
     fn each_lane_has_its_own_records_in_order() {
         let mut queue = queue(&[EVENT, UPDATE, EVENT]);
-        let (body, batch) = queue.take_batch(Lane::Events, 50, 1 << 20, &[]).unwrap();
+        let (body, batch) = queue.take_batch(Lane::Events, 50, 1 << 20).unwrap();
         assert_eq!((body.as_str(), batch.as_slice()), (&*format!("[{EVENT},{EVENT}]"), &[0, 2][..]));
         assert_eq!((queue.waiting(Lane::Events), queue.waiting(Lane::Profiles)), (0, 1));
         queue.put_back(&batch);
         assert_eq!(queue.waiting(Lane::Events), 2);
-        let (_, batch) = queue.take_batch(Lane::Events, 1, 1 << 20, &[]).unwrap();
+        let (_, batch) = queue.take_batch(Lane::Events, 1, 1 << 20).unwrap();
         assert_eq!(queue.remove(&batch).len(), 1);
         assert_eq!((queue.len(), queue.oldest_number()), (2, Some(1)));
         assert_eq!(queue.remove(&batch).len(), 0, "a late answer finds nothing");
@@ -274,10 +290,17 @@ mod tests {
     #[test]
     fn what_names_a_profile_that_is_to_be_deleted_stays_behind() {
         let mut queue = queue(&["{\"event\":\"u1\"}", EVENT]);
-        let behind = [String::from("\"u1\"")];
-        let (body, _) = queue.take_batch(Lane::Events, 50, 1 << 20, &behind).unwrap();
+        queue.hold_behind([String::from("\"u1\"")].into());
+        queue.push("{\"event\":\"u1\"}".into(), Now::default());
+        assert_eq!(queue.waiting(Lane::Events), 1);
+        let (body, batch) = queue.take_batch(Lane::Events, 50, 1 << 20).unwrap();
         assert_eq!(body, format!("[{EVENT}]"));
-        assert!(!queue.is_ready(Lane::Events, &behind) && queue.is_ready(Lane::Events, &[]));
+        queue.hold_behind([String::from("1}")].into());
+        queue.put_back(&batch);
+        assert_eq!(queue.waiting(Lane::Events), 2, "the others may leave now");
+        queue.hold_behind(Vec::new());
+        assert_eq!(queue.take_batch(Lane::Events, 50, 1 << 20).unwrap().1, [0, 1, 2]);
+        assert_eq!(queue.waiting(Lane::Events), 0);
     }
 
     #[test]
@@ -302,7 +325,7 @@ mod tests {
     #[test]
     fn the_oldest_go_first_when_room_is_short() {
         let mut queue = queue(&[EVENT, EVENT, EVENT]);
-        let (_, sending) = queue.take_batch(Lane::Events, 1, 1 << 20, &[]).unwrap();
+        let (_, sending) = queue.take_batch(Lane::Events, 1, 1 << 20).unwrap();
         let gone = queue.evict(2 * EVENT.len() as u64);
         assert_eq!(gone, [RecordId { queue: 0, seq: 1 }]);
         assert_eq!(queue.remove(&sending), [RecordId { queue: 0, seq: 0 }]);

@@ -136,7 +136,17 @@ impl Engine {
 
     fn lane_due(&self, lane: Lane, delivery: &Delivery) -> Option<u64> {
         let due = delivery.ready_at()?;
-        (self.queue.waiting(lane) > 0 && self.queue.is_ready(lane, &self.held_behind())).then_some(due)
+        (self.queue.waiting(lane) > 0).then_some(due)
+    }
+
+    /// What has waited behind the deletion of a profile leaves at once.
+    pub(super) fn release(&mut self) {
+        let now = self.now.mono_ms;
+        for (lane, delivery) in Lane::ALL.into_iter().zip(&mut self.deliveries) {
+            if self.queue.waiting(lane) > 0 {
+                delivery.due = Some(now);
+            }
+        }
     }
 
     /// Sends the next batch of each lane for which it is time.
@@ -161,7 +171,7 @@ impl Engine {
 
     /// Sends a batch; the request's number, and the bytes in it.
     fn send(&mut self, lane: Lane, records: usize, bytes: usize, leaving: bool) -> Option<(Op, usize)> {
-        let (body, batch) = self.queue.take_batch(lane, records, bytes, &self.held_behind())?;
+        let (body, batch) = self.queue.take_batch(lane, records, bytes)?;
         let size = body.len();
         let request = Request { path: lane.path().into(), body, records: batch.len(), leaving };
         let permit = self.permit(request);
