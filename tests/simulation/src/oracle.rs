@@ -322,6 +322,8 @@ impl Oracle {
         held.for_each(|record| record.withdrawn = false);
         for refusal in &mut self.refusals {
             (refusal.overtaken, refusal.crossing, refusal.erase) = (true, true, false);
+            // Others who hold it still will never hear of the refusal.
+            refusal.device = None;
         }
         self.last_epoch = 0;
         if nobody_lives {

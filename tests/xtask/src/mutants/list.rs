@@ -229,12 +229,12 @@ pub const MUTANTS: &[Mutant] = &[
         )],
     },
     Mutant {
-        name: "newest-slot-first",
-        fault: "the slot that holds the newest content is overwritten first",
+        name: "one-slot",
+        fault: "a record is overwritten where it stands, so that a torn write leaves none",
         edits: &[edit(
             RECORD,
             "if second_is_newest { (first, second) } else { (second, first) }",
-            "if second_is_newest { (second, first) } else { (first, second) }",
+            "if second_is_newest { (first.clone(), first) } else { (first.clone(), first) }",
         )],
     },
     Mutant {
