@@ -101,6 +101,12 @@ impl Queue {
             return false;
         }
         self.behind = behind;
+        self.part_waiting();
+        true
+    }
+
+    /// Tells those of the records that no request carries which may leave from those that stay.
+    fn part_waiting(&mut self) {
         self.waiting = Default::default();
         for queued in &mut self.records {
             if matches!(queued.state, State::Waiting | State::Behind) {
@@ -111,7 +117,6 @@ impl Queue {
                 }
             }
         }
-        true
     }
 
     /// Takes the next records of a lane for a request: a JSON array, at most so many records and bytes, at least one
@@ -148,8 +153,9 @@ impl Queue {
     /// Puts records of a request back in their place.
     pub(super) fn put_back(&mut self, batch: &[u64]) {
         self.change(batch, State::Waiting);
-        let behind = core::mem::take(&mut self.behind);
-        self.hold_behind(behind);
+        if !self.behind.is_empty() {
+            self.part_waiting();
+        }
     }
 
     /// Removes records; where the store has each of them.
