@@ -54,21 +54,17 @@ export async function download(path, name) {
   URL.revokeObjectURL(link.href);
 }
 
-/** Follows the stream until the signal aborts: `told(name, data)` for each event. Connects again by itself. */
+/** Follows the stream until the signal aborts: `told()` when something changed. Connects again by itself. */
 export async function follow(told, signal) {
   while (!signal.aborted) {
     try {
       const answer = await fetch('/mock/stream', { headers: headers(), signal });
       if (!answer.ok) return;
-      let text = '';
+      let line = '';
       for await (const piece of answer.body.pipeThrough(new TextDecoderStream())) {
-        text += piece;
-        const messages = text.split('\n\n');
-        text = messages.pop();
-        for (const message of messages) {
-          const lines = Object.fromEntries(message.split('\n').map((line) => [line.slice(0, line.indexOf(':')), line.slice(line.indexOf(':') + 2)]));
-          if (lines.event) told(lines.event, JSON.parse(lines.data));
-        }
+        const lines = (line + piece).split('\n');
+        line = lines.pop();
+        if (lines.some((text) => text.startsWith('event:'))) told();
       }
     } catch {
       // The server is away, or the page goes; the one below waits for the former.

@@ -24,8 +24,9 @@ function place() {
 }
 
 /**
- * Shows the page of the address. A page is `async (context)`: it answers an element, and may set `context.changed`, which
- * is called with each message of the stream while the page is shown. `isFirst` is false where a page shows itself anew.
+ * Shows the page of the address. A page is `async (context)`: it answers an element, and may set `context.changed`, an
+ * async function that is called when something changed: once the page is shown, one call at a time, and once more for
+ * all that came meanwhile. `isFirst` is false where a page shows itself anew.
  */
 async function show({ isFirst = true, focus = isFirst } = {}) {
   const { name, part, parameters } = place();
@@ -38,7 +39,23 @@ async function show({ isFirst = true, focus = isFirst } = {}) {
     isShown: () => number === shown,
     again: () => number === shown && show({ isFirst: false }),
   };
-  told = (kind, data) => number === shown && context.changed?.(kind, data);
+  let isBusy = true;
+  let isStale = false;
+  const catchUp = async () => {
+    isBusy = true;
+    try {
+      while (isStale && number === shown) {
+        isStale = false;
+        await context.changed?.();
+      }
+    } finally {
+      isBusy = false;
+    }
+  };
+  told = () => {
+    isStale = true;
+    if (!isBusy) catchUp();
+  };
   for (const link of document.querySelectorAll('header nav a')) {
     if (link.hash === `#/${name}`) link.setAttribute('aria-current', 'page');
     else link.removeAttribute('aria-current');
@@ -53,6 +70,7 @@ async function show({ isFirst = true, focus = isFirst } = {}) {
   main.replaceChildren(content);
   document.title = `${content.querySelector('h1')?.textContent ?? name} · refrain-mock`;
   if (focus) main.focus({ preventScroll: true });
+  catchUp();
 }
 
 function failed(error) {
@@ -63,15 +81,18 @@ function failed(error) {
 /** The server wants to see the control token. */
 function asking(error) {
   const input = h('input', { type: 'password', name: 'token', autocomplete: 'off', required: true });
+  const button = h('button', { class: 'main' }, 'Go on');
   const submit = (event) => {
     event.preventDefault();
     remember(input.value);
+    // This form goes with the answer; what was typed into it until then would be lost.
+    input.disabled = button.disabled = true;
     start();
     main.focus();
   };
   return h('form', { class: 'card', onsubmit: submit }, h('h1', {}, 'The control token, please'),
     h('p', { class: 'lead' }, `${error.message}. The server was started with --control-token; this tab remembers it until it is closed.`),
-    h('div', { class: 'row' }, field('Control token', input), h('button', { class: 'main' }, 'Go on')));
+    h('div', { class: 'row' }, field('Control token', input), button));
 }
 
 /** The clock in the header. It runs by itself between two looks at the server's. */
@@ -90,7 +111,7 @@ let streaming = new AbortController();
 function start() {
   streaming.abort();
   streaming = new AbortController();
-  follow((kind, data) => told(kind, data), streaming.signal);
+  follow(() => told(), streaming.signal);
   tick();
   // Who loads the page begins at its top.
   show({ focus: false });

@@ -50,6 +50,8 @@ async function open(t, options = {}) {
   // Last of them: a hook that fails keeps those behind it from ending the server.
   t.after(() => assert.deepEqual(wrong, []))
   const show = async (hash) => {
+    // From elsewhere: a page that only changes within the document has its old heading until the new one is here.
+    await page.goto('about:blank')
     await page.goto(`${server.url}/${hash}`)
     await page.locator('main h1').waitFor()
   }
@@ -408,7 +410,16 @@ test('a control token is asked for once and kept for the tab', async (t) => {
   const { page, server } = await open(t, { arguments: ['--control-token', 'key'], expected: /status of 401/ })
   await page.goto(`${server.url}/`)
   await page.getByLabel('Control token').fill('wrong')
+  let answer
+  const held = new Promise((resolve) => (answer = resolve))
+  await page.route('**/mock/**', async (route) => {
+    await held
+    await route.fallback()
+  })
   await page.getByRole('button', { name: 'Go on' }).click()
+  // What one would type while the answer is out would go with the form.
+  assert.equal(await page.getByLabel('Control token').isDisabled(), true)
+  answer()
   await page.getByLabel('Control token').fill('key')
   await page.getByRole('button', { name: 'Go on' }).click()
   await page.getByText('Nothing has arrived yet').waitFor()

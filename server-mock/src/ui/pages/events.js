@@ -32,13 +32,10 @@ export async function events(context) {
   };
 
   // Also what is erased or expired goes from the list, not only what is new comes to it.
-  let looking = false;
   context.changed = async () => {
-    if (!live.checked || looking) return;
-    looking = true;
+    if (!live.checked) return;
     const known = new Set(list.events.map(({ id }) => id));
     Object.assign(list, await get('/events', { ...filters, order: 'newest', limit: Math.max(PAGE, list.events.length) }));
-    looking = false;
     if (context.isShown()) draw(new Set(list.events.map(({ id }) => id).filter((id) => !known.has(id))));
   };
 

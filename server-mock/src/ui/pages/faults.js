@@ -15,7 +15,7 @@ const PRESETS = [
 ];
 
 export async function faults(context) {
-  context.changed = (kind) => kind === 'stats' && redraw();
+  context.changed = () => redraw();
   const rules = h('div', {});
   const text = h('textarea', { name: 'rule', rows: 9, spellcheck: 'false', value: JSON.stringify(PRESETS[0][1], null, 1) });
   const draw = ({ faults: list }) => {

@@ -72,7 +72,7 @@ async function endUsers(context, account) {
 }
 
 async function tasks(context) {
-  context.changed = (kind) => kind === 'stats' && context.again();
+  context.changed = () => context.again();
   const [{ tasks: list }, clock] = await Promise.all([get('/tasks'), get('/clock')]);
   if (list.some(({ status }) => ['PENDING', 'STAGING', 'STARTED'].includes(status))) {
     const timer = setTimeout(() => context.again(), 1000);

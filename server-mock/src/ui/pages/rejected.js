@@ -4,7 +4,7 @@ import { get } from '../api.js';
 import { empty, h, moment, table } from '../dom.js';
 
 export async function rejected(context) {
-  context.changed = (kind) => kind === 'stats' && context.again();
+  context.changed = () => context.again();
   const list = await get('/rejected');
   const rows = list.rejected.reverse();
   const columns = [

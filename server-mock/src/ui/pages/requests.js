@@ -6,7 +6,7 @@ import { empty, figures, h, moment, table } from '../dom.js';
 const SHOWN = 500;
 
 export async function requests(context) {
-  context.changed = (kind) => kind === 'stats' && context.again();
+  context.changed = () => context.again();
   const [stats, list] = await Promise.all([get('/stats'), get('/requests')]);
   const rows = list.requests.slice(-SHOWN).reverse();
   const tone = (status) => (status === null || status >= 500 ? 'bad' : status >= 400 ? 'warn' : 'good');
