@@ -12,6 +12,8 @@ mod replays;
 mod schema;
 mod tasks;
 mod usage;
+#[cfg(test)]
+mod work;
 
 use std::collections::{HashMap, HashSet};
 use std::fs::{self, File};

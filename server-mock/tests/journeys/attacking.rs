@@ -274,7 +274,7 @@ fn no_line_of_the_log_carries_a_token_an_id_a_body_or_a_query() {
     let log = folder.path().join("log");
     let mut command = std::process::Command::new("sh");
     command.env("REFRAIN_MOCK_CONTROL_TOKEN", "");
-    let script = format!("ulimit -S -f 400; exec \"$0\" \"$@\" 2>\"{}\"", log.display());
+    let script = format!("ulimit -S -f 800; exec \"$0\" \"$@\" 2>\"{}\"", log.display());
     command.args(["-c", &script, env!("CARGO_BIN_EXE_refrain-mock")]);
     let mut server = crate::support::Process::start_through(command, &folder.data(), &configuration);
     let secretly = |text: &str| text.replace("SECRET", &secret);

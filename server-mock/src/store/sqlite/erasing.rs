@@ -2,10 +2,9 @@
 //!
 //! 1. A transaction marks the keys' rows as dying and takes their lookups away: from its commit on nothing finds them,
 //!    and what follows will be done, if not now then at the next start, before the first answer.
-//! 2. The slots are overwritten and synced: now nothing can read what the keys sealed, wherever copies of it lie. A
-//!    transaction notes it.
-//! 3. Transactions delete the rows, some at a time, each with what it counts. The last one turns the tasks to
-//!    `SUCCESS`. Only then may the slots be used again.
+//! 2. The slots are overwritten and synced: now nothing can read what the keys sealed, wherever copies of it lie.
+//! 3. Transactions note that, and delete the rows, some at a time, each with what it counts. The last one turns the
+//!    tasks to `SUCCESS`. Only then may the slots be used again.
 
 use rusqlite::params;
 
@@ -15,18 +14,20 @@ use crate::domain::identity::strip;
 use crate::store::vault::Slot;
 use crate::store::{AuditLog, Counts, Erasing, Erasure, NewAudit, ProjectRow, Shredding, StoreError};
 
-/// Rows that hang on a key and go with it, in the end: they are few.
+/// Keys that are destroyed and still have rows. The index is named wherever they are asked for: they are few, and the
+/// planner, which cannot know that, would look at every key there is.
+const DESTROYED: &str = "keys INDEXED BY keys_dying WHERE dying IS NOT NULL AND destroyed = 1";
+
+/// Rows that hang on a key and go with it, in the end: they are few. `GONE` is [`DESTROYED`].
 const LEFTOVERS: [&str; 7] = [
-    "DELETE FROM profiles WHERE key IN (SELECT id FROM keys WHERE destroyed = 1 AND dying IS NOT NULL)",
-    "DELETE FROM edges WHERE first IN (SELECT id FROM keys WHERE destroyed = 1 AND dying IS NOT NULL)
-       OR second IN (SELECT id FROM keys WHERE destroyed = 1 AND dying IS NOT NULL)",
-    "DELETE FROM key_ids WHERE key IN (SELECT id FROM keys WHERE destroyed = 1 AND dying IS NOT NULL)",
-    "DELETE FROM archive_keys WHERE task IN (SELECT a.task FROM archives a JOIN keys k ON k.id = a.key
-       WHERE k.destroyed = 1 AND k.dying IS NOT NULL)
-       OR key IN (SELECT id FROM keys WHERE destroyed = 1 AND dying IS NOT NULL)",
-    "DELETE FROM archives WHERE key IN (SELECT id FROM keys WHERE destroyed = 1 AND dying IS NOT NULL)",
-    "DELETE FROM uses WHERE key IN (SELECT id FROM keys WHERE destroyed = 1 AND dying IS NOT NULL)",
-    "UPDATE tasks SET key = NULL WHERE key IN (SELECT id FROM keys WHERE destroyed = 1 AND dying IS NOT NULL)",
+    "DELETE FROM profiles WHERE key IN (SELECT id FROM GONE)",
+    "DELETE FROM edges WHERE first IN (SELECT id FROM GONE) OR second IN (SELECT id FROM GONE)",
+    "DELETE FROM key_ids WHERE key IN (SELECT id FROM GONE)",
+    "DELETE FROM archive_keys WHERE task IN (SELECT task FROM archives WHERE key IN (SELECT id FROM GONE))
+       OR key IN (SELECT id FROM GONE)",
+    "DELETE FROM archives WHERE key IN (SELECT id FROM GONE)",
+    "DELETE FROM uses WHERE key IN (SELECT id FROM GONE)",
+    "UPDATE tasks SET key = NULL WHERE key IN (SELECT id FROM GONE)",
 ];
 
 impl Erasing for SqliteStore {
@@ -158,18 +159,13 @@ impl SqliteStore {
         }
         let dying: Vec<Slot> = {
             let mut statement = self.connection.prepare_cached(
-                "SELECT slot, generation FROM keys WHERE dying IS NOT NULL AND destroyed = 0",
+                "SELECT slot, generation FROM keys INDEXED BY keys_dying WHERE dying IS NOT NULL AND destroyed = 0",
             )?;
             let rows = statement.query_map([], |row| slot_of(row, 0))?;
             rows.collect::<Result<_, _>>()?
         };
+        self.vault.destroy(&dying)?;
         self.has_rows_to_shred = true;
-        if !dying.is_empty() {
-            self.vault.destroy(&dying)?;
-            self.connection
-                .prepare_cached("UPDATE keys SET destroyed = 1 WHERE dying IS NOT NULL AND destroyed = 0")?
-                .execute([])?;
-        }
         self.has_dying = false;
         Ok(())
     }
@@ -197,6 +193,12 @@ impl SqliteStore {
     }
 
     fn try_shred_rows(&mut self, limit: usize, now: i64) -> Result<(Shredding, Slots), StoreError> {
+        // Noted here and not where it is done, so that nobody waits for it: to destroy a key twice does no harm.
+        self.connection
+            .prepare_cached(
+                "UPDATE keys INDEXED BY keys_dying SET destroyed = 1 WHERE dying IS NOT NULL AND destroyed = 0",
+            )?
+            .execute([])?;
         let mut shredded = Shredding::default();
         let mut room = limit;
         for (table, count) in [("events", &mut shredded.events), ("replays", &mut shredded.replays)] {
@@ -208,7 +210,8 @@ impl SqliteStore {
             shredded.more = true;
             return Ok((shredded, Slots::new()));
         }
-        let counted = "SELECT k.dying, count(*) FROM keys k JOIN profiles p ON p.key = k.id
+        let counted =
+            "SELECT k.dying, count(*) FROM keys k INDEXED BY keys_dying CROSS JOIN profiles p ON p.key = k.id
             WHERE k.dying > 0 AND k.destroyed = 1 GROUP BY k.dying";
         let profiles: Vec<(i64, i64)> = self
             .connection
@@ -221,18 +224,15 @@ impl SqliteStore {
             shredded.profiles += count as usize;
         }
         for sql in LEFTOVERS {
-            self.connection.prepare_cached(sql)?.execute([])?;
+            self.connection.prepare_cached(&sql.replace("GONE", DESTROYED))?.execute([])?;
         }
         let slots = {
-            let mut statement = self.connection.prepare_cached(
-                "SELECT slot, generation FROM keys WHERE dying IS NOT NULL AND destroyed = 1",
-            )?;
+            let mut statement =
+                self.connection.prepare_cached(&format!("SELECT slot, generation FROM {DESTROYED}"))?;
             let rows = statement.query_map([], |row| slot_of(row, 0))?;
             rows.collect::<Result<Slots, _>>()?
         };
-        self.connection
-            .prepare_cached("DELETE FROM keys WHERE dying IS NOT NULL AND destroyed = 1")?
-            .execute([])?;
+        self.connection.prepare_cached(&format!("DELETE FROM {DESTROYED}"))?.execute([])?;
         self.end_tasks(now)?;
         Ok((shredded, slots))
     }
@@ -269,7 +269,7 @@ impl SqliteStore {
         let rows: Vec<(i64, i64)> = self
             .connection
             .prepare_cached(&format!(
-                "SELECT t.id, k.dying FROM keys k JOIN {table} t ON t.key = k.id
+                "SELECT t.id, k.dying FROM keys k INDEXED BY keys_dying CROSS JOIN {table} t ON t.key = k.id
                  WHERE k.dying IS NOT NULL AND k.destroyed = 1 LIMIT ?"
             ))?
             .query_map([limit.min(i64::MAX as usize) as i64], |row| Ok((row.get(0)?, row.get(1)?)))?

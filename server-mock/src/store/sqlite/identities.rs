@@ -96,7 +96,7 @@ impl Identities for SqliteStore {
         let rows = self
             .connection
             .prepare_cached(
-                "SELECT k.id FROM key_ids i JOIN keys k ON k.id = i.key
+                "SELECT k.id FROM key_ids i CROSS JOIN keys k ON k.id = i.key
                  WHERE i.id = ? AND k.space = ? AND k.kind = 0 AND k.dying IS NULL",
             )?
             .query_map(params![hash, space.row], |row| row.get(0))?

@@ -93,8 +93,8 @@ impl Profiles for SqliteStore {
     fn groups_naming(&mut self, space: Space, text: &str) -> Result<Vec<Subject>, StoreError> {
         let hash = self.naming_hash(space, text);
         let mut statement = self.connection.prepare_cached(&format!(
-            "{SEALED} JOIN key_ids i ON i.key = k.id
-             WHERE i.id = ? AND k.space = ? AND k.kind = 2 AND k.dying IS NULL"
+            "{SEALED} WHERE k.id IN (SELECT key FROM key_ids WHERE id = ?)
+               AND +k.space = ? AND k.kind = 2 AND k.dying IS NULL"
         ))?;
         let sealed: Vec<Sealed> =
             statement.query_map(params![hash, space.row], sealed_row)?.collect::<Result<_, _>>()?;

@@ -103,6 +103,7 @@ CREATE TABLE tasks(
   about BLOB NOT NULL
 );
 CREATE INDEX tasks_state ON tasks(state, due);
+CREATE INDEX tasks_key ON tasks(key);
 CREATE UNIQUE INDEX tasks_device ON tasks(project, device) WHERE device IS NOT NULL;
 CREATE TABLE task_ids(task INTEGER NOT NULL, project INTEGER NOT NULL, id BLOB NOT NULL);
 CREATE INDEX task_ids_id ON task_ids(project, id);

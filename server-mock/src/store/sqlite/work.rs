@@ -1,0 +1,196 @@
+//! What is done for one person costs the same however many others there are. Counted in instructions of the database's
+//! machine, so that a plan which goes through everybody shows.
+
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use serde_json::{Map, json};
+
+use super::SqliteStore;
+use crate::domain::config::{IdMerge, RetentionBasis};
+use crate::domain::event::Event;
+use crate::domain::identity::Ids;
+use crate::domain::profile::Subject;
+use crate::store::{
+    Barrier, Erasing, Erasure, EventRange, EventText, Events, Identities, KeyRow, NewEvent, NewReplay,
+    NewTask, Order, Profiles, Projects, Replays, Space, TaskKind, Tasks, Transactions, Window,
+};
+
+const FEW: usize = 60;
+const MANY: usize = 3_000;
+/// Trees grow by a level.
+const TOLERATED: usize = 3;
+
+struct Counted {
+    store: SqliteStore,
+    space: Space,
+    instructions: Arc<AtomicUsize>,
+}
+
+impl Counted {
+    /// With so many persons, who have two events, a profile, a group, a replay, an edge and a retrieval with its archive
+    /// each.
+    fn with(persons: usize) -> Counted {
+        let mut store = SqliteStore::in_memory().unwrap();
+        store.begin().unwrap();
+        let space = store.open_project("T").unwrap().space.unwrap();
+        for n in 0..persons {
+            for sent in 0..2 {
+                store.put_event(space, &event(n, sent)).unwrap();
+            }
+            let replay = NewReplay {
+                ids: ids(n),
+                about: json!({}),
+                body: Vec::new(),
+                received: n as i64,
+                expires: Some(1_000_000),
+            };
+            store.put_replay(space, &replay).unwrap();
+            let about = Map::from_iter([("members".to_owned(), json!([user(n)]))]);
+            store.put_profile(space, &Subject::Person(user(n)), 1, &Map::new()).unwrap();
+            store.put_profile(space, &Subject::Group("team".into(), user(n)), 1, &about).unwrap();
+            store.join(space, &user(n), &format!("other-{n}"), true).unwrap();
+            store.put_task(space.project, &task(TaskKind::Retrieval, n)).unwrap();
+            let mut stored = store.task(&format!("{:?}-{n}", TaskKind::Retrieval)).unwrap().unwrap();
+            stored.archive_until = Some(1_000_000);
+            let keys = rows(&mut store, space, n);
+            store.put_archive(&stored, b"archive", &keys).unwrap();
+        }
+        store.commit().unwrap();
+        // An archive takes the place of the key that its task had.
+        while store.is_shredding() {
+            store.shred(usize::MAX, 1).unwrap();
+        }
+        let instructions = Arc::new(AtomicUsize::new(0));
+        let counter = instructions.clone();
+        let count = move || {
+            counter.fetch_add(1, Ordering::Relaxed);
+            false
+        };
+        store.connection.progress_handler(1, Some(count)).unwrap();
+        Counted { store, space, instructions }
+    }
+
+    fn count(&mut self, work: &Work) -> usize {
+        self.instructions.store(0, Ordering::Relaxed);
+        work(&mut self.store, self.space);
+        self.instructions.load(Ordering::Relaxed)
+    }
+}
+
+type Work = fn(&mut SqliteStore, Space);
+
+/// The person in question.
+const N: usize = 40;
+
+const WORKS: [(&str, Work); 14] = [
+    ("event", |store, space| {
+        store.begin().unwrap();
+        store.put_event(space, &event(N, 7)).unwrap();
+        store.commit().unwrap();
+    }),
+    ("first user", |store, space| {
+        store.first_user(space, &device(N)).unwrap().unwrap();
+    }),
+    ("cluster", |store, space| assert!(store.cluster(space, &user(N)).unwrap().len() > 1)),
+    ("keys of a person", |store, space| {
+        for id_merge in [IdMerge::Simplified, IdMerge::Original] {
+            assert!(!store.keys_of(space, id_merge, &user(N)).unwrap().is_empty());
+        }
+    }),
+    ("keys of a device", |store, space| {
+        assert!(!store.keys_of_device(space, &device(N)).unwrap().is_empty());
+    }),
+    ("keys naming", |store, space| {
+        assert!(!store.keys_naming(space, &format!("alias-{N}")).unwrap().is_empty())
+    }),
+    ("groups naming", |store, space| assert_eq!(store.groups_naming(space, &user(N)).unwrap().len(), 1)),
+    ("events of a person", |store, space| {
+        let keys = Rc::new(rows(store, space, N));
+        for order in [Order::Receipt(0), Order::Newest(i64::MAX), Order::Time(i64::MIN, 0)] {
+            let range = EventRange {
+                space,
+                window: Window { basis: RetentionBasis::Received, expired_until: -1 },
+                from: i64::MIN,
+                until: i64::MAX,
+                order,
+                keys: Some(keys.clone()),
+            };
+            let mut found = 0;
+            store
+                .visit_events(&range, &mut |_| {
+                    found += 1;
+                    true
+                })
+                .unwrap();
+            assert_eq!(found, store.count_events(&range).unwrap());
+            assert!(found >= 2);
+        }
+    }),
+    ("retrievals", |store, space| {
+        let keys = rows(store, space, N);
+        assert_eq!(store.retrievals_about(space.project, &[user(N)], &keys).unwrap().len(), 1);
+    }),
+    ("conflicts", |store, space| assert!(store.conflicts(space.project, &[user(N)]).unwrap().is_empty())),
+    ("task", |store, space| {
+        store.begin().unwrap();
+        store.put_task(space.project, &task(TaskKind::Deletion, N)).unwrap();
+        store.commit().unwrap();
+    }),
+    ("decision", |store, space| {
+        let task = store.task(&format!("{:?}-{N}", TaskKind::Deletion)).unwrap().unwrap();
+        let keys = rows(store, space, N);
+        store.begin().unwrap();
+        let barrier = Some(Barrier { before: None, until: None });
+        let ids = vec![user(N)];
+        let spaces = vec![space];
+        store.erase(&Erasure { project: space.project, task: task.row, spaces, keys, ids, barrier }).unwrap();
+        store.commit().unwrap();
+    }),
+    ("keys", |store, _| store.destroy_keys().unwrap()),
+    ("rows", |store, _| assert!(store.shred(1_000, 5).unwrap().events >= 3)),
+];
+
+#[test]
+fn one_person_costs_the_same_among_many() {
+    let (mut few, mut many) = (Counted::with(FEW), Counted::with(MANY));
+    let counts = WORKS.map(|(name, work)| (name, few.count(&work), many.count(&work)));
+    let grown: Vec<_> = counts.iter().filter(|(_, few, many)| *many > TOLERATED * few).collect();
+    assert!(grown.is_empty(), "among {FEW} and among {MANY} persons: {grown:?}, of {counts:?}");
+}
+
+fn user(n: usize) -> String {
+    format!("user-{n}")
+}
+
+fn device(n: usize) -> String {
+    format!("device-{n}")
+}
+
+fn ids(n: usize) -> Ids {
+    Ids { user: Some(user(n)), device: Some(device(n)), also: vec![format!("alias-{n}")] }
+}
+
+fn event(n: usize, sent: i64) -> NewEvent {
+    let event = Event {
+        name: "A".into(),
+        ids: ids(n),
+        distinct_id: Some(user(n)),
+        time: sent,
+        sent_time: None,
+        properties: Map::new(),
+        dedupe: None,
+        verb: None,
+    };
+    let text = EventText::of(&event);
+    NewEvent { ids: event.ids, time: sent, received: sent, dedupe: Some(sent.to_le_bytes().to_vec()), text }
+}
+
+fn task(kind: TaskKind, n: usize) -> NewTask {
+    NewTask { kind, id: format!("{kind:?}-{n}"), ids: vec![user(n)], requested: 1, due: 1, about: json!({}) }
+}
+
+fn rows(store: &mut SqliteStore, space: Space, n: usize) -> Vec<KeyRow> {
+    store.keys_of(space, IdMerge::Simplified, &user(n)).unwrap().into_iter().map(|(row, _)| row).collect()
+}
