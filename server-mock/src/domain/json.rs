@@ -7,6 +7,8 @@ use serde_json::{Map, Number, Value};
 
 /// Containers deeper than this are refused, so that hostile input cannot exhaust the stack.
 const DEPTH_LIMIT: usize = 128;
+/// Members that room is made for in advance, at most.
+const MEMBERS: usize = 64;
 
 /// One value of a payload, with what is known about its text.
 #[derive(Debug, Clone, PartialEq)]
@@ -71,11 +73,13 @@ struct Parser<'a> {
     at: usize,
     path: Vec<String>,
     bad: Vec<Vec<String>>,
+    /// How many members the last object at each depth had: the next one is mostly alike.
+    members: [u8; DEPTH_LIMIT + 1],
 }
 
 impl<'a> Parser<'a> {
     fn new(text: &'a [u8]) -> Self {
-        Parser { text, at: 0, path: Vec::new(), bad: Vec::new() }
+        Parser { text, at: 0, path: Vec::new(), bad: Vec::new(), members: [0; _] }
     }
 
     fn peek(&self) -> Option<u8> {
@@ -128,12 +132,12 @@ impl<'a> Parser<'a> {
 
     fn object(&mut self, depth: usize) -> Result<Value, JsonError> {
         self.at += 1;
-        let mut map = Map::new();
         self.white_space();
         if self.peek() == Some(b'}') {
             self.at += 1;
-            return Ok(Value::Object(map));
+            return Ok(Value::Object(Map::new()));
         }
+        let mut map = Map::with_capacity(self.members[depth].into());
         loop {
             self.white_space();
             if self.peek() != Some(b'"') {
@@ -151,7 +155,10 @@ impl<'a> Parser<'a> {
             self.white_space();
             match self.next() {
                 Some(b',') => {}
-                Some(b'}') => return Ok(Value::Object(map)),
+                Some(b'}') => {
+                    self.members[depth] = map.len().min(MEMBERS) as u8;
+                    return Ok(Value::Object(map));
+                }
                 _ => return Err(JsonError::Invalid),
             }
         }

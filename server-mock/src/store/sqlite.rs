@@ -21,7 +21,7 @@ use std::path::Path;
 
 use rusqlite::Connection;
 
-use self::keys::OpenKey;
+use self::keys::KnownKeys;
 pub use self::schema::PRAGMAS;
 use super::vault::{self, Vault};
 use super::{ProjectRow, StoreError, Transactions};
@@ -37,8 +37,7 @@ pub struct SqliteStore {
     fresh: Vec<vault::Slot>,
     /// How many of them there were at the savepoint.
     fresh_at_savepoint: usize,
-    /// Keys that were looked up lately, by space and lookup hash. Emptied whenever a key may have gone.
-    known: HashMap<(i64, [u8; 16]), OpenKey>,
+    known: KnownKeys,
     /// Something is decided to go: its keys may still be there.
     has_dying: bool,
     /// And its rows may still be there.
@@ -110,7 +109,7 @@ impl SqliteStore {
             vault,
             fresh: Vec::new(),
             fresh_at_savepoint: 0,
-            known: HashMap::new(),
+            known: KnownKeys::default(),
             has_dying: true,
             has_rows_to_shred: true,
             barred_until: 0,
@@ -121,8 +120,8 @@ impl SqliteStore {
         store.destroy_dying()?;
         store.read_barriers()?;
         store.read_objections()?;
-        let live = store.live_slots()?;
-        store.vault.reconcile(live)?;
+        let (live, dying) = (store.slots("dying IS NULL")?, store.slots("dying IS NOT NULL")?);
+        store.vault.reconcile(live, &dying)?;
         Ok(store)
     }
 

@@ -8,13 +8,14 @@
 //! ```
 //!
 //! A slot is written and synced before a row that needs it is committed, so a row without its key cannot come
-//! to be; a key without a row can (killed in between), and is destroyed at the next start. A slot is used
+//! to be; a key without a row can (made ahead, or killed in between), and is destroyed at the next start. A slot is used
 //! again only after it was zeroed and synced and the rows that named it are gone, under the next generation.
 //! Losing this file means losing all data: a damaged one is refused, never made anew.
 //!
 //! Overwriting in place reaches the medium on file systems that do not copy on write; on others the file system's
 //! own snapshots have to be taken into account.
 
+use std::collections::HashSet;
 use std::fs::{File, OpenOptions};
 use std::io::Write;
 use std::os::unix::fs::{FileExt, OpenOptionsExt};
@@ -43,6 +44,8 @@ const NONCE: usize = 24;
 const TAG: usize = 16;
 /// Slots read at a time at start.
 const BLOCK: usize = 1024;
+/// Keys made at a time: as many as a page of the file holds.
+const AHEAD: usize = 64;
 
 /// Where a key lies, and which use of the place it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -125,6 +128,8 @@ pub struct Vault {
     signing_key: SigningKey,
     slots: u32,
     free: Vec<u32>,
+    /// Keys that were made ahead, so that one sync is enough for many.
+    ready: Vec<(Slot, Key)>,
     unsynced: bool,
 }
 
@@ -189,6 +194,7 @@ impl Vault {
             signing_key: SigningKey::from_bytes(&key(96).0),
             slots: 0,
             free: Vec::new(),
+            ready: Vec::new(),
             unsynced: false,
         };
         vault.slots = (vault.length()?.saturating_sub(HEADER as u64) / SLOT as u64) as u32;
@@ -225,8 +231,24 @@ impl Vault {
         self.signing_key.verifying_key().to_bytes()
     }
 
-    /// Makes a key in a free slot. It has to be synced before anything relies on it.
+    /// A key that was not used before. The vault has to be synced before anything relies on it.
     pub fn allocate(&mut self) -> Result<(Slot, Key), StoreError> {
+        if self.ready.is_empty() {
+            for _ in 0..AHEAD {
+                match self.make() {
+                    Ok(made) => self.ready.push(made),
+                    // Where the disk is full, what was made is enough for now.
+                    Err(_) if !self.ready.is_empty() => break,
+                    Err(error) => return Err(error),
+                }
+            }
+            self.ready.reverse();
+        }
+        self.ready.pop().ok_or_else(|| StoreError::damaged("no key could be made"))
+    }
+
+    /// Makes a key in a free slot.
+    fn make(&mut self) -> Result<(Slot, Key), StoreError> {
         let (index, generation) = match self.free.last() {
             Some(index) => (*index, self.raw_slot(*index)?.0 + 1),
             None => (self.slots, 1),
@@ -288,12 +310,15 @@ impl Vault {
     }
 
     /// Brings the vault in line with the rows, at start: every live row's key must be readable, and every key
-    /// that no row names is destroyed.
-    pub fn reconcile(&mut self, mut live: Vec<Slot>) -> Result<(), StoreError> {
+    /// that no such row names is destroyed. `dying` are those of rows that are still to be deleted: not free before they
+    /// are released.
+    pub fn reconcile(&mut self, mut live: Vec<Slot>, dying: &[Slot]) -> Result<(), StoreError> {
+        let dying: HashSet<u32> = dying.iter().map(|slot| slot.index).collect();
         live.sort_by_key(|slot| slot.index);
         let mut orphans = Vec::new();
         let mut named = live.iter().peekable();
         self.free.clear();
+        self.ready.clear();
         let mut block = Zeroizing::new(Vec::new());
         for index in 0..self.slots {
             let within = index as usize % BLOCK;
@@ -309,13 +334,17 @@ impl Vault {
                     if state != STATE_FREE || !whole {
                         orphans.push(Slot { index, generation });
                     }
-                    self.free.push(index);
+                    if !dying.contains(&index) {
+                        self.free.push(index);
+                    }
                 }
             }
         }
         if let Some(slot) = named.next() {
             return Err(lost_key(*slot));
         }
+        // The first one is used first, so that the file stays as short as it can.
+        self.free.reverse();
         self.destroy(&orphans)
     }
 
@@ -468,8 +497,9 @@ mod tests {
         assert!(vault.key(slot).is_err());
         assert!(vault.key(kept).is_ok());
         vault.release(&[slot]);
-        let (again, _) = vault.allocate().unwrap();
-        assert_eq!(again, Slot { index: slot.index, generation: slot.generation + 1 });
+        let again = (0..AHEAD).map(|_| vault.allocate().unwrap().0).find(|again| again.index == slot.index);
+        let again = again.expect("its place is used again");
+        assert_eq!(again.generation, slot.generation + 1);
         assert!(vault.key(slot).is_err(), "the old use does not see the new key");
         vault.destroy(&[slot]).unwrap();
         assert!(vault.key(again).is_ok(), "repeating an erasure leaves a later use alone");
@@ -484,9 +514,23 @@ mod tests {
         let secret = *key.0;
         drop(vault);
         let mut vault = Vault::open(&folder.0).unwrap();
-        vault.reconcile(vec![named]).unwrap();
+        vault.reconcile(vec![named], &[]).unwrap();
         assert!(!folder.bytes().windows(32).any(|part| part == secret));
         assert_eq!(vault.allocate().unwrap().0.index, orphan.index);
+    }
+
+    #[test]
+    fn one_sync_is_enough_for_many_keys() {
+        let mut vault = Vault::in_memory().unwrap();
+        vault.allocate().unwrap();
+        assert!(vault.unsynced);
+        vault.sync().unwrap();
+        for _ in 1..AHEAD {
+            vault.allocate().unwrap();
+        }
+        assert!(!vault.unsynced);
+        vault.allocate().unwrap();
+        assert!(vault.unsynced);
     }
 
     #[test]
@@ -497,8 +541,8 @@ mod tests {
             let Bytes::Memory(memory) = &mut vault.bytes else { panic!() };
             // The first bytes of the slot are those of the new state, the rest are not yet written.
             memory[HEADER + torn..].fill(0);
-            assert!(vault.reconcile(vec![slot]).is_err(), "{torn}");
-            vault.reconcile(Vec::new()).unwrap();
+            assert!(vault.reconcile(vec![slot], &[]).is_err(), "{torn}");
+            vault.reconcile(Vec::new(), &[]).unwrap();
             let (again, _) = vault.allocate().unwrap();
             assert_eq!(again.index, slot.index);
             assert!(vault.key(again).is_ok());
@@ -509,15 +553,15 @@ mod tests {
     fn a_file_that_ends_within_a_slot_is_extended_over_it() {
         let folder = Folder::new("short");
         let mut vault = Vault::create(&folder.0).unwrap();
-        let (named, _) = vault.allocate().unwrap();
-        vault.allocate().unwrap();
+        let mut named: Vec<Slot> = (0..AHEAD).map(|_| vault.allocate().unwrap().0).collect();
         drop(vault);
         let bytes = folder.bytes();
         std::fs::write(folder.0.join(FILE_NAME), &bytes[..bytes.len() - 30]).unwrap();
         let mut vault = Vault::open(&folder.0).unwrap();
-        vault.reconcile(vec![named]).unwrap();
+        let cut = named.pop().unwrap();
+        vault.reconcile(named, &[]).unwrap();
         let (next, _) = vault.allocate().unwrap();
-        assert_eq!(next.index, 1);
+        assert_eq!(next.index, cut.index);
         assert!(vault.key(next).is_ok());
     }
 }

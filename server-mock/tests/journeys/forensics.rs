@@ -38,17 +38,26 @@ pub fn search_raw(folder: &Path, needle: &[u8]) -> Vec<String> {
     search(&files(folder), needle)
 }
 
-/// The keys in the vault that are in use, by the layout that its documentation gives.
-pub fn live_keys(folder: &Path) -> Vec<[u8; 32]> {
+/// The keys of a vault by their places, by the layout that its documentation gives.
+fn slots(folder: &Path) -> HashMap<u32, [u8; 32]> {
     let bytes = std::fs::read(folder.join("vault.keys")).unwrap();
-    let slots = bytes[4096..].chunks_exact(64).filter(|slot| slot[8..16] != [0; 8]);
-    slots.map(|slot| slot[16..48].try_into().unwrap()).collect()
+    let slots = bytes[4096..].chunks_exact(64).enumerate().filter(|(_, slot)| slot[8..16] != [0; 8]);
+    slots.map(|(place, slot)| (place as u32, slot[16..48].try_into().unwrap())).collect()
+}
+
+/// The keys that rows name. The vault has others, which were made ahead.
+pub fn live_keys(folder: &Path) -> Vec<[u8; 32]> {
+    let slots = slots(folder);
+    let database = Connection::open(folder.join("events.sqlite")).unwrap();
+    let mut named = database.prepare("SELECT slot FROM keys WHERE dying IS NULL").unwrap();
+    let places = named.query_map([], |row| row.get::<_, u32>(0)).unwrap();
+    places.map(|place| slots[&place.unwrap()]).collect()
 }
 
 /// All keys that are left, with those of the header: the one of hashes, and the one of what is nobody's.
 pub fn all_keys(folder: &Path) -> Vec<[u8; 32]> {
     let bytes = std::fs::read(folder.join("vault.keys")).unwrap();
-    let mut keys = live_keys(folder);
+    let mut keys: Vec<_> = slots(folder).into_values().collect();
     keys.extend([32, 64, 96].map(|at| <[u8; 32]>::try_from(&bytes[at..at + 32]).unwrap()));
     keys
 }

@@ -144,10 +144,10 @@ impl SqliteStore {
         }
     }
 
-    /// Slots of all keys that are in use.
-    pub(super) fn live_slots(&self) -> Result<Vec<Slot>, StoreError> {
+    /// Slots of the keys for which a condition holds.
+    pub(super) fn slots(&self, condition: &str) -> Result<Vec<Slot>, StoreError> {
         let mut statement =
-            self.connection.prepare("SELECT slot, generation FROM keys WHERE dying IS NULL")?;
+            self.connection.prepare(&format!("SELECT slot, generation FROM keys WHERE {condition}"))?;
         let rows = statement.query_map([], |row| slot_of(row, 0))?;
         Ok(rows.collect::<Result<_, _>>()?)
     }
@@ -396,7 +396,7 @@ mod tests {
         assert_eq!(count("SELECT count(*) FROM keys"), 1);
         assert_eq!(count("SELECT count(*) FROM audit WHERE events = 2 AND profiles = 1"), 1);
         assert_eq!(task.finished, Some(5));
-        assert_eq!(store.live_slots().unwrap().len(), 1);
+        assert_eq!(store.slots("dying IS NULL").unwrap().len(), 1);
     }
 
     #[test]
@@ -431,6 +431,25 @@ mod tests {
     }
 
     #[test]
+    fn no_slot_is_used_twice_after_an_erasure_that_was_cut_off() {
+        let folder = Folder::new("twice");
+        decided(&mut folder.open());
+        let mut store = folder.open();
+        while store.is_shredding() {
+            store.shred(1, 5).unwrap();
+        }
+        store.begin().unwrap();
+        let space = space(&mut store);
+        for n in 0..300 {
+            store.put_event(space, &event(&format!("new-{n}"))).unwrap();
+        }
+        store.commit().unwrap();
+        let slots = store.slots("dying IS NULL").unwrap();
+        let places: std::collections::HashSet<u32> = slots.iter().map(|slot| slot.index).collect();
+        assert_eq!((slots.len(), places.len()), (301, 301));
+    }
+
+    #[test]
     fn nothing_finds_a_person_from_the_decision_on() {
         let folder = Folder::new("hidden");
         let mut store = folder.open();
@@ -456,15 +475,26 @@ mod tests {
         store.begin().unwrap();
         let space = space(&mut store);
         store.put_event(space, &event("a")).unwrap();
+        // Those that were made ahead are there, too.
+        let keys = || {
+            let vault = std::fs::read(folder.0.join("vault.keys")).unwrap();
+            vault[4096..].chunks_exact(64).filter(|slot| slot[8..16] != [0; 8]).count()
+        };
+        let made = keys();
         store.savepoint().unwrap();
         store.put_event(space, &event("b")).unwrap();
         store.undo().unwrap();
         store.commit().unwrap();
+        assert_eq!(keys(), made - 1);
         store.begin().unwrap();
         store.put_event(space, &event("c")).unwrap();
         store.rollback();
-        let vault = std::fs::read(folder.0.join("vault.keys")).unwrap();
-        let live = vault[4096..].chunks_exact(64).filter(|slot| slot[8..16] != [0; 8]).count();
-        assert_eq!((live, store.live_slots().unwrap().len()), (1, 1));
+        assert_eq!((keys(), store.slots("dying IS NULL").unwrap().len()), (made - 2, 1));
+        drop(store);
+        assert_eq!(
+            (folder.open().slots("dying IS NULL").unwrap().len(), keys()),
+            (1, 1),
+            "nor do they outlive the server"
+        );
     }
 }

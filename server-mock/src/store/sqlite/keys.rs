@@ -1,5 +1,7 @@
 //! Keys: one for each combination of ids, profile, task and usage log.
 
+use std::collections::HashMap;
+
 use rusqlite::{OptionalExtension, Row, params};
 use serde_json::{Value, json};
 
@@ -28,6 +30,27 @@ pub(super) enum Kind {
 
 /// The place of keys that belong to no space.
 pub(super) const NO_SPACE: Space = Space { row: 0, project: 0 };
+
+/// Keys of combinations that were looked up lately. Emptied whenever a key may have gone.
+#[derive(Default)]
+pub(super) struct KnownKeys {
+    by_lookup: HashMap<(i64, [u8; 16]), OpenKey>,
+    /// The last one, which is mostly the next one, too: a batch comes from one device.
+    last: Option<(Space, Ids, OpenKey)>,
+}
+
+impl KnownKeys {
+    pub fn clear(&mut self) {
+        *self = KnownKeys::default();
+    }
+
+    fn insert(&mut self, space: Space, lookup: [u8; 16], key: &OpenKey) {
+        if self.by_lookup.len() >= KNOWN {
+            self.by_lookup.clear();
+        }
+        self.by_lookup.insert((space.row, lookup), key.clone());
+    }
+}
 
 /// A usable key of a row.
 #[derive(Clone)]
@@ -162,10 +185,22 @@ impl SqliteStore {
 
     /// The key of a combination, made if it is new.
     pub(super) fn events_key(&mut self, space: Space, ids: &Ids) -> Result<OpenKey, StoreError> {
+        if let Some((last_space, last_ids, key)) = &self.known.last
+            && *last_space == space
+            && last_ids == ids
+        {
+            return Ok(key.clone());
+        }
+        let key = self.look_up_events_key(space, ids)?;
+        self.known.last = Some((space, ids.clone(), key.clone()));
+        Ok(key)
+    }
+
+    fn look_up_events_key(&mut self, space: Space, ids: &Ids) -> Result<OpenKey, StoreError> {
         let mut parts = vec![ids.device.as_deref(), ids.user.as_deref()];
         parts.extend(ids.also.iter().map(|id| Some(id.as_str())));
         let lookup = self.lookup_hash(Kind::Events, space.project, &parts);
-        if let Some(key) = self.known.get(&(space.row, lookup)) {
+        if let Some(key) = self.known.by_lookup.get(&(space.row, lookup)) {
             return Ok(key.clone());
         }
         let key = match self.find_key(space, lookup)? {
@@ -175,10 +210,7 @@ impl SqliteStore {
                 self.make_key(&NewKey { kind: Kind::Events, space, lookup, ids, about: &about })?
             }
         };
-        if self.known.len() >= KNOWN {
-            self.known.clear();
-        }
-        self.known.insert((space.row, lookup), key.clone());
+        self.known.insert(space, lookup, &key);
         Ok(key)
     }
 
