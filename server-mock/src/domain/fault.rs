@@ -339,6 +339,7 @@ mod tests {
             (json!({"match": {"probability": 2}}), "probability"),
             (json!([{}, {"match": {"count": -1}}]), "rule 1: match.count"),
             (json!({"act": {"read_bytes_per_s": 0}}), "read_bytes_per_s"),
+            (json!({"act": {"terminate_after": "two"}}), "act.terminate_after"),
         ] {
             let text = Rule::read_all(&wrong).unwrap_err();
             assert!(text.contains(named), "{wrong}: {text}");

@@ -259,6 +259,16 @@ fn lookup_tables_say_when_the_next_may_be_replaced() {
 }
 
 #[test]
+fn a_fault_refuses_in_the_shape_of_the_route() {
+    let server = limited(json!({}));
+    server.control("POST", "/mock/faults", json!({"act": {"status": 429, "retry_after": 7}}));
+    let (exported, queried) = (export(&server, 1), profiles(&server, 1));
+    assert_eq!((told(&exported), told(&queried)), (refused(7), refused(7)));
+    assert_eq!(exported.header("content-type").as_deref(), Some("text/plain"));
+    assert_eq!(queried.json()["status"], "error");
+}
+
+#[test]
 fn a_limit_that_cannot_be_meant_is_refused_with_what_could() {
     let server = server(StorePlace::Memory);
     for (name, value, hint) in [
