@@ -24,7 +24,7 @@ use crate::domain::time::DAY;
 use crate::store::{Counts, NewAudit, ProjectRow, Space, Store, StoreError, Window};
 
 pub use ingest::{Ingested, Packed};
-pub use read::{EventQuery, Sorting};
+pub use read::{EventQuery, Place, Sorting};
 pub use resolve::Resolver;
 pub use shared::{Dropped, Logged, Rejected, Shared, Stats};
 

@@ -2,6 +2,8 @@
 
 use std::rc::Rc;
 
+use serde_json::Value;
+
 use super::{Core, Resolver, View, window};
 use crate::domain::export::{self, Rendered};
 use crate::domain::identity;
@@ -9,6 +11,10 @@ use crate::store::{Counts, EventRange, Order, StoreError, StoredEvent};
 
 /// Events that are decrypted and shown at a time.
 const PIECE: usize = 500;
+/// About how many bytes of them; the last one may exceed it.
+const PIECE_BYTES: usize = 256 * 1024;
+/// Events that are looked at for them.
+const LOOKED_AT: usize = 5000;
 
 /// In which order events are shown.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -41,6 +47,13 @@ pub struct EventQuery {
     pub sorting: Sorting,
     /// `time` in milliseconds.
     pub time_in_ms: bool,
+}
+
+/// A place in the order of time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Place {
+    time: i64,
+    row: i64,
 }
 
 impl EventQuery {
@@ -115,44 +128,109 @@ impl Core {
     ) -> Result<(), StoreError> {
         let mut range = self.range(view, query)?;
         let mut resolver = Resolver::new(view.space, view.project.id_merge);
+        let mut wants_more = true;
         // In pieces, so that a large project does not have to fit into memory.
-        loop {
-            let (mut piece, mut last) = (Vec::new(), None);
-            self.store.visit_events(&range, &mut |event| {
-                last = Some((event.time, event.row));
-                if query.wants(&event) {
-                    piece.push(event);
-                }
-                piece.len() < PIECE
-            })?;
-            let is_whole = piece.len() < PIECE;
-            for event in piece {
-                let sent = event.distinct_id.as_deref();
-                let canonical = resolver.canonical(self.store.as_mut(), event.key, &event.ids, sent)?;
-                // On original projects a node has several names, of which one was asked for.
-                if query
-                    .distinct_ids
-                    .as_ref()
-                    .is_some_and(|ids| !canonical.as_ref().is_some_and(|id| ids.contains(id)))
-                {
-                    continue;
-                }
-                let own = resolver.own(&event.ids, sent);
-                let rendered = export::render(&event, canonical.as_deref(), own.as_deref(), query.time_in_ms);
-                if !visitor(&event, rendered) {
-                    return Ok(());
-                }
+        while self.next_events(query, &mut range, &mut resolver, &mut |event, rendered| {
+            wants_more = visitor(event, rendered);
+            wants_more
+        })? && wants_more
+        {}
+        Ok(())
+    }
+
+    /// Visits some of the events that are asked for, by time, behind a place: for who gives way to others between them.
+    /// Answers the place behind which the rest is, or `None` where there is no more.
+    pub fn some_events(
+        &mut self,
+        view: &View,
+        query: &EventQuery,
+        behind: Option<Place>,
+        visitor: &mut dyn FnMut(&StoredEvent, Rendered) -> bool,
+    ) -> Result<Option<Place>, StoreError> {
+        let mut range = self.range(view, query)?;
+        if let Some(Place { time, row }) = behind {
+            range.go_on_behind(time, row);
+        }
+        let mut resolver = Resolver::new(view.space, view.project.id_merge);
+        let is_more = self.next_events(query, &mut range, &mut resolver, visitor)?;
+        Ok(match range.order {
+            Order::Time(time, row) if is_more => Some(Place { time, row }),
+            _ => None,
+        })
+    }
+
+    /// Visits events until the visitor returns false or as many are decrypted as should be at a time; leaves the range
+    /// behind the last one. Answers whether there may be more.
+    fn next_events(
+        &mut self,
+        query: &EventQuery,
+        range: &mut EventRange,
+        resolver: &mut Resolver,
+        visitor: &mut dyn FnMut(&StoredEvent, Rendered) -> bool,
+    ) -> Result<bool, StoreError> {
+        let (mut piece, mut last, mut looked_at, mut bytes) = (Vec::new(), None, 0, 0);
+        let mut is_cut = false;
+        self.store.visit_events(range, &mut |event| {
+            last = Some((event.time, event.row));
+            looked_at += 1;
+            if query.wants(&event) {
+                bytes += event
+                    .properties
+                    .iter()
+                    .map(|(name, value)| name.len() + about_bytes(value))
+                    .sum::<usize>();
+                piece.push(event);
             }
-            match last {
-                Some((time, row)) if !is_whole => {
-                    range.order = match range.order {
-                        Order::Receipt(_) => Order::Receipt(row),
-                        Order::Newest(_) => Order::Newest(row),
-                        Order::Time(..) => Order::Time(time, row),
-                    };
-                }
-                _ => return Ok(()),
+            let is_full = piece.len() == PIECE || bytes >= PIECE_BYTES || looked_at == LOOKED_AT;
+            is_cut = is_full;
+            !is_full
+        })?;
+        for event in piece {
+            let sent = event.distinct_id.as_deref();
+            let canonical = resolver.canonical(self.store.as_mut(), event.key, &event.ids, sent)?;
+            // On original projects a node has several names, of which one was asked for.
+            if query
+                .distinct_ids
+                .as_ref()
+                .is_some_and(|ids| !canonical.as_ref().is_some_and(|id| ids.contains(id)))
+            {
+                continue;
+            }
+            let own = resolver.own(&event.ids, sent);
+            let rendered = export::render(&event, canonical.as_deref(), own.as_deref(), query.time_in_ms);
+            if !visitor(&event, rendered) {
+                range.go_on_behind(event.time, event.row);
+                return Ok(true);
             }
         }
+        if let Some((time, row)) = last {
+            range.go_on_behind(time, row);
+        }
+        Ok(is_cut)
+    }
+}
+
+impl EventRange {
+    /// Leaves out what is not behind an event, in the range's order.
+    fn go_on_behind(&mut self, time: i64, row: i64) {
+        self.order = match self.order {
+            Order::Receipt(_) => Order::Receipt(row),
+            Order::Newest(_) => Order::Newest(row),
+            Order::Time(..) => {
+                // Said twice, so that the index is entered there and not at the beginning.
+                self.from = self.from.max(time);
+                Order::Time(time, row)
+            }
+        };
+    }
+}
+
+/// About how many bytes a value takes as text.
+fn about_bytes(value: &Value) -> usize {
+    match value {
+        Value::String(text) => text.len() + 2,
+        Value::Array(list) => list.iter().map(about_bytes).sum(),
+        Value::Object(object) => object.iter().map(|(key, value)| key.len() + about_bytes(value)).sum(),
+        _ => 8,
     }
 }

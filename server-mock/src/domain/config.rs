@@ -1,5 +1,6 @@
 //! The configuration: one document for `--config`, `PUT /mock/config` and the fixtures of the wire vectors.
 
+mod rate_limits;
 mod settings;
 
 use std::fmt;
@@ -7,6 +8,7 @@ use std::fmt;
 use serde_json::{Map, Value, json};
 
 use super::time;
+pub use rate_limits::{IngestionLimit, RequestLimit};
 pub use settings::{RetentionBasis, ServerSettings, Settings, UnknownToken};
 
 /// The whole configuration.

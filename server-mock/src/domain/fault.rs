@@ -21,6 +21,8 @@ pub struct Act {
     pub close: Option<Close>,
     /// The answer's body ends after so many bytes, whatever its length says, and the connection with it.
     pub truncate: Option<usize>,
+    /// An export ends after so many events with the line `terminated early`, as when storage fails (SPEC §12).
+    pub terminate_after: Option<usize>,
     /// Its body is read no faster than this.
     pub read_bytes_per_s: Option<u64>,
 }
@@ -177,7 +179,16 @@ impl Act {
         known(
             map,
             "act",
-            &["status", "retry_after", "body", "delay_ms", "close", "truncate", "read_bytes_per_s"],
+            &[
+                "status",
+                "retry_after",
+                "body",
+                "delay_ms",
+                "close",
+                "truncate",
+                "terminate_after",
+                "read_bytes_per_s",
+            ],
         )?;
         let status = match number(map, "act.status")? {
             None => None,
@@ -223,6 +234,7 @@ impl Act {
             delay_ms,
             close,
             truncate: number(map, "act.truncate")?.map(|bytes| bytes as usize),
+            terminate_after: number(map, "act.terminate_after")?.map(|events| events as usize),
             read_bytes_per_s,
         })
     }
@@ -327,6 +339,7 @@ mod tests {
             (json!({"match": {"probability": 2}}), "probability"),
             (json!([{}, {"match": {"count": -1}}]), "rule 1: match.count"),
             (json!({"act": {"read_bytes_per_s": 0}}), "read_bytes_per_s"),
+            (json!({"act": {"terminate_after": "two"}}), "act.terminate_after"),
         ] {
             let text = Rule::read_all(&wrong).unwrap_err();
             assert!(text.contains(named), "{wrong}: {text}");

@@ -7,6 +7,11 @@ use std::task::{Context, Poll};
 use hyper::body::{Bytes, Frame, SizeHint};
 use tokio::sync::mpsc::Receiver;
 
+use super::limit::Slot;
+
+/// What is handed to the connection at a time, so that a body has not ended before nearly all of it is sent.
+const FRAME: usize = 64 * 1024;
+
 /// The body of an answer.
 pub enum Body {
     /// All of it.
@@ -19,6 +24,10 @@ pub enum Body {
     Broken,
     /// As it comes.
     Stream(Receiver<Bytes>),
+    /// The first so many bytes of what comes; then the connection breaks.
+    CutStream(Box<(Receiver<Bytes>, usize)>),
+    /// Another one, and its place among those that are answered at the same time.
+    Held(Box<(Body, Slot)>),
 }
 
 impl Body {
@@ -34,8 +43,15 @@ impl Body {
                 let whole = bytes.len() as u64;
                 Body::Cut(Box::new((bytes.slice(..after), whole)))
             }
+            Body::Stream(pieces) => Body::CutStream(Box::new((pieces, after))),
+            Body::Held(held) => held.0.cut(after).held(held.1),
             other => other,
         }
+    }
+
+    /// Gives a place back when this ends or is given up.
+    pub fn held(self, slot: Slot) -> Body {
+        Body::Held(Box::new((self, slot)))
     }
 }
 
@@ -49,7 +65,7 @@ impl hyper::body::Body for Body {
     ) -> Poll<Option<Result<Frame<Bytes>, io::Error>>> {
         match &mut *self {
             Body::Full(bytes) if bytes.is_empty() => Poll::Ready(None),
-            Body::Full(bytes) => Poll::Ready(Some(Ok(Frame::data(std::mem::take(bytes))))),
+            Body::Full(bytes) => Poll::Ready(Some(Ok(Frame::data(bytes.split_to(bytes.len().min(FRAME)))))),
             Body::Cut(cut) => {
                 let beginning = std::mem::take(&mut cut.0);
                 *self = Body::Breaking;
@@ -64,18 +80,37 @@ impl hyper::body::Body for Body {
             Body::Stream(pieces) => {
                 pieces.poll_recv(context).map(|piece| piece.map(|bytes| Ok(Frame::data(bytes))))
             }
+            Body::CutStream(cut) => {
+                let (pieces, left) = &mut **cut;
+                let piece = std::task::ready!(pieces.poll_recv(context));
+                let piece = piece.map(|mut bytes| {
+                    bytes.truncate(*left);
+                    *left -= bytes.len();
+                    Ok(Frame::data(bytes))
+                });
+                if *left == 0 {
+                    *self = Body::Breaking;
+                }
+                Poll::Ready(piece)
+            }
+            Body::Held(held) => Pin::new(&mut held.0).poll_frame(context),
         }
     }
 
     fn is_end_stream(&self) -> bool {
-        matches!(self, Body::Full(bytes) if bytes.is_empty())
+        match self {
+            Body::Full(bytes) => bytes.is_empty(),
+            Body::Held(held) => held.0.is_end_stream(),
+            _ => false,
+        }
     }
 
     fn size_hint(&self) -> SizeHint {
         match self {
             Body::Full(bytes) => SizeHint::with_exact(bytes.len() as u64),
             Body::Cut(cut) => SizeHint::with_exact(cut.1),
-            Body::Breaking | Body::Broken | Body::Stream(_) => SizeHint::default(),
+            Body::Held(held) => held.0.size_hint(),
+            Body::Breaking | Body::Broken | Body::Stream(_) | Body::CutStream(_) => SizeHint::default(),
         }
     }
 }

@@ -27,6 +27,8 @@ pub struct Call {
     pub peer: IpAddr,
     /// Whether that is this machine.
     pub is_local: bool,
+    /// A fault: after so many events an export fails.
+    pub terminate_after: Option<usize>,
 }
 
 impl Call {

@@ -6,11 +6,12 @@ use serde_json::{Value, json};
 
 use super::App;
 use super::call::{Call, Reply};
+use super::limit::{Load, RetryAfter};
 use super::rejections::Rejections;
 use super::signals::Signals;
 use super::{cors, render};
 use crate::core::{Dropped, Ingested, Packed, Stats};
-use crate::domain::config::{Config, Project, UnknownToken};
+use crate::domain::config::{Config, Project, Settings, UnknownToken};
 use crate::domain::event::{self, Arrival, Event, Verdict};
 use crate::domain::identity::Ids;
 use crate::domain::json::Record;
@@ -41,14 +42,14 @@ pub async fn answer(app: &Arc<App>, call: &Call, path: &str) -> Reply {
         }
     };
     let (count, library) = (records.len(), library_of(records, &decoded.params));
-    Stats::add(&app.shared.stats.received, count);
     let strict = decoded.params.is_on("strict");
-    let mut reply = match path {
-        "/track" => match track(app, call, &decoded.params, records).await {
+    let mut reply = match admit(app, path, records) {
+        Err(retry) => rate_limited().with("retry-after", retry.header()),
+        Ok(()) if path == "/track" => match track(app, call, &decoded.params, records).await {
             Ok(error) => render(error),
             Err(_) => Reply::unavailable(),
         },
-        _ => match engage(app, call, records, path).await {
+        Ok(()) => match engage(app, call, records, path).await {
             Ok(faults) if strict => render::strict(count, &faults),
             Ok(faults) => render(all_failed(count, &faults)),
             Err(_) => Reply::unavailable(),
@@ -58,6 +59,29 @@ pub async fn answer(app: &Arc<App>, call: &Call, path: &str) -> Reply {
     reply.decoded_bytes = decoded.decoded_bytes;
     reply.library = library;
     reply
+}
+
+/// Counts what the records bring for each of their projects against what those may send. Records of no project count
+/// nowhere.
+fn admit(app: &App, path: &str, records: &[Record]) -> Result<(), RetryAfter> {
+    let config = app.shared.config();
+    let is_limited = |settings: &Settings| settings.import_rate_limit.is_some();
+    if !is_limited(&config.settings) && !config.projects.iter().any(|project| is_limited(&project.settings)) {
+        return Ok(());
+    }
+    let token_of = if path == "/track" { event::token_of } else { profile::token_of };
+    let mut loads: Vec<(&str, Load)> = Vec::new();
+    for record in records {
+        let token = token_of(&record.value).unwrap_or_default();
+        match loads.iter_mut().find(|(known, _)| *known == token) {
+            Some((_, load)) => load.add(record),
+            None => loads.push((token, Load::of(std::slice::from_ref(record)))),
+        }
+    }
+    let loads: Vec<(Project, Load)> =
+        loads.into_iter().filter_map(|(token, load)| Some((config.project_or_new(token)?, load))).collect();
+    let loads: Vec<(&Project, Load)> = loads.iter().map(|(project, load)| (project, *load)).collect();
+    app.limits.ingestion.admit(&loads, || app.shared.now())
 }
 
 /// 413: browsers halve their batch and send again.
@@ -172,6 +196,7 @@ async fn track(
     params: &Params,
     records: &mut [Record],
 ) -> Result<Option<&'static str>, StoreError> {
+    Stats::add(&app.shared.stats.received, records.len());
     let config = app.shared.config();
     let (now, client_offset) = {
         let clock = app.shared.clock();
@@ -268,6 +293,7 @@ async fn engage(
     records: &[Record],
     route: &str,
 ) -> Result<Vec<(usize, Fault)>, StoreError> {
+    Stats::add(&app.shared.stats.received, records.len());
     let config = app.shared.config();
     let (now, client_offset) = {
         let clock = app.shared.clock();

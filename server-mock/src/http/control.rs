@@ -189,8 +189,6 @@ async fn put_config(app: &Arc<App>, call: &Call) -> Result<Reply, Failure> {
 
 async fn reset(app: &Arc<App>) -> Result<Reply, Failure> {
     app.worker.alone(|core| core.reset()).await?;
-    app.import_limit.reset();
-    app.gdpr_limit.reset();
-    app.lookup_limit.reset();
+    app.limits.reset();
     Ok(Reply::json(200, &json!({"status": "ok"})))
 }

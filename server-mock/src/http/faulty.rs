@@ -35,7 +35,8 @@ pub fn meet(app: &App, call: &Call) -> Option<Act> {
 }
 
 /// Does to a request what a rule says.
-pub async fn play(app: &Arc<App>, call: Call, act: Act) -> Outcome {
+pub async fn play(app: &Arc<App>, mut call: Call, act: Act) -> Outcome {
+    call.terminate_after = act.terminate_after;
     if act.delay_ms > 0 {
         tokio::time::sleep(Duration::from_millis(act.delay_ms)).await;
     }
@@ -73,6 +74,7 @@ fn canned(path: &str, status: u16, act: &Act) -> Reply {
         None => match (status, path) {
             (413, _) => collect::too_large(),
             (429, "/track" | "/engage" | "/groups" | "/import" | "/lookup-tables") => collect::rate_limited(),
+            (429, "/api/2.0/export") => Reply::new(429, "text/plain", "a fault that was asked for"),
             (500.., "/track" | "/engage" | "/groups") => {
                 Reply::json(status, &json!({"error": "a temporary failure occurred", "status": 0}))
             }

@@ -73,6 +73,7 @@ mod tests {
             oversize: false,
             peer: [192, 0, 2, 1].into(),
             is_local,
+            terminate_after: None,
         }
     }
 

@@ -8,6 +8,7 @@ use super::App;
 use super::auth;
 use super::call::{Call, Reply};
 use super::collect::{self, library_of, rate_limited, too_large};
+use super::limit::Load;
 use super::rejections::Rejections;
 use super::signals::Signals;
 use crate::core::{Dropped, Stats};
@@ -42,11 +43,12 @@ pub async fn answer(app: &Arc<App>, call: &Call) -> Reply {
             return bad_request(error.text(), 0, None);
         }
     };
-    if !app.import_limit.admits(&project, records.len(), now) {
-        return rate_limited().with("retry-after", "60");
-    }
     let (count, library) = (records.len(), library_of(&records, &decoded.params));
-    let mut reply = store(app, call, &decoded.params, project, records, now).await;
+    let load = Load::of(&records);
+    let mut reply = match app.limits.ingestion.admit(&[(&project, load)], || app.shared.now()) {
+        Ok(()) => store(app, call, &decoded.params, project, records, now).await,
+        Err(retry) => rate_limited().with("retry-after", retry.header()),
+    };
     reply.records = count;
     reply.decoded_bytes = decoded.decoded_bytes;
     reply.library = library;

@@ -41,8 +41,10 @@ fn table(app: &App, call: &Call, id: Option<&str>) -> Reply {
         Ok(body) => check(&String::from_utf8_lossy(&body)),
     };
     // Only what would replace a table counts.
-    if checked.status == 200 && !app.lookup_limit.admits(&project, app.shared.now()) {
-        return rate_limited().with("retry-after", "3600");
+    if checked.status == 200
+        && let Err(retry) = app.limits.lookup.admit(&project, || app.shared.now())
+    {
+        return rate_limited().with("retry-after", retry.header());
     }
     checked
 }

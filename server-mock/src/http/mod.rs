@@ -45,9 +45,7 @@ pub struct App {
     pub worker: Worker,
     /// How long slow clients are waited for.
     pub patience: Patience,
-    import_limit: limit::ImportLimit,
-    gdpr_limit: limit::GdprLimit,
-    lookup_limit: limit::LookupLimit,
+    limits: limit::Limits,
     stopping: tokio::sync::watch::Sender<bool>,
 }
 
@@ -57,9 +55,7 @@ impl App {
             shared,
             worker,
             patience,
-            import_limit: Default::default(),
-            gdpr_limit: Default::default(),
-            lookup_limit: Default::default(),
+            limits: Default::default(),
             stopping: tokio::sync::watch::Sender::new(false),
         }
     }
@@ -82,6 +78,7 @@ pub async fn ask(app: Arc<App>, method: &str, target: &str, body: Vec<u8>) -> (u
         oversize: false,
         peer: IpAddr::from([127, 0, 0, 1]),
         is_local: true,
+        terminate_after: None,
     };
     let below = path.strip_prefix("/mock").unwrap_or_default();
     let reply = control::answer(&app, &call, below).await;
@@ -129,6 +126,7 @@ pub async fn serve(app: Arc<App>, peer: Peer, request: Request<Incoming>) -> Res
         oversize: false,
         peer: peer.address,
         is_local: peer.is_local,
+        terminate_after: None,
     };
     let (method, path) = (call.method.clone(), call.path.clone());
     if is_own(&path) {

@@ -48,11 +48,14 @@ fn admitted(app: &App, call: &Call) -> Result<(OauthToken, Project), Reply> {
     }
     let config = app.shared.config();
     let (bearer, project) = auth::gdpr(app, &config, call, &call.query_params())?;
-    if !app.gdpr_limit.admits(&bearer.token, project.settings.gdpr_rate_limit_per_s, app.shared.now()) {
-        let text = "Too Many Requests, this API is limited to 1 req/s";
-        return Err(Reply::error(429, text).with("retry-after", "1"));
+    let per_second = project.settings.gdpr_rate_limit_per_s;
+    match app.limits.gdpr.admit(&bearer.token, per_second, || app.shared.now()) {
+        Ok(()) => Ok((bearer, project)),
+        Err(retry) => {
+            let text = "Too Many Requests, this API is limited to 1 req/s";
+            Err(Reply::error(429, text).with("retry-after", retry.header()))
+        }
     }
-    Ok((bearer, project))
 }
 
 /// Answers a call below `/api/app/data-deletions/`: `rest` is `v3.0` or `v3.0/{id}`.

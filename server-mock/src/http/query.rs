@@ -1,7 +1,8 @@
 //! Reading back: raw export, events of given users, profiles (SPEC §12, §13).
 
+mod export;
+
 use std::collections::HashMap;
-use std::io::Write;
 use std::sync::Arc;
 
 use serde_json::{Map, Value, json};
@@ -9,6 +10,7 @@ use serde_json::{Map, Value, json};
 use super::App;
 use super::auth;
 use super::call::{Call, Reply};
+use super::limit::Slot;
 use crate::core::{Core, EventQuery, Session, Sorting, View};
 use crate::domain::config::Project;
 use crate::domain::expression::{self, Expression, Scope, Term};
@@ -17,10 +19,6 @@ use crate::domain::time::{self, DAY};
 use crate::domain::wire::{Params, media_type};
 use crate::store::{Counts, StoreError, StoredProfile};
 
-/// Most events of an export.
-const EXPORT_LIMIT: usize = 100_000;
-/// Smaller bodies are not worth compressing.
-const GZIP_FROM: usize = 1400;
 /// Profiles of a page, unless the call says otherwise.
 const PAGE: usize = 1000;
 /// How long a snapshot of profiles is remembered, in milliseconds.
@@ -28,11 +26,19 @@ const SESSION_LIFE: i64 = 600_000;
 /// Snapshots remembered at most.
 const SESSIONS: usize = 1000;
 
+/// What is asked for.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Route {
+    Export,
+    Stream,
+    Engage,
+}
+
 pub async fn answer(app: &Arc<App>, call: &Call, path: &str) -> Reply {
-    let (methods, work) = match path {
-        "/api/2.0/export" => ("GET", 0),
-        "/api/query/stream/query" | "/api/2.0/stream/query" => ("GET", 1),
-        "/api/query/engage" | "/api/2.0/engage" => ("GET, POST", 2),
+    let (methods, route) = match path {
+        "/api/2.0/export" => ("GET", Route::Export),
+        "/api/query/stream/query" | "/api/2.0/stream/query" => ("GET", Route::Stream),
+        "/api/query/engage" | "/api/2.0/engage" => ("GET, POST", Route::Engage),
         _ => return Reply::error(404, "not implemented"),
     };
     if !methods.split(", ").any(|method| method == call.method) {
@@ -50,16 +56,41 @@ pub async fn answer(app: &Arc<App>, call: &Call, path: &str) -> Reply {
         Ok(project) => project,
         Err(reply) => return reply,
     };
-    let done = match work {
-        0 => export(app, call, &params, project).await,
-        1 => stream(app, &params, project).await,
-        _ => engage(app, &params, project).await,
+    let slot = match admit(app, route, &project) {
+        Ok(slot) => slot,
+        Err(reply) => return reply,
     };
-    match done {
+    let done = match route {
+        Route::Export => export::answer(app, call, &params, project).await,
+        Route::Stream => stream(app, &params, project).await,
+        Route::Engage => engage(app, &params, project).await,
+    };
+    let reply = match done {
         Ok(reply) => reply,
         Err(Failure::Bad(text)) => Reply::json(400, &json!({"error": text, "status": "error"})),
         Err(Failure::Store) => Reply::unavailable(),
+    };
+    match slot {
+        Some(slot) => Reply { body: reply.body.held(slot), ..reply },
+        None => reply,
     }
+}
+
+/// Counts a call with good credentials; the error is the answer to one too many (SPEC §18).
+fn admit(app: &App, route: Route, project: &Project) -> Result<Option<Slot>, Reply> {
+    let (limiter, limit) = match route {
+        Route::Export => (&app.limits.export, project.settings.export_rate_limit),
+        Route::Stream | Route::Engage => (&app.limits.query, project.settings.query_rate_limit),
+    };
+    limiter.admit(&project.token, limit, || app.shared.now()).map_err(|retry| {
+        let allowed = limit.map(|limit| limit.to_string()).unwrap_or_default();
+        let text = format!("rate limit exceeded: a project allows {allowed}");
+        let reply = match route {
+            Route::Export => Reply::new(429, "text/plain", text),
+            Route::Stream | Route::Engage => Reply::json(429, &json!({"error": text, "status": "error"})),
+        };
+        reply.with("retry-after", retry.header())
+    })
 }
 
 /// Why there is no answer.
@@ -113,99 +144,6 @@ fn filter(params: &Params) -> Result<Option<Expression>, Failure> {
 
 fn look_up(map: &Map<String, Value>, name: &str) -> Term {
     map.get(name).map_or(Term::Undefined, Term::from)
-}
-
-async fn export(app: &Arc<App>, call: &Call, params: &Params, project: Project) -> Result<Reply, Failure> {
-    let (from, until) = period(app, params)?;
-    let limit = match params.text("limit").filter(|text| !text.is_empty()).map(|text| text.parse::<usize>()) {
-        None => usize::MAX,
-        Some(Ok(limit)) if limit <= EXPORT_LIMIT => limit,
-        Some(_) => return bad("limit is a whole number up to 100000"),
-    };
-    let query = EventQuery {
-        from: Some(from),
-        until: Some(until),
-        names: text_list(params, "event")?,
-        sorting: Sorting::Time,
-        time_in_ms: params.text("time_in_ms").is_some_and(|text| text == "true" || text == "1"),
-        ..EventQuery::default()
-    };
-    let filter = filter(params)?;
-    let lines = app.worker.write(move |core| lines(core, &project.token, &query, filter.as_ref(), limit));
-    let body = lines.await?.map_err(Failure::Bad)?;
-    let accepts = call.header("accept-encoding").split(',').any(|coding| {
-        let mut parts = coding.split(';');
-        parts.next().is_some_and(|name| name.trim().eq_ignore_ascii_case("gzip"))
-            && !parts.any(|part| matches!(part.trim(), "q=0" | "q=0.0"))
-    });
-    if accepts && body.len() > GZIP_FROM {
-        let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
-        if let Ok(zipped) = encoder.write_all(&body).and_then(|()| encoder.finish()) {
-            return Ok(Reply::new(200, "text/plain", zipped).with("content-encoding", "gzip"));
-        }
-    }
-    Ok(Reply::new(200, "text/plain", body))
-}
-
-/// JSON lines; the inner error is about the filter.
-fn lines(
-    core: &mut Core,
-    token: &str,
-    query: &EventQuery,
-    filter: Option<&Expression>,
-    limit: usize,
-) -> Result<Result<Vec<u8>, String>, StoreError> {
-    let Some(view) = core.view(token)? else { return Ok(Ok(Vec::new())) };
-    let users = match filter {
-        Some(filter) if filter.uses_user() => profiles_by_id(core, &view)?,
-        _ => HashMap::new(),
-    };
-    let mut body = Vec::new();
-    let (mut count, mut fault) = (0, None);
-    core.events(&view, query, &mut |event, rendered| {
-        if count == limit {
-            return false;
-        }
-        let nothing = Map::new();
-        let user = rendered.distinct_id.as_ref().and_then(|id| users.get(id)).unwrap_or(&nothing);
-        let look = |scope, name: &str| match (scope, name) {
-            (Scope::Properties, _) => look_up(&rendered.properties, name),
-            (Scope::User, _) => look_up(user, name),
-            (Scope::Event, "name" | "$name" | "event") => Term::Text(event.name.clone()),
-            (Scope::Event, "time" | "$time") => Term::Number(event.time as f64 / 1000.0),
-            (Scope::Event, "distinct_id" | "$distinct_id") => look_up(&rendered.properties, "distinct_id"),
-            (Scope::Event, _) => Term::Undefined,
-        };
-        match filter.map_or(Ok(true), |filter| filter.matches(&look)) {
-            Ok(true) => {}
-            Ok(false) => return true,
-            Err(error) => {
-                fault = Some(format!("where: {error}"));
-                return false;
-            }
-        }
-        let line = json!({"event": event.name, "properties": rendered.properties});
-        body.extend_from_slice(line.to_string().as_bytes());
-        body.push(b'\n');
-        count += 1;
-        true
-    })?;
-    if let Some(fault) = fault {
-        return Ok(Err(fault));
-    }
-    core.note_export(&view, "raw export", Counts { events: count, ..Counts::default() })?;
-    Ok(Ok(body))
-}
-
-fn profiles_by_id(core: &mut Core, view: &View) -> Result<HashMap<String, Map<String, Value>>, StoreError> {
-    let mut all = HashMap::new();
-    core.profiles(view, false, &mut |profile| {
-        if let Subject::Person(id) = profile.subject {
-            all.insert(id, profile.properties);
-        }
-        true
-    })?;
-    Ok(all)
 }
 
 async fn stream(app: &Arc<App>, params: &Params, project: Project) -> Result<Reply, Failure> {

@@ -59,9 +59,28 @@ pub fn try_send(
     let head = String::from_utf8_lossy(&whole[..end]).into_owned();
     let status =
         head.split(' ').nth(1).and_then(|code| code.parse().ok()).ok_or(std::io::ErrorKind::InvalidData)?;
-    let answer = Answer { status, head, body: whole[end + 4..].to_vec() };
+    let mut answer = Answer { status, head, body: whole[end + 4..].to_vec() };
+    if answer.header("transfer-encoding").as_deref() == Some("chunked") {
+        answer.body = unchunked(&answer.body).ok_or(std::io::ErrorKind::UnexpectedEof)?;
+        return Ok(answer);
+    }
     let length = answer.header("content-length").and_then(|length| length.parse().ok()).unwrap_or(0);
     if answer.body.len() == length { Ok(answer) } else { Err(std::io::ErrorKind::UnexpectedEof.into()) }
+}
+
+/// A body that came in chunks, if its last one did.
+pub fn unchunked(mut chunks: &[u8]) -> Option<Vec<u8>> {
+    let mut body = Vec::new();
+    loop {
+        let end = chunks.windows(2).position(|two| two == b"\r\n")?;
+        let size = usize::from_str_radix(std::str::from_utf8(&chunks[..end]).ok()?, 16).ok()?;
+        let chunk = chunks.get(end + 2..end + 2 + size)?;
+        body.extend_from_slice(chunk);
+        chunks = chunks.get(end + 2 + size..)?.strip_prefix(b"\r\n")?;
+        if size == 0 {
+            return Some(body);
+        }
+    }
 }
 
 /// What all servers of the tests are asked in the same way.
@@ -235,11 +254,75 @@ impl Drop for Folder {
     }
 }
 
+/// As a value in a query.
+pub fn encoded(text: &str) -> String {
+    text.bytes().map(|byte| format!("%{byte:02X}")).collect()
+}
+
 /// Zipped.
 pub fn gzip(bytes: &[u8]) -> Vec<u8> {
     let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
     encoder.write_all(bytes).unwrap();
     encoder.finish().unwrap()
+}
+
+/// Not zipped any more; panics where the end of the zip is missing.
+pub fn gunzip(bytes: &[u8]) -> Vec<u8> {
+    let mut text = Vec::new();
+    flate2::read::GzDecoder::new(bytes).read_to_end(&mut text).unwrap();
+    text
+}
+
+/// A request that is answered with more than the sockets' buffers hold, of which only the head is read: the answer is
+/// under way until this is dropped or read on.
+pub struct Unread {
+    stream: TcpStream,
+    pub status: u16,
+}
+
+impl Unread {
+    pub fn ask(address: &str, target: &str, headers: &[(&str, &str)]) -> Unread {
+        let mut stream = TcpStream::connect(address).unwrap();
+        let mut head = format!("GET {target} HTTP/1.1\r\nhost: {address}\r\nconnection: close\r\n");
+        for (name, value) in headers {
+            head += &format!("{name}: {value}\r\n");
+        }
+        stream.write_all(format!("{head}\r\n").as_bytes()).unwrap();
+        let (mut seen, mut byte) = (Vec::new(), [0; 1]);
+        while !seen.ends_with(b"\r\n\r\n") {
+            stream.read_exact(&mut byte).unwrap();
+            seen.push(byte[0]);
+        }
+        let status = String::from_utf8_lossy(&seen).split(' ').nth(1).unwrap().parse().unwrap();
+        Unread { stream, status }
+    }
+
+    /// The rest of a body that comes in chunks.
+    pub fn read_on(mut self) -> Vec<u8> {
+        let mut rest = Vec::new();
+        self.stream.read_to_end(&mut rest).unwrap();
+        unchunked(&rest).unwrap()
+    }
+}
+
+/// More of one person's events, on the day of the server's clock, than the sockets' buffers hold.
+pub fn fill_with_10_mb(server: &impl Server) -> usize {
+    let wide: serde_json::Map<String, Value> =
+        (0..200).map(|n| (format!("p{n}"), json!("x".repeat(250)))).collect();
+    let now = server.get("/mock/clock")["now_s"].as_f64().unwrap();
+    for batch in 0..10 {
+        let events = (0..20).map(|n| {
+            let mut event = json!({"event": "Wide", "properties": wide});
+            let properties = event["properties"].as_object_mut().unwrap();
+            properties.insert("token".into(), "T".into());
+            properties.insert("distinct_id".into(), "u".into());
+            properties.insert("time".into(), json!(now));
+            properties.insert("$insert_id".into(), format!("{batch}-{n}").into());
+            event
+        });
+        assert_eq!(server.track(events.collect()), "1");
+    }
+    10 * 20
 }
 
 /// A number below a bound, from the system's randomness: the tests that use it must hold for every number.

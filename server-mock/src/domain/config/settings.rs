@@ -2,6 +2,7 @@
 
 use serde_json::{Map, Value};
 
+use super::rate_limits::{IngestionLimit, RequestLimit};
 use super::{ConfigError, error};
 
 /// What happens to records of an unknown project (SPEC §3.4).
@@ -47,8 +48,12 @@ pub struct Settings {
     pub gdpr_staging_seconds: i64,
     /// `gdpr_rate_limit_per_s`: requests a second to the GDPR API.
     pub gdpr_rate_limit_per_s: Option<f64>,
-    /// `import_rate_limit`: events a second to `/import`, averaged over a rolling minute.
-    pub import_rate_limit: Option<f64>,
+    /// `import_rate_limit`: what is taken from a project by `/track`, `/engage`, `/groups` and `/import` together.
+    pub import_rate_limit: Option<IngestionLimit>,
+    /// `query_rate_limit`: how often `/api/query/` may be asked about a project.
+    pub query_rate_limit: Option<RequestLimit>,
+    /// `export_rate_limit`: how often a project may be exported.
+    pub export_rate_limit: Option<RequestLimit>,
     /// `erasure_barrier_days`: days that late resends of erased ids are dropped.
     pub erasure_barrier_days: Option<i64>,
     /// `honor_gpc`: records sent with `Sec-GPC: 1` are dropped.
@@ -75,6 +80,8 @@ impl Default for Settings {
             gdpr_staging_seconds: 60,
             gdpr_rate_limit_per_s: Some(1.0),
             import_rate_limit: None,
+            query_rate_limit: None,
+            export_rate_limit: None,
             erasure_barrier_days: Some(30),
             honor_gpc: false,
             honor_dnt: false,
@@ -100,7 +107,7 @@ pub struct ServerSettings {
 }
 
 /// Names that may stand in `settings` and in a project.
-const OF_PROJECTS: [&str; 17] = [
+const OF_PROJECTS: [&str; 19] = [
     "preset",
     "track_max_age_days",
     "retention_events_days",
@@ -112,6 +119,8 @@ const OF_PROJECTS: [&str; 17] = [
     "gdpr_staging_seconds",
     "gdpr_rate_limit_per_s",
     "import_rate_limit",
+    "query_rate_limit",
+    "export_rate_limit",
     "erasure_barrier_days",
     "honor_gpc",
     "honor_dnt",
@@ -182,9 +191,12 @@ impl Settings {
                         )?;
                 }
                 "gdpr_rate_limit_per_s" => self.gdpr_rate_limit_per_s = rate(name, value)?,
-                "import_rate_limit" => {
-                    self.import_rate_limit =
-                        if value == "on" { Some(IMPORT_LIMIT) } else { rate(name, value)? }
+                "import_rate_limit" => self.import_rate_limit = IngestionLimit::read(name, value)?,
+                "query_rate_limit" => {
+                    self.query_rate_limit = RequestLimit::read(name, value, RequestLimit::QUERY)?;
+                }
+                "export_rate_limit" => {
+                    self.export_rate_limit = RequestLimit::read(name, value, RequestLimit::EXPORT)?;
                 }
                 "store_replays" => self.store_replays = switch(name, value)?,
                 "honor_gpc" => self.honor_gpc = switch(name, value)?,
@@ -200,8 +212,6 @@ impl Settings {
 
 /// A deletion takes 30 days at most (SPEC §15.6).
 const LONGEST_STAGING: i64 = 30 * 86_400;
-/// Events a second that `"on"` stands for (SPEC §18).
-const IMPORT_LIMIT: f64 = 30_000.0;
 
 impl ServerSettings {
     /// Takes over what a map says; other names are none of its business.

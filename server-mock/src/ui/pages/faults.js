@@ -12,6 +12,7 @@ const PRESETS = [
   ['503 for every second request, seeded', { match: { path: '/track', probability: 0.5, seed: 7 }, act: { status: 503, retry_after: 1 } }],
   ['Slow answers, two seconds', { match: { path: '/track' }, act: { delay_ms: 2000 } }],
   ['Answers cut after 5 bytes', { match: { path: '/track', count: 1 }, act: { truncate: 5 } }],
+  ['An export that fails after 2 events', { match: { path: '/api/2.0/export', count: 1 }, act: { terminate_after: 2 } }],
 ];
 
 export async function faults(context) {

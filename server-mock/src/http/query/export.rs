@@ -1,0 +1,298 @@
+//! Raw export (SPEC §12): JSON lines. What is large is sent while it is read, piece by piece, so that it does not have
+//! to fit into memory and others are served between the pieces.
+
+use std::collections::HashMap;
+use std::io::Write;
+use std::sync::Arc;
+
+use flate2::Compression;
+use flate2::write::GzEncoder;
+use hyper::body::Bytes;
+use serde_json::{Map, Value, json};
+use tokio::sync::mpsc::{self, Sender};
+
+use super::{Failure, bad, filter, look_up, period, text_list};
+use crate::core::{Core, EventQuery, Place, Sorting, View};
+use crate::domain::config::Project;
+use crate::domain::export::Rendered;
+use crate::domain::expression::{Expression, Scope, Term};
+use crate::domain::profile::Subject;
+use crate::domain::wire::Params;
+use crate::http::App;
+use crate::http::body::Body;
+use crate::http::call::{Call, Reply};
+use crate::store::{Counts, StoreError, StoredEvent};
+
+/// The largest `limit`.
+const LIMIT: usize = 100_000;
+/// Smaller bodies are not worth compressing.
+const GZIP_FROM: usize = 1400;
+/// Bytes that are read before the answer begins: what is smaller is answered whole, and what fails before has an honest
+/// status.
+const WHOLE: usize = 256 * 1024;
+/// Pieces that wait for a slow reader.
+const PIECES: usize = 2;
+/// The last line of what is not whole although it was answered with 200.
+const TERMINATED: &[u8] = b"terminated early\n";
+
+pub async fn answer(
+    app: &Arc<App>,
+    call: &Call,
+    params: &Params,
+    project: Project,
+) -> Result<Reply, Failure> {
+    let (from, until) = period(app, params)?;
+    let limit = match params.text("limit").filter(|text| !text.is_empty()).map(|text| text.parse::<usize>()) {
+        None => usize::MAX,
+        Some(Ok(limit)) if limit <= LIMIT => limit,
+        Some(_) => return bad("limit is a whole number up to 100000"),
+    };
+    let query = EventQuery {
+        from: Some(from),
+        until: Some(until),
+        names: text_list(params, "event")?,
+        sorting: Sorting::Time,
+        time_in_ms: params.text("time_in_ms").is_some_and(|text| text == "true" || text == "1"),
+        ..EventQuery::default()
+    };
+    let mut export = Export {
+        token: project.token,
+        query,
+        filter: filter(params)?,
+        left: limit,
+        fails_after: call.terminate_after,
+        begun: None,
+        behind: None,
+        is_over: false,
+    };
+    let mut head = Piece::default();
+    while !export.is_over && export.fails_after.is_none() && head.lines.len() < WHOLE {
+        let piece;
+        (export, piece) = export.read_on(app).await?;
+        head.events += piece.events;
+        head.lines.extend(piece.lines);
+    }
+    let is_zipped = accepts_gzip(call) && (!export.is_over || head.lines.len() > GZIP_FROM);
+    let mut coding = if is_zipped { Coding::gzip() } else { Coding::Plain };
+    let reply = Reply::new(200, "text/plain", "");
+    let body = if export.is_over {
+        note(app, export.view(), head.events).await?;
+        Body::full([coding.encode(head.lines), coding.finish()].concat())
+    } else {
+        let (sender, pieces) = mpsc::channel(PIECES);
+        tokio::spawn(send(app.clone(), export, head, coding, sender));
+        Body::Stream(pieces)
+    };
+    let reply = Reply { body, ..reply };
+    Ok(if is_zipped { reply.with("content-encoding", "gzip") } else { reply })
+}
+
+fn accepts_gzip(call: &Call) -> bool {
+    call.header("accept-encoding").split(',').any(|coding| {
+        let mut parts = coding.split(';');
+        parts.next().is_some_and(|name| name.trim().eq_ignore_ascii_case("gzip"))
+            && !parts.any(|part| matches!(part.trim(), "q=0" | "q=0.0"))
+    })
+}
+
+/// How a body is written.
+enum Coding {
+    Plain,
+    Gzip(Box<GzEncoder<Vec<u8>>>),
+}
+
+impl Coding {
+    fn gzip() -> Coding {
+        Coding::Gzip(Box::new(GzEncoder::new(Vec::new(), Compression::fast())))
+    }
+
+    /// What is to be sent for these bytes now; some of it may be held back for later.
+    fn encode(&mut self, bytes: Vec<u8>) -> Vec<u8> {
+        match self {
+            Coding::Plain => bytes,
+            Coding::Gzip(encoder) => {
+                // Writing to memory does not fail.
+                let _ = encoder.write_all(&bytes);
+                std::mem::take(encoder.get_mut())
+            }
+        }
+    }
+
+    /// What was held back, and the end.
+    fn finish(self) -> Vec<u8> {
+        match self {
+            Coding::Plain => Vec::new(),
+            Coding::Gzip(encoder) => encoder.finish().unwrap_or_default(),
+        }
+    }
+}
+
+/// An export under way.
+struct Export {
+    token: String,
+    query: EventQuery,
+    filter: Option<Expression>,
+    /// Events that may still be shown.
+    left: usize,
+    /// A fault: so many more events, then storage fails.
+    fails_after: Option<usize>,
+    /// What it is about, once it has begun; `None` too where there is nothing.
+    begun: Option<Begun>,
+    /// The place behind which it goes on.
+    behind: Option<Place>,
+    /// Whether there is no more.
+    is_over: bool,
+}
+
+/// What an export is about.
+struct Begun {
+    view: View,
+    /// The profiles that the filter looks at, by id.
+    users: HashMap<String, Map<String, Value>>,
+}
+
+/// Some lines.
+#[derive(Default)]
+struct Piece {
+    lines: Vec<u8>,
+    events: usize,
+}
+
+impl Export {
+    /// What it is about, once it has begun.
+    fn view(&self) -> Option<View> {
+        self.begun.as_ref().map(|begun| begun.view.clone())
+    }
+
+    /// The next piece, which is empty where nothing among many events is asked for, and the export behind it.
+    async fn read_on(mut self, app: &App) -> Result<(Export, Piece), Failure> {
+        let read =
+            app.worker.read(move |core| self.piece(core).map(|piece| piece.map(|piece| (self, piece))));
+        read.await?.map_err(Failure::Bad)
+    }
+
+    /// The inner error is about the filter.
+    fn piece(&mut self, core: &mut Core) -> Result<Result<Piece, String>, StoreError> {
+        if self.fails_after == Some(0) {
+            return Err(StoreError::damaged("a fault that was asked for"));
+        }
+        let view = match (core.view(&self.token)?, &self.begun) {
+            (None, None) => {
+                self.is_over = true;
+                return Ok(Ok(Piece::default()));
+            }
+            (Some(view), None) => {
+                let uses_user = self.filter.as_ref().is_some_and(Expression::uses_user);
+                let users = if uses_user { profiles_by_id(core, &view)? } else { HashMap::new() };
+                self.begun = Some(Begun { view: view.clone(), users });
+                view
+            }
+            // What expires in the middle is not shown any more.
+            (Some(view), Some(begun)) if view.space == begun.view.space => view,
+            _ => return Err(StoreError::damaged("the project was deleted or reset while it was exported")),
+        };
+        let users = self.begun.as_ref().map(|begun| &begun.users);
+        let room = self.left.min(self.fails_after.unwrap_or(usize::MAX));
+        let (mut piece, mut fault) = (Piece::default(), None);
+        let behind = core.some_events(&view, &self.query, self.behind, &mut |event, rendered| {
+            match self.filter.as_ref().map_or(Ok(true), |filter| matches(filter, event, &rendered, users)) {
+                Ok(true) => {}
+                Ok(false) => return true,
+                Err(error) => {
+                    fault = Some(format!("where: {error}"));
+                    return false;
+                }
+            }
+            if piece.events == room {
+                return false;
+            }
+            let line = json!({"event": event.name, "properties": rendered.properties});
+            piece.lines.extend_from_slice(line.to_string().as_bytes());
+            piece.lines.push(b'\n');
+            piece.events += 1;
+            piece.events < room
+        })?;
+        if let Some(fault) = fault {
+            return Ok(Err(fault));
+        }
+        self.left -= piece.events;
+        self.fails_after = self.fails_after.map(|left| left - piece.events);
+        self.is_over = behind.is_none() || self.left == 0;
+        self.behind = behind;
+        Ok(Ok(piece))
+    }
+}
+
+/// Whether a filter lets an event through; the error is about the filter.
+fn matches(
+    filter: &Expression,
+    event: &StoredEvent,
+    rendered: &Rendered,
+    users: Option<&HashMap<String, Map<String, Value>>>,
+) -> Result<bool, String> {
+    let nothing = Map::new();
+    let user = rendered.distinct_id.as_ref().and_then(|id| users?.get(id)).unwrap_or(&nothing);
+    filter.matches(&|scope, name: &str| match (scope, name) {
+        (Scope::Properties, _) => look_up(&rendered.properties, name),
+        (Scope::User, _) => look_up(user, name),
+        (Scope::Event, "name" | "$name" | "event") => Term::Text(event.name.clone()),
+        (Scope::Event, "time" | "$time") => Term::Number(event.time as f64 / 1000.0),
+        (Scope::Event, "distinct_id" | "$distinct_id") => look_up(&rendered.properties, "distinct_id"),
+        (Scope::Event, _) => Term::Undefined,
+    })
+}
+
+fn profiles_by_id(core: &mut Core, view: &View) -> Result<HashMap<String, Map<String, Value>>, StoreError> {
+    let mut all = HashMap::new();
+    core.profiles(view, false, &mut |profile| {
+        if let Subject::Person(id) = profile.subject {
+            all.insert(id, profile.properties);
+        }
+        true
+    })?;
+    Ok(all)
+}
+
+/// Notes what was handed out.
+async fn note(app: &App, view: Option<View>, events: usize) -> Result<(), StoreError> {
+    let Some(view) = view else { return Ok(()) };
+    let noted = app.worker.write(move |core| {
+        let view = View { now: core.shared.now(), ..view };
+        core.note_export(&view, "raw export", Counts { events, ..Counts::default() })
+    });
+    noted.await
+}
+
+/// Sends an export that has begun, and notes it before its end. What fails, the note too, is told by the last line.
+async fn send(
+    app: Arc<App>,
+    mut export: Export,
+    mut piece: Piece,
+    mut coding: Coding,
+    pieces: Sender<Bytes>,
+) {
+    let mut view = export.view();
+    let mut events = 0;
+    let is_whole = loop {
+        let bytes = coding.encode(piece.lines);
+        if !bytes.is_empty() && pieces.send(bytes.into()).await.is_err() {
+            // The client has gone away.
+            break false;
+        }
+        events += piece.events;
+        if export.is_over {
+            break true;
+        }
+        match export.read_on(&app).await {
+            Ok(next) => (export, piece) = next,
+            Err(_) => break false,
+        }
+        view = view.or_else(|| export.view());
+    };
+    let is_noted = note(&app, view, events).await.is_ok();
+    let mut end = if is_whole && is_noted { Vec::new() } else { coding.encode(TERMINATED.to_vec()) };
+    end.extend(coding.finish());
+    if !end.is_empty() {
+        let _ = pieces.send(end.into()).await;
+    }
+}
