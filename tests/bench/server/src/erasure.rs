@@ -1,5 +1,7 @@
 //! Erasing one person among many events, and sweeping them all.
 
+use std::fs::File;
+use std::io::Write;
 use std::path::Path;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
@@ -17,8 +19,16 @@ const PERSONS: u64 = 21;
 /// Requests that are made at a time.
 const MADE: u64 = 2_000;
 
-/// With so many events. Answers the median time until a person's data is unreadable.
-pub fn measure(program: &Path, folder: &Path, events: u64) -> Result<Duration> {
+/// Median times.
+pub struct Measured {
+    /// Until a person's data is unreadable for ever.
+    pub unreadable: Duration,
+    /// Of writing a page and syncing it, in the same folder at the same time: what the disk is like after the filling.
+    pub sync: Duration,
+}
+
+/// With so many events.
+pub fn measure(program: &Path, folder: &Path, events: u64) -> Result<Measured> {
     let server = Server::ours(program, folder)?;
     let now = SystemTime::now().duration_since(UNIX_EPOCH)?.as_secs();
     let batches = events / BATCH;
@@ -33,11 +43,16 @@ pub fn measure(program: &Path, folder: &Path, events: u64) -> Result<Duration> {
 
     let mut connection = Connection::open(server.address)?;
     let devices = batches / BATCHES_OF_A_DEVICE;
-    let (mut unreadable, mut gone) = (Vec::new(), Vec::new());
+    let (mut unreadable, mut gone, mut syncs) = (Vec::new(), Vec::new(), Vec::new());
+    let mut page = File::create(folder.join("page"))?;
     for person in 0..PERSONS {
         let device = person * devices / PERSONS;
         let asked = json!({"token": "bench", "device_id": batches::id_of(device), "secret": batches::secret_of(device)});
         let request = batches::post(server.address, "/refrain/v1/erasures", &asked.to_string());
+        let begun = Instant::now();
+        page.write_all(&[person as u8; 4096])?;
+        page.sync_data()?;
+        syncs.push(begun.elapsed());
         let begun = Instant::now();
         connection.send_well(&request)?;
         unreadable.push(begun.elapsed());
@@ -69,6 +84,10 @@ pub fn measure(program: &Path, folder: &Path, events: u64) -> Result<Duration> {
         &format!("{}, at most {}", millis(median(&unreadable)), millis(worst(&unreadable))),
     );
     line(
+        "one page written and synced beside each, median of 21",
+        &format!("{}, at most {}", millis(median(&syncs)), millis(worst(&syncs))),
+    );
+    line(
         "rows deleted too, receipt signed, median of 21",
         &format!("{}, at most {}", millis(median(&gone)), millis(worst(&gone))),
     );
@@ -88,5 +107,5 @@ pub fn measure(program: &Path, folder: &Path, events: u64) -> Result<Duration> {
             thousands(expired as f64 / swept.as_secs_f64())
         ),
     );
-    Ok(median(&unreadable))
+    Ok(Measured { unreadable: median(&unreadable), sync: median(&syncs) })
 }
