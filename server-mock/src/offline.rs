@@ -158,9 +158,14 @@ impl Imported {
         }
     }
 
-    fn store(&mut self, core: &mut Core, project: &Project, events: Vec<Packed>) -> Result<(), StoreError> {
+    fn store(
+        &mut self,
+        core: &mut Core,
+        project: &Project,
+        mut events: Vec<Packed>,
+    ) -> Result<(), StoreError> {
         let now = core.shared.now();
-        let done = core.in_transaction(|core| core.ingest(project, events, now))?;
+        let done = core.in_transaction(|core| core.ingest(project, &mut events, now))?;
         self.stored += done.stored;
         self.duplicates += done.duplicates;
         self.dropped += done.dropped.iter().map(|(_, count)| count).sum::<usize>();

@@ -14,17 +14,15 @@ const CLUSTER_LIMIT: usize = 500;
 /// An event with its text, made in the request's own task: the thread that owns the store has enough to do.
 #[derive(Debug, Clone)]
 pub struct Packed {
-    ids: Ids,
-    time: i64,
-    dedupe: Option<Vec<u8>>,
+    event: NewEvent,
     verb: Option<Verb>,
-    text: EventText,
 }
 
 impl From<Event> for Packed {
     fn from(event: Event) -> Packed {
         let text = EventText::of(&event);
-        Packed { ids: event.ids, time: event.time, dedupe: event.dedupe, verb: event.verb, text }
+        let new = NewEvent { ids: event.ids, time: event.time, dedupe: event.dedupe, text };
+        Packed { event: new, verb: event.verb }
     }
 }
 
@@ -49,11 +47,12 @@ impl Ingested {
 }
 
 impl Core {
-    /// Stores events of one project.
+    /// Stores events of one project. They are lent, so that it is not the thread that owns the store which has to free
+    /// them.
     pub fn ingest(
         &mut self,
         project: &Project,
-        events: Vec<Packed>,
+        events: &mut [Packed],
         received: i64,
     ) -> Result<Ingested, StoreError> {
         let mut done = Ingested::default();
@@ -64,10 +63,10 @@ impl Core {
         };
         let mut gate = Gate::new(self, home, space, project, received);
         let window = window(&project.settings, received);
-        for mut event in events {
+        for Packed { event, verb } in events {
             if let Some(reason) = gate.refuses(self, &event.ids, event.time)? {
                 if reason == Dropped::SuppressionList {
-                    gate.remember_link(self, &event.ids, event.verb.as_ref())?;
+                    gate.remember_link(self, &event.ids, verb.as_ref())?;
                 }
                 done.drop(reason, 1);
                 continue;
@@ -81,7 +80,7 @@ impl Core {
                 // One is made up, so that the event is told from all others (SPEC §20.4).
                 event.text.add("$insert_id", &random_hex(16)?);
             }
-            let refused = match &event.verb {
+            let refused = match verb {
                 Some(verb) if project.id_merge == IdMerge::Original => self.merge(space, verb)?,
                 _ => None,
             };
@@ -89,14 +88,7 @@ impl Core {
                 event.text.add("$failure_reason", reason);
                 event.text.add("$failure_description", description);
             }
-            let new = NewEvent {
-                ids: event.ids,
-                time: event.time,
-                received,
-                dedupe: event.dedupe,
-                text: event.text,
-            };
-            match self.store.put_event(space, &new)? {
+            match self.store.put_event(space, event, received)? {
                 Put::Stored => done.stored += 1,
                 Put::Duplicate => {
                     // A new row takes the old one's place, so that who counts by rows has to count again.

@@ -58,13 +58,15 @@ impl Ids {
     /// Names further ids.
     fn naming(mut self, properties: &Map<String, Value>) -> Ids {
         let listed = properties.get("$distinct_ids").and_then(Value::as_array).into_iter().flatten();
-        let named = NAMING.iter().map(|name| properties.get(*name)).chain(listed.take(LISTED).map(Some));
-        let mut also: Vec<String> = named.filter_map(id_text).collect();
-        also.retain(|id| {
-            let own =
-                |known: &Option<String>| known.as_deref().is_some_and(|known| strip(known) == strip(id));
-            !own(&self.device) && !own(&self.user)
-        });
+        let named = properties.iter().filter(|(name, _)| NAMING.contains(&name.as_str()));
+        let named = named.map(|(_, value)| value).chain(listed.take(LISTED));
+        let is_own = |id: &str| {
+            [&self.device, &self.user].into_iter().flatten().any(|known| strip(known) == strip(id))
+        };
+        // Most are the combination's own ids, which need not be copied for that to be seen.
+        let named = named.filter(|value| !value.as_str().is_some_and(is_own));
+        let mut also: Vec<String> = named.filter_map(|value| id_text(Some(value))).collect();
+        also.retain(|id| !is_own(id));
         also.sort_unstable();
         also.dedup();
         self.also = also;

@@ -15,6 +15,9 @@ pub const PROFILE_VALUE: usize = 256 * 1024;
 
 /// A text, cut to its limit.
 pub fn cut(text: &str) -> &str {
+    if text.len() <= TEXT {
+        return text;
+    }
     text.char_indices().nth(TEXT).map_or(text, |(end, _)| &text[..end])
 }
 

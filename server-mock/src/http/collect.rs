@@ -250,12 +250,12 @@ async fn track(
     if !batches.is_empty() {
         let done = app.worker.write(move |core| {
             let mut done = Vec::new();
-            for (project, events) in batches {
-                done.push(core.ingest(&project, events, now)?);
+            for (project, events) in &mut batches {
+                done.push(core.ingest(project, events, now)?);
             }
-            Ok(done)
+            Ok((done, batches))
         });
-        done.await?.iter().for_each(|done| count(app, done));
+        done.await?.0.iter().for_each(|done| count(app, done));
     }
     dropped.into_iter().for_each(|reason| app.shared.stats.drop_records(reason, 1));
     rejections.finish(app).await;

@@ -97,8 +97,9 @@ async fn store(
     }
     let imported = records.len() - verbs - faults.len();
     if !events.is_empty() {
-        match app.worker.write(move |core| core.ingest(&project, events, now)).await {
-            Ok(done) => collect::count(app, &done),
+        let stored = app.worker.write(move |core| Ok((core.ingest(&project, &mut events, now)?, events)));
+        match stored.await {
+            Ok((done, _)) => collect::count(app, &done),
             Err(_) => return Reply::unavailable(),
         }
     }

@@ -15,8 +15,6 @@ pub struct NewEvent {
     pub ids: Ids,
     /// When it happened, in milliseconds.
     pub time: i64,
-    /// When it was received, in milliseconds.
-    pub received: i64,
     /// What makes two events the same.
     pub dedupe: Option<Vec<u8>>,
     /// What is sealed.
@@ -92,8 +90,8 @@ pub struct EventRange {
 
 /// Keeps events.
 pub trait Events {
-    /// Stores an event; one with the same key is replaced.
-    fn put_event(&mut self, space: Space, event: &NewEvent) -> Result<Put, StoreError>;
+    /// Stores an event that was received at an instant; one with the same key is replaced.
+    fn put_event(&mut self, space: Space, event: &NewEvent, received: i64) -> Result<Put, StoreError>;
     /// Visits events in order, until the visitor returns false.
     fn visit_events(
         &mut self,

@@ -340,7 +340,7 @@ mod tests {
             verb: None,
         };
         let text = EventText::of(&event);
-        NewEvent { ids: event.ids, time: 1, received: 1, dedupe: None, text }
+        NewEvent { ids: event.ids, time: 1, dedupe: None, text }
     }
 
     fn space(store: &mut SqliteStore) -> Space {
@@ -353,7 +353,7 @@ mod tests {
         let space = space(store);
         let project = space.project;
         for user in ["gone", "kept", "gone"] {
-            store.put_event(space, &event(user)).unwrap();
+            store.put_event(space, &event(user), 1).unwrap();
         }
         store.put_profile(space, &Subject::Person("gone".into()), 1, &Map::new()).unwrap();
         let task = NewTask {
@@ -441,7 +441,7 @@ mod tests {
         store.begin().unwrap();
         let space = space(&mut store);
         for n in 0..300 {
-            store.put_event(space, &event(&format!("new-{n}"))).unwrap();
+            store.put_event(space, &event(&format!("new-{n}")), 1).unwrap();
         }
         store.commit().unwrap();
         let slots = store.slots("dying IS NULL").unwrap();
@@ -458,7 +458,7 @@ mod tests {
         assert!(store.keys_of(space, IdMerge::Simplified, "gone").unwrap().is_empty());
         assert!(store.profile(space, &Subject::Person("gone".into())).unwrap().is_none());
         store.begin().unwrap();
-        store.put_event(space, &event("gone")).unwrap();
+        store.put_event(space, &event("gone"), 1).unwrap();
         store.commit().unwrap();
         store.shred(1000, 5).unwrap();
         assert_eq!(
@@ -474,7 +474,7 @@ mod tests {
         let mut store = folder.open();
         store.begin().unwrap();
         let space = space(&mut store);
-        store.put_event(space, &event("a")).unwrap();
+        store.put_event(space, &event("a"), 1).unwrap();
         // Those that were made ahead are there, too.
         let keys = || {
             let vault = std::fs::read(folder.0.join("vault.keys")).unwrap();
@@ -482,12 +482,12 @@ mod tests {
         };
         let made = keys();
         store.savepoint().unwrap();
-        store.put_event(space, &event("b")).unwrap();
+        store.put_event(space, &event("b"), 1).unwrap();
         store.undo().unwrap();
         store.commit().unwrap();
         assert_eq!(keys(), made - 1);
         store.begin().unwrap();
-        store.put_event(space, &event("c")).unwrap();
+        store.put_event(space, &event("c"), 1).unwrap();
         store.rollback();
         assert_eq!((keys(), store.slots("dying IS NULL").unwrap().len()), (made - 2, 1));
         drop(store);

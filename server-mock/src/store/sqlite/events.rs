@@ -44,7 +44,7 @@ fn key_list(range: &EventRange) -> Option<Rc<Vec<Sql>>> {
 }
 
 impl Events for SqliteStore {
-    fn put_event(&mut self, space: Space, event: &NewEvent) -> Result<Put, StoreError> {
+    fn put_event(&mut self, space: Space, event: &NewEvent, received: i64) -> Result<Put, StoreError> {
         let key = self.events_key(space, &event.ids)?;
         let sealed = key.seal("event", event.text.as_bytes())?;
         let dedupe = event.dedupe.as_ref().map(|text| dedupe_hash(&key, text));
@@ -54,7 +54,7 @@ impl Events for SqliteStore {
                 "INSERT INTO events(space, key, time, received, dedupe, body) VALUES (?, ?, ?, ?, ?, ?)
                  ON CONFLICT(key, dedupe) DO NOTHING",
             )?
-            .execute(params![space.row, key.row, event.time, event.received, dedupe, sealed])?;
+            .execute(params![space.row, key.row, event.time, received, dedupe, sealed])?;
         if added > 0 {
             return Ok(Put::Stored);
         }
@@ -62,7 +62,7 @@ impl Events for SqliteStore {
             .prepare_cached(
                 "UPDATE events SET time = ?, received = ?, body = ? WHERE key = ? AND dedupe = ?",
             )?
-            .execute(params![event.time, event.received, sealed, key.row, dedupe])?;
+            .execute(params![event.time, received, sealed, key.row, dedupe])?;
         Ok(Put::Duplicate)
     }
 

@@ -37,7 +37,7 @@ impl Counted {
         let space = store.open_project("T").unwrap().space.unwrap();
         for n in 0..persons {
             for sent in 0..2 {
-                store.put_event(space, &event(n, sent)).unwrap();
+                store.put_event(space, &event(n, sent), sent).unwrap();
             }
             let replay = NewReplay {
                 ids: ids(n),
@@ -87,7 +87,7 @@ const N: usize = 40;
 const WORKS: [(&str, Work); 14] = [
     ("event", |store, space| {
         store.begin().unwrap();
-        store.put_event(space, &event(N, 7)).unwrap();
+        store.put_event(space, &event(N, 7), 7).unwrap();
         store.commit().unwrap();
     }),
     ("first user", |store, space| {
@@ -184,7 +184,7 @@ fn event(n: usize, sent: i64) -> NewEvent {
         verb: None,
     };
     let text = EventText::of(&event);
-    NewEvent { ids: event.ids, time: sent, received: sent, dedupe: Some(sent.to_le_bytes().to_vec()), text }
+    NewEvent { ids: event.ids, time: sent, dedupe: Some(sent.to_le_bytes().to_vec()), text }
 }
 
 fn task(kind: TaskKind, n: usize) -> NewTask {
