@@ -8,7 +8,7 @@ pub fn read_of(copy: Option<String>) -> RecordRead {
     match copy {
         None => RecordRead::Absent,
         Some(text) if text.is_empty() => RecordRead::Unreadable,
-        Some(text) => RecordRead::Content(text.into_bytes()),
+        Some(text) => RecordRead::Content(text),
     }
 }
 
@@ -17,7 +17,7 @@ pub fn as_read(state: &ConsentState) -> RecordRead {
     match state {
         ConsentState::Absent => RecordRead::Absent,
         ConsentState::Unreadable => RecordRead::Unreadable,
-        ConsentState::Found(record) => RecordRead::Content(record.encode().into_bytes()),
+        ConsentState::Found(record) => RecordRead::Content(record.encode()),
     }
 }
 
@@ -42,7 +42,7 @@ mod tests {
 
     fn copy(decision: Decision, revision: u64, epoch: u64) -> RecordRead {
         let record = ConsentRecord { decision, revision, epoch, ..Default::default() };
-        RecordRead::Content(record.encode().into_bytes())
+        RecordRead::Content(record.encode())
     }
 
     #[test]

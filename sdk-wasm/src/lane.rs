@@ -3,13 +3,12 @@
 
 use super::{Core, copies};
 use alloc::string::String;
-use alloc::vec::Vec;
 use refrain::engine::{
-    Amended, Answer, ConsentState, Decision, Done, Effect, Input, Item, ItemKind, Op, RecordId, RecordName,
-    RecordRead, RecoveredRecord, StoreFault, WipeScope, identity_is_before, wipe_before,
+    Amended, Answer, ConsentRecord, ConsentState, Decision, Done, Effect, Input, Item, ItemKind, Op,
+    RecordId, RecordName, RecordRead, RecoveredRecord, StoreFault, WipeScope, identity_is_before,
+    wipe_before,
 };
 use refrain::json::Object;
-use wasm_bindgen::prelude::*;
 
 /// Appends in one go at most, so that a burst makes no long task.
 const APPENDS: usize = 64;
@@ -23,12 +22,11 @@ pub struct Writing {
     changed: bool,
 }
 
-#[wasm_bindgen]
 impl Core {
     /// What the storage effect under way is: 0 none, 1 open, 2 recover (`number`: the epoch), 3 amend the consent
     /// record, 4 amend the identity, 5 the queue, 6 fence, 7 wipe, 8 wipe but for what belongs to living tabs,
     /// 9 list.
-    pub fn step(&mut self) -> u32 {
+    pub(super) fn step(&mut self) -> u32 {
         let Some(effect) = self.lane.front() else { return 0 };
         let (kind, number) = match effect {
             Effect::Open { .. } => (1, 0),
@@ -46,7 +44,7 @@ impl Core {
     }
 
     /// Names the tab whose queue this is: 0 is this tab's own, the others are of tabs that are gone.
-    pub fn tab(&mut self, queue: usize, name: String) {
+    pub(super) fn tab(&mut self, queue: usize, name: String) {
         match self.store.tabs.get_mut(queue) {
             Some(tab) => *tab = name,
             None => self.store.tabs.push(name),
@@ -54,8 +52,8 @@ impl Core {
     }
 
     /// Something was found during `recover`: an event of a queue, oldest first. Says whether it can be read.
-    pub fn found(&mut self, queue: u32, seq: f64, text: String) -> bool {
-        let id = RecordId { queue, seq: seq as u64 };
+    pub(super) fn found(&mut self, queue: u32, seq: u64, text: String) -> bool {
+        let id = RecordId { queue, seq };
         if queue == 0 {
             self.recovered.next_seq = self.recovered.next_seq.max(id.seq + 1);
         }
@@ -69,15 +67,15 @@ impl Core {
     }
 
     /// Data that stands in the store, for `list`; a negative epoch is one that cannot be told.
-    pub fn item(&mut self, name: String, epoch: f64, bytes: f64) {
+    pub(super) fn item(&mut self, name: String, epoch: f64, bytes: f64) {
         let epoch = if epoch >= 0.0 { Some(epoch as u64) } else { None };
         self.items.push(Item { name, kind: ItemKind::Data(epoch), bytes: bytes as u64 });
     }
 
     /// Works out what `amend` makes of the record as read under the lock; an identity needs the consent record beside
-    /// it. Gives out the text to write, which has to be told as written or failed; `undefined` if there is nothing to
+    /// it. Gives out the text to write, which has to be told as written or failed; nothing if there is nothing to
     /// write, which ends it.
-    pub fn amend(&mut self, copy: Option<String>, consent: Option<String>) -> Option<String> {
+    pub(super) fn amend(&mut self, copy: Option<String>, consent: Option<String>) -> Option<String> {
         if !matches!(self.step(), 3 | 4) {
             return None;
         }
@@ -89,11 +87,14 @@ impl Core {
             RecordName::Identity => (stored.clone(), self.consent_state(consent, false)),
         };
         let result = match amendment.apply(&read, &state, 0) {
-            Amended::Write(bytes) => return self.write(op, record, bytes, true),
+            Amended::Write(text) => return self.write(op, record, text, true),
             Amended::Keep => match read {
                 // It stays, but the copies have to agree on it.
-                RecordRead::Content(bytes) if record == RecordName::Consent && !is(&stored, &bytes) => {
-                    return self.write(op, record, bytes, false);
+                RecordRead::Content(text)
+                    if record == RecordName::Consent
+                        && !matches!(&stored, RecordRead::Content(there) if *there == text) =>
+                {
+                    return self.write(op, record, text, false);
                 }
                 read => Done::Amended { read, changed: false },
             },
@@ -106,7 +107,7 @@ impl Core {
 
     /// Does what is next for the queue, given the consent record as read now. `leaving`: the page cannot wait, and
     /// only the mirror was read.
-    pub fn queue(&mut self, copy: Option<String>, leaving: bool) {
+    pub(super) fn queue(&mut self, copy: Option<String>, leaving: bool) {
         let state = self.consent_state(copy, leaving);
         if leaving && !matches!(state, ConsentState::Found(_)) {
             return;
@@ -143,7 +144,7 @@ impl Core {
 
     /// What a `wipe` has to take, by the records as read under the lock: what is older than `number` (-1: it cannot be
     /// told, and nothing may go), and whether the identity is.
-    pub fn stale(&mut self, consent: Option<String>, identity: Option<String>) -> bool {
+    pub(super) fn stale(&mut self, consent: Option<String>, identity: Option<String>) -> bool {
         let Some(Effect::Wipe { before, .. }) = self.lane.front() else { return false };
         let consent = copies::as_read(&self.consent_state(consent, false));
         let before = wipe_before(*before, &consent);
@@ -151,47 +152,47 @@ impl Core {
         before.is_some_and(|before| identity_is_before(&copies::read_of(identity), before))
     }
 
-    /// How the storage effect under way has ended: 0 it is done; 1 opened, with both records as read, and whether
-    /// there is data (`x`); 2 recovered, with the wall time before which nothing may be sent (`x`, 0: none) and the
-    /// keys that went (`y`); 3 written; 4 `x` items older than `y` are wiped; 5 listed; 6 no fence, and who still sends, in words;
-    /// it could not be executed: 7 no room, 8 anything else.
+    /// How the storage effect under way has ended: 60 it is done; 61 opened, with both records as read, and whether
+    /// there is data (`x`); 62 recovered, with the wall time before which nothing may be sent (`x`, 0: none) and the
+    /// keys that went (`y`); 63 written; 64 `x` items older than `y` are wiped; 65 listed; 66 no fence, and who still
+    /// sends, in words; it could not be executed: 67 no room, 68 anything else.
     ///
-    /// Or what came from elsewhere: another tab has changed 9 the consent record, 10 the identity; 11 request `x` has
+    /// Or what came from elsewhere: another tab has changed 69 the consent record, 70 the identity; 71 request `x` has
     /// ended with HTTP status `y` (0: no answer, 1: none in time), `Retry-After` and body.
-    pub fn tell(&mut self, kind: u32, one: Option<String>, two: Option<String>, x: f64, y: f64) {
+    pub(super) fn tell(&mut self, kind: u32, one: Option<String>, two: Option<String>, x: f64, y: f64) {
         let result = match kind {
-            0 => Done::Stored,
-            1 => Done::Opened {
+            60 => Done::Stored,
+            61 => Done::Opened {
                 consent: copies::as_read(&self.consent_state(one, false)),
                 identity: copies::read_of(two),
                 data: x > 0.0,
             },
-            2 => {
+            62 => {
                 let mut recovered = core::mem::take(&mut self.recovered);
                 recovered.not_before_ms = if x > 0.0 { Some(x as u64) } else { None };
                 recovered.wiped = y as u64;
                 Done::Recovered(recovered)
             }
-            3 => match &self.writing {
+            63 => match &self.writing {
                 Some(Writing { text, changed, record, .. }) => {
                     if *record == RecordName::Consent {
                         self.store.set_mirror(text);
                     }
-                    Done::Amended { read: RecordRead::Content(Vec::from(text.as_bytes())), changed: *changed }
+                    Done::Amended { read: RecordRead::Content(text.clone()), changed: *changed }
                 }
                 None => return,
             },
-            4 if y < 0.0 => Done::Failed(StoreFault::Unreadable),
-            4 => Done::Wiped { items: x as u64, before: y as u64 },
-            5 => Done::Listed(core::mem::take(&mut self.items)),
-            6 => Done::Unfenced(one.unwrap_or_default()),
-            7 => Done::Failed(StoreFault::Full),
-            8 => Done::Failed(StoreFault::Other),
-            9 => {
+            64 if y < 0.0 => Done::Failed(StoreFault::Unreadable),
+            64 => Done::Wiped { items: x as u64, before: y as u64 },
+            65 => Done::Listed(core::mem::take(&mut self.items)),
+            66 => Done::Unfenced(one.unwrap_or_default()),
+            67 => Done::Failed(StoreFault::Full),
+            68 => Done::Failed(StoreFault::Other),
+            69 => {
                 let read = copies::as_read(&self.consent_state(one, false));
                 return self.feed(Input::RecordChanged { name: RecordName::Consent, read });
             }
-            10 => {
+            70 => {
                 let read = copies::read_of(one);
                 return self.feed(Input::RecordChanged { name: RecordName::Identity, read });
             }
@@ -205,42 +206,21 @@ impl Core {
             }
         };
         let op = match self.writing.take() {
-            Some(writing) => writing.op,
-            None => match self.lane.pop_front() {
-                Some(
-                    Effect::Open { op }
-                    | Effect::Recover { op, .. }
-                    | Effect::Amend { op, .. }
-                    | Effect::Append { op, .. }
-                    | Effect::Acknowledge { op, .. }
-                    | Effect::Sync { op }
-                    | Effect::Fence { op }
-                    | Effect::Wipe { op, .. }
-                    | Effect::List { op },
-                ) => op,
-                _ => return,
-            },
+            Some(writing) => Some(writing.op),
+            None => self.lane.pop_front().and_then(|effect| effect.op()),
         };
-        self.feed(Input::Done { op, result });
+        if let Some(op) = op {
+            self.feed(Input::Done { op, result });
+        }
     }
-}
 
-impl Core {
-    fn write(&mut self, op: Op, record: RecordName, bytes: Vec<u8>, changed: bool) -> Option<String> {
-        let read = RecordRead::Content(bytes);
-        let refuses = record == RecordName::Consent
-            && ConsentState::of(&read).record().is_some_and(|record| record.decision == Decision::Denied);
-        let RecordRead::Content(bytes) = read else { return None };
-        let text = String::from_utf8(bytes).unwrap_or_default();
-        if refuses {
+    fn write(&mut self, op: Op, record: RecordName, text: String, changed: bool) -> Option<String> {
+        let refuses = |record: ConsentRecord| record.decision == Decision::Denied;
+        if record == RecordName::Consent && ConsentRecord::decode(&text).is_some_and(refuses) {
             // A refusal is in the mirror first: a page that is leaving reads nothing else.
             self.store.set_mirror(&text);
         }
         self.writing = Some(Writing { op, record, text: text.clone(), changed });
         Some(text)
     }
-}
-
-fn is(read: &RecordRead, content: &[u8]) -> bool {
-    matches!(read, RecordRead::Content(bytes) if bytes == content)
 }

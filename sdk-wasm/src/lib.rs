@@ -5,8 +5,9 @@
 //! it (`npm/src`) does what needs promises (IndexedDB, Web Locks, requests, timers) and what is mere bookkeeping, for
 //! which it takes less room. Neither holds a rule.
 //!
-//! What crosses is text, numbers and `undefined`. A record that was read crosses as `string | undefined`: `undefined`
-//! says that there is none, an empty string that it could not be read.
+//! What crosses is text, numbers and `undefined`, through one door ([`Core::turn`]): each function that JavaScript sees
+//! brings code of its own on either side. A record that was read crosses as `string | undefined`: `undefined` says that
+//! there is none, an empty string that it could not be read.
 
 #![cfg_attr(target_arch = "wasm32", no_std)]
 
@@ -27,32 +28,35 @@ use alloc::collections::VecDeque;
 use alloc::string::String;
 use alloc::vec::Vec;
 use lane::Writing;
+use page::{Random, SignalingNavigator};
 use refrain::engine::{
     Also, Call, CallKind, Config, DefaultConsent, Effect, Engine, EventId, FlushMark, FlushState, IdMerge,
     Input, Item, Lifecycle, Now, Op, Outcome, Recovered, Secret,
 };
 use store::PageStore;
 use wasm_bindgen::prelude::*;
-use web_sys::Storage;
+use web_sys::{Document, Storage};
 
 /// Browsers let 64 KiB outlive a page; a request under way may have a part of it, and escaping takes some.
 const LEAVING_BYTES: usize = 44 << 10;
 
 /// One client in one page: the engine, the effects that wait to be executed, and the page's part of the store.
 ///
-/// After every call that may have changed something, the driver executes the storage effects one after the other
+/// After every turn that may have changed something, the driver executes the storage effects one after the other
 /// (`step`), and takes the others with `next` until it says 0.
 #[wasm_bindgen]
 pub struct Core {
     engine: Engine,
     now: Now,
+    document: Document,
+    random: Random,
     store: PageStore,
     /// Storage effects, in order. The head is under way.
     lane: VecDeque<Effect>,
     /// Effects of all other kinds, in order.
     outward: VecDeque<Effect>,
     /// Requests under way whose permits were not redeemed yet.
-    held: VecDeque<Effect>,
+    held: Vec<Effect>,
     writing: Option<Writing>,
     /// What JavaScript has found so far for the effect under way.
     recovered: Recovered,
@@ -62,6 +66,8 @@ pub struct Core {
     /// The number and text that belong to the last answer given to JavaScript.
     number: f64,
     text: String,
+    /// Where the request goes that was redeemed last.
+    path: String,
 }
 
 #[wasm_bindgen]
@@ -74,6 +80,8 @@ impl Core {
     )]
     pub fn open(
         token: &str,
+        document: Document,
+        navigator: SignalingNavigator,
         local: Option<Storage>,
         default_consent: u32,
         original: bool,
@@ -101,13 +109,15 @@ impl Core {
         config.batch_size = batch_size as usize;
         config.queue_limit_bytes = queue_limit_bytes as u64;
         config.queue_limit_age_ms = queue_limit_age_ms as u64;
-        Some(Self {
+        let mut core = Self {
             engine: Engine::new(config).ok()?,
             now: Now::default(),
+            document,
+            random: Random::default(),
             store: PageStore::new(token, local),
             lane: VecDeque::new(),
             outward: VecDeque::new(),
-            held: VecDeque::new(),
+            held: Vec::new(),
             writing: None,
             recovered: Recovered::default(),
             items: Vec::new(),
@@ -115,24 +125,78 @@ impl Core {
             last_mark: 0,
             number: 0.0,
             text: String::new(),
-        })
+            path: String::new(),
+        };
+        core.feed(Input::Signals(navigator.signals()));
+        Some(core)
     }
 
-    /// The moment of whatever is called next, in milliseconds.
-    pub fn at(&mut self, wall_ms: f64, mono_ms: f64) {
-        self.now = Now { wall_ms: wall_ms as u64, mono_ms: mono_ms as u64 };
+    /// Everything else. What is meant has a number, of which `npm/src/turns.ts` has the names; what the texts and
+    /// numbers are for, and what the answer says, is told at the functions called here.
+    pub fn turn(&mut self, what: u32, one: Option<String>, two: Option<String>, x: f64, y: f64) -> f64 {
+        let text = |text: Option<String>| text.unwrap_or_default();
+        match what {
+            0..40 => self.call(what, &text(one), &text(two)).into(),
+            // The moment of whatever comes next, in milliseconds.
+            40 => {
+                self.now = Now { wall_ms: x as u64, mono_ms: y as u64 };
+                0.0
+            }
+            41 => self.next_outward().into(),
+            // The number that belongs to the last answer.
+            42 => self.number,
+            43 => self.flushed(x as u32).into(),
+            // When to tell that time has passed, on the monotonic clock; negative if never.
+            44 => self.engine.next_wakeup().map_or(-1.0, |at| at as f64),
+            45 => self.answer(|core| core.read(x as u32)),
+            46 => self.step().into(),
+            47 => {
+                self.tab(x as usize, text(one));
+                0.0
+            }
+            48 => self.found(x as u32, y as u64, text(one)).into(),
+            49 => {
+                self.item(text(one), x, y);
+                0.0
+            }
+            50 => self.answer(|core| core.amend(one, two)),
+            51 => {
+                self.queue(one, x > 0.0);
+                0.0
+            }
+            52 => self.stale(one, two).into(),
+            53 => self.answer(|core| core.redeem(Op(x as u64), one, y > 0.0)),
+            _ => {
+                self.tell(what, one, two, x, y);
+                0.0
+            }
+        }
+    }
+
+    /// The text that belongs to the last answer, once.
+    pub fn text(&mut self) -> String {
+        core::mem::take(&mut self.text)
+    }
+}
+
+impl Core {
+    /// Says whether there is a text, which is kept to be asked for.
+    fn answer(&mut self, ask: impl FnOnce(&mut Self) -> Option<String>) -> f64 {
+        let text = ask(self);
+        let there = text.is_some();
+        self.text = text.unwrap_or_default();
+        there.into()
     }
 
     /// A call of the host, by the number of its [`CallKind`], or something that happened to the page: 20 start, 21 the
     /// person agrees, 22 objects (+ 1 erase, + 2 delete the profile), 26 flush, 27 time has passed, 28 the page is
-    /// leaving, 29 the network is back. `a` to `d` are fresh random bits; what they and the texts are for depends on
-    /// the kind. Answers: 0 nothing to say, 1 accepted, 2 held, 3 rejected (`read` says why), 4 under way (see
-    /// `number`: the ticket), 5 flushing (`number`: the mark).
-    #[allow(clippy::too_many_arguments, reason = "one narrow door is smaller than one door for each call")]
-    pub fn call(&mut self, kind: u32, first: &str, second: &str, a: u32, b: u32, c: u32, d: u32) -> u32 {
-        let word = |word: u32, at: u32| u128::from(word) << (32 * at);
-        let bits = (word(a, 0) | word(b, 1) | word(c, 2) | word(d, 3)).to_le_bytes();
+    /// leaving, 29 the network is back, 30 the page came into view or went out of it. Answers: 0 nothing to say, 1
+    /// accepted, 2 held, 3 rejected (`read` says why), 4 under way (`number`: the ticket), 5 flushing (`number`: the
+    /// mark), 6 out of view.
+    fn call(&mut self, kind: u32, first: &str, second: &str) -> u32 {
+        let bits = self.random.bits();
         let (id, secret) = (EventId(bits), Secret(bits));
+        let hidden = kind == 30 && self.document.hidden();
         let input = match (kind, CallKind::ALL.get(kind as usize)) {
             (_, Some(kind)) => Input::Call(Call::new(*kind, first, second, bits)),
             (20, _) => Input::Start { secret },
@@ -144,10 +208,13 @@ impl Core {
             (26, _) => Input::Flush,
             (27, _) => Input::Tick { secret },
             (28, _) => Input::Lifecycle(Lifecycle::Leaving),
-            _ => Input::Lifecycle(Lifecycle::Online),
+            (29, _) => Input::Lifecycle(Lifecycle::Online),
+            _ if hidden => Input::Lifecycle(Lifecycle::Background),
+            _ => Input::Lifecycle(Lifecycle::Foreground),
         };
         self.feed(input);
         match self.engine.outcome() {
+            Outcome::Nothing if hidden => 6,
             Outcome::Nothing => 0,
             Outcome::Accepted => 1,
             Outcome::Held => 2,
@@ -166,34 +233,16 @@ impl Core {
     }
 
     /// How far the flush with this mark has come: 0 under way, 1 done, 2 a request has failed.
-    pub fn flushed(&mut self, mark: u32) -> u32 {
-        for at in 0..self.marks.len() {
-            if let Some((number, wanted)) = self.marks.get(at)
-                && *number == mark
-            {
-                let state = self.engine.flush_state(*wanted);
-                if state == FlushState::Underway {
-                    return 0;
-                }
-                self.marks.swap_remove(at);
-                return if state == FlushState::Failing { 2 } else { 1 };
-            }
+    fn flushed(&mut self, mark: u32) -> u32 {
+        let Some(at) = self.marks.iter().position(|(number, _)| *number == mark) else { return 1 };
+        let state = self.marks.get(at).map_or(FlushState::Done, |(_, mark)| self.engine.flush_state(*mark));
+        if state == FlushState::Underway {
+            return 0;
         }
-        1
+        self.marks.swap_remove(at);
+        if state == FlushState::Failing { 2 } else { 1 }
     }
 
-    /// When `call` wants to hear that time has passed, on the monotonic clock; negative if never.
-    pub fn wakeup(&self) -> f64 {
-        self.engine.next_wakeup().map_or(-1.0, |at| at as f64)
-    }
-
-    /// The number that belongs to the last answer.
-    pub fn number(&self) -> f64 {
-        self.number
-    }
-}
-
-impl Core {
     /// Hands an input to the engine and sorts what it wants done.
     fn feed(&mut self, input: Input<'_>) {
         let _ = self.engine.handle(self.now, input);
@@ -213,15 +262,7 @@ impl Core {
 
     /// A request whose permit was not redeemed yet.
     fn take_held(&mut self, op: Op) -> Option<Effect> {
-        for _ in 0..self.held.len() {
-            let effect = self.held.pop_front()?;
-            match effect {
-                Effect::Send { op: held, .. } | Effect::SendErasure { op: held, .. } if held == op => {
-                    return Some(effect);
-                }
-                _ => self.held.push_back(effect),
-            }
-        }
-        None
+        let at = self.held.iter().position(|effect| effect.op() == Some(op))?;
+        Some(self.held.remove(at))
     }
 }

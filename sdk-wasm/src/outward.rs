@@ -3,15 +3,12 @@
 use super::{Core, copies};
 use alloc::string::String;
 use refrain::engine::{Answer, ConsentState, Done, Effect, Input, Notice, Op, RecordRead, Trouble};
-use wasm_bindgen::prelude::*;
 
-#[wasm_bindgen]
 impl Core {
-    /// The next effect: 0 none, 1 send, 2 cancel, 3 a consent call has ended well, 4 it has ended badly (text 0 says
-    /// how), 5 the collector refuses this client, 6 the store fails (text 0: which way). `number` is the request's
+    /// The next effect: 0 none, 1 send, 2 cancel, 3 a consent call has ended well, 4 it has ended badly (the text says
+    /// how), 5 the collector refuses this client, 6 the store fails (the text: which way). `number` is the request's
     /// number, the ticket or the HTTP status.
-    #[wasm_bindgen(js_name = next)]
-    pub fn next_outward(&mut self) -> u32 {
+    pub(super) fn next_outward(&mut self) -> u32 {
         let Some(effect) = self.outward.pop_front() else { return 0 };
         let (kind, number) = match &effect {
             Effect::Send { op, .. } | Effect::SendErasure { op, .. } => (1, op.0),
@@ -30,7 +27,7 @@ impl Core {
         };
         self.number = number as f64;
         match kind {
-            1 => self.held.push_back(effect),
+            1 => self.held.push(effect),
             2 => drop(self.take_held(Op(number))),
             _ => {}
         }
@@ -38,10 +35,9 @@ impl Core {
     }
 
     /// Redeems a request's permit against the consent record as read now. Gives out the body (empty: it
-    /// is a `GET`), with the path as text 0; `undefined` if it must not leave, which the engine then knows. `leaving`: the page cannot wait, and only the
-    /// mirror was read.
-    pub fn redeem(&mut self, op: f64, copy: Option<String>, leaving: bool) -> Option<String> {
-        let op = Op(op as u64);
+    /// is a `GET`), and keeps the path; nothing if it must not leave, which the engine then knows. `leaving`: the page
+    /// cannot wait, and only the mirror was read.
+    pub(super) fn redeem(&mut self, op: Op, copy: Option<String>, leaving: bool) -> Option<String> {
         let held = self.take_held(op)?;
         let state = self.consent_state(copy, leaving);
         let result = if leaving && !matches!(state, ConsentState::Found(_)) {
@@ -54,7 +50,7 @@ impl Core {
                 _ => return None,
             };
             if let Ok(request) = redeemed {
-                self.text = request.path;
+                self.path = request.path;
                 return Some(request.body);
             }
             Done::Refused(copies::as_read(&state))
@@ -62,9 +58,7 @@ impl Core {
         self.feed(Input::Done { op, result });
         None
     }
-}
 
-impl Core {
     /// The consent record as read now. A page that is leaving has only the mirror.
     pub(super) fn consent_state(&self, copy: Option<String>, leaving: bool) -> ConsentState {
         let stored = if leaving { RecordRead::Absent } else { copies::read_of(copy) };

@@ -1,10 +1,10 @@
-//! What the page and the browser say: privacy signals and whether anybody looks.
+//! What the page and the browser say: privacy signals, and random bits.
 
-use super::Core;
 use alloc::string::String;
-use refrain::engine::{Input, Lifecycle, Signals};
+use alloc::vec::Vec;
+use refrain::engine::Signals;
 use wasm_bindgen::prelude::*;
-use web_sys::{Document, Navigator};
+use web_sys::Navigator;
 
 #[wasm_bindgen]
 extern "C" {
@@ -14,25 +14,37 @@ extern "C" {
     pub type SignalingNavigator;
 
     #[wasm_bindgen(method, getter, structural, js_name = globalPrivacyControl)]
-    fn global_privacy_control(this: &SignalingNavigator) -> JsValue;
+    fn global_privacy_control(this: &SignalingNavigator) -> Option<bool>;
 
     #[wasm_bindgen(method, getter, structural, js_name = doNotTrack)]
     fn do_not_track(this: &SignalingNavigator) -> Option<String>;
+
+    #[wasm_bindgen(js_namespace = crypto, js_name = getRandomValues)]
+    fn fill_random(bytes: &mut [u8]);
 }
 
-#[wasm_bindgen]
-impl Core {
-    /// Reads the browser's privacy signals.
-    pub fn signals(&mut self, navigator: &SignalingNavigator) {
-        let gpc = navigator.global_privacy_control().is_truthy();
-        let dnt = navigator.do_not_track().is_some_and(|value| value == "1" || value == "yes");
-        self.feed(Input::Signals(Signals { gpc, dnt, host: false }));
+impl SignalingNavigator {
+    /// The browser's privacy signals.
+    pub fn signals(&self) -> Signals {
+        let gpc = self.global_privacy_control() == Some(true);
+        let dnt = self.do_not_track().is_some_and(|value| value == "1" || value == "yes");
+        Signals { gpc, dnt, host: false }
     }
+}
 
-    /// The page came into view or went out of it. Says whether it is out of view.
-    pub fn visibility(&mut self, document: &Document) -> bool {
-        let hidden = document.hidden();
-        self.feed(Input::Lifecycle(if hidden { Lifecycle::Background } else { Lifecycle::Foreground }));
-        hidden
+/// Random bits from the operating system, fetched for many calls at once.
+#[derive(Default)]
+pub struct Random {
+    pool: Vec<[u8; 16]>,
+}
+
+impl Random {
+    /// Bits that nobody has had.
+    pub fn bits(&mut self) -> [u8; 16] {
+        if self.pool.is_empty() {
+            self.pool.resize(64, [0; 16]);
+            fill_random(self.pool.as_flattened_mut());
+        }
+        self.pool.pop().unwrap_or_default()
     }
 }

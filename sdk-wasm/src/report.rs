@@ -4,18 +4,16 @@ use super::Core;
 use alloc::string::String;
 use refrain::engine::{Outcome, Rejection};
 use refrain::json::write;
-use wasm_bindgen::prelude::*;
 
-#[wasm_bindgen]
 impl Core {
-    /// A text: 0 what belongs to the last answer; 1 why the last call was rejected, in a word, 2 what to do about it;
+    /// A text: 0 where the request goes that was redeemed last; 1 why the last call was rejected, in a word, 2 what to do about it;
     /// where consent stands: 3 decision, 4 verdict, 5 reason, 6 sentence; 7 what goes as `distinct_id` now, 8 the
     /// device id; 9 requests under way, running timers and the books (C15), as numbers in the order of `Stats`; 10 the erasure outbox
     /// (C14), as a JSON array.
-    pub fn read(&self, kind: u32) -> Option<String> {
+    pub(super) fn read(&self, kind: u32) -> Option<String> {
         let consent = self.engine.consent();
         Some(String::from(match kind {
-            0 => self.text.as_str(),
+            0 => self.path.as_str(),
             1 => self.rejection()?.as_str(),
             2 => self.rejection()?.hint(),
             3 => consent.decision.as_str(),
@@ -28,9 +26,7 @@ impl Core {
             _ => return Some(self.outbox()),
         }))
     }
-}
 
-impl Core {
     fn rejection(&self) -> Option<Rejection> {
         match self.engine.outcome() {
             Outcome::Rejected(rejection) => Some(rejection),
@@ -41,11 +37,11 @@ impl Core {
     fn books(&self) -> String {
         let stats = self.engine.stats();
         let mut out = String::new();
-        let mut add = |number| {
+        let mut add = |number: u64| {
             write::integer(&mut out, number);
             out.push(',');
         };
-        for number in [
+        for number in &[
             self.engine.in_flight() as u64,
             self.engine.timers() as u64,
             stats.tracked,
@@ -60,9 +56,11 @@ impl Core {
             stats.wiped,
             stats.rejected,
         ] {
-            add(number);
+            add(*number);
         }
-        stats.dropped.into_iter().for_each(add);
+        for number in &stats.dropped {
+            add(*number);
+        }
         out
     }
 

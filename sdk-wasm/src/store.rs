@@ -35,7 +35,7 @@ impl PageStore {
     pub fn mirror(&self) -> RecordRead {
         let Some(local) = &self.local else { return RecordRead::Unreadable };
         match local.get_item(&self.key("consent", "")) {
-            Ok(Some(text)) => RecordRead::Content(text.into_bytes()),
+            Ok(Some(text)) => RecordRead::Content(text),
             Ok(None) => RecordRead::Absent,
             Err(_) => RecordRead::Unreadable,
         }

@@ -204,31 +204,32 @@ impl Engine {
     }
 
     /// The effect of the work under way has ended.
-    pub(super) fn work_done(&mut self, result: Done) {
+    pub(super) fn work_done(&mut self, result: &Done) {
         let Some(work) = self.work.take() else { return };
         match (work, result) {
             (Work::Opening, Done::Opened { consent, identity, data }) => {
-                self.opened(&consent, &identity, data)
+                self.opened(consent, identity, *data)
             }
             // A driver that cannot even look: nothing can be read.
             (Work::Opening, _) => self.opened(&RecordRead::Unreadable, &RecordRead::Unreadable, false),
 
             (Work::Establishing { known }, Done::Amended { read, changed }) => {
-                self.learn(ConsentState::of(&read), Some(known.saturating_add(u64::from(changed))));
+                self.learn(ConsentState::of(read), Some(known.saturating_add(u64::from(*changed))));
             }
-            (Work::Establishing { .. }, result) => self.go_memory_only(&result),
+            (Work::Establishing { .. }, result) => self.go_memory_only(result),
 
             (Work::Recovering { epoch }, Done::Recovered(recovered)) => self.recovered(epoch, recovered),
             (Work::Recovering { epoch }, result) => {
-                self.go_memory_only(&result);
-                self.recovered(epoch, super::Recovered::default());
+                self.go_memory_only(result);
+                self.recovered(epoch, &super::Recovered::default());
             }
 
-            (Work::Naming { .. }, Done::Refused(read)) => self.observe_consent(&read),
+            (Work::Naming { .. }, Done::Refused(read)) => self.observe_consent(read),
             (Work::Naming { epoch, fresh }, result) => self.named(epoch, fresh, result),
 
             (Work::Granting { ticket, id, epoch, known }, Done::Amended { read, changed }) => {
-                let state = ConsentState::of(&read);
+                let changed = *changed;
+                let state = ConsentState::of(read);
                 // A higher epoch than asked for tells of a refusal that this process had not seen.
                 let mine = state.record().is_some_and(|record| record.epoch <= epoch);
                 self.learn(state, mine.then_some(known.saturating_add(u64::from(changed))));
@@ -245,11 +246,11 @@ impl Engine {
                 }
             }
             (Work::Granting { ticket, id, .. }, result) => {
-                let fault = fault_of(&result);
+                let fault = fault_of(result);
                 self.work(Work::Unrecorded { ticket, id, fault }, |op| Effect::Open { op });
             }
             (Work::Unrecorded { ticket, id, fault }, result) => {
-                match &result {
+                match result {
                     Done::Opened { consent, .. } => self.observe_consent(consent),
                     _ => self.observe_consent(&RecordRead::Unreadable),
                 }
@@ -272,13 +273,13 @@ impl Engine {
     }
 
     /// One step of a withdrawal is done: the next one.
-    fn advance(&mut self, mut withdrawal: Withdrawal, result: Done) {
+    fn advance(&mut self, mut withdrawal: Withdrawal, result: &Done) {
         match withdrawal.step {
             Step::Recording => match result {
                 Done::Amended { read, .. } => {
                     self.memory_only = false;
                     let asked = withdrawal.change.as_ref().map_or(0, ConsentChange::revision);
-                    self.learn(ConsentState::of(&read), Some(asked));
+                    self.learn(ConsentState::of(read), Some(asked));
                     // If somebody else has written in between, theirs may be the later word of the same moment.
                     if self.consent.record().is_some_and(|record| record.revision == asked) {
                         self.own_refusal = asked;
@@ -289,7 +290,7 @@ impl Engine {
                     self.work(Work::Withdrawing(withdrawal), |op| Effect::Fence { op });
                 }
                 result => {
-                    let fault = fault_of(&result);
+                    let fault = fault_of(result);
                     self.in_process = Some(Decision::Denied);
                     if fault != StoreFault::Absent {
                         self.retries.refusal = withdrawal.change;
@@ -302,7 +303,7 @@ impl Engine {
             },
             Step::Fencing => {
                 withdrawal.trouble = match result {
-                    Done::Unfenced(who) => Some(Trouble::NotFenced(who)),
+                    Done::Unfenced(who) => Some(Trouble::NotFenced(who.clone())),
                     Done::Failed(fault) => Some(Trouble::NotFenced(String::from(fault.as_str()))),
                     _ => None,
                 };
@@ -310,16 +311,16 @@ impl Engine {
             }
             Step::Purging => {
                 if let Done::Wiped { items, before } = result {
-                    self.books.wiped = self.books.wiped.saturating_add(items);
-                    withdrawal.stays = before;
+                    self.books.wiped = self.books.wiped.saturating_add(*items);
+                    withdrawal.stays = *before;
                 }
                 withdrawal.step = Step::Verifying;
                 self.work(Work::Withdrawing(withdrawal), |op| Effect::List { op });
             }
             Step::Verifying => {
                 let left = match result {
-                    Done::Listed(items) => leftovers(&items, withdrawal.stays),
-                    result => Vec::from([String::from(fault_of(&result).as_str())]),
+                    Done::Listed(items) => leftovers(items, withdrawal.stays),
+                    result => Vec::from([String::from(fault_of(result).as_str())]),
                 };
                 if !left.is_empty() && withdrawal.tries < PURGE_TRIES {
                     return self.purge(withdrawal);
@@ -402,7 +403,12 @@ impl Engine {
         if let Some(known) = known.filter(|known| !agreed(known.at_ms)) {
             let (epoch, revision, at_ms) = (self.epoch, known.revision, known.at_ms);
             // With what it asked for (C12).
-            let outbox = known.outbox.iter().filter(|entry| !entry.state.is_final()).cloned().collect();
+            let mut outbox = Vec::new();
+            for entry in &known.outbox {
+                if !entry.state.is_final() {
+                    outbox.push(entry.clone());
+                }
+            }
             self.retries.refusal = Some(ConsentChange::Deny { epoch, revision, at_ms, outbox });
             self.retries.arm(self.now);
             self.in_process = Some(Decision::Denied);
@@ -466,14 +472,12 @@ impl Engine {
 
     /// Aborts requests and forgets records and identity; grants come no further.
     fn drop_data(&mut self) {
-        self.abandon_requests();
+        self.abandon_data();
         let dropped = self.queue.clear();
         self.books.drop_records(Dropped::Withdrawn, dropped);
         self.subject.forget();
         self.opened_epoch = None;
         self.retries.forget_data();
-        // A change that the store has yet to refuse must not be tried again under a later grant (C6).
-        self.pending.retain(|(_, pending)| !matches!(pending, Pending::Identity(_)));
         self.settle_grants();
     }
 
@@ -581,16 +585,16 @@ impl Engine {
     }
 
     /// The store was asked for a device. Should it fail, the fresh one lives in memory until the store works again.
-    fn named(&mut self, epoch: u64, fresh: Identity, result: Done) {
+    fn named(&mut self, epoch: u64, fresh: Identity, result: &Done) {
         if epoch != self.epoch {
             return;
         }
-        let stored = match &result {
+        let stored = match result {
             Done::Amended { read, .. } => Identity::of(read).filter(|identity| identity.epoch == epoch),
             _ => None,
         };
         if stored.is_none() {
-            self.notify(Notice::StoreTrouble(fault_of(&result)));
+            self.notify(Notice::StoreTrouble(fault_of(result)));
             self.retries.identity_missing = true;
             self.retries.arm(self.now);
         }
@@ -656,11 +660,15 @@ pub(super) fn amend(op: super::Op, change: ConsentChange) -> Effect {
 
 /// What C3 does not allow to be left.
 fn leftovers(items: &[Item], before: u64) -> Vec<String> {
-    let left = |item: &&Item| match item.kind {
-        ItemKind::Consent | ItemKind::Lock => false,
-        ItemKind::Data(epoch) => epoch.is_none_or(|epoch| epoch < before),
-    };
-    items.iter().filter(left).map(|item| item.name.clone()).collect()
+    let mut left = Vec::new();
+    for item in items {
+        if let ItemKind::Data(epoch) = item.kind
+            && epoch.is_none_or(|epoch| epoch < before)
+        {
+            left.push(item.name.clone());
+        }
+    }
+    left
 }
 
 /// What went wrong, where a driver did not end an effect as it should.

@@ -39,7 +39,7 @@ impl Decision {
     }
 
     fn from_word(word: &str) -> Option<Self> {
-        [Self::Unset, Self::Granted, Self::Denied].into_iter().find(|d| d.as_str() == word)
+        [Self::Unset, Self::Granted, Self::Denied].iter().find(|d| d.as_str() == word).copied()
     }
 }
 
@@ -229,8 +229,9 @@ impl ErasureState {
 
     pub(super) fn from_word(word: &str) -> Option<Self> {
         [Self::Requested, Self::Accepted, Self::Completed, Self::Refused]
-            .into_iter()
+            .iter()
             .find(|s| s.as_str() == word)
+            .copied()
     }
 }
 
@@ -252,6 +253,25 @@ pub struct Erasure {
     pub state: ErasureState,
     /// What the server has said last, where that is a JSON object: the text, with the receipt at the end.
     pub answer: Option<String>,
+}
+
+impl Erasure {
+    fn decode(entry: Object<'_>) -> Option<Self> {
+        let state = ErasureState::from_word(&entry.string("state")?)?;
+        let kind = match entry.string("kind").as_deref() {
+            Some("profile") => ErasureKind::Profile,
+            _ => ErasureKind::Device,
+        };
+        Some(Self {
+            id: entry.string("id")?,
+            kind,
+            device_id: entry.string("device_id")?,
+            user: entry.string("user").filter(|user| !user.is_empty()),
+            secret: entry.string("secret").unwrap_or_default(),
+            state,
+            answer: entry.get("answer").map(|answer| answer.raw().into()),
+        })
+    }
 }
 
 impl core::fmt::Debug for Erasure {
@@ -284,27 +304,24 @@ impl ConsentRecord {
         let mut out = String::from("{\"v\":1,\"decision\":\"");
         out.push_str(self.decision.as_str());
         out.push('"');
-        for (key, number) in [("revision", self.revision), ("epoch", self.epoch), ("at", self.at_ms)] {
-            write::key(&mut out, key);
-            write::integer(&mut out, number);
-        }
+        write::number(&mut out, "revision", self.revision);
+        write::number(&mut out, "epoch", self.epoch);
+        write::number(&mut out, "at", self.at_ms);
         if !self.outbox.is_empty() {
             out.push_str(",\"outbox\":[");
-            for (index, erasure) in self.outbox.iter().enumerate() {
-                out.push_str(if index == 0 { "{" } else { ",{" });
-                for (key, text) in [
-                    ("id", erasure.id.as_str()),
-                    ("kind", erasure.kind.as_str()),
-                    ("device_id", &erasure.device_id),
-                    ("user", erasure.user.as_deref().unwrap_or_default()),
-                    ("secret", &erasure.secret),
-                    ("state", erasure.state.as_str()),
-                ] {
-                    // Without these two it would not be read again.
-                    if !text.is_empty() || matches!(key, "id" | "device_id") {
-                        write::member(&mut out, key, text);
-                    }
+            for erasure in &self.outbox {
+                write::comma(&mut out);
+                out.push('{');
+                write::member(&mut out, "id", &erasure.id);
+                write::member(&mut out, "kind", erasure.kind.as_str());
+                write::member(&mut out, "device_id", &erasure.device_id);
+                if let Some(user) = erasure.user.as_ref().filter(|user| !user.is_empty()) {
+                    write::member(&mut out, "user", user);
                 }
+                if !erasure.secret.is_empty() {
+                    write::member(&mut out, "secret", &erasure.secret);
+                }
+                write::member(&mut out, "state", erasure.state.as_str());
                 if let Some(answer) = &erasure.answer {
                     write::key(&mut out, "answer");
                     out.push_str(answer);
@@ -320,35 +337,21 @@ impl ConsentRecord {
     /// Reads a record; `None` if it is not one, or one of a later version.
     pub fn decode(text: &str) -> Option<Self> {
         let object = Object::parse(text).ok()?;
-        if object.get("v")?.integer()? != 1 {
+        if object.integer("v")? != 1 {
             return None;
         }
-        let number = |key| object.get(key)?.integer();
-        let counted = |key| number(key).filter(|number| *number <= MOST);
+        let counted = |key| object.integer(key).filter(|number| *number <= MOST);
         let mut outbox = Vec::new();
         if let Some(entries) = object.get("outbox") {
             for entry in entries.elements() {
-                let entry = entry.object()?;
-                let text = |key| entry.get(key)?.string();
-                outbox.push(Erasure {
-                    id: text("id")?,
-                    kind: match text("kind").as_deref() {
-                        Some("profile") => ErasureKind::Profile,
-                        _ => ErasureKind::Device,
-                    },
-                    device_id: text("device_id")?,
-                    user: text("user").filter(|user| !user.is_empty()),
-                    secret: text("secret").unwrap_or_default(),
-                    state: ErasureState::from_word(&text("state")?)?,
-                    answer: entry.get("answer").map(|answer| answer.raw().into()),
-                });
+                outbox.push(Erasure::decode(entry.object()?)?);
             }
         }
         Some(Self {
-            decision: Decision::from_word(&object.get("decision")?.string()?)?,
+            decision: Decision::from_word(&object.string("decision")?)?,
             revision: counted("revision")?,
             epoch: counted("epoch")?,
-            at_ms: number("at")?,
+            at_ms: object.integer("at")?,
             outbox,
         })
     }
@@ -377,10 +380,7 @@ impl ConsentState {
         match read {
             RecordRead::Absent => Self::Absent,
             RecordRead::Unreadable => Self::Unreadable,
-            RecordRead::Content(bytes) => core::str::from_utf8(bytes)
-                .ok()
-                .and_then(ConsentRecord::decode)
-                .map_or(Self::Unreadable, Self::Found),
+            RecordRead::Content(text) => ConsentRecord::decode(text).map_or(Self::Unreadable, Self::Found),
         }
     }
 
@@ -493,8 +493,12 @@ impl ConsentChange {
                 // Over a refusal: the later one of both.
                 new.at_ms = if decision == Decision::Denied { new.at_ms.max(*at_ms) } else { *at_ms };
                 // Some may stand there already, where a refusal is written again.
-                let known = |entry: &&Erasure| !new.outbox.iter().any(|other| other.id == entry.id);
-                let fresh: Vec<_> = outbox.iter().filter(known).cloned().collect();
+                let mut fresh = Vec::new();
+                for entry in outbox {
+                    if !new.outbox.iter().any(|other| other.id == entry.id) {
+                        fresh.push(entry.clone());
+                    }
+                }
                 new.outbox.extend(fresh);
                 forget_finished(&mut new.outbox);
             }
@@ -520,20 +524,19 @@ impl ConsentChange {
             let above = if data_epoch < MOST { data_epoch + 1 } else { counting_anew(new.at_ms) };
             new.epoch = new.epoch.max(above);
         }
-        Amended::Write(new.encode().into_bytes())
+        Amended::Write(new.encode())
     }
 }
 
 /// Of the finished entries only the newest ones are kept, for their receipts.
 fn forget_finished(outbox: &mut Vec<Erasure>) {
     const KEPT: usize = 8;
-    let finished = outbox.iter().filter(|entry| entry.state.is_final()).count();
-    let mut surplus = finished.saturating_sub(KEPT);
-    outbox.retain(|entry| {
-        let goes = surplus > 0 && entry.state.is_final();
-        surplus -= usize::from(goes);
-        !goes
-    });
+    let finished = |entry: &Erasure| entry.state.is_final();
+    while outbox.iter().filter(|entry| finished(entry)).count() > KEPT
+        && let Some(oldest) = outbox.iter().position(finished)
+    {
+        outbox.remove(oldest);
+    }
 }
 
 #[cfg(test)]
@@ -584,8 +587,8 @@ mod tests {
     }
 
     fn written(change: &ConsentChange, record: &ConsentRecord) -> Option<ConsentRecord> {
-        match change.apply(&RecordRead::Content(record.encode().into_bytes()), 0) {
-            Amended::Write(bytes) => ConsentRecord::decode(core::str::from_utf8(&bytes).unwrap()),
+        match change.apply(&RecordRead::Content(record.encode()), 0) {
+            Amended::Write(text) => ConsentRecord::decode(&text),
             _ => None,
         }
     }
@@ -647,7 +650,7 @@ mod tests {
 
     #[test]
     fn c8_only_a_refusal_may_replace_what_cannot_be_read() {
-        let damaged = RecordRead::Content(b"{\"v\":1,".to_vec());
+        let damaged = RecordRead::Content("{\"v\":1,".into());
         assert!(matches!(
             ConsentChange::Grant { epoch: 1, known: 0, seen: 0, at_call: 0, own: 0, at_ms: 0 }
                 .apply(&damaged, 0),
@@ -658,14 +661,14 @@ mod tests {
             Amended::Refuse
         ));
         let deny = ConsentChange::Deny { epoch: 5, revision: 9, at_ms: 7_000, outbox: Vec::new() };
-        let Amended::Write(bytes) = deny.apply(&damaged, 0) else { panic!("a refusal is always written") };
-        let record = ConsentRecord::decode(core::str::from_utf8(&bytes).unwrap()).unwrap();
+        let Amended::Write(text) = deny.apply(&damaged, 0) else { panic!("a refusal is always written") };
+        let record = ConsentRecord::decode(&text).unwrap();
         assert_eq!((record.decision, record.revision, record.epoch), (Decision::Denied, 7_000, 7_000));
         let wrong_clock = ConsentChange::Deny { epoch: 5, revision: 9, at_ms: u64::MAX, outbox: Vec::new() };
-        let Amended::Write(bytes) = wrong_clock.apply(&damaged, 0) else {
+        let Amended::Write(text) = wrong_clock.apply(&damaged, 0) else {
             panic!("a refusal is always written")
         };
-        assert!(ConsentState::of(&RecordRead::Content(bytes)).record().is_some());
+        assert!(ConsentState::of(&RecordRead::Content(text)).record().is_some());
     }
 
     #[test]
@@ -686,7 +689,7 @@ mod tests {
     fn c5_where_copies_differ_the_refusal_wins() {
         let read = |decision, revision| {
             let record = ConsentRecord { decision, revision, ..Default::default() };
-            RecordRead::Content(record.encode().into_bytes())
+            RecordRead::Content(record.encode())
         };
         let (yes, no) = (read(Decision::Granted, 9), read(Decision::Denied, 2));
         for state in [ConsentState::of_copies(&yes, &no), ConsentState::of_copies(&no, &yes)] {

@@ -122,6 +122,26 @@ pub enum Effect {
     Notify(Notice),
 }
 
+impl Effect {
+    /// The number to report its end by; a notice has none, and the end of a cancelled request is of no interest.
+    pub fn op(&self) -> Option<Op> {
+        match self {
+            Self::Open { op }
+            | Self::Recover { op, .. }
+            | Self::Amend { op, .. }
+            | Self::Append { op, .. }
+            | Self::Acknowledge { op, .. }
+            | Self::Sync { op }
+            | Self::Fence { op }
+            | Self::Wipe { op, .. }
+            | Self::List { op }
+            | Self::Send { op, .. }
+            | Self::SendErasure { op, .. } => Some(*op),
+            Self::Cancel { .. } | Self::Notify(_) => None,
+        }
+    }
+}
+
 /// The records that stand outside the queue.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum RecordName {
@@ -139,7 +159,14 @@ pub enum RecordRead {
     /// It cannot be read, or is damaged.
     Unreadable,
     /// Its undamaged content.
-    Content(Vec<u8>),
+    Content(String),
+}
+
+impl RecordRead {
+    /// Content as it was read; what is no text cannot be read.
+    pub fn of_bytes(content: Vec<u8>) -> Self {
+        String::from_utf8(content).map_or(Self::Unreadable, Self::Content)
+    }
 }
 
 impl fmt::Debug for RecordRead {
@@ -199,7 +226,7 @@ pub enum Amended {
     /// It stays as it is: [`Done::Amended`], unchanged.
     Keep,
     /// This is its new content: [`Done::Amended`], changed, once it is durable.
-    Write(Vec<u8>),
+    Write(String),
     /// It must not be touched, because it cannot be understood or belongs to a later epoch:
     /// [`Done::Failed`] with [`StoreFault::Unreadable`].
     Refuse,

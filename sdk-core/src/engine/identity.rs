@@ -4,7 +4,7 @@ use super::call::{Call, CallKind, Kept};
 use super::effect::{Amended, RecordRead};
 use super::sha256;
 use super::time::Secret;
-use crate::json::{Object, write};
+use crate::json::{Object, Value, write};
 use alloc::string::String;
 
 /// The device, the user and the super properties.
@@ -47,16 +47,13 @@ impl Identity {
 
     pub(super) fn encode(&self) -> String {
         let mut out = String::from("{\"v\":1");
-        write::key(&mut out, "revision");
-        write::integer(&mut out, self.revision);
-        write::key(&mut out, "epoch");
-        write::integer(&mut out, self.epoch);
+        write::number(&mut out, "revision", self.revision);
+        write::number(&mut out, "epoch", self.epoch);
         out.push_str(",\"secret\":\"");
         write::hex(&mut out, &self.secret.0);
         out.push('"');
         if let Some(user) = &self.user {
-            write::key(&mut out, "user");
-            write::string(&mut out, user);
+            write::member(&mut out, "user", user);
         }
         write::key(&mut out, "super");
         out.push_str(&self.super_properties);
@@ -66,18 +63,18 @@ impl Identity {
 
     /// Reads a record. Damage is no identity: a new one is made.
     pub(super) fn of(read: &RecordRead) -> Option<Self> {
-        let RecordRead::Content(bytes) = read else { return None };
-        let object = Object::parse(core::str::from_utf8(bytes).ok()?).ok()?;
-        if object.get("v")?.integer()? != 1 {
+        let RecordRead::Content(text) = read else { return None };
+        let object = Object::parse(text).ok()?;
+        if object.integer("v")? != 1 {
             return None;
         }
-        let secret = secret_of(&object.get("secret")?.string()?)?;
+        let secret = secret_of(&object.string("secret")?)?;
         Some(Self {
-            revision: object.get("revision")?.integer()?,
-            epoch: object.get("epoch")?.integer()?,
+            revision: object.integer("revision")?,
+            epoch: object.integer("epoch")?,
             secret,
             device_id: device_id(secret),
-            user: object.get("user").and_then(|user| user.string()),
+            user: object.string("user"),
             super_properties: String::from(object.get("super")?.object()?.as_str()),
         })
     }
@@ -107,7 +104,7 @@ impl IdentityChange {
             },
             _ => self.create(epoch),
         };
-        changed.map_or(Amended::Keep, |identity| Amended::Write(identity.encode().into_bytes()))
+        changed.map_or(Amended::Keep, |identity| Amended::Write(identity.encode()))
     }
 
     /// The identity that this makes where there is none; most changes need one.
@@ -165,7 +162,8 @@ impl Identity {
 pub(super) fn merged(strong: &str, weak: &str, without: &str) -> String {
     let parse = |text| Object::parse(text).unwrap_or(Object::EMPTY);
     let mut out = String::from("{");
-    write::merge(&mut out, &[parse(strong), parse(weak)], |key| !without.is_empty() && key.is(without));
+    let without = if without.is_empty() { &[][..] } else { &[without] };
+    write::merge(&mut out, &[parse(strong), parse(weak)], without, &[]);
     out.push('}');
     out
 }
@@ -182,11 +180,17 @@ fn membership(call: &Call<'_>, properties: &str) -> String {
     if call.kind != CallKind::SetGroup
         && let Some(old) = old
     {
-        // One alone may stand there without a list.
-        let alone = (!old.is_array()).then_some(old);
-        for member in old.elements().chain(alone).filter(|member| member.raw() != id) {
-            write::comma(&mut change);
-            change.push_str(member.raw());
+        let mut keep = |member: Value<'_>| {
+            if member.raw() != id {
+                write::comma(&mut change);
+                change.push_str(member.raw());
+            }
+        };
+        if old.is_array() {
+            old.elements().for_each(keep);
+        } else {
+            // One alone may stand there without a list.
+            keep(old);
         }
     }
     if call.kind != CallKind::RemoveGroup {
@@ -201,18 +205,17 @@ fn membership(call: &Call<'_>, properties: &str) -> String {
 
 /// The device id that belongs to a secret.
 fn device_id(secret: Secret) -> String {
-    let digest = sha256::short(&secret.0);
+    let [first, second, third, fourth, ..] = sha256::short(&secret.0);
+    let second = second & !0xF000 | 0x4000;
+    let third = third & !0xC000_0000 | 0x8000_0000;
     let mut id = String::with_capacity(36);
-    for (index, byte) in digest.iter().take(16).enumerate() {
-        if matches!(index, 4 | 6 | 8 | 10) {
-            id.push('-');
+    for word in [first, second, third, fourth] {
+        for byte in word.to_be_bytes() {
+            if matches!(id.len(), 8 | 13 | 18 | 23) {
+                id.push('-');
+            }
+            write::hex(&mut id, &[byte]);
         }
-        let byte = match index {
-            6 => byte & 0x0F | 0x40,
-            8 => byte & 0x3F | 0x80,
-            _ => *byte,
-        };
-        write::hex(&mut id, &[byte]);
     }
     id
 }
@@ -222,8 +225,9 @@ fn secret_of(hex: &str) -> Option<Secret> {
     if hex.len() != 32 {
         return None;
     }
-    for (byte, pair) in secret.iter_mut().zip(hex.as_bytes().chunks_exact(2)) {
-        *byte = u8::from_str_radix(core::str::from_utf8(pair).ok()?, 16).ok()?;
+    for (at, digit) in hex.chars().enumerate() {
+        let byte = secret.get_mut(at / 2)?;
+        *byte = *byte << 4 | digit.to_digit(16)? as u8;
     }
     Some(Secret(secret))
 }
@@ -236,7 +240,7 @@ mod tests {
 
     fn apply(change: &IdentityChange, epoch: u64, read: &RecordRead) -> Option<RecordRead> {
         match change.apply(epoch, read) {
-            Amended::Write(bytes) => Some(RecordRead::Content(bytes)),
+            Amended::Write(text) => Some(RecordRead::Content(text)),
             _ => None,
         }
     }

@@ -109,7 +109,7 @@ fn check_operators(call: &Call<'_>, survey: &mut Survey) -> Result<(), Rejection
     Ok(())
 }
 
-fn members_are<'a>(value: Value<'a>, sound: fn(Value<'a>) -> bool) -> bool {
+fn members_are<'a>(value: Value<'a>, sound: impl Fn(Value<'a>) -> bool) -> bool {
     value.object().is_some_and(|object| object.members().all(|(_, value)| sound(value)))
 }
 

@@ -5,13 +5,24 @@ use super::effect::Lane;
 use super::identity::Identity;
 use super::limits::COUNT;
 use super::time::{EventId, Now};
-use crate::json::{Key, Object, Survey, key_hash, write};
+use crate::json::{Object, Survey, key_hash, write};
 use alloc::string::String;
 use alloc::vec::Vec;
 
-/// What the engine says itself in an event; an app cannot say otherwise.
-const RESERVED: [&str; 8] =
-    ["token", "distinct_id", "$device_id", "$user_id", "mp_lib", "$lib_version", "$insert_id", "time"];
+/// What the engine says itself in an event that was timed; an app cannot say otherwise.
+const RESERVED_WHEN_TIMED: &[&str] = &[
+    "token",
+    "distinct_id",
+    "$device_id",
+    "$user_id",
+    "mp_lib",
+    "$lib_version",
+    "$insert_id",
+    "time",
+    DURATION,
+];
+/// The same in any other event.
+const RESERVED: &[&str] = RESERVED_WHEN_TIMED.split_at(RESERVED_WHEN_TIMED.len() - 1).0;
 /// The same in a profile or group update.
 const RESERVED_IN_UPDATES: [&str; 7] =
     ["$token", "$distinct_id", "$device_id", "$user_id", "$time", "$group_key", "$group_id"];
@@ -45,17 +56,20 @@ impl Head {
         add("mp_lib", &config.library);
         add("$lib_version", env!("CARGO_PKG_VERSION"));
         let registered = text.len();
-        write::merge(&mut text, &objects(Object::EMPTY, identity, session, config), |key| {
-            refused(key, config)
-        });
+        let objects = objects(Object::EMPTY, identity, session, config);
+        write::merge(&mut text, &objects, RESERVED, &config.deny_list);
         let mut survey = Survey::default();
         text.push('}');
         let _ = Object::survey(&text, &mut survey);
-        text.pop();
+        text.truncate(text.len() - 1);
         let (count, escaped) = (survey.keys.len(), survey.escaped);
         let mut keys = survey.keys;
-        let names = RESERVED.iter().copied().chain(config.deny_list.iter().map(String::as_str));
-        keys.extend(names.map(|name| key_hash(name.as_bytes())));
+        for name in RESERVED {
+            keys.push(key_hash(name.as_bytes()));
+        }
+        for name in &config.deny_list {
+            keys.push(key_hash(name.as_bytes()));
+        }
         Self { text, registered, keys, escaped, count }
     }
 
@@ -117,8 +131,8 @@ impl Event<'_> {
         let own = self.properties.inner();
         if !simple {
             let objects = objects(self.properties, identity, session, config);
-            let refused = |key: Key<'_>| refused(key, config) || timed.is_some() && key.is(DURATION);
-            write::merge(&mut out, &objects, refused);
+            let reserved = if timed.is_some() { RESERVED_WHEN_TIMED } else { RESERVED };
+            write::merge(&mut out, &objects, reserved, &config.deny_list);
         } else if !own.is_empty() {
             out.push(',');
             out.push_str(own);
@@ -139,8 +153,8 @@ impl Event<'_> {
 pub(super) fn captured_ms(text: &str) -> Option<u64> {
     let record = Object::parse(text).ok()?;
     match record.get("properties") {
-        Some(properties) => properties.object()?.get("time")?.integer(),
-        None => record.get("$time")?.integer(),
+        Some(properties) => properties.object()?.integer("time"),
+        None => record.integer("$time"),
     }
 }
 
@@ -167,19 +181,17 @@ pub(super) fn update(
             write::member(&mut out, "$user_id", user);
         }
     }
-    write::key(&mut out, "$time");
-    write::integer(&mut out, at.wall_ms);
+    write::number(&mut out, "$time", at.wall_ms);
     let mut members = operators.members();
     while let Some((key, value)) = members.next() {
-        let repeated = members.clone().any(|(other, _)| other.same(key));
-        if repeated || RESERVED_IN_UPDATES.iter().any(|reserved| key.is(reserved)) {
+        if members.clone().name(key) || RESERVED_IN_UPDATES.iter().any(|reserved| key.is(reserved)) {
             continue;
         }
         write::raw_key(&mut out, key);
         match value.object() {
             Some(object) => {
                 out.push('{');
-                write::merge(&mut out, &[object], |key| denied(key, config));
+                write::merge(&mut out, &[object], &[], &config.deny_list);
                 out.push('}');
             }
             None => out.push_str(value.raw()),
@@ -200,15 +212,7 @@ fn objects<'a>(
     [own, session, parse(&identity.super_properties), parse(&config.automatic_properties)]
 }
 
-fn refused(key: Key<'_>, config: &Config) -> bool {
-    RESERVED.iter().any(|reserved| key.is(reserved)) || denied(key, config)
-}
-
 /// Whether the host wants to hear nothing of this property.
-fn denied(key: Key<'_>, config: &Config) -> bool {
-    config.deny_list.iter().any(|name| key.is(name))
-}
-
 fn is_denied(name: &str, config: &Config) -> bool {
     config.deny_list.iter().any(|other| other == name)
 }

@@ -178,7 +178,7 @@ impl Engine {
         #[cfg(feature = "personal-data")]
         let (config, books) = personal::checked(config)?;
         Ok(Self {
-            deliveries: Lane::ALL.map(|_| Delivery::new(&config)),
+            deliveries: sending::deliveries(&config),
             config,
             now: Now::default(),
             phase: Phase::Created,
@@ -230,7 +230,7 @@ impl Engine {
             Input::Tick { secret } => self.tick(secret),
             Input::RecordChanged { name: RecordName::Consent, read } => self.observe_consent(&read),
             Input::RecordChanged { name: RecordName::Identity, read } => self.observe_identity(&read),
-            Input::Done { op, result } => self.done(op, result),
+            Input::Done { op, result } => self.done(op, &result),
         }
         self.settle();
         Effects(self)
@@ -251,17 +251,15 @@ impl Engine {
     pub fn next_wakeup(&self) -> Option<u64> {
         let needs_secret =
             self.spare.is_none() && self.phase == Phase::Ready && self.verdict() == Verdict::Allow;
-        [
+        let waits = [
             (needs_secret && self.subject.identity().is_none() && self.work.is_none())
                 .then_some(self.now.mono_ms),
             self.ring.expires_at(&self.config),
             self.sending_due(),
             self.outbox_due(),
             self.retries.due(),
-        ]
-        .into_iter()
-        .flatten()
-        .min()
+        ];
+        waits.iter().fold(None, |soonest, due| sooner(soonest, *due))
     }
 
     /// Whether the store has been opened, so that answers reflect what it remembers.
@@ -347,7 +345,7 @@ impl Engine {
                     self.subject.identity(),
                     self.spare.is_some(),
                     self.ring.records(),
-                    &self.queue
+                    self.queue.fingerprint()
                 ),
                 (
                     deliveries.collect::<Vec<_>>(),
@@ -496,6 +494,14 @@ impl Engine {
             verdict => self.settle_closed(verdict),
         }
         self.send_erasures();
+    }
+}
+
+/// The earlier one of two moments that may not come.
+fn sooner(one: Option<u64>, other: Option<u64>) -> Option<u64> {
+    match (one, other) {
+        (Some(one), Some(other)) => Some(one.min(other)),
+        _ => one.or(other),
     }
 }
 

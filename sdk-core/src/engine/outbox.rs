@@ -53,22 +53,31 @@ impl Engine {
     /// The entries that a withdrawal asks for; none where there is no device to speak of.
     pub(super) fn erasures(&self, also: super::Also, id: EventId) -> Vec<Erasure> {
         let Some(identity) = self.subject.identity() else { return Vec::new() };
-        let mut secret = String::with_capacity(32);
-        write::hex(&mut secret, &identity.secret.0);
-        let entry = |kind, id: EventId| Erasure {
-            id: id.to_hex(),
-            kind,
-            device_id: identity.device_id.clone(),
-            user: identity.user.clone().filter(|_| kind == ErasureKind::Profile),
-            secret: if kind == ErasureKind::Device { secret.clone() } else { String::new() },
-            state: ErasureState::Requested,
-            answer: None,
-        };
-        let device = also.erase.then(|| entry(ErasureKind::Device, id));
+        let mut entries = Vec::new();
         // Another id from the same bits.
-        let other = EventId(id.0.map(|byte| !byte));
-        let profile = also.delete_profile.then(|| entry(ErasureKind::Profile, other));
-        device.into_iter().chain(profile).collect()
+        let other = EventId((!u128::from_ne_bytes(id.0)).to_ne_bytes());
+        for (asked, kind, id) in
+            [(also.erase, ErasureKind::Device, id), (also.delete_profile, ErasureKind::Profile, other)]
+        {
+            if !asked {
+                continue;
+            }
+            let mut entry = Erasure {
+                id: id.to_hex(),
+                kind,
+                device_id: identity.device_id.clone(),
+                user: None,
+                secret: String::new(),
+                state: ErasureState::Requested,
+                answer: None,
+            };
+            match kind {
+                ErasureKind::Device => write::hex(&mut entry.secret, &identity.secret.0),
+                ErasureKind::Profile => entry.user.clone_from(&identity.user),
+            }
+            entries.push(entry);
+        }
+        entries
     }
 
     /// When the next request is due, on the monotonic clock.
@@ -81,10 +90,19 @@ impl Engine {
         if self.outbox.under_way || !self.is_settled() {
             return None;
         }
-        let open = self.erasure_outbox().iter().filter(|entry| !entry.state.is_final());
-        open.filter(|entry| entry.state == ErasureState::Requested || ticket(entry).is_some())
-            .map(|entry| (self.outbox.not_before(&entry.id), entry))
-            .min_by_key(|(due, _)| *due)
+        let mut next: Option<(u64, &Erasure)> = None;
+        for entry in self.erasure_outbox() {
+            let open = match entry.state {
+                ErasureState::Requested => true,
+                ErasureState::Accepted => ticket(entry).is_some(),
+                ErasureState::Completed | ErasureState::Refused => false,
+            };
+            let due = self.outbox.not_before(&entry.id);
+            if open && next.is_none_or(|(soonest, _)| due < soonest) {
+                next = Some((due, entry));
+            }
+        }
+        next
     }
 
     pub(super) fn send_erasures(&mut self) {
@@ -138,11 +156,11 @@ impl Engine {
     }
 
     /// A request of the outbox has ended.
-    pub(super) fn erasure_done(&mut self, id: String, before: ErasureState, result: Done) {
+    pub(super) fn erasure_done(&mut self, id: &str, before: ErasureState, result: &Done) {
         self.outbox.under_way = false;
         let kind = self.erasure_outbox().iter().find(|entry| entry.id == id).map(|entry| entry.kind);
         let mut rest = 0;
-        let noted = match (kind, &result) {
+        let noted = match (kind, result) {
             (Some(kind), Done::Answered(answer)) => {
                 rest = retry_after_ms(answer).unwrap_or(0);
                 match answer {
@@ -159,25 +177,25 @@ impl Engine {
             }
             _ => None,
         };
-        self.wait_for(&id, noted.is_some_and(|state| state != before), rest);
+        self.wait_for(id, noted.is_some_and(|state| state != before), rest);
         if let (Some(state), true) = (noted, noted != Some(before)) {
-            let answer = match &result {
+            let answer = match result {
                 Done::Answered(Answer::Response { body, .. }) => kept(body),
                 _ => None,
             };
             let op = self.next_op(Pending::ErasureNoted);
-            self.effects.push_back(amend(op, ConsentChange::Erasure { id, state, answer }));
+            self.effects.push_back(amend(op, ConsentChange::Erasure { id: id.into(), state, answer }));
         } else if let Done::Refused(read) = result {
-            self.observe_consent(&read);
+            self.observe_consent(read);
         }
     }
 
     /// Also after an answer that is to be noted: the next step begins only once the record says so.
     fn wait_for(&mut self, id: &str, advanced: bool, rest: u64) {
-        let attempts = self.outbox.waits.iter().find(|wait| wait.id == id).map_or(0, |wait| wait.attempts);
-        let attempts = if advanced { 0 } else { attempts };
+        let known = self.outbox.waits.iter().position(|wait| wait.id == id);
+        let known = known.map(|at| self.outbox.waits.remove(at).attempts);
+        let attempts = if advanced { 0 } else { known.unwrap_or(0) };
         let not_before = self.now.mono_ms.saturating_add(self.backoff_ms(attempts).max(rest));
-        self.outbox.waits.retain(|wait| wait.id != id);
         let attempts = attempts.saturating_add(1);
         self.outbox.waits.push(Wait { id: id.into(), not_before, attempts });
     }
@@ -185,15 +203,16 @@ impl Engine {
     /// What records of a later time must not overtake: the withdrawn user, as a text holds it, of every profile that
     /// is still to be deleted (C12).
     pub(super) fn held_behind(&self) -> Vec<String> {
-        let open = |entry: &&Erasure| entry.kind == ErasureKind::Profile && !entry.state.is_final();
-        let users = self.erasure_outbox().iter().filter(open).filter_map(|entry| entry.user.as_ref());
-        users
-            .map(|user| {
+        let mut users = Vec::new();
+        for entry in self.erasure_outbox() {
+            let open = entry.kind == ErasureKind::Profile && !entry.state.is_final();
+            if open && let Some(user) = &entry.user {
                 let mut text = String::new();
                 write::string(&mut text, user);
-                text
-            })
-            .collect()
+                users.push(text);
+            }
+        }
+        users
     }
 }
 
@@ -216,7 +235,7 @@ fn ticket(entry: &Erasure) -> Option<String> {
 
 /// The server's word for an erasure that it has taken: what to ask by. One that would not stand in a path is none.
 fn ticket_in(answer: Object<'_>) -> Option<String> {
-    let id = answer.get("id")?.string()?;
+    let id = answer.string("id")?;
     let plain = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_';
     (!id.is_empty() && id.len() <= 100 && id.bytes().all(plain)).then_some(id)
 }
@@ -226,8 +245,8 @@ fn judge_erasure(status: u16, body: &str, before: ErasureState) -> Option<Erasur
         // Anything else that says 2xx is a captive portal or a proxy.
         200..=299 => {
             let answer = Object::parse(body).ok()?;
-            answer.get("id")?.string()?;
-            match ErasureState::from_word(&answer.get("state")?.string()?) {
+            answer.string("id")?;
+            match ErasureState::from_word(&answer.string("state")?) {
                 Some(state) if state.is_final() => Some(state),
                 // Without a word to ask by nobody would ever hear of it again.
                 _ => ticket_in(answer).map(|_| ErasureState::Accepted),

@@ -49,16 +49,20 @@ pub enum Rejection {
     /// A group needs a key and an id.
     EmptyGroup,
     /// The properties hold personal data, and the detector is set to refuse that.
+    #[cfg(feature = "personal-data")]
     PersonalData,
     /// The record is larger than the 1 MB that a collector takes (SPEC §2.4).
     TooLarge,
     /// Too much is waiting for the person's decision.
     HoldFull,
     /// The host's own filter does not want it recorded; said by drivers.
+    #[cfg(feature = "native")]
     Filtered,
     /// The store cannot keep up; said by drivers.
+    #[cfg(feature = "native")]
     Overloaded,
     /// The client has been shut down, or belongs to another process; said by drivers.
+    #[cfg(feature = "native")]
     Closed,
 }
 
@@ -77,11 +81,15 @@ impl Rejection {
             Self::NestedTooDeep => "nested_too_deep",
             Self::InvalidOperator => "invalid_operator",
             Self::EmptyGroup => "empty_group",
+            #[cfg(feature = "personal-data")]
             Self::PersonalData => "personal_data",
             Self::TooLarge => "too_large",
             Self::HoldFull => "hold_full",
+            #[cfg(feature = "native")]
             Self::Filtered => "filtered",
+            #[cfg(feature = "native")]
             Self::Overloaded => "overloaded",
+            #[cfg(feature = "native")]
             Self::Closed => "closed",
         }
     }
@@ -100,11 +108,15 @@ impl Rejection {
             Self::NestedTooDeep => "objects have at most 3 levels below a property; flatten them",
             Self::InvalidOperator => "pass operators such as $set with a value of their kind",
             Self::EmptyGroup => "pass the group's key and its id",
+            #[cfg(feature = "personal-data")]
             Self::PersonalData => "something in it looks like personal data; leave it out",
             Self::TooLarge => "a record has at most 1 MB; send less in one",
             Self::HoldFull => "too many calls are waiting for the person's decision",
+            #[cfg(feature = "native")]
             Self::Filtered => "the filter that this app has set does not want it recorded",
+            #[cfg(feature = "native")]
             Self::Overloaded => "the store cannot keep up; record less, or later",
+            #[cfg(feature = "native")]
             Self::Closed => "this client has been shut down, or was made before a fork; make a new one",
         }
     }

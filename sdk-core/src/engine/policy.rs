@@ -1,7 +1,7 @@
 //! The delivery policy: what each answer means, in one table.
 
 use super::effect::Answer;
-use crate::json::Object;
+use crate::json::{Object, whole};
 
 /// What becomes of a batch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -55,10 +55,11 @@ pub(super) const ASKED_CAP_MS: u64 = 24 * 60 * 60 * 1_000;
 /// Reads `Retry-After` as seconds, whole or decimal; in milliseconds, at most a day.
 pub(super) fn retry_after_ms(answer: &Answer) -> Option<u64> {
     let Answer::Response { retry_after: Some(text), .. } = answer else { return None };
-    let (whole, part) = text.trim_ascii().split_once('.').unwrap_or((text.trim_ascii(), ""));
-    let seconds: u64 = whole.parse().ok()?;
-    let tenth = part.bytes().next().map_or(0, |b| u64::from(b.wrapping_sub(b'0').min(9)));
-    Some(seconds.saturating_mul(1_000).saturating_add(tenth * 100).min(ASKED_CAP_MS))
+    let text = text.trim_ascii().as_bytes();
+    let (seconds, part) = text.split_at(text.iter().position(|byte| *byte == b'.').unwrap_or(text.len()));
+    let seconds = whole(seconds)?.min(ASKED_CAP_MS);
+    let tenth = part.get(1).map_or(0, |b| u64::from(b.wrapping_sub(b'0').min(9)));
+    Some((seconds * 1_000 + tenth * 100).min(ASKED_CAP_MS))
 }
 
 #[cfg(test)]

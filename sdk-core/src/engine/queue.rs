@@ -3,7 +3,6 @@
 use super::effect::{Lane, RecordId};
 use super::message;
 use super::time::Now;
-use alloc::collections::VecDeque;
 use alloc::string::String;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
@@ -30,15 +29,16 @@ enum State {
     /// Waits until a profile is deleted that it names.
     Behind,
     Sending,
-    /// No longer here; its place goes when it is the first.
+    /// No longer here; its place goes later.
     Gone,
 }
 
 #[derive(Default)]
-#[cfg_attr(feature = "simulation", derive(Debug))]
 pub(super) struct Queue {
     /// Numbers ascend.
-    records: VecDeque<Queued>,
+    records: Vec<Queued>,
+    /// Where the first one stands that is still here: before it all are gone.
+    first: usize,
     len: usize,
     bytes: u64,
     /// Records that may leave and that no request carries, by lane.
@@ -76,7 +76,7 @@ impl Queue {
         self.count(lane, State::Gone, state);
         let number = self.next_number;
         self.next_number += 1;
-        self.records.push_back(Queued { id, text, lane, number, since_ms, state });
+        self.records.push(Queued { id, text, lane, number, since_ms, state });
         lane
     }
 
@@ -108,7 +108,7 @@ impl Queue {
     /// Tells those of the records that no request carries which may leave from those that stay.
     fn part_waiting(&mut self) {
         self.waiting = Default::default();
-        for queued in &mut self.records {
+        for queued in self.records.get_mut(self.first..).unwrap_or_default() {
             if matches!(queued.state, State::Waiting | State::Behind) {
                 let behind = is_behind(&queued.text, &self.behind);
                 queued.state = if behind { State::Behind } else { State::Waiting };
@@ -124,7 +124,7 @@ impl Queue {
     pub(super) fn take_batch(&mut self, lane: Lane, records: usize, bytes: usize) -> Option<(String, Batch)> {
         let mut body = String::from("[");
         let mut batch = Batch::new();
-        for queued in &mut self.records {
+        for queued in self.records.get_mut(self.first..).unwrap_or_default() {
             if queued.state != State::Waiting || queued.lane != lane {
                 continue;
             }
@@ -161,12 +161,11 @@ impl Queue {
     /// Removes records; where the store has each of them.
     pub(super) fn remove(&mut self, batch: &[u64]) -> Vec<RecordId> {
         let gone = self.change(batch, State::Gone);
-        while self.records.front().is_some_and(|queued| queued.state == State::Gone) {
-            self.records.pop_front();
-        }
-        // A record that stays at the front for long must not keep the places of all that came after it.
+        self.first += self.here().iter().take_while(|queued| queued.state == State::Gone).count();
+        // Those that are gone must not keep their places for long.
         if self.records.len() > 2 * self.len + 64 {
             self.records.retain(|queued| queued.state != State::Gone);
+            self.first = 0;
         }
         gone
     }
@@ -176,17 +175,12 @@ impl Queue {
         if self.bytes <= limit {
             return Vec::new();
         }
-        let mut bytes = self.bytes;
-        self.remove_waiting(|queued| {
-            let over = bytes > limit;
-            bytes -= if over { queued.text.len() as u64 } else { 0 };
-            over
-        })
+        self.remove_waiting(self.bytes - limit, i64::MIN)
     }
 
     /// Removes the records that have waited since before this moment and that no request carries.
     pub(super) fn expire(&mut self, before_ms: i64) -> Vec<RecordId> {
-        self.remove_waiting(|queued| queued.since_ms < before_ms)
+        self.remove_waiting(0, before_ms)
     }
 
     /// Removes everything; how many records that were. Numbers go on.
@@ -201,12 +195,12 @@ impl Queue {
     pub(super) fn text(&self, seq: u64) -> Option<Arc<str>> {
         let id = RecordId { queue: 0, seq };
         let here = |queued: &&Queued| queued.id == id && queued.state != State::Gone;
-        self.records.iter().find(here).map(|queued| queued.text.clone())
+        self.here().iter().find(here).map(|queued| queued.text.clone())
     }
 
     /// The number of the oldest record still here.
     pub(super) fn oldest_number(&self) -> Option<u64> {
-        self.records.front().map(|queued| queued.number)
+        self.here().first().map(|queued| queued.number)
     }
 
     pub(super) fn next_number(&self) -> u64 {
@@ -221,9 +215,27 @@ impl Queue {
         self.bytes
     }
 
-    fn remove_waiting(&mut self, mut goes: impl FnMut(&Queued) -> bool) -> Vec<RecordId> {
-        let waiting = self.records.iter().filter(|q| matches!(q.state, State::Waiting | State::Behind));
-        let gone: Batch = waiting.filter(|queued| goes(queued)).map(|queued| queued.number).collect();
+    /// The records from the first one on that is still here.
+    fn here(&self) -> &[Queued] {
+        self.records.get(self.first..).unwrap_or_default()
+    }
+
+    #[cfg(feature = "simulation")]
+    pub(super) fn fingerprint(&self) -> impl core::fmt::Debug + '_ {
+        (self.here(), self.len, self.bytes, self.waiting, &self.behind, self.next_seq, self.next_number)
+    }
+
+    /// Removes the oldest of the records that no request carries until so many bytes are gone, and all of them that
+    /// have waited since before this moment.
+    fn remove_waiting(&mut self, mut bytes: u64, before_ms: i64) -> Vec<RecordId> {
+        let mut gone = Batch::new();
+        for queued in self.here() {
+            let waiting = matches!(queued.state, State::Waiting | State::Behind);
+            if waiting && (bytes > 0 || queued.since_ms < before_ms) {
+                bytes = bytes.saturating_sub(queued.text.len() as u64);
+                gone.push(queued.number);
+            }
+        }
         self.remove(&gone)
     }
 

@@ -8,7 +8,7 @@ use super::outcome::{FlushMark, Outcome};
 use super::policy::{ASKED_CAP_MS, Judgement, judge, retry_after_ms};
 use super::store::Pending;
 use super::time::Now;
-use super::{Engine, Phase, Verdict};
+use super::{Engine, Phase, Verdict, sooner};
 use alloc::vec::Vec;
 
 /// First step of the backoff, in milliseconds; it doubles up to [`BACKOFF_CAP_MS`], and the wait is drawn evenly
@@ -40,7 +40,7 @@ pub(super) struct Delivery {
 }
 
 impl Delivery {
-    pub(super) fn new(config: &Config) -> Self {
+    fn new(config: &Config) -> Self {
         Self {
             due: None,
             not_before: 0,
@@ -105,6 +105,11 @@ impl Delivery {
     }
 }
 
+/// One for each lane.
+pub(super) fn deliveries(config: &Config) -> [Delivery; Lane::ALL.len()] {
+    [Delivery::new(config), Delivery::new(config), Delivery::new(config)]
+}
+
 fn delivery(deliveries: &mut [Delivery; Lane::ALL.len()], lane: Lane) -> &mut Delivery {
     let [events, profiles, groups] = deliveries;
     match lane {
@@ -130,20 +135,20 @@ impl Engine {
         if self.phase != Phase::Ready || self.queue.len() == 0 || self.gate() != Verdict::Allow {
             return None;
         }
-        let lanes = Lane::ALL.into_iter().zip(&self.deliveries);
-        lanes.filter_map(|(lane, delivery)| self.lane_due(lane, delivery)).min()
-    }
-
-    fn lane_due(&self, lane: Lane, delivery: &Delivery) -> Option<u64> {
-        let due = delivery.ready_at()?;
-        (self.queue.waiting(lane) > 0).then_some(due)
+        let mut soonest = None;
+        for (lane, delivery) in Lane::ALL.iter().zip(&self.deliveries) {
+            if self.queue.waiting(*lane) > 0 {
+                soonest = sooner(soonest, delivery.ready_at());
+            }
+        }
+        soonest
     }
 
     /// What has waited behind the deletion of a profile leaves at once.
     pub(super) fn release(&mut self) {
         let now = self.now.mono_ms;
-        for (lane, delivery) in Lane::ALL.into_iter().zip(&mut self.deliveries) {
-            if self.queue.waiting(lane) > 0 {
+        for (lane, delivery) in Lane::ALL.iter().zip(&mut self.deliveries) {
+            if self.queue.waiting(*lane) > 0 {
                 delivery.due = Some(now);
             }
         }
@@ -151,7 +156,7 @@ impl Engine {
 
     /// Sends the next batch of each lane for which it is time.
     pub(super) fn deliver(&mut self) {
-        for lane in Lane::ALL {
+        for &lane in &Lane::ALL {
             let (now, waiting) = (self.now.mono_ms, self.queue.waiting(lane));
             let delivery = self.delivery(lane);
             // A flush is over for a lane that holds nothing.
@@ -204,7 +209,7 @@ impl Engine {
             Lifecycle::Background => self.hurry_and_sync(),
             Lifecycle::Leaving => {
                 let mut room = self.config.leaving_bytes;
-                for lane in Lane::ALL {
+                for &lane in &Lane::ALL {
                     if self.gate() == Verdict::Allow && self.now.mono_ms >= self.delivery(lane).not_before {
                         let sent = self.send(lane, usize::MAX, room, true);
                         room = room.saturating_sub(sent.map_or(0, |(_, bytes)| bytes));
@@ -326,7 +331,7 @@ impl Engine {
 
     /// How long to wait after so many failures in a row, in milliseconds.
     pub(super) fn backoff_ms(&mut self, attempts: u32) -> u64 {
-        let bound = BACKOFF_MS.saturating_mul(1 << attempts.min(20)).min(BACKOFF_CAP_MS);
+        let bound = (BACKOFF_MS << attempts.min(20)).min(BACKOFF_CAP_MS);
         self.random_below(bound).max(BACKOFF_FLOOR_MS)
     }
 
@@ -347,17 +352,19 @@ impl Engine {
         }
     }
 
-    /// Aborts what is under way and forgets every wait and limit.
-    pub(super) fn abandon_requests(&mut self) {
+    /// Aborts requests, and forgets what data was under way and every wait and limit.
+    pub(super) fn abandon_data(&mut self) {
         let effects = &mut self.effects;
-        self.pending.retain(|(op, pending)| {
-            let request = matches!(pending, Pending::Send { .. });
-            if request {
+        self.pending.retain(|(op, pending)| match pending {
+            Pending::Send { .. } => {
                 effects.push_back(Effect::Cancel { op: *op });
+                false
             }
-            !request
+            // A change that the store has yet to refuse must not be tried again under a later grant (C6).
+            Pending::Identity(_) => false,
+            _ => true,
         });
-        self.deliveries = Lane::ALL.map(|_| Delivery::new(&self.config));
+        self.deliveries = deliveries(&self.config);
     }
 
     pub(super) fn expire_queue(&mut self) {

@@ -11,19 +11,23 @@ const ROUND: [u32; 64] = [
     0x748f82ee, 0x78a5636f, 0x84c87814, 0x8cc70208, 0x90befffa, 0xa4506ceb, 0xbef9a3f7, 0xc67178f2,
 ];
 
-/// The digest of at most 55 bytes, the length that fits one block with its padding; longer input is cut.
-pub(super) fn short(input: &[u8]) -> [u8; 32] {
+/// The digest, as words, of at most 55 bytes: the length that fits one block with its padding. Longer input is cut.
+pub(super) fn short(input: &[u8]) -> [u32; 8] {
     let input = input.get(..55).unwrap_or(input);
-    let mut block = [0u8; 64];
-    let padded = input.iter().copied().chain([0x80]);
-    block.iter_mut().zip(padded).for_each(|(slot, byte)| *slot = byte);
-    let bits = (input.len() as u64 * 8).to_be_bytes();
-    block.iter_mut().skip(56).zip(bits).for_each(|(slot, byte)| *slot = byte);
-
     let mut words = [0u32; 64];
-    for (word, bytes) in words.iter_mut().zip(block.chunks_exact(4)) {
-        *word = bytes.iter().fold(0, |w, &b| w << 8 | u32::from(b));
+    let mut put = |at: usize, byte: u8| {
+        if let Some(word) = words.get_mut(at / 4) {
+            *word |= u32::from(byte) << (24 - at % 4 * 8);
+        }
+    };
+    for (at, byte) in input.iter().enumerate() {
+        put(at, *byte);
     }
+    put(input.len(), 0x80);
+    // The length in bits is the last number of the block.
+    put(62, (input.len() >> 5) as u8);
+    put(63, (input.len() << 3) as u8);
+
     let at = |words: &[u32; 64], i: usize| words.get(i).copied().unwrap_or_default();
     for i in 16..64 {
         let (w15, w2) = (at(&words, i - 15), at(&words, i - 2));
@@ -35,22 +39,21 @@ pub(super) fn short(input: &[u8]) -> [u8; 32] {
         }
     }
 
-    const START: [u32; 8] =
+    let mut state: [u32; 8] =
         [0x6a09e667, 0xbb67ae85, 0x3c6ef372, 0xa54ff53a, 0x510e527f, 0x9b05688c, 0x1f83d9ab, 0x5be0cd19];
-    let [mut a, mut b, mut c, mut d, mut e, mut f, mut g, mut h] = START;
-    for (round, word) in ROUND.iter().zip(words) {
+    let [mut a, mut b, mut c, mut d, mut e, mut f, mut g, mut h] = state;
+    for (round, word) in ROUND.iter().zip(&words) {
         let s1 = e.rotate_right(6) ^ e.rotate_right(11) ^ e.rotate_right(25);
         let choice = e & f ^ !e & g;
-        let t1 = h.wrapping_add(s1).wrapping_add(choice).wrapping_add(*round).wrapping_add(word);
+        let t1 = h.wrapping_add(s1).wrapping_add(choice).wrapping_add(*round).wrapping_add(*word);
         let s0 = a.rotate_right(2) ^ a.rotate_right(13) ^ a.rotate_right(22);
         let t2 = s0.wrapping_add(a & b ^ a & c ^ b & c);
         (h, g, f, e, d, c, b, a) = (g, f, e, d.wrapping_add(t1), c, b, a, t1.wrapping_add(t2));
     }
-    let mut digest = [0u8; 32];
-    for ((bytes, start), end) in digest.chunks_exact_mut(4).zip(START).zip([a, b, c, d, e, f, g, h]) {
-        bytes.copy_from_slice(&start.wrapping_add(end).to_be_bytes());
+    for (word, end) in state.iter_mut().zip([a, b, c, d, e, f, g, h]) {
+        *word = end.wrapping_add(*word);
     }
-    digest
+    state
 }
 
 #[cfg(test)]
@@ -65,7 +68,9 @@ mod tests {
             ("abc", "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"),
         ] {
             let mut hex = String::new();
-            crate::json::write::hex(&mut hex, &short(input.as_bytes()));
+            for word in short(input.as_bytes()) {
+                crate::json::write::hex(&mut hex, &word.to_be_bytes());
+            }
             assert_eq!(hex, digest);
         }
     }

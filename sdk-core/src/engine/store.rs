@@ -95,8 +95,8 @@ impl Engine {
         }
         self.phase = Phase::Opening;
         // The seed of the jitter must not betray the secret.
-        let digest = sha256::short(&secret.0);
-        self.random = digest.iter().skip(16).take(8).fold(0, |seed, byte| seed << 8 | u64::from(*byte));
+        let [_, _, _, _, high, low, ..] = sha256::short(&secret.0);
+        self.random = u64::from(high) << 32 | u64::from(low);
         self.spare = Some(secret);
         let op = self.next_op(Pending::Work);
         self.work = Some(Work::Opening);
@@ -104,62 +104,62 @@ impl Engine {
     }
 
     /// An effect has ended.
-    pub(super) fn done(&mut self, op: Op, result: Done) {
+    pub(super) fn done(&mut self, op: Op, result: &Done) {
         if let Some(seq) = op.appended() {
             return self.append_done(seq, result);
         }
         let Some(at) = self.pending.iter().position(|(other, _)| *other == op) else { return };
         let (_, pending) = self.pending.remove(at);
-        match (pending, result) {
+        match (&pending, result) {
             (Pending::Work, result) => self.work_done(result),
 
-            (Pending::Look { known }, Done::Opened { consent, .. }) if known == self.recorded_revision() => {
-                self.looked(&consent);
+            (Pending::Look { known }, Done::Opened { consent, .. }) if *known == self.recorded_revision() => {
+                self.looked(consent);
             }
             // Somebody else has read meanwhile, perhaps later than this look.
             (Pending::Look { .. }, Done::Opened { .. }) => self.look(),
             (Pending::Look { .. }, _) => self.retries.arm(self.now),
 
-            (Pending::Identity(_), Done::Amended { read, .. }) => self.adopt_identity(&read),
-            (Pending::Identity(_), Done::Refused(read)) => self.observe_consent(&read),
+            (Pending::Identity(_), Done::Amended { read, .. }) => self.adopt_identity(read),
+            (Pending::Identity(_), Done::Refused(read)) => self.observe_consent(read),
             (Pending::Identity(change), Done::Failed(fault)) => {
-                if fault != StoreFault::Unreadable {
-                    self.retries.identity.push(change);
+                if *fault != StoreFault::Unreadable {
+                    self.retries.identity.push(change.clone());
                     self.retries.arm(self.now);
                 }
-                self.notify(Notice::StoreTrouble(fault));
+                self.notify(Notice::StoreTrouble(*fault));
             }
 
             (Pending::Send { lane, batch, bytes }, Done::Answered(answer)) => {
-                self.answered(op, lane, &batch, bytes, &answer);
+                self.answered(op, *lane, batch, *bytes, answer);
             }
             (Pending::Send { lane, batch, .. }, result) => {
-                self.send_refused(op, lane, &batch);
+                self.send_refused(op, *lane, batch);
                 if let Done::Refused(read) = result {
-                    self.observe_consent(&read);
+                    self.observe_consent(read);
                 }
             }
 
-            (Pending::Erasure { id, state }, result) => self.erasure_done(id, state, result),
-            (Pending::ErasureNoted, Done::Amended { read, .. }) => self.observe_consent(&read),
+            (Pending::Erasure { id, state }, result) => self.erasure_done(id, *state, result),
+            (Pending::ErasureNoted, Done::Amended { read, .. }) => self.observe_consent(read),
 
             // Whoever has been told of a refusal knows of it, whatever was to be done.
-            (_, Done::Refused(read)) => self.observe_consent(&read),
+            (_, Done::Refused(read)) => self.observe_consent(read),
 
             // Lost bookkeeping costs at most a record that is sent twice, with the same id.
             _ => {}
         }
     }
 
-    fn append_done(&mut self, seq: u64, result: Done) {
+    fn append_done(&mut self, seq: u64, result: &Done) {
         match result {
             Done::Refused(read) => {
-                self.observe_consent(&read);
+                self.observe_consent(read);
                 self.not_stored(seq);
             }
             Done::Failed(fault) => {
                 self.not_stored(seq);
-                self.notify(Notice::StoreTrouble(fault));
+                self.notify(Notice::StoreTrouble(*fault));
             }
             _ => self.retries.worked(),
         }
@@ -187,7 +187,7 @@ impl Engine {
     }
 
     /// The queue of this epoch has been taken over.
-    pub(super) fn recovered(&mut self, epoch: u64, recovered: Recovered) {
+    pub(super) fn recovered(&mut self, epoch: u64, recovered: &Recovered) {
         if epoch != self.epoch {
             return;
         }
@@ -197,16 +197,16 @@ impl Engine {
                 self.append(seq, text);
             }
         }
-        for record in recovered.records {
+        for record in &recovered.records {
             *(if record.adopted { &mut self.books.adopted } else { &mut self.books.recovered }) += 1;
-            self.queue.restore(record.id, record.text.into(), self.now);
+            self.queue.restore(record.id, record.text.as_str().into(), self.now);
         }
         self.books.damaged = self.books.damaged.saturating_add(recovered.damaged);
         self.books.wiped = self.books.wiped.saturating_add(recovered.wiped);
         if let Some(wall_ms) = recovered.not_before_ms {
             self.resume_wait(wall_ms);
         }
-        for lane in Lane::ALL {
+        for &lane in &Lane::ALL {
             if self.queue.waiting(lane) > 0 {
                 self.record_queued(lane);
             }

@@ -66,7 +66,7 @@ impl Subject {
 
     /// Starts a timer, or starts it again.
     pub(super) fn start_timer(&mut self, name: &str, at: Now) {
-        self.timers.retain(|timer| timer.name != name);
+        let _ = self.stop_timer(name, at);
         if self.timers.len() >= TIMERS {
             self.timers.remove(0);
         }

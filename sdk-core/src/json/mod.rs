@@ -18,5 +18,6 @@ pub mod write;
 
 #[cfg(feature = "personal-data")]
 pub(crate) use object::unescape;
+pub(crate) use object::whole;
 pub use object::{Elements, Key, Members, Object, Value};
 pub use scan::{JsonError, MAX_DEPTH, Survey, key_hash};

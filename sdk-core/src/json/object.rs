@@ -16,7 +16,7 @@ impl<'a> Object<'a> {
     /// # Errors
     /// What is wrong with it, see [`JsonError`].
     pub fn parse(text: &'a str) -> Result<Self, JsonError> {
-        Self::read(text, Scanner::value)
+        Self::read(text, None)
     }
 
     /// A text that has passed the grammar already.
@@ -29,20 +29,17 @@ impl<'a> Object<'a> {
     /// # Errors
     /// As [`Object::parse`].
     pub fn survey(text: &'a str, survey: &mut Survey) -> Result<Self, JsonError> {
-        Self::read(text, |scanner| scanner.surveyed(survey))
+        Self::read(text, Some(survey))
     }
 
-    fn read(
-        text: &'a str,
-        value: impl FnOnce(&mut Scanner<'a>) -> Result<(), JsonError>,
-    ) -> Result<Self, JsonError> {
+    fn read(text: &'a str, survey: Option<&mut Survey>) -> Result<Self, JsonError> {
         let mut scanner = Scanner::new(text);
         scanner.space();
         if scanner.peek() != Some(b'{') {
             return Err(JsonError::NotAnObject);
         }
         let start = scanner.at;
-        value(&mut scanner)?;
+        scanner.value(survey)?;
         let object = text.get(start..scanner.at).ok_or(JsonError::Syntax)?;
         scanner.space();
         if scanner.peek().is_some() {
@@ -63,6 +60,16 @@ impl<'a> Object<'a> {
         self.members().filter(|(k, _)| k.is(key)).last().map(|(_, value)| value)
     }
 
+    /// The string that a key has, if it has one.
+    pub fn string(self, key: &str) -> Option<String> {
+        self.get(key)?.string()
+    }
+
+    /// The whole number that a key has, if it has one that fits.
+    pub fn integer(self, key: &str) -> Option<u64> {
+        self.get(key)?.integer()
+    }
+
     /// The text of the object, from `{` to `}`.
     pub fn as_str(self) -> &'a str {
         self.0
@@ -81,6 +88,13 @@ pub struct Members<'a> {
     scanner: Scanner<'a>,
 }
 
+impl Members<'_> {
+    /// Whether the members from here on name this key.
+    pub fn name(mut self, key: Key<'_>) -> bool {
+        self.any(|(other, _)| other.same(key))
+    }
+}
+
 impl<'a> Iterator for Members<'a> {
     type Item = (Key<'a>, Value<'a>);
 
@@ -96,7 +110,7 @@ impl<'a> Iterator for Members<'a> {
         let (key_start, key_end) = self.scanner.key().ok()?;
         self.scanner.space();
         let value_start = self.scanner.at;
-        self.scanner.value().ok()?;
+        self.scanner.value(None).ok()?;
         let key = Key(self.text.get(key_start..key_end)?);
         Some((key, Value(self.text.get(value_start..self.scanner.at)?)))
     }
@@ -144,27 +158,31 @@ impl<'a> Value<'a> {
 
     /// The string, if the value is one.
     pub fn string(self) -> Option<String> {
-        Some(unescape(self.0.strip_prefix('"')?.strip_suffix('"')?))
+        Some(unescape(self.0.strip_prefix("\"")?.strip_suffix("\"")?))
+    }
+
+    fn first(self) -> Option<u8> {
+        self.0.as_bytes().first().copied()
     }
 
     /// Whether the value is a number.
     pub fn is_number(self) -> bool {
-        self.0.starts_with(|c: char| c == '-' || c.is_ascii_digit())
+        matches!(self.first(), Some(b'-' | b'0'..=b'9'))
     }
 
     /// Whether the value is an array.
     pub fn is_array(self) -> bool {
-        self.0.starts_with('[')
+        self.first() == Some(b'[')
     }
 
     /// The whole number, if the value is one that fits.
     pub fn integer(self) -> Option<u64> {
-        self.0.parse().ok()
+        whole(self.0.as_bytes())
     }
 
     /// The object, if the value is one.
     pub fn object(self) -> Option<Object<'a>> {
-        self.0.starts_with('{').then_some(Object(self.0))
+        (self.first() == Some(b'{')).then_some(Object(self.0))
     }
 
     /// The elements, if the value is an array.
@@ -194,9 +212,18 @@ impl<'a> Iterator for Elements<'a> {
         }
         let start = self.scanner.at;
         // The text has passed the grammar: what is no value is its closing bracket.
-        self.scanner.value().ok()?;
+        self.scanner.value(None).ok()?;
         Some(Value(self.text.get(start..self.scanner.at)?))
     }
+}
+
+/// A whole number of digits alone, if it fits. Without what `str::parse` brings along for signs and other bases.
+pub(crate) fn whole(digits: &[u8]) -> Option<u64> {
+    let add = |number: u64, byte: &u8| {
+        let digit = u64::from(byte.wrapping_sub(b'0'));
+        (digit <= 9 && number <= (u64::MAX - digit) / 10).then(|| number * 10 + digit)
+    };
+    if digits.is_empty() { None } else { digits.iter().try_fold(0, add) }
 }
 
 /// Whether a raw string holds an escape.

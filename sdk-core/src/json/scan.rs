@@ -75,7 +75,7 @@ impl Survey {
     }
 
     fn key(&mut self, raw: &[u8], outermost: bool) {
-        let escaped = raw.contains(&b'\\');
+        let escaped = raw.iter().copied().any(|byte| byte == b'\\');
         if outermost {
             self.escaped |= escaped;
             self.keys.push(key_hash(raw));
@@ -135,18 +135,9 @@ impl<'a> Scanner<'a> {
         Ok((start, end))
     }
 
-    /// Passes one value of any kind.
-    pub(super) fn value(&mut self) -> Result<(), JsonError> {
-        self.walk(None)
-    }
-
-    /// Passes one value of any kind and takes its measure.
-    pub(super) fn surveyed(&mut self, survey: &mut Survey) -> Result<(), JsonError> {
-        self.walk(Some(survey))
-    }
-
-    /// Open containers are bits of a word: 1 an object, 0 an array.
-    fn walk(&mut self, mut survey: Option<&mut Survey>) -> Result<(), JsonError> {
+    /// Passes one value of any kind, and takes its measure if that is asked for. Open containers are bits of a word: 1
+    /// an object, 0 an array.
+    pub(super) fn value(&mut self, mut survey: Option<&mut Survey>) -> Result<(), JsonError> {
         let mut open = 0u64;
         let mut depth = 0usize;
         let mut counts = [0usize; MAX_DEPTH as usize];

@@ -19,7 +19,7 @@ pub fn string(out: &mut String, text: &str) {
             b'\n' => out.push_str("\\n"),
             _ => {
                 out.push_str("\\u00");
-                hex_byte(out, byte);
+                hex(out, &[byte]);
             }
         }
     }
@@ -28,30 +28,19 @@ pub fn string(out: &mut String, text: &str) {
 }
 
 /// Appends a whole number.
-pub fn integer(out: &mut String, mut number: u64) {
-    let mut digits = [0u8; 20];
-    let mut used = 0;
-    for slot in &mut digits {
-        *slot = b'0' + (number % 10) as u8;
-        number /= 10;
-        used += 1;
-        if number == 0 {
-            break;
-        }
+pub fn integer(out: &mut String, number: u64) {
+    if number > 9 {
+        integer(out, number / 10);
     }
-    out.extend(digits.iter().take(used).rev().map(|&d| d as char));
+    out.push(char::from(b'0' + (number % 10) as u8));
 }
 
 /// Appends bytes as lower-case hexadecimal digits.
 pub fn hex(out: &mut String, bytes: &[u8]) {
-    for &byte in bytes {
-        hex_byte(out, byte);
-    }
-}
-
-fn hex_byte(out: &mut String, byte: u8) {
-    for nibble in [byte >> 4, byte & 15] {
-        out.push(char::from_digit(u32::from(nibble), 16).unwrap_or('0'));
+    let mut digit = |nibble: u8| out.push(char::from_digit(nibble.into(), 16).unwrap_or('0'));
+    for byte in bytes {
+        digit(byte >> 4);
+        digit(byte & 15);
     }
 }
 
@@ -61,11 +50,9 @@ pub fn seconds(out: &mut String, ms: u64) {
     let mut rest = ms % 1_000;
     if rest > 0 {
         out.push('.');
-        for unit in [100, 10, 1] {
-            if rest > 0 {
-                integer(out, rest / unit);
-                rest %= unit;
-            }
+        while rest > 0 {
+            integer(out, rest / 100);
+            rest = rest % 100 * 10;
         }
     }
 }
@@ -91,21 +78,28 @@ pub fn member(out: &mut String, name: &str, value: &str) {
     string(out, value);
 }
 
+/// Appends a member whose value is a whole number.
+pub fn number(out: &mut String, name: &str, value: u64) {
+    key(out, name);
+    integer(out, value);
+}
+
 /// Appends a comma, where one is due.
 pub fn comma(out: &mut String) {
-    if !out.ends_with(['{', '[']) {
+    if !matches!(out.as_bytes().last(), Some(b'{' | b'[')) {
         out.push(',');
     }
 }
 
 /// Appends the members of several objects to an object that is being written: each key once. Earlier objects
-/// win over later ones, the last of a repeated key within one object, and what `refuse` names is left out.
-pub fn merge(out: &mut String, objects: &[Object<'_>], refuse: impl Fn(Key<'_>) -> bool) {
+/// win over later ones, the last of a repeated key within one object, and what is reserved or denied is left out.
+pub fn merge(out: &mut String, objects: &[Object<'_>], reserved: &[&str], denied: &[String]) {
     for (rank, object) in objects.iter().enumerate() {
         let mut members = object.members();
         while let Some((key, value)) = members.next() {
-            let stronger = objects.iter().take(rank).flat_map(|o| o.members());
-            if refuse(key) || members.clone().chain(stronger).any(|(other, _)| other.same(key)) {
+            let refused = reserved.iter().any(|name| key.is(name)) || denied.iter().any(|name| key.is(name));
+            let mut stronger = objects.iter().take(rank);
+            if refused || members.clone().name(key) || stronger.any(|object| object.members().name(key)) {
                 continue;
             }
             raw_key(out, key);
@@ -123,7 +117,7 @@ mod tests {
         let objects =
             [r#"{"a":1,"b":2,"a":3}"#, r#"{"\u0062":9,"c":4,"token":0}"#].map(|t| Object::parse(t).unwrap());
         let mut out = String::from("{");
-        merge(&mut out, &objects, |key| key.is("token"));
+        merge(&mut out, &objects, &["token"], &[]);
         assert_eq!(out, r#"{"b":2,"a":3,"c":4"#);
     }
 

@@ -7,6 +7,7 @@ import { openQueue } from './queue';
 import { type Key, openRecords } from './records';
 import { openRequests } from './requests';
 import { settings } from './settings';
+import { Turn } from './turns';
 import type { Audit, Consent, Options, Result, Stats } from './types';
 
 export type Client = Awaited<ReturnType<typeof load>>[0];
@@ -34,21 +35,11 @@ export const load = async (token: string, options: Options) => {
   initSync({ module: await compile(options) });
 
   const prefix = `refrain:${token}:`;
-  const pool = new Uint32Array(256);
-  let used = 256;
-  /** 32 fresh random bits from the operating system. */
-  const bits = () => {
-    if (used > 255) {
-      crypto.getRandomValues(pool);
-      used = 0;
-    }
-    return pool[used++]!;
-  };
-
   const local = storage('localStorage');
-  const core = Core.open(token, local, ...set)!;
+  const core = Core.open(token, document, navigator, local, ...set)!;
   if (!core) throw Error('this cannot work: is the token empty, or batchSize 0?');
-  const queue = openQueue(prefix, local, storage('sessionStorage'), bits().toString(16) + bits().toString(16));
+  const fresh = crypto.getRandomValues(new Uint32Array(2)).join('');
+  const queue = openQueue(prefix, local, storage('sessionStorage'), fresh);
   const records = openRecords('refrain:' + token);
   const locks = openLocks(prefix);
   const request = openRequests(options.endpoint ?? '');
@@ -62,42 +53,40 @@ export const load = async (token: string, options: Options) => {
   let leaving = false;
   let over = false;
 
-  const now = () => core.at(Date.now(), performance.now());
-  /** Tells the module what has ended, or has happened. */
-  const tell = (kind: number, one?: string, two?: string, x = 0, y = 0) => {
-    now();
-    core.tell(kind, one, two, x, y);
+  const turn = (what: number, x = 0, y = 0, one?: string, two?: string) => core.turn(what, one, two, x, y);
+  /** The same at this moment: something has happened, or has ended. */
+  const tell = (what: number, x?: number, y?: number, one?: string, two?: string) => {
+    turn(Turn.At, Date.now(), performance.now());
+    return turn(what, x, y, one, two);
   };
-  const input = (kind: number, first = '', second = '', wall = Date.now(), mono = performance.now()) => {
-    core.at(wall, mono);
-    return core.call(kind, first, second, bits(), bits(), bits(), bits());
-  };
+  const number = () => turn(Turn.Number);
+  const read = (what: number) => (turn(Turn.Read, what) ? core.text() : undefined);
 
   /** Does everything that the engine wants done. Due after whatever may have changed something. */
   const pump = () => {
-    for (let kind; (kind = core.next()); ) {
-      const number = core.number();
+    for (let kind; (kind = turn(Turn.Next)); ) {
+      const of = number();
       if (kind == 1) {
-        send(number);
+        send(of);
       } else if (kind == 2) {
-        underway.get(number)?.abort();
+        underway.get(of)?.abort();
       } else if (kind < 5) {
-        const [done, fail] = tickets.get(number) ?? [];
-        tickets.delete(number);
+        const [done, fail] = tickets.get(of) ?? [];
+        tickets.delete(of);
         if (kind == 3) done?.();
-        else fail?.(Error(core.read(0)));
+        else fail?.(Error(core.text()));
       } else {
-        console.warn(kind == 5 ? `refrain: the collector answers ${number}; sending rests` : `refrain: ${core.read(0)}`);
+        console.warn('refrain: ' + (kind == 5 ? `the collector answers ${of}; sending rests` : core.text()));
       }
     }
     flushes.forEach((done, mark) => {
-      const state = core.flushed(mark);
+      const state = turn(Turn.Flushed, mark);
       if (state) {
         flushes.delete(mark);
         done(state == 1);
       }
     });
-    const wakeup = over ? -1 : core.wakeup();
+    const wakeup = over ? -1 : turn(Turn.Wakeup);
     if (wakeup != due) {
       due = wakeup;
       clearTimeout(timer);
@@ -109,20 +98,20 @@ export const load = async (token: string, options: Options) => {
   const tick = () => {
     due = -1;
     timer = undefined;
-    input(27);
+    tell(Turn.Tick);
     pump();
   };
 
   /** Executes the storage effects, one after the other; ends when there are none left. */
-  const store = () => (storing ??= core.step() ? execute() : undefined);
+  const store = () => (storing ??= turn(Turn.Step) ? execute() : undefined);
   const execute = async () => {
     // Not in the caller's task, and together with what else is recorded in it.
     await new Promise((done) => setTimeout(done));
-    for (let kind; !over && (kind = core.step()); pump()) {
+    for (let kind; !over && (kind = turn(Turn.Step)); pump()) {
       try {
         await steps[kind]!();
       } catch (error) {
-        tell((error as Error)?.name == 'QuotaExceededError' ? 7 : 8);
+        tell((error as Error)?.name == 'QuotaExceededError' ? Turn.Full : Turn.Failed);
       }
     }
     storing = undefined;
@@ -132,11 +121,9 @@ export const load = async (token: string, options: Options) => {
     locks.changing(async () => {
       const copy = await records.read(key);
       const consent = await records.read('consent');
-      now();
-      const text = core.amend(copy, consent);
-      if (text !== undefined) {
-        await records.write(key, text);
-        tell(3);
+      if (tell(Turn.Amend, 0, 0, copy, consent)) {
+        await records.write(key, core.text());
+        tell(Turn.Written);
         channel?.postMessage(key);
       }
     });
@@ -157,44 +144,43 @@ export const load = async (token: string, options: Options) => {
     locks.changing(async () => {
       const tabs = await gone();
       const identity = await records.read('identity');
-      const stale = core.stale(await records.read('consent'), identity);
-      const before = core.number();
+      const stale = turn(Turn.Stale, 0, 0, await records.read('consent'), identity);
+      const before = number();
       let wiped = queue.wipe(before, (ownOnly = only), tabs);
       if (stale) {
         wiped++;
         await records.remove('identity');
       }
-      tell(4, undefined, undefined, wiped, before);
+      tell(Turn.Wiped, wiped, before);
     });
 
   const steps: (() => unknown)[] = [
     () => {},
-    async () => tell(1, await records.read('consent'), await records.read('identity'), +queue.hasData()),
+    async () => tell(Turn.Opened, +queue.hasData(), 0, await records.read('consent'), await records.read('identity')),
     async () => {
-      const epoch = core.number();
+      const epoch = number();
       if (!(await own())) {
         queue.rename();
         await own();
       }
       const tabs = await gone();
-      const [notBefore, wiped] = queue.recover(epoch, tabs, (...event) => core.found(...event));
-      queue.tabs.forEach((tab, at) => core.tab(at, tab));
-      tell(2, undefined, undefined, notBefore, wiped);
+      const [notBefore, wiped] = queue.recover(epoch, tabs, (...event) => !!turn(Turn.Found, ...event));
+      queue.tabs.forEach((tab, at) => turn(Turn.Tab, at, 0, tab));
+      tell(Turn.Recovered, notBefore, wiped);
     },
     amend('consent'),
     amend('identity'),
     () =>
       locks.sending(async () => {
         const copy = await records.read('consent');
-        now();
-        core.queue(copy, false);
+        tell(Turn.Queue, 0, 0, copy);
       }),
-    async () => tell((await locks.fence()) ? 0 : 6, 'a tab of this site does not answer'),
+    async () => tell((await locks.fence()) ? Turn.Done : Turn.Unfenced, 0, 0, 'a tab of this site does not answer'),
     wipe(false),
     wipe(true),
     async () => {
       const identity = await records.read('identity');
-      queue.list(ownOnly, (...item) => core.item(...item));
+      queue.list(ownOnly, (key, epoch, length) => turn(Turn.Item, epoch, length, key));
       if (identity !== undefined) {
         let epoch;
         try {
@@ -202,9 +188,9 @@ export const load = async (token: string, options: Options) => {
         } catch {
           // Then it cannot be told.
         }
-        core.item('identity', epoch ?? -1, identity.length);
+        turn(Turn.Item, epoch ?? -1, identity.length, 'identity');
       }
-      tell(5);
+      tell(Turn.Listed);
     },
   ];
 
@@ -213,11 +199,10 @@ export const load = async (token: string, options: Options) => {
     const cancel = new AbortController();
     let answer: ReturnType<typeof request> | undefined;
     const start = (copy?: string) => {
-      now();
-      const body = core.redeem(op, copy, leaving);
-      if (body !== undefined) {
+      if (tell(Turn.Redeem, op, +leaving, copy)) {
         underway.set(op, cancel);
-        answer = request(core.read(0)!, body, leaving, cancel);
+        const body = core.text();
+        answer = request(read(0)!, body, leaving, cancel);
       }
     };
     try {
@@ -229,9 +214,9 @@ export const load = async (token: string, options: Options) => {
         });
       }
       const ended = await answer;
-      if (ended) tell(11, ended[1], ended[2], op, ended[0]);
+      if (ended) tell(Turn.Answered, op, ...ended);
     } catch {
-      tell(11, undefined, undefined, op);
+      tell(Turn.Answered, op);
     }
     underway.delete(op);
     if (!over) pump();
@@ -239,7 +224,7 @@ export const load = async (token: string, options: Options) => {
 
   const reread = async (key: Key) => {
     const copy = await records.read(key);
-    tell(key == 'consent' ? 9 : 10, copy);
+    tell(key == 'consent' ? Turn.ConsentChanged : Turn.IdentityChanged, 0, 0, copy);
     pump();
   };
 
@@ -250,24 +235,20 @@ export const load = async (token: string, options: Options) => {
   };
 
   /** Writes what waits to be written, without waiting for anything. */
-  const persist = () => {
-    now();
-    core.queue(undefined, true);
-  };
+  const persist = () => tell(Turn.Queue, 1);
 
   const hear = new AbortController();
   const on = (target: EventTarget, type: string, heard: (event: any) => void) =>
     target.addEventListener(type, heard, { signal: hear.signal });
 
   on(document, 'visibilitychange', () => {
-    now();
-    if (core.visibility(document)) persist();
+    if (tell(Turn.Visibility)) persist();
     pump();
   });
   on(window, 'pagehide', () => {
     leaving = true;
     persist();
-    input(28);
+    tell(Turn.Leaving);
     pump();
     leaving = false;
     locks.release();
@@ -282,7 +263,7 @@ export const load = async (token: string, options: Options) => {
     reread('identity');
   });
   on(window, 'online', () => {
-    input(29);
+    tell(Turn.Online);
     pump();
   });
   on(window, 'storage', ({ key }) => {
@@ -291,39 +272,40 @@ export const load = async (token: string, options: Options) => {
   listen();
 
   const client = {
-    call: (kind: number, first: string, second: string, wall?: number, mono?: number): Result => {
+    call: (kind: number, first: string, second: string, wall = Date.now(), mono = performance.now()): Result => {
       if (over) return { rejected: 'shut_down', hint: 'start another client' };
-      const code = input(kind, first, second, wall, mono);
-      const result: Result = code == 3 ? { rejected: core.read(1)!, hint: core.read(2)! } : code == 2 ? 'held' : 'accepted';
+      turn(Turn.At, wall, mono);
+      const code = turn(kind, 0, 0, first, second);
+      const result: Result = code == 3 ? { rejected: read(1)!, hint: read(2)! } : code == 2 ? 'held' : 'accepted';
       pump();
       return result;
     },
     choose: (kind: number) =>
       new Promise<void>((done, fail) => {
         if (over) return fail(Error('shut_down: start another client'));
-        input(kind);
-        tickets.set(core.number(), [done, fail]);
+        tell(kind);
+        tickets.set(number(), [done, fail]);
         pump();
       }),
     flush: () =>
       new Promise<boolean>((done) => {
         if (over) return done(false);
-        input(26);
-        flushes.set(core.number(), done);
+        tell(Turn.Flush);
+        flushes.set(number(), done);
         pump();
       }),
-    consent: () => ({ decision: core.read(3), verdict: core.read(4), reason: core.read(5), sentence: core.read(6) }) as Consent,
-    stats: (): Stats => books(core.read(9)!)[2],
-    distinctId: () => core.read(7),
-    deviceId: () => core.read(8),
+    consent: () => ({ decision: read(3), verdict: read(4), reason: read(5), sentence: read(6) }) as Consent,
+    stats: (): Stats => books(read(9)!)[2],
+    distinctId: () => read(7),
+    deviceId: () => read(8),
     audit: async (): Promise<Audit> => {
       const items = queue.keys();
       for (const key of ['consent', 'identity'] as const) {
         if ((await records.read(key)) !== undefined) items.push('indexedDB refrain:' + token + ' ' + key);
       }
-      const [inFlight, timed, { queued, held }] = books(core.read(9)!);
+      const [inFlight, timed, { queued, held }] = books(read(9)!);
       const timers = timed + (timer === undefined ? 0 : 1);
-      return { items, queued, held, timers, inFlight, outbox: JSON.parse(core.read(10)!) };
+      return { items, queued, held, timers, inFlight, outbox: JSON.parse(read(10)!) };
     },
     shutdown: async (timeout = 2_000) => {
       await Promise.race([client.flush(), new Promise((done) => setTimeout(done, timeout))]);
@@ -338,8 +320,6 @@ export const load = async (token: string, options: Options) => {
     },
   };
 
-  now();
-  core.signals(navigator);
-  input(20);
+  tell(Turn.Start);
   return [client, store] as const;
 };

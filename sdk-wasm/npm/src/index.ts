@@ -2,6 +2,7 @@
 // touches nothing, so that it can be imported where there is no page.
 
 import type { Client } from './client';
+import { Turn } from './turns';
 import type { Consent, Options, Profile, Refrain, Rejected, Result } from './types';
 
 export type { Audit, Consent, Options, Profile, Refrain, Rejected, Result, Stats } from './types';
@@ -102,8 +103,8 @@ export const init = (token: string, options: Options = {}): Refrain => {
     setGroup: (key, id) => call(12, key, id),
     addGroup: (key, id) => call(13, key, id),
     removeGroup: (key, id) => call(14, key, id),
-    optIn: () => later((loaded) => loaded.choose(21)),
-    optOut: (how) => later((loaded) => loaded.choose(22 + +!!how?.erase + 2 * +!!how?.deleteProfile)),
+    optIn: () => later((loaded) => loaded.choose(Turn.OptIn)),
+    optOut: (how) => later((loaded) => loaded.choose(Turn.OptOut + +!!how?.erase + 2 * +!!how?.deleteProfile)),
     consent,
     hasOptedOut: () => consent().decision == 'denied',
     audit: () => later((loaded) => loaded.audit()),

@@ -178,8 +178,8 @@ impl Host {
                     Amended::Withdrawn => Done::Refused(self.consent.clone()),
                     Amended::Keep => Done::Amended { read: record.clone(), changed: false },
                     Amended::Refuse => Done::Failed(StoreFault::Unreadable),
-                    Amended::Write(bytes) => {
-                        let read = RecordRead::Content(bytes);
+                    Amended::Write(text) => {
+                        let read = RecordRead::Content(text);
                         let readable = reads_back(name, &read) || counted_up(&consent);
                         assert!(readable, "{name:?} is written so that nobody can read it");
                         record.clone_from(&read);

@@ -393,10 +393,9 @@ fn record(line: Object<'_>, key: &str) -> Result<RecordRead, String> {
     match (value.raw(), value.string(), value.object()) {
         ("null", _, _) => Ok(RecordRead::Absent),
         ("false", _, _) => Ok(RecordRead::Unreadable),
-        (_, Some(text), _) => Ok(RecordRead::Content(text.into_bytes())),
-        (_, _, Some(object)) => {
-            unhex(&text(object, "hex")?).map(RecordRead::Content).ok_or_else(|| format!("`{key}` is no hex"))
-        }
+        (_, Some(text), _) => Ok(RecordRead::Content(text)),
+        // How an older recording has what is no text.
+        (_, _, Some(object)) if object.get("hex").is_some() => Ok(RecordRead::Unreadable),
         _ => Err(format!("`{key}` is no record")),
     }
 }

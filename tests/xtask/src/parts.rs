@@ -1,6 +1,7 @@
 //! What each part of the code costs: the sizes of the functions in a build that keeps their names.
 //!
-//! What the compiler has put into its caller counts there. A function of a library's that was made for a type of ours
+//! What the compiler has put into its caller counts there; in the browser's module, which is built anew for this, it puts
+//! nothing, so that the shares count and not the sum. A function of a library's that was made for a type of ours
 //! counts as ours. No exact bill, then, but it says where to look.
 
 use std::collections::BTreeMap;

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
-use std::process::ExitCode;
+use std::process::{Command, ExitCode};
 
 use anyhow::{Context, Result, bail, ensure};
 
@@ -117,35 +117,44 @@ fn parts() -> Result<String> {
         Need::Missing(why) => bail!(why),
     };
     let module = std::fs::read(&module).with_context(|| format!("cannot read {}", module.display()))?;
-    match parts::table(&[("browser", &module), ("mobile library", &library)]) {
+    match parts::table(&[("browser, kept apart", &module), ("mobile library", &library)]) {
         Ok(table) => Ok(table),
         Err(why) => Ok(format!("no parts: {why:#}\n")),
     }
 }
 
 /// The library that Kotlin and Swift load, as it ships: stripped by its profile and built together with a standard
-/// library for size. Where the standard library's source cannot be had, the ordinary one is measured, and said to be.
-/// `flags` go to the compiler of the library itself.
+/// library for size. `flags` go to the compiler of the library itself.
 fn library(flags: &[&str]) -> Result<PathBuf> {
     let mut build = cargo(["rustc", "--quiet", "--package", "refrain-ffi", "--lib", "--profile", "ffi"]);
     let mut folder = project::target();
-    match machine::rust_source() {
-        Need::Met(()) => {
-            let host = host()?;
-            build.args(["--target", &host, "-Zbuild-std=std,panic_unwind"]);
-            // Cargo on the stable channel takes `-Z` only with this.
-            build.arg("-Zbuild-std-features=panic-unwind,optimize_for_size").env("RUSTC_BOOTSTRAP", "1");
-            folder.push(host);
-        }
-        Need::Missing(why) => {
-            println!("{why}: the mobile library is measured with the ordinary standard library")
-        }
+    let features = "panic-unwind,optimize_for_size";
+    if with_small_std(&mut build, "std,panic_unwind", features, "the mobile library") {
+        let host = host()?;
+        build.args(["--target", &host]);
+        folder.push(host);
     }
     command::run(build.arg("--").args(flags))?;
     let name = format!("{}refrain_ffi{}", std::env::consts::DLL_PREFIX, std::env::consts::DLL_SUFFIX);
     let library = folder.join("ffi").join(name);
     ensure!(library.is_file(), "{} was not built", library.display());
     Ok(library)
+}
+
+/// Has Cargo build these crates of the standard library along, for size; whether their source can be had.
+pub fn with_small_std(build: &mut Command, crates: &str, features: &str, what: &str) -> bool {
+    match machine::rust_source() {
+        Need::Met(()) => {
+            build.arg(format!("-Zbuild-std={crates}")).arg(format!("-Zbuild-std-features={features}"));
+            // Cargo on the stable channel takes `-Z` only with this.
+            build.env("RUSTC_BOOTSTRAP", "1");
+            true
+        }
+        Need::Missing(why) => {
+            println!("{why}: {what} is built with the ordinary standard library");
+            false
+        }
+    }
 }
 
 /// The target triple of this machine.

@@ -1,13 +1,15 @@
 //! `cargo xtask wasm`: the engine as WebAssembly with its JavaScript glue, in `sdk-wasm/npm/wasm/`.
 
-use std::path::PathBuf;
-use std::process::ExitCode;
+use std::cmp::Reverse;
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitCode};
 
 use anyhow::{Context, Result, bail};
 
 use crate::command;
 use crate::machine::{self, Need};
 use crate::project;
+use crate::size;
 
 /// The compilation target of a browser.
 pub const TARGET: &str = "wasm32-unknown-unknown";
@@ -24,6 +26,24 @@ const FEATURES: [&str; 6] = [
     "--enable-multivalue",
 ];
 
+/// What takes few bytes, found by trial: the control flow is taken apart and put together anew, and what that leaves is
+/// optimised twice; functions that are called often have short numbers. The lowest kilobyte of memory is the far end of the stack, so an address that counts from there is a
+/// real one.
+const SMALL: [&str; 8] = [
+    "--flatten",
+    "--rereloop",
+    "-Oz",
+    "-Oz",
+    "--reorder-functions",
+    "--low-memory-unused",
+    "--strip-producers",
+    "--strip-target-features",
+];
+
+/// Nothing recurses but the writing of a number, digit by digit, so that little stack will do; what lies behind it has short addresses. The few objects of
+/// the page take less room in a list of the glue's than in a table of the module's own.
+const LEAN: [&str; 2] = ["-Clink-arg=-zstack-size=65536", "-Ctarget-feature=-reference-types,-multivalue"];
+
 /// The command.
 pub fn run() -> Result<ExitCode> {
     match build()? {
@@ -35,24 +55,31 @@ pub fn run() -> Result<ExitCode> {
     }
 }
 
-/// The optimised module with the names of its functions, as the compiler mangles them; nothing else needs it.
+/// The optimised module with the names of its functions, as the compiler mangles them, and no function put into its
+/// caller: half as large again as what ships, but it tells what is whose. Nothing else needs it.
 pub fn with_names() -> Result<Need<PathBuf>> {
     let out = project::target().join("wasm-with-names");
     // Of all crates, because a library's function is named by the crate that it is made for.
-    let flags = "-Csymbol-mangling-version=v0 -Clink-arg=--no-demangle";
-    Ok(match build_in(out, Some(flags), "--debuginfo")? {
+    let flags =
+        ["-Csymbol-mangling-version=v0", "-Clink-arg=--no-demangle", "-Cllvm-args=-inline-threshold=-50000"];
+    let apart =
+        ["--debuginfo", "--one-caller-inline-max-function-size=0", "--flexible-inline-max-function-size=0"];
+    Ok(match build_in(out, &flags, &apart)? {
         Need::Met(folder) => Need::Met(folder.join(MODULE)),
         Need::Missing(why) => Need::Missing(why),
     })
 }
 
 /// The module as it comes from the compiler, which gets these flags besides.
-fn compile(flags: Option<&str>) -> Result<PathBuf> {
+fn compile(flags: &[&str]) -> Result<PathBuf> {
     let mut module = command::cargo(["build", "--quiet", "--package", "refrain-wasm", "--lib"]);
     module.args(["--target", TARGET, "--profile", "wasm"]);
-    if let Some(flags) = flags {
-        module.env("RUSTFLAGS", flags);
+    let mut flags = [&LEAN, flags].concat();
+    if size::with_small_std(&mut module, "core,alloc", "optimize_for_size", "the browser's module") {
+        // A panic ends the module either way; so it does without a message for nobody.
+        flags.extend(["-Cpanic=immediate-abort", "-Zunstable-options"]);
     }
+    module.env("RUSTFLAGS", flags.join(" "));
     command::run(&mut module)?;
     let compiled = project::target().join(TARGET).join("wasm").join(format!("{NAME}.wasm"));
     if !compiled.is_file() {
@@ -64,10 +91,40 @@ fn compile(flags: Option<&str>) -> Result<PathBuf> {
 /// Builds the module and its glue, and returns their folder: `refrain_wasm.js`, `refrain_wasm.d.ts`,
 /// `refrain_wasm_bg.wasm` (optimised) and its `.d.ts`.
 pub fn build() -> Result<Need<PathBuf>> {
-    build_in(project::path("sdk-wasm/npm/wasm"), None, "--strip-debug")
+    let built = build_in(project::path("sdk-wasm/npm/wasm"), &[], &["--strip-debug"])?;
+    if let Need::Met(folder) = &built {
+        shorten(&folder.join(MODULE), &folder.join(format!("{NAME}.js")))?;
+    }
+    Ok(built)
 }
 
-fn build_in(out: PathBuf, flags: Option<&str>, names: &str) -> Result<Need<PathBuf>> {
+/// Gives short names to what the module and its glue call in each other; wasm-bindgen's are long, some with a hash.
+fn shorten(wasm: &Path, glue: &Path) -> Result<()> {
+    let mut rename = wasm_opt();
+    rename.arg("--minify-imports-and-exports-and-modules").args(FEATURES);
+    // Lists `["module", "import", "short"]` and `["export", "short"]`.
+    let renamed = command::read(rename.arg(wasm).arg("-o").arg(wasm))?;
+    let mut names = vec![(format!("\"./{NAME}_bg.js\""), "\"a\"".to_owned())];
+    for line in renamed.lines() {
+        match line.split('"').skip(1).step_by(2).collect::<Vec<_>>()[..] {
+            [_, import, short] => names.push((format!(" {import}:"), format!(" {short}:"))),
+            [export, short] => names.push((format!("wasm.{export}"), format!("wasm.{short}"))),
+            _ => {}
+        }
+    }
+    // One may begin as a shorter one does.
+    names.sort_by_key(|(name, _)| Reverse(name.len()));
+    let script = std::fs::read_to_string(glue).with_context(|| format!("cannot read {}", glue.display()))?;
+    let script = names.iter().fold(script, |script, (name, short)| script.replace(name, short));
+    std::fs::write(glue, script).with_context(|| format!("cannot write {}", glue.display()))
+}
+
+fn wasm_opt() -> Command {
+    let tools = project::path("tests/xtask/wasm-opt");
+    command::program("node", &tools, ["node_modules/binaryen/bin/wasm-opt"])
+}
+
+fn build_in(out: PathBuf, flags: &[&str], options: &[&str]) -> Result<Need<PathBuf>> {
     for need in [machine::rust_target(TARGET), machine::node()] {
         if let Need::Missing(why) = need {
             return Ok(Need::Missing(why));
@@ -78,10 +135,9 @@ fn build_in(out: PathBuf, flags: Option<&str>, names: &str) -> Result<Need<PathB
     let mut glue = command::cargo(["run", "--quiet", "--package", "xtask-glue", "--"]);
     command::run(glue.arg(&compiled).arg(&out).arg(NAME))?;
 
-    let tools = project::path("tests/xtask/wasm-opt");
-    machine::npm_packages(&tools)?;
+    machine::npm_packages(&project::path("tests/xtask/wasm-opt"))?;
     let wasm = out.join(MODULE);
-    let mut optimise = command::program("node", &tools, ["node_modules/binaryen/bin/wasm-opt", "-Oz", names]);
-    command::run(optimise.args(FEATURES).arg(&wasm).arg("-o").arg(&wasm))?;
+    let mut optimise = wasm_opt();
+    command::run(optimise.args(SMALL).args(options).args(FEATURES).arg(&wasm).arg("-o").arg(&wasm))?;
     Ok(Need::Met(out))
 }

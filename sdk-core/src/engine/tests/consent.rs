@@ -574,7 +574,7 @@ fn c6_a_change_that_was_not_stored_before_a_refusal_is_not_tried_again_after_it(
 fn c9_a_refusal_that_was_numbered_anew_ends_what_is_open_here() {
     let record =
         |decision, revision, epoch| ConsentRecord { decision, revision, epoch, ..Default::default() };
-    let read = |record: &ConsentRecord| RecordRead::Content(record.encode().into_bytes());
+    let read = |record: &ConsentRecord| RecordRead::Content(record.encode());
     let open = record(Decision::Granted, 9, 7);
     let mut store = Store { consent: read(&open), ..Store::default() };
     let mut app = Driver::started(0, granted(), &mut store);

@@ -220,9 +220,9 @@ impl Driver {
                     (Amended::Keep, _) => Done::Amended { read: record.clone(), changed: false },
                     (Amended::Refuse, _) => Done::Failed(StoreFault::Unreadable),
                     (Amended::Write(_), Some(fault)) => Done::Failed(fault),
-                    (Amended::Write(bytes), None) => {
+                    (Amended::Write(text), None) => {
                         store.writes += 1;
-                        *record = RecordRead::Content(bytes);
+                        *record = RecordRead::Content(text);
                         Done::Amended { read: record.clone(), changed: true }
                     }
                 };

@@ -60,24 +60,13 @@ impl Pen<'_> {
         hex(out, &bits);
     }
 
-    /// A record as it was read: a string, `null` where there is none, `false` where it cannot be read, and `{"hex":…}`
-    /// where it is no text.
+    /// A record as it was read: a string, `null` where there is none, and `false` where it cannot be read.
     fn record(&mut self, out: &mut String, key: &str, read: &RecordRead) {
         write::key(out, key);
         match read {
             RecordRead::Absent => out.push_str("null"),
             RecordRead::Unreadable => out.push_str("false"),
-            RecordRead::Content(bytes) => match (std::str::from_utf8(bytes), self) {
-                (Ok(text), pen) => write::string(out, &pen.draw(text, Redactor::record)),
-                (Err(_), pen) => {
-                    out.push_str("{\"hex\":");
-                    match pen {
-                        Pen::Keeps => hex(out, bytes),
-                        Pen::Redacts(_) => hex(out, &vec![0xFF; bytes.len()]),
-                    }
-                    out.push('}');
-                }
-            },
+            RecordRead::Content(text) => write::string(out, &self.draw(text, Redactor::record)),
         }
     }
 }

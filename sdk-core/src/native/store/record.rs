@@ -61,9 +61,9 @@ fn amend_durably<D: Disk>(layout: &Layout<D>, amendment: Amendment) -> io::Resul
         Amended::Withdrawn => Done::Refused(consent),
         Amended::Keep => Done::Amended { read, changed: false },
         Amended::Refuse => Done::Failed(StoreFault::Unreadable),
-        Amended::Write(bytes) => {
-            write(layout, name, &slots, &bytes)?;
-            Done::Amended { read: RecordRead::Content(bytes), changed: true }
+        Amended::Write(text) => {
+            write(layout, name, &slots, text.as_bytes())?;
+            Done::Amended { read: RecordRead::Content(text), changed: true }
         }
     })
 }
@@ -109,7 +109,7 @@ impl SlotFiles {
         match self.newest() {
             Slots::Absent => RecordRead::Absent,
             Slots::Unreadable => RecordRead::Unreadable,
-            Slots::Content { payload, .. } => RecordRead::Content(payload.to_vec()),
+            Slots::Content { payload, .. } => RecordRead::of_bytes(payload.to_vec()),
         }
     }
 }

@@ -172,6 +172,6 @@ fn is_owned(disk: &impl Disk, folder: &Path) -> bool {
 }
 
 fn identity_epoch(read: &RecordRead) -> Option<u64> {
-    let RecordRead::Content(bytes) = read else { return None };
-    Object::parse(std::str::from_utf8(bytes).ok()?).ok()?.get("epoch")?.integer()
+    let RecordRead::Content(text) = read else { return None };
+    Object::parse(text).ok()?.integer("epoch")
 }

@@ -51,7 +51,8 @@ pub(super) fn run(data: &[u8]) {
     let bits = bytes.byte();
     let signals = Signals { gpc: bits & 1 > 0, dnt: bits & 2 > 0, host: bits & 4 > 0 };
     (config.honor_gpc, config.honor_dnt) = (bits & 8 == 0, bits & 16 == 0);
-    let mut copies = bytes.rest().splitn(2, |byte| *byte == 0).map(|copy| RecordRead::Content(copy.to_vec()));
+    let mut copies =
+        bytes.rest().splitn(2, |byte| *byte == 0).map(|copy| RecordRead::of_bytes(copy.to_vec()));
     let one = copies.next().unwrap_or(RecordRead::Absent);
     let other = copies.next().unwrap_or(RecordRead::Absent);
     for copy in [&one, &other] {
@@ -63,15 +64,14 @@ pub(super) fn run(data: &[u8]) {
 }
 
 fn check_decoding(read: &RecordRead) {
-    let RecordRead::Content(bytes) = read else { return };
-    let text = std::str::from_utf8(bytes);
-    let record = text.ok().and_then(ConsentRecord::decode);
+    let RecordRead::Content(text) = read else { return };
+    let record = ConsentRecord::decode(text);
     match ConsentState::of(read) {
         ConsentState::Found(found) => assert_eq!(record.as_ref(), Some(&found)),
         ConsentState::Unreadable => assert_eq!(record, None),
         ConsentState::Absent => panic!("something stands there"),
     }
-    let (Ok(text), Some(record)) = (text, record) else { return };
+    let Some(record) = record else { return };
     let again = record.encode();
     assert_eq!(ConsentRecord::decode(&again).as_ref(), Some(&record), "{again}");
     // What `serde_json` cannot read for a number that is too large, it has no opinion on.

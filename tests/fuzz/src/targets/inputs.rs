@@ -295,7 +295,7 @@ fn record(bytes: &mut Bytes<'_>) -> RecordRead {
         }
         _ => bytes.text(&[]),
     };
-    RecordRead::Content(text.into_bytes())
+    RecordRead::Content(text)
 }
 
 fn erasure(bytes: &mut Bytes<'_>) -> Erasure {
