@@ -69,15 +69,16 @@ const openPage = async (context, site, collector, options) => {
   return page;
 };
 
-/** Starts a client in a page. `ready: false` in the options does not wait for it. */
-export const start = (page, collector, { ready = true, token = 'T', ...options } = {}) =>
+/** Starts a client in a page and waits for it; or, with `early`, tracks an event of that name at once and says what came of it. */
+export const start = (page, collector, { early, token = 'T', ...options } = {}) =>
   page.evaluate(
-    async ([token, options, ready]) => {
+    async ([token, options, early]) => {
       const { init } = await import('/dist/index.js');
       window.r = init(token, options);
-      if (ready) await window.r.ready;
+      if (early) return window.r.track(early);
+      await window.r.ready;
     },
-    [token, { endpoint: collector.url, flushInterval: 50, ...options }, ready],
+    [token, { endpoint: collector.url, flushInterval: 50, ...options }, early],
   );
 
 /** Everything that the page's origin keeps. */
