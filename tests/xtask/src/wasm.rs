@@ -27,8 +27,8 @@ const FEATURES: [&str; 6] = [
 ];
 
 /// What takes few bytes, found by trial: the control flow is taken apart and put together anew, and what that leaves is
-/// optimised twice; functions that are called often have short numbers. The lowest kilobyte of memory is the far end of the stack, so an address that counts from there is a
-/// real one.
+/// optimised twice; functions that are called often have short numbers. The lowest kilobyte of memory is the far end of
+/// the stack, so an address that counts from there is a real one.
 const SMALL: [&str; 8] = [
     "--flatten",
     "--rereloop",
@@ -40,8 +40,8 @@ const SMALL: [&str; 8] = [
     "--strip-target-features",
 ];
 
-/// Nothing recurses but the writing of a number, digit by digit, so that little stack will do; what lies behind it has short addresses. The few objects of
-/// the page take less room in a list of the glue's than in a table of the module's own.
+/// Nothing recurses but the writing of a number, digit by digit, so that little stack will do; what lies behind it has
+/// short addresses. The few objects of the page take less room in a list of the glue's than in a table of the module's own.
 const LEAN: [&str; 2] = ["-Clink-arg=-zstack-size=65536", "-Ctarget-feature=-reference-types,-multivalue"];
 
 /// The command.
