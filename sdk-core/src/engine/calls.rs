@@ -156,9 +156,10 @@ impl Engine {
             return Outcome::Rejected(Rejection::TooLarge);
         }
         let text: Arc<str> = text.into();
-        let (seq, lane) = self.queue.push(text.clone(), self.now);
+        let durable = self.durable();
+        let (seq, lane) = self.queue.push(text.clone(), self.now, durable);
         self.books.tracked += 1;
-        if self.durable() {
+        if durable {
             self.append(seq, text);
         }
         let evicted = self.queue.evict(self.config.queue_limit_bytes);

@@ -177,8 +177,10 @@ impl Engine {
     pub(super) fn set_consent(&mut self, state: ConsentState) {
         if let Some(record) = state.record() {
             self.seen_revision = self.seen_revision.max(record.revision);
+            self.retries.outbox.retain(|lost| !record.outbox.iter().any(|entry| entry.id == lost.id));
         }
         self.consent = state;
+        self.entrust();
         if self.queue.hold_behind(self.held_behind()) {
             self.release();
         }
@@ -357,12 +359,9 @@ impl Engine {
         }
         let state = ConsentState::of(read);
         match (&state, &self.consent) {
-            // A refusal counts also where it was written over a record that could not be read, and so numbered anew.
-            (ConsentState::Found(new), ConsentState::Found(old))
-                if !new.outranks(old)
-                    && (new.decision != Decision::Denied || old.decision == Decision::Denied) =>
-            {
-                // Read before the newest was written, or made after that was deleted: another look tells.
+            // Read before the newest was written, or made after that was deleted or could not be read, and so numbered
+            // anew: another look tells. Until then no permit opens against it.
+            (ConsentState::Found(new), ConsentState::Found(old)) if !new.outranks(old) => {
                 if new != old {
                     self.look();
                 }
@@ -393,6 +392,14 @@ impl Engine {
 
     /// Somebody has deleted the record that was known here, and perhaps another one was made since.
     fn record_lost(&mut self, state: ConsentState) {
+        // What a withdrawal has asked for is still to be done (C12).
+        if let Some(known) = self.consent.record() {
+            for entry in &known.outbox {
+                if !entry.state.is_final() {
+                    self.retries.outbox.push(entry.clone());
+                }
+            }
+        }
         // A refusal that this process has seen still holds here, and is written again (C7), unless the person has
         // agreed since, or is about to.
         let agreed = |since: u64| {
@@ -402,14 +409,7 @@ impl Engine {
         let known = self.consent.record().filter(|known| known.decision == Decision::Denied);
         if let Some(known) = known.filter(|known| !agreed(known.at_ms)) {
             let (epoch, revision, at_ms) = (self.epoch, known.revision, known.at_ms);
-            // With what it asked for (C12).
-            let mut outbox = Vec::new();
-            for entry in &known.outbox {
-                if !entry.state.is_final() {
-                    outbox.push(entry.clone());
-                }
-            }
-            self.retries.refusal = Some(ConsentChange::Deny { epoch, revision, at_ms, outbox });
+            self.retries.refusal = Some(ConsentChange::Deny { epoch, revision, at_ms, outbox: Vec::new() });
             self.retries.arm(self.now);
             self.in_process = Some(Decision::Denied);
         }
@@ -434,7 +434,9 @@ impl Engine {
         let known = self.consent.record();
         // The same refusal with another note in its outbox is none.
         let same = known.is_some_and(|known| known.decision == Decision::Denied && known.epoch == epoch);
-        let withdrawn = !mine && (denied && !same || epoch > known.map_or(1, |known| known.epoch));
+        // Where the epoch is a lower one, the record known here was deleted, and what has happened since cannot be told.
+        let renewed = known.map_or(epoch > 1, |known| known.epoch != epoch);
+        let withdrawn = !mine && (denied && !same || renewed);
         // A decision that could not be written ends with the record's; a refusal is still to be written.
         if mine || self.in_process == Some(Decision::Granted) && (withdrawn || granted) {
             let before = self.in_process.take();

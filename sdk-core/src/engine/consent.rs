@@ -356,6 +356,15 @@ impl ConsentRecord {
         })
     }
 
+    /// Adds entries to the outbox. Some may stand there already.
+    fn entrust(&mut self, entries: &[Erasure]) {
+        for entry in entries {
+            if !self.outbox.iter().any(|other| other.id == entry.id) {
+                self.outbox.push(entry.clone());
+            }
+        }
+    }
+
     /// Whether this record outranks another one of the same store: the higher revision, on a tie `denied` (C9).
     pub fn outranks(&self, other: &Self) -> bool {
         (self.revision, self.decision == Decision::Denied)
@@ -430,6 +439,8 @@ pub(super) enum ConsentChange {
     Deny { epoch: u64, revision: u64, at_ms: u64, outbox: Vec<Erasure> },
     /// An entry of the outbox has come further.
     Erasure { id: String, state: ErasureState, answer: Option<String> },
+    /// These entries stood in a record that somebody has deleted.
+    Entrust(Vec<Erasure>),
 }
 
 impl ConsentChange {
@@ -492,14 +503,7 @@ impl ConsentChange {
                 }
                 // Over a refusal: the later one of both.
                 new.at_ms = if decision == Decision::Denied { new.at_ms.max(*at_ms) } else { *at_ms };
-                // Some may stand there already, where a refusal is written again.
-                let mut fresh = Vec::new();
-                for entry in outbox {
-                    if !new.outbox.iter().any(|other| other.id == entry.id) {
-                        fresh.push(entry.clone());
-                    }
-                }
-                new.outbox.extend(fresh);
+                new.entrust(outbox);
                 forget_finished(&mut new.outbox);
             }
             Self::Erasure { id, state, answer } => match new.outbox.iter_mut().find(|e| e.id == *id) {
@@ -518,6 +522,13 @@ impl ConsentChange {
                 }
                 _ => return Amended::Keep,
             },
+            Self::Entrust(entries) => {
+                let before = new.outbox.len();
+                new.entrust(entries);
+                if absent || new.outbox.len() == before {
+                    return Amended::Keep;
+                }
+            }
         }
         // What stands there without a record, or with one that cannot be read, is of older epochs than what begins now.
         if absent && data_epoch > 0 {

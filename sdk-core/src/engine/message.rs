@@ -77,13 +77,18 @@ impl Head {
     fn may_precede(&self, survey: &Survey) -> bool {
         let mut own = survey.keys.as_slice();
         while let Some((key, rest)) = own.split_first() {
-            if self.keys.contains(key) || rest.contains(key) {
+            if holds(&self.keys, *key) || holds(rest, *key) {
                 return false;
             }
             own = rest;
         }
         !survey.escaped && !self.escaped
     }
+}
+
+/// Without a way out in the middle, so that several keys are compared at once.
+fn holds(keys: &[u32], key: u32) -> bool {
+    keys.iter().fold(false, |any, other| any | (*other == key))
 }
 
 /// An event about to be written down.

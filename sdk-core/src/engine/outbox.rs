@@ -183,10 +183,19 @@ impl Engine {
                 Done::Answered(Answer::Response { body, .. }) => kept(body),
                 _ => None,
             };
-            let op = self.next_op(Pending::ErasureNoted);
+            let op = self.next_op(Pending::Outbox);
             self.effects.push_back(amend(op, ConsentChange::Erasure { id: id.into(), state, answer }));
         } else if let Done::Refused(read) = result {
             self.observe_consent(read);
+        }
+    }
+
+    /// Entries whose record somebody has deleted go into the one that stands there now.
+    pub(super) fn entrust(&mut self) {
+        let under_way = self.pending.iter().any(|(_, pending)| matches!(pending, Pending::Outbox));
+        if !under_way && !self.retries.outbox.is_empty() && self.consent.record().is_some() {
+            let op = self.next_op(Pending::Outbox);
+            self.effects.push_back(amend(op, ConsentChange::Entrust(self.retries.outbox.clone())));
         }
     }
 

@@ -20,6 +20,8 @@ struct Queued {
     /// Since when it counts as waiting, on the monotonic clock; before 0 for one of an earlier process.
     since_ms: i64,
     state: State,
+    /// Whether the store holds it, or has been asked to.
+    kept: bool,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -53,11 +55,11 @@ pub(super) struct Queue {
 pub(super) type Batch = Vec<u64>;
 
 impl Queue {
-    /// Adds a record of this driver's own.
-    pub(super) fn push(&mut self, text: Arc<str>, now: Now) -> (u64, Lane) {
+    /// Adds a record of this driver's own; `kept` if the store is asked to hold it.
+    pub(super) fn push(&mut self, text: Arc<str>, now: Now, kept: bool) -> (u64, Lane) {
         let seq = self.next_seq;
         self.next_seq += 1;
-        (seq, self.add(RecordId { queue: 0, seq }, text, now.mono_ms as i64))
+        (seq, self.add(RecordId { queue: 0, seq }, text, now.mono_ms as i64, kept))
     }
 
     /// Adds a record that the store holds already.
@@ -65,10 +67,10 @@ impl Queue {
         // An age that cannot be is the fault of a clock that had stood at 1970, or stands at 2100.
         let age = message::captured_ms(&text).and_then(|at| now.wall_ms.checked_sub(at));
         let age = age.filter(|age| *age < YEAR_MS).unwrap_or_default();
-        self.add(id, text, (now.mono_ms as i64).saturating_sub(age as i64));
+        self.add(id, text, (now.mono_ms as i64).saturating_sub(age as i64), true);
     }
 
-    fn add(&mut self, id: RecordId, text: Arc<str>, since_ms: i64) -> Lane {
+    fn add(&mut self, id: RecordId, text: Arc<str>, since_ms: i64, kept: bool) -> Lane {
         let lane = Lane::of(&text);
         self.len += 1;
         self.bytes += text.len() as u64;
@@ -76,22 +78,41 @@ impl Queue {
         self.count(lane, State::Gone, state);
         let number = self.next_number;
         self.next_number += 1;
-        self.records.push(Queued { id, text, lane, number, since_ms, state });
+        self.records.push(Queued { id, text, lane, number, since_ms, state, kept });
         lane
     }
 
-    /// Gives this driver's own records numbers in the store from this one on; which they are now.
-    pub(super) fn renumber(&mut self, from: u64) -> Vec<(u64, Arc<str>)> {
+    /// Gives this driver's own records numbers in the store from this one on. None of them stands there.
+    pub(super) fn renumber(&mut self, from: u64) {
         self.next_seq = self.next_seq.max(from);
-        let mut renumbered = Vec::new();
         for queued in &mut self.records {
             if queued.id.queue == 0 && queued.state != State::Gone {
                 queued.id.seq = self.next_seq;
-                renumbered.push((self.next_seq, queued.text.clone()));
+                queued.kept = false;
                 self.next_seq += 1;
             }
         }
-        renumbered
+    }
+
+    /// The store does not hold this record after all. Whether it is still here.
+    pub(super) fn not_kept(&mut self, seq: u64) -> bool {
+        let id = RecordId { queue: 0, seq };
+        let here = self.records.get_mut(self.first..).unwrap_or_default().iter_mut();
+        let Some(queued) = here.into_iter().find(|queued| queued.id == id) else { return false };
+        queued.kept = false;
+        queued.state != State::Gone
+    }
+
+    /// The records that the store is to be asked for now, because it holds them not.
+    pub(super) fn keep(&mut self) -> Vec<(u64, Arc<str>)> {
+        let mut missing = Vec::new();
+        for queued in self.records.get_mut(self.first..).unwrap_or_default() {
+            if !queued.kept && queued.state != State::Gone {
+                queued.kept = true;
+                missing.push((queued.id.seq, queued.text.clone()));
+            }
+        }
+        missing
     }
 
     /// From now on records that hold one of these texts stay where they are, and no others. Whether these are others than
@@ -192,12 +213,6 @@ impl Queue {
         cleared.len as u64
     }
 
-    pub(super) fn text(&self, seq: u64) -> Option<Arc<str>> {
-        let id = RecordId { queue: 0, seq };
-        let here = |queued: &&Queued| queued.id == id && queued.state != State::Gone;
-        self.here().iter().find(here).map(|queued| queued.text.clone())
-    }
-
     /// The number of the oldest record still here.
     pub(super) fn oldest_number(&self) -> Option<u64> {
         self.here().first().map(|queued| queued.number)
@@ -284,7 +299,7 @@ mod tests {
     fn queue(texts: &[&str]) -> Queue {
         let mut queue = Queue::default();
         for text in texts {
-            queue.push((*text).into(), Now::default());
+            queue.push((*text).into(), Now::default(), true);
         }
         queue
     }
@@ -302,14 +317,14 @@ mod tests {
         assert_eq!((queue.len(), queue.oldest_number()), (2, Some(1)));
         assert_eq!(queue.remove(&batch).len(), 0, "a late answer finds nothing");
         assert_eq!(queue.clear(), 2);
-        assert_eq!(queue.push(EVENT.into(), Now::default()).0, 3);
+        assert_eq!(queue.push(EVENT.into(), Now::default(), true).0, 3);
     }
 
     #[test]
     fn what_names_a_profile_that_is_to_be_deleted_stays_behind() {
         let mut queue = queue(&["{\"event\":\"u1\"}", EVENT]);
         queue.hold_behind([String::from("\"u1\"")].into());
-        queue.push("{\"event\":\"u1\"}".into(), Now::default());
+        queue.push("{\"event\":\"u1\"}".into(), Now::default(), true);
         assert_eq!(queue.waiting(Lane::Events), 1);
         let (body, batch) = queue.take_batch(Lane::Events, 50, 1 << 20).unwrap();
         assert_eq!(body, format!("[{EVENT}]"));
@@ -325,7 +340,7 @@ mod tests {
     fn a_record_that_stays_keeps_no_other_places() {
         let mut queue = queue(&[UPDATE]);
         for number in 1..=1_000 {
-            queue.push(EVENT.into(), Now::default());
+            queue.push(EVENT.into(), Now::default(), true);
             queue.remove(&[number]);
         }
         assert!(queue.records.len() < 100);

@@ -9,7 +9,7 @@ use super::queue::Batch;
 use super::sha256;
 use super::time::{Now, Secret};
 use super::{Engine, Phase, Unclean};
-use crate::engine::consent::{ConsentChange, ConsentState, Decision, ErasureState};
+use crate::engine::consent::{ConsentChange, ConsentState, Decision, Erasure, ErasureState};
 use alloc::vec::Vec;
 
 /// First and longest wait before the store is tried again, in milliseconds.
@@ -38,24 +38,26 @@ pub(super) enum Pending {
         batch: Batch,
         bytes: usize,
     },
-    /// A request of the outbox, or the note of how far its entry has come.
+    /// A request of the outbox.
     Erasure {
         id: alloc::string::String,
         state: ErasureState,
     },
-    ErasureNoted,
+    /// A change of the outbox: how far an entry has come, or entries that had been lost.
+    Outbox,
 }
 
 /// What the store did not take.
 #[derive(Default)]
 #[cfg_attr(feature = "simulation", derive(Debug))]
 pub(super) struct Retries {
-    records: Vec<u64>,
     identity: Vec<IdentityChange>,
     /// The identity in memory stands nowhere in the store.
     pub(super) identity_missing: bool,
     /// A refusal that could not be written; it holds in this process meanwhile.
     pub(super) refusal: Option<ConsentChange>,
+    /// Erasures of a record that somebody has deleted.
+    pub(super) outbox: Vec<Erasure>,
     /// A purge has left something behind; before the next retry none is tried.
     pub(super) purge_failed: bool,
     at: Option<u64>,
@@ -82,7 +84,6 @@ impl Retries {
 
     /// Forgets data; a refusal stays.
     pub(super) fn forget_data(&mut self) {
-        self.records.clear();
         self.identity.clear();
         self.identity_missing = false;
     }
@@ -141,7 +142,8 @@ impl Engine {
             }
 
             (Pending::Erasure { id, state }, result) => self.erasure_done(id, *state, result),
-            (Pending::ErasureNoted, Done::Amended { read, .. }) => self.observe_consent(read),
+            (Pending::Outbox, Done::Amended { read, .. }) => self.observe_consent(read),
+            (Pending::Outbox, Done::Failed(_)) => self.retries.arm(self.now),
 
             // Whoever has been told of a refusal knows of it, whatever was to be done.
             (_, Done::Refused(read)) => self.observe_consent(read),
@@ -192,10 +194,9 @@ impl Engine {
             return;
         }
         // What lived in memory while the store failed is stored now.
-        for (seq, text) in self.queue.renumber(recovered.next_seq.clamp(1, MOST_SEQ)) {
-            if self.durable() {
-                self.append(seq, text);
-            }
+        self.queue.renumber(recovered.next_seq.clamp(1, MOST_SEQ));
+        if self.durable() {
+            self.append_missing();
         }
         for record in &recovered.records {
             *(if record.adopted { &mut self.books.adopted } else { &mut self.books.recovered }) += 1;
@@ -256,9 +257,15 @@ impl Engine {
 
     fn not_stored(&mut self, seq: u64) {
         // A withdrawal may have taken it meanwhile.
-        if self.queue.text(seq).is_some() && !self.retries.records.contains(&seq) {
-            self.retries.records.push(seq);
+        if self.queue.not_kept(seq) {
             self.retries.arm(self.now);
+        }
+    }
+
+    /// Records that live in memory only go to the store.
+    fn append_missing(&mut self) {
+        for (seq, text) in self.queue.keep() {
+            self.append(seq, text);
         }
     }
 
@@ -280,6 +287,7 @@ impl Engine {
         if self.work.is_none() {
             self.retry_refusal();
         }
+        self.entrust();
         if matches!(self.consent, ConsentState::Unreadable) {
             self.look();
         }
@@ -293,11 +301,7 @@ impl Engine {
         if !self.durable() || self.work.is_some() {
             return self.retries.arm(self.now);
         }
-        for seq in core::mem::take(&mut self.retries.records) {
-            if let Some(text) = self.queue.text(seq) {
-                self.append(seq, text);
-            }
-        }
+        self.append_missing();
         if core::mem::take(&mut self.retries.identity_missing)
             && let Some(identity) = self.subject.identity()
         {

@@ -75,9 +75,10 @@ impl Survey {
     }
 
     fn key(&mut self, raw: &[u8], outermost: bool) {
-        let escaped = raw.iter().copied().any(|byte| byte == b'\\');
         if outermost {
-            self.escaped |= escaped;
+            for byte in raw {
+                self.escaped |= *byte == b'\\';
+            }
             self.keys.push(key_hash(raw));
         }
         if raw.len() > Self::KEY_CHARS {
@@ -140,7 +141,7 @@ impl<'a> Scanner<'a> {
     pub(super) fn value(&mut self, mut survey: Option<&mut Survey>) -> Result<(), JsonError> {
         let mut open = 0u64;
         let mut depth = 0usize;
-        let mut counts = [0usize; MAX_DEPTH as usize];
+        let mut counts = [0u32; MAX_DEPTH as usize];
         loop {
             self.space();
             match self.peek().ok_or(JsonError::Syntax)? {
@@ -194,7 +195,7 @@ impl<'a> Scanner<'a> {
                     _ => return Err(JsonError::Syntax),
                 }
                 if let Some(survey) = &mut survey {
-                    survey.longest = survey.longest.max(*count);
+                    survey.longest = survey.longest.max(*count as usize);
                 }
                 open >>= 1;
                 depth -= 1;

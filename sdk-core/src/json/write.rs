@@ -28,19 +28,26 @@ pub fn string(out: &mut String, text: &str) {
 }
 
 /// Appends a whole number.
-pub fn integer(out: &mut String, number: u64) {
-    if number > 9 {
-        integer(out, number / 10);
+pub fn integer(out: &mut String, mut number: u64) {
+    let mut digits = [b'0'; 20];
+    let mut len = 0;
+    for digit in digits.iter_mut().rev() {
+        *digit += (number % 10) as u8;
+        number /= 10;
+        len += 1;
+        if number == 0 {
+            break;
+        }
     }
-    out.push(char::from(b'0' + (number % 10) as u8));
+    digits.iter().skip(20 - len).for_each(|digit| out.push(char::from(*digit)));
 }
 
 /// Appends bytes as lower-case hexadecimal digits.
 pub fn hex(out: &mut String, bytes: &[u8]) {
-    let mut digit = |nibble: u8| out.push(char::from_digit(nibble.into(), 16).unwrap_or('0'));
     for byte in bytes {
-        digit(byte >> 4);
-        digit(byte & 15);
+        for nibble in [byte >> 4, byte & 15] {
+            out.push(char::from(nibble + if nibble < 10 { b'0' } else { b'a' - 10 }));
+        }
     }
 }
 

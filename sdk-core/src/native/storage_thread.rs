@@ -6,6 +6,8 @@ use super::flight::{FlightFile, Recording};
 use super::shared::{Core, Shared, State, StorageJob, WATCH_MS};
 use super::store::Store;
 use crate::engine::{Done, Effect, Entry, Input, Op, Permit};
+#[cfg(feature = "flight-recorder")]
+use crate::engine::{Item, ItemKind};
 use std::collections::VecDeque;
 use std::sync::{Arc, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -218,7 +220,7 @@ impl StorageThread {
                 (op, self.store.fence())
             }
             Effect::Wipe { op, before, scope } => (op, self.store.wipe(before, scope)),
-            Effect::List { op } => (op, self.store.list()),
+            Effect::List { op } => (op, self.list()),
             // None of these gets here: they go to other queues, or are taken together above.
             Effect::Append { .. }
             | Effect::Send { .. }
@@ -226,6 +228,20 @@ impl StorageThread {
             | Effect::Cancel { .. }
             | Effect::Notify(_) => return None,
         })
+    }
+
+    /// What the store holds, and what a recording beside it still holds against the person's will.
+    fn list(&mut self) -> Done {
+        let listed = self.store.list();
+        #[cfg(feature = "flight-recorder")]
+        let listed = match (listed, self.flight.as_mut().and_then(FlightFile::stuck)) {
+            (Done::Listed(mut items), Some(path)) => {
+                items.push(Item { name: path.display().to_string(), kind: ItemKind::Data(None), bytes: 0 });
+                Done::Listed(items)
+            }
+            (listed, _) => listed,
+        };
+        listed
     }
 
     /// Hands inputs to the engine, some at a time, so that callers get in between.

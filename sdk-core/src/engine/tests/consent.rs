@@ -584,9 +584,93 @@ fn c9_a_refusal_that_was_numbered_anew_ends_what_is_open_here() {
     let (_, permit) = app.requests.pop_front().unwrap();
     store.consent = read(&record(Decision::Denied, 1, 7));
     app.input(Input::RecordChanged { name: RecordName::Consent, read: store.consent.clone() });
-    assert_eq!(permit.redeem(&ConsentState::Found(open)).err(), Some(Refused));
     app.run(&mut store);
+    assert_eq!(permit.redeem(&ConsentState::Found(open)).err(), Some(Refused));
     assert!(!store.has_data());
+}
+
+#[test]
+fn c9_a_refusal_that_is_told_late_does_not_end_a_newer_grant() {
+    let mut store = Store::default();
+    let mut app = Driver::started(0, granted(), &mut store);
+    app.opt_out(false);
+    app.run(&mut store);
+    let refusal = store.consent.clone();
+    app.opt_in();
+    app.run(&mut store);
+    app.track("a");
+    app.run(&mut store);
+    let device = app.engine.device_id();
+    app.input(Input::RecordChanged { name: RecordName::Consent, read: refusal });
+    app.track("b");
+    app.run(&mut store);
+    assert_eq!(app.engine.consent().verdict, Verdict::Allow);
+    assert_eq!((app.engine.device_id(), store.records.len()), (device, 3), "with $opt_in");
+}
+
+#[test]
+fn c6_what_was_captured_under_a_record_that_was_deleted_is_not_sent_under_the_next_one() {
+    let record = |revision, epoch| {
+        let record = ConsentRecord { decision: Decision::Granted, revision, epoch, ..Default::default() };
+        RecordRead::Content(record.encode())
+    };
+    let mut store = Store { consent: record(9, 7), ..Store::default() };
+    let mut app = Driver::started(0, granted(), &mut store);
+    app.track("before");
+    app.run(&mut store);
+    // Deleted, refused and granted again by others, unseen here.
+    store.consent = record(3, 2);
+    app.input(Input::RecordChanged { name: RecordName::Consent, read: store.consent.clone() });
+    app.run(&mut store);
+    app.advance(0);
+    app.run(&mut store);
+    assert_eq!((app.engine.consent().verdict, app.engine.stats().queued), (Verdict::Allow, 0));
+}
+
+#[test]
+fn a_record_made_under_a_grant_that_could_not_be_written_is_stored_once_one_stands() {
+    let mut store = Store::default();
+    let mut app = Driver::started(0, granted(), &mut store);
+    app.track("stored");
+    app.run(&mut store);
+    store.fault = Some(StoreFault::Full);
+    app.opt_in();
+    app.run(&mut store);
+    app.track("in memory");
+    app.run(&mut store);
+    store.fault = None;
+    let mut other = Driver::started(1, granted(), &mut store);
+    other.opt_in();
+    other.run(&mut store);
+    app.input(Input::RecordChanged { name: RecordName::Consent, read: store.consent.clone() });
+    app.advance(60_000);
+    app.run(&mut store);
+    let stored = |name: &str| store.records.iter().filter(|(_, _, _, text)| text.contains(name)).count();
+    assert_eq!((stored("\"stored\""), stored("\"in memory\"")), (1, 1));
+}
+
+#[test]
+fn c12_what_was_asked_for_outlives_a_record_that_is_deleted_after_a_later_grant() {
+    let mut store = Store::default();
+    let mut app = Driver::started(0, granted(), &mut store);
+    app.opt_out(true);
+    app.run(&mut store);
+    app.opt_in();
+    app.run(&mut store);
+    assert_eq!(app.engine.erasure_outbox().len(), 1);
+    store.consent = RecordRead::Absent;
+    app.input(Input::RecordChanged { name: RecordName::Consent, read: RecordRead::Absent });
+    assert_eq!(app.engine.erasure_outbox().len(), 0);
+    store.fault = Some(StoreFault::Full);
+    app.run(&mut store);
+    store.fault = None;
+    for ms in [60_000, 60_000] {
+        app.advance(ms);
+        app.run(&mut store);
+    }
+    let ids = |record: &ConsentRecord| record.outbox.iter().map(|e| e.id.clone()).collect::<Vec<_>>();
+    assert_eq!(store.state().record().map(ids).map(|ids| ids.len()), Some(1));
+    assert_eq!(app.engine.erasure_outbox().len(), 1);
 }
 
 #[test]

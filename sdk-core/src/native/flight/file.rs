@@ -29,6 +29,11 @@ enum State {
         kept: File,
         redacted: File,
     },
+    /// The contents must go, and could not yet be made to.
+    Stuck {
+        kept: File,
+        redacted: File,
+    },
     Redacted(File),
     /// It could not be written.
     Broken,
@@ -42,11 +47,19 @@ impl FlightFile {
     /// Writes a portion. What fails ends the recording; what must go, goes even then.
     pub(in super::super) fn write(&mut self, portion: Portion) {
         if self.try_write(&portion).is_err() {
-            if matches!(self.state, State::Kept { .. }) {
-                let _ = self.drop_contents();
+            self.drop_contents();
+            if !matches!(self.state, State::Stuck { .. }) {
+                self.state = State::Broken;
             }
-            self.state = State::Broken;
         }
+    }
+
+    /// The file whose contents must go and cannot be made to, now neither.
+    pub(in super::super) fn stuck(&mut self) -> Option<&Path> {
+        if matches!(self.state, State::Stuck { .. }) {
+            self.drop_contents();
+        }
+        matches!(self.state, State::Stuck { .. }).then_some(&self.path)
     }
 
     fn try_write(&mut self, portion: &Portion) -> io::Result<()> {
@@ -59,7 +72,7 @@ impl FlightFile {
             };
         }
         if portion.withdrawn {
-            self.drop_contents()?;
+            self.drop_contents();
         }
         match &mut self.state {
             State::Kept { kept, redacted } => {
@@ -69,26 +82,30 @@ impl FlightFile {
                     fs::remove_file(beside(&self.path))?;
                 }
             }
-            State::Redacted(file) => file.write_all(portion.redacted.as_bytes())?,
+            State::Redacted(file) | State::Stuck { redacted: file, .. } => {
+                file.write_all(portion.redacted.as_bytes())?
+            }
             State::New(_) | State::Broken => {}
         }
         Ok(())
     }
 
     /// The recording without contents takes the place of the one with them.
-    fn drop_contents(&mut self) -> io::Result<()> {
-        let State::Kept { kept, redacted } = std::mem::replace(&mut self.state, State::Broken) else {
-            return Ok(());
-        };
-        // Emptied first, and durably: a name that is gone says nothing about what a power cut brings back.
-        let emptied = kept.set_len(0).and_then(|()| kept.sync_all());
-        drop(kept);
-        let replaced = fs::rename(beside(&self.path), &self.path);
-        if emptied.is_err() && replaced.is_err() {
-            fs::remove_file(&self.path)?;
+    fn drop_contents(&mut self) {
+        self.state = match std::mem::replace(&mut self.state, State::Broken) {
+            State::Kept { kept, redacted } | State::Stuck { kept, redacted } => {
+                // Emptied first, and durably: a name that is gone says nothing about what a power cut brings back.
+                let emptied = kept.set_len(0).and_then(|()| kept.sync_all());
+                let replaced = fs::rename(beside(&self.path), &self.path);
+                let gone = || fs::remove_file(&self.path);
+                if emptied.or(replaced).or_else(|_| gone()).is_ok() {
+                    State::Redacted(redacted)
+                } else {
+                    State::Stuck { kept, redacted }
+                }
+            }
+            state => state,
         }
-        self.state = State::Redacted(redacted);
-        Ok(())
     }
 }
 
@@ -110,4 +127,28 @@ fn create(path: &Path) -> io::Result<File> {
     #[cfg(unix)]
     std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
     options.open(path)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn contents_that_cannot_be_made_to_go_are_named_until_they_are_gone() {
+        let folder = std::env::temp_dir().join(format!("refrain-flight-{}", std::process::id()));
+        let path = folder.join("flight");
+        fs::create_dir_all(path.join("in the way")).unwrap();
+        let redacted = create(&beside(&path)).unwrap();
+        // What is open for reading cannot be emptied, and a folder can neither be replaced nor removed as a file.
+        let kept = File::open(beside(&path)).unwrap();
+        let mut file = FlightFile { path: path.clone(), state: State::Kept { kept, redacted } };
+        assert_eq!(file.stuck(), None, "nobody has withdrawn");
+        file.write(Portion { withdrawn: true, redacted: "a".into(), ..Portion::default() });
+        assert_eq!(file.stuck(), Some(&*path));
+        fs::remove_dir_all(&path).unwrap();
+        assert_eq!(file.stuck(), None);
+        file.write(Portion { redacted: "b".into(), ..Portion::default() });
+        assert_eq!(fs::read_to_string(&path).unwrap(), "ab", "it goes on without them");
+        fs::remove_dir_all(&folder).unwrap();
+    }
 }

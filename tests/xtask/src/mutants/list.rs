@@ -364,7 +364,7 @@ pub const MUTANTS: &[Mutant] = &[
     Mutant {
         name: "outbox-lost-at-the-next-refusal",
         fault: "a second refusal overwrites what the first has asked for (C12)",
-        edits: &[edit(CONSENT, "new.outbox.extend(fresh);", "new.outbox = fresh;")],
+        edits: &[edit(CONSENT, "new.entrust(outbox);", "new.outbox = outbox.clone();")],
     },
     Mutant {
         name: "profile-comes-back",
