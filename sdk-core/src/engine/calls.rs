@@ -2,13 +2,16 @@
 
 use super::books::Dropped;
 use super::call::{Call, CallKind, Kept};
+use super::config::IdMerge;
 use super::effect::{Effect, Entry, Lane, Op};
-use super::identity::IdentityChange;
+use super::hold::Room;
+use super::identity::{Identity, IdentityChange};
 use super::limits::{self, RECORD_BYTES};
 use super::message::{self, Event};
 use super::outcome::{Outcome, Rejection};
+use super::queue::Missing;
 use super::time::{EventId, Now};
-use super::{Engine, Verdict};
+use super::{Engine, Phase, Verdict};
 use crate::json::{Object, Survey, write};
 use alloc::string::String;
 use alloc::sync::Arc;
@@ -53,6 +56,7 @@ impl Engine {
             if !sound || matches!(self.apply(held.at, &call), Outcome::Rejected(_)) {
                 self.books.tracked += records;
                 self.books.drop_records(Dropped::Unrecordable, records);
+                self.books.rejected += 1 - records;
             }
         }
     }
@@ -64,7 +68,7 @@ impl Engine {
                 let duration_ms = self.subject.stop_timer(call.name, at);
                 return self.record_event(at, call.name, call.text, EventId(call.bits), duration_ms);
             }
-            CallKind::Identify => self.identify(at, call),
+            CallKind::Identify => return self.identify(at, call),
             CallKind::Alias => {
                 let mut properties = String::from("{");
                 write::member(&mut properties, "alias", call.name);
@@ -73,37 +77,45 @@ impl Engine {
             CallKind::TimeEvent => self.subject.start_timer(call.name, at),
             CallKind::Profile => return self.record_update(at, call.text, Lane::Profiles),
             CallKind::Group => return self.record_update(at, call.text, Lane::Groups),
-            CallKind::SetGroup => self.change_membership(at, call, "$set"),
-            CallKind::AddGroup => self.change_membership(at, call, "$union"),
-            CallKind::RemoveGroup => self.change_membership(at, call, "$remove"),
-            CallKind::Reset
-            | CallKind::SwitchUser
-            | CallKind::Register
-            | CallKind::RegisterOnce
-            | CallKind::RegisterForSession
-            | CallKind::Unregister => self.change_identity(at, call),
+            CallKind::SetGroup => return self.change_membership(at, call, "$set"),
+            CallKind::AddGroup => return self.change_membership(at, call, "$union"),
+            CallKind::RemoveGroup => return self.change_membership(at, call, "$remove"),
+            CallKind::Register | CallKind::RegisterOnce | CallKind::RegisterForSession => {
+                let mut text = String::from("{");
+                write::merge(&mut text, &[Object::trust(call.text)], &[], &self.config.deny_list);
+                text.push('}');
+                return self.change_identity(at, &Call { text: &text, ..*call });
+            }
+            CallKind::Reset | CallKind::SwitchUser | CallKind::Unregister => {
+                return self.change_identity(at, call);
+            }
         }
         Outcome::Accepted
     }
 
     /// The first user after an anonymous time is announced, so that the collector can join the two; a second known
-    /// user is not, so that two known people are never joined.
-    fn identify(&mut self, at: Now, call: &Call<'_>) {
-        let Some(old) = self.subject.identity() else { return };
-        let anonymous = old.user.is_none().then(|| old.distinct_id());
-        self.change_identity(at, call);
-        if let Some(anonymous) = anonymous {
+    /// user is not, so that two known people are never joined. A collector with simplified merging joins by the device
+    /// and the user that stand in every event (SPEC §16.1); one with original merging is told whom to join (§16.2).
+    fn identify(&mut self, at: Now, call: &Call<'_>) -> Outcome {
+        let old = self.subject.identity();
+        let anonymous = old.filter(|old| old.user.is_none()).map(Identity::distinct_id);
+        let outcome = self.change_identity(at, call);
+        if let (Some(anonymous), Outcome::Accepted) = (anonymous, outcome) {
             let mut properties = String::from("{");
-            write::member(&mut properties, "$anon_distinct_id", &anonymous);
-            self.record_own(at, "$identify", properties, EventId(call.bits));
+            if self.config.id_merge == IdMerge::Original {
+                write::member(&mut properties, "$anon_distinct_id", &anonymous);
+            }
+            return self.record_own(at, "$identify", properties, EventId(call.bits));
         }
+        outcome
     }
 
     /// Events name the groups as a property of every event (SPEC §10); the profile of a known person lists them, too.
-    fn change_membership(&mut self, at: Now, call: &Call<'_>, operator: &str) {
-        self.change_identity(at, call);
-        if self.subject.identity().is_none_or(|identity| identity.user.is_none()) {
-            return;
+    fn change_membership(&mut self, at: Now, call: &Call<'_>, operator: &str) -> Outcome {
+        let outcome = self.change_identity(at, call);
+        let known = self.subject.identity().is_some_and(|identity| identity.user.is_some());
+        if !known || outcome != Outcome::Accepted {
+            return outcome;
         }
         let list = operator != "$remove";
         let mut operators = String::from("{");
@@ -113,7 +125,7 @@ impl Engine {
         operators.push_str(if list { "[" } else { "" });
         write::string(&mut operators, call.text);
         operators.push_str(if list { "]}}" } else { "}}" });
-        self.record_update(at, &operators, Lane::Profiles);
+        self.record_update(at, &operators, Lane::Profiles)
     }
 
     /// An event of the engine's own; its properties lack the closing brace.
@@ -157,10 +169,10 @@ impl Engine {
         }
         let text: Arc<str> = text.into();
         let durable = self.durable();
-        let (seq, lane) = self.queue.push(text.clone(), self.now, durable);
+        let (record, lane) = self.queue.push(text, self.now, durable);
         self.books.tracked += 1;
         if durable {
-            self.append(seq, text);
+            self.append(record);
         }
         let evicted = self.queue.evict(self.config.queue_limit_bytes);
         self.give_up(evicted, Dropped::Evicted);
@@ -168,22 +180,29 @@ impl Engine {
         Outcome::Accepted
     }
 
-    pub(super) fn append(&mut self, seq: u64, text: Arc<str>) {
+    pub(super) fn append(&mut self, record: Missing) {
+        let Missing { number, seq, text } = record;
         let permit = self.permit(Entry::Record { seq, text });
-        let op = Op::append(seq);
-        self.effects.push_back(Effect::Append { op, permit });
+        self.effects.push_back(Effect::Append { op: Op::append(number), permit });
     }
 
-    /// Changes the identity here at once, so that the caller reads its own writes, and then in the store.
-    fn change_identity(&mut self, at: Now, call: &Call<'_>) {
-        if self.subject.change(call) && self.durable() {
+    /// Changes the identity here at once, so that the caller reads its own writes, and then in the store: also where
+    /// nothing seems to change, because the record may say something else by now (C9).
+    fn change_identity(&mut self, at: Now, call: &Call<'_>) -> Outcome {
+        if let Err(rejection) = self.subject.change(call, &self.config) {
+            return Outcome::Rejected(rejection);
+        }
+        if self.durable() && call.kind != CallKind::RegisterForSession {
             self.store_identity(IdentityChange::Call(Kept::new(at, *call)));
         }
+        Outcome::Accepted
     }
 
     /// Keeps a call until the gate opens.
     pub(super) fn hold(&mut self, call: Kept) -> bool {
-        let held = self.ring.push(call, &self.config, &mut self.books);
+        let decision = self.phase == Phase::Ready && self.verdict() == Verdict::Hold;
+        let room = if decision { Room::for_decision } else { Room::for_store };
+        let held = self.ring.push(call, room(&self.config), &mut self.books);
         if held {
             self.outcome = Outcome::Held;
         } else {

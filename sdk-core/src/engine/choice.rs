@@ -8,6 +8,7 @@ use super::consent::{
 use super::effect::{
     Amendment, Done, Effect, Item, ItemKind, Notice, RecordRead, StoreFault, Ticket, Trouble, WipeScope,
 };
+use super::hold::Room;
 use super::identity::{Identity, IdentityChange};
 use super::input::Also;
 use super::outcome::Outcome;
@@ -516,6 +517,7 @@ impl Engine {
     /// The verdict does not allow: what an `allow` has left is purged, from C4's second step on.
     pub(super) fn settle_closed(&mut self, verdict: Verdict) {
         self.stop_if_denied(verdict);
+        self.ring.make_room(0, 0, Room::for_decision(&self.config), &mut self.books);
         self.settle_grants();
         if verdict == Verdict::Deny(DenyReason::StoreUnavailable) {
             return;

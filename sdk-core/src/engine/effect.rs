@@ -13,10 +13,10 @@ use core::fmt;
 pub struct Op(pub u64);
 
 impl Op {
-    /// The number of the append of a record: odd, and made of the record's own, so that bursts need no book of what is
-    /// under way.
-    pub(super) const fn append(seq: u64) -> Self {
-        Self(seq << 1 | 1)
+    /// The number of the append of a record: odd, and made of the record's own in the queue, so that bursts need no book
+    /// of what is under way.
+    pub(super) const fn append(number: u64) -> Self {
+        Self(number << 1 | 1)
     }
 
     /// The record whose append it is.

@@ -6,6 +6,25 @@ use super::config::Config;
 use super::time::Now;
 use alloc::vec::Vec;
 
+/// How much may wait.
+#[derive(Clone, Copy)]
+pub(super) struct Room {
+    calls: usize,
+    bytes: usize,
+}
+
+impl Room {
+    /// For the person's decision.
+    pub(super) fn for_decision(config: &Config) -> Self {
+        Self { calls: config.hold_limit, bytes: config.hold_limit_bytes }
+    }
+
+    /// For the store, which opens in a moment: what is in the queue then.
+    pub(super) fn for_store(config: &Config) -> Self {
+        Self { calls: 20_000, bytes: usize::try_from(config.queue_limit_bytes).unwrap_or(usize::MAX) }
+    }
+}
+
 #[derive(Default)]
 pub(super) struct Ring {
     calls: Vec<Kept>,
@@ -15,18 +34,24 @@ pub(super) struct Ring {
 
 impl Ring {
     /// Keeps a call; the oldest records make room. `false` if there is no room to be made.
-    pub(super) fn push(&mut self, call: Kept, config: &Config, books: &mut Stats) -> bool {
+    pub(super) fn push(&mut self, call: Kept, room: Room, books: &mut Stats) -> bool {
         let bytes = call.bytes();
-        while self.calls.len() >= config.hold_limit || self.bytes + bytes > config.hold_limit_bytes {
-            let Some(oldest) = self.calls.iter().position(|held| held.kind.is_record()) else {
-                return false;
-            };
-            self.take(oldest);
-            books.drop_records(Dropped::HoldFull, 1);
+        if !self.make_room(1, bytes, room, books) {
+            return false;
         }
         self.bytes += bytes;
         self.records += u64::from(call.kind.is_record());
         self.calls.push(call);
+        true
+    }
+
+    /// Drops the oldest records until so many more calls and bytes fit. `false` if they do not even then.
+    pub(super) fn make_room(&mut self, calls: usize, bytes: usize, room: Room, books: &mut Stats) -> bool {
+        while self.calls.len() + calls > room.calls || self.bytes + bytes > room.bytes {
+            let Some(oldest) = self.oldest_record() else { return false };
+            self.take(oldest);
+            books.drop_records(Dropped::HoldFull, 1);
+        }
         true
     }
 
@@ -40,16 +65,26 @@ impl Ring {
         core::mem::take(self).records
     }
 
-    /// Drops what has waited for too long.
+    /// Drops records that have waited for too long. Whom they would have been about is still to be known.
     pub(super) fn expire(&mut self, now: Now, config: &Config, books: &mut Stats) {
         while self.expires_at(config).is_some_and(|at| at <= now.mono_ms) {
-            books.drop_records(Dropped::HoldExpired, self.take(0));
+            let Some(oldest) = self.oldest_record() else { break };
+            self.take(oldest);
+            books.drop_records(Dropped::HoldExpired, 1);
         }
     }
 
-    /// When the oldest call expires, on the monotonic clock.
+    /// When the oldest record expires, on the monotonic clock.
     pub(super) fn expires_at(&self, config: &Config) -> Option<u64> {
-        self.calls.first().map(|held| held.at.mono_ms.saturating_add(config.hold_limit_age_ms))
+        let oldest = self.calls.get(self.oldest_record()?)?;
+        Some(oldest.at.mono_ms.saturating_add(config.hold_limit_age_ms))
+    }
+
+    fn oldest_record(&self) -> Option<usize> {
+        if self.records == 0 {
+            return None;
+        }
+        self.calls.iter().position(|held| held.kind.is_record())
     }
 
     pub(super) fn is_empty(&self) -> bool {
@@ -61,12 +96,9 @@ impl Ring {
         self.records
     }
 
-    /// Removes a call; how many records it is.
-    fn take(&mut self, at: usize) -> u64 {
-        let call = self.calls.remove(at);
-        let records = u64::from(call.kind.is_record());
-        self.bytes -= call.bytes();
-        self.records -= records;
-        records
+    /// Removes a record.
+    fn take(&mut self, at: usize) {
+        self.bytes -= self.calls.remove(at).bytes();
+        self.records -= 1;
     }
 }

@@ -89,7 +89,7 @@ fn check_operators(call: &Call<'_>, survey: &mut Survey) -> Result<(), Rejection
             "$set" | "$set_once" | "$append" | "$remove" | "$merge" => members_are(value, |_| true),
             "$add" => members_are(value, Value::is_number),
             "$union" => members_are(value, Value::is_array),
-            "$unset" => value.is_array(),
+            "$unset" => value.is_array() && value.elements().all(Value::is_string),
             "$delete" => true,
             // Whose profile, and modifiers.
             _ => continue,
@@ -170,6 +170,8 @@ mod tests {
             r#"{"$add":{"n":"1"}}"#,
             r#"{"$union":{"l":1}}"#,
             r#"{"$unset":{}}"#,
+            r#"{"$unset":[["x"]]}"#,
+            r#"{"$unset":["x",1]}"#,
             r#"{"$ignore_time":true}"#,
             r#"{"$set":{},"\u0024add":{"n":"1"}}"#,
         ] {

@@ -3,7 +3,8 @@
 use super::config::Config;
 use super::effect::Lane;
 use super::identity::Identity;
-use super::limits::COUNT;
+use super::limits::{COUNT, RECORD_BYTES};
+use super::outcome::Rejection;
 use super::time::{EventId, Now};
 use crate::json::{Object, Survey, key_hash, write};
 use alloc::string::String;
@@ -27,8 +28,15 @@ const RESERVED: &[&str] = RESERVED_WHEN_TIMED.split_at(RESERVED_WHEN_TIMED.len()
 const RESERVED_IN_UPDATES: [&str; 7] =
     ["$token", "$distinct_id", "$device_id", "$user_id", "$time", "$group_key", "$group_id"];
 
+/// Properties that an event has room for beside what is registered, at least: the engine's own need some.
+const ROOM: usize = 8;
+
 /// What a timer has measured.
 const DURATION: &str = "$duration";
+
+/// A clock that shows an earlier time, in wall milliseconds (2020), was never set. The collector, which would refuse such
+/// a time, stamps what comes without one (SPEC §6.2).
+const EARLIEST_MS: u64 = 1_577_836_800_000;
 
 /// What all events of a person begin with, until anything of it changes.
 pub(super) struct Head {
@@ -71,6 +79,14 @@ impl Head {
             keys.push(key_hash(name.as_bytes()));
         }
         Self { text, registered, keys, escaped, count }
+    }
+
+    /// Whether an event finds room behind it.
+    pub(super) fn check_room(&self) -> Result<(), Rejection> {
+        if self.count + ROOM > COUNT {
+            return Err(Rejection::TooMany);
+        }
+        if self.text.len() > RECORD_BYTES / 2 { Err(Rejection::TooLarge) } else { Ok(()) }
     }
 
     /// Whether an event's own properties can simply follow: no key of them means one that is here, or another one.
@@ -127,8 +143,10 @@ impl Event<'_> {
         out.push_str(head.text.get(..shared).unwrap_or_default());
         out.push_str(",\"$insert_id\":\"");
         write::hex(&mut out, &self.id.0);
-        out.push_str("\",\"time\":");
-        write::integer(&mut out, self.at.wall_ms);
+        out.push('"');
+        if self.at.wall_ms >= EARLIEST_MS {
+            write::number(&mut out, "time", self.at.wall_ms);
+        }
         if let Some(ms) = timed {
             write::key(&mut out, DURATION);
             write::seconds(&mut out, ms);
@@ -186,7 +204,9 @@ pub(super) fn update(
             write::member(&mut out, "$user_id", user);
         }
     }
-    write::number(&mut out, "$time", at.wall_ms);
+    if at.wall_ms >= EARLIEST_MS {
+        write::number(&mut out, "$time", at.wall_ms);
+    }
     let mut members = operators.members();
     while let Some((key, value)) = members.next() {
         if members.clone().name(key) || RESERVED_IN_UPDATES.iter().any(|reserved| key.is(reserved)) {
@@ -231,11 +251,11 @@ mod tests {
     use alloc::format;
     use serde_json::{Value, json};
 
-    fn subject(calls: &[Call<'_>]) -> Subject {
+    fn subject(config: &Config, calls: &[Call<'_>]) -> Subject {
         let mut subject = Subject::default();
         subject.set(Some(Identity::fresh(1, Secret([1; 16]))));
         for call in calls {
-            subject.change(call);
+            subject.change(call, config).unwrap();
         }
         subject
     }
@@ -259,11 +279,14 @@ mod tests {
         let mut config = Config::new("T\"");
         config.automatic_properties = r#"{"os":"x","screen":1,"plan":"auto","a":0}"#.into();
         config.deny_list = ["ip_address".into(), "secret".into()].into();
-        let mut subject = subject(&[
-            register(CallKind::Register, r#"{"plan":"super","screen":2,"a":1,"secret":1}"#),
-            register(CallKind::RegisterForSession, r#"{"a":2}"#),
-            Call::identify("u1", EventId([0; 16])),
-        ]);
+        let mut subject = subject(
+            &config,
+            &[
+                register(CallKind::Register, r#"{"plan":"super","screen":2,"a":1,"secret":1}"#),
+                register(CallKind::RegisterForSession, r#"{"a":2}"#),
+                Call::identify("u1", EventId([0; 16])),
+            ],
+        );
         let text = encode(
             &mut subject,
             &config,
@@ -289,7 +312,7 @@ mod tests {
     #[test]
     fn the_quick_way_and_the_careful_way_say_the_same() {
         let config = Config::new("T");
-        let mut subject = subject(&[register(CallKind::Register, r#"{"plan":"pro"}"#)]);
+        let mut subject = subject(&config, &[register(CallKind::Register, r#"{"plan":"pro"}"#)]);
         let quick = encode(&mut subject, &config, r#"{ "a" : [1, {"b": "}"}] }"#).unwrap();
         let careful = encode(&mut subject, &config, r#"{"\u0061":[1, {"b": "}"}] }"#).unwrap();
         let [quick, careful] = [quick, careful].map(|text| serde_json::from_str::<Value>(&text).unwrap());
@@ -300,8 +323,9 @@ mod tests {
 
     #[test]
     fn what_is_registered_with_escapes_is_replaced_all_the_same() {
-        let mut subject = subject(&[register(CallKind::Register, r#"{"\u0070lan":"super"}"#)]);
-        let text = encode(&mut subject, &Config::new("T"), r#"{"plan":"pro"}"#).unwrap();
+        let config = Config::new("T");
+        let mut subject = subject(&config, &[register(CallKind::Register, r#"{"\u0070lan":"super"}"#)]);
+        let text = encode(&mut subject, &config, r#"{"plan":"pro"}"#).unwrap();
         assert!(text.contains("\"plan\":\"pro\"") && !text.contains("super"), "{text}");
     }
 
@@ -309,14 +333,14 @@ mod tests {
     fn a_timer_goes_before_what_is_registered_and_not_past_the_deny_list() {
         let mut config = Config::new("T");
         let registered = [register(CallKind::Register, r#"{"$duration":9}"#)];
-        let mut timed = subject(&registered);
+        let mut timed = subject(&config, &registered);
         for (own, duration) in [("{}", "1.05"), (r#"{"$duration":2}"#, "2")] {
             let text = encode(&mut timed, &config, own).unwrap();
             assert_eq!(text.matches("\"$duration\":").count(), 1, "{text}");
             assert!(text.contains(&format!("\"$duration\":{duration}")), "{text}");
         }
         config.deny_list = ["$duration".into()].into();
-        assert!(!encode(&mut subject(&registered), &config, "{}").unwrap().contains("$duration"));
+        assert!(!encode(&mut subject(&config, &registered), &config, "{}").unwrap().contains("$duration"));
     }
 
     #[test]
@@ -326,7 +350,7 @@ mod tests {
             format!("{{{}}}", members.join(","))
         };
         let config = Config::new("T");
-        let mut subject = subject(&[register(CallKind::Register, &numbered(200))]);
+        let mut subject = subject(&config, &[register(CallKind::Register, &numbered(200))]);
         assert!(encode(&mut subject, &config, &numbered(200)).is_some());
         assert!(encode(&mut subject, &config, r#"{"a":1,"b":2}"#).is_some());
         let others = numbered(240).replace("p", "q");
@@ -334,18 +358,34 @@ mod tests {
     }
 
     #[test]
+    fn a_clock_that_was_never_set_says_nothing() {
+        let (config, at) = (Config::new("T"), Now { wall_ms: 5_000, mono_ms: 0 });
+        let mut subject = subject(&config, &[]);
+        let (identity, head, session) = subject.head(&config).unwrap();
+        let (survey, id) = (Survey::default(), EventId([0; 16]));
+        let properties = Object::EMPTY;
+        let event = Event { name: "e", properties, survey: &survey, id, at, duration_ms: None };
+        let event = event.encode(identity, head, session, &config).unwrap();
+        let operators = Object::parse(r#"{"$set":{"a":1}}"#).unwrap();
+        let update = update(operators, identity, at, &config, Lane::Profiles);
+        assert!(!event.contains("time\"") && !update.contains("time\""), "{event} {update}");
+        assert!(serde_json::from_str::<Value>(&event).is_ok() && captured_ms(&event).is_none());
+    }
+
+    #[test]
     fn an_update_names_whom_it_is_about() {
         let mut config = Config::new("T");
         config.deny_list = ["ssn".into()].into();
         let identity = Identity { user: Some("u1".into()), ..Identity::fresh(1, Secret([1; 16])) };
-        let at = Now { wall_ms: 5, mono_ms: 0 };
+        let at = Now { wall_ms: 1_788_220_800_000, mono_ms: 0 };
         let operators =
             Object::parse(r#"{"$set":{"ssn":1,"plan":"pro"},"$token":"x","$add":{"n":2}}"#).unwrap();
         let text = update(operators, &identity, at, &config, Lane::Profiles);
         assert_eq!(Lane::of(&text), Lane::Profiles);
         assert_eq!(
             serde_json::from_str::<Value>(&text).unwrap(),
-            json!({"$token": "T", "$distinct_id": "u1", "$user_id": "u1", "$device_id": identity.device_id, "$time": 5,
+            json!({"$token": "T", "$distinct_id": "u1", "$user_id": "u1", "$device_id": identity.device_id,
+                "$time": at.wall_ms,
                 "$set": {"plan": "pro"}, "$add": {"n": 2}})
         );
         let repeated = Object::parse(r#"{"$set":{"a":1},"\u0024set":{"a":2}}"#).unwrap();
@@ -357,7 +397,7 @@ mod tests {
         assert_eq!(Lane::of(&text), Lane::Groups);
         assert_eq!(
             serde_json::from_str::<Value>(&text).unwrap(),
-            json!({"$token": "T", "$group_key": "company", "$group_id": "acme", "$time": 5, "$union": {"a": [1]}})
+            json!({"$token": "T", "$group_key": "company", "$group_id": "acme", "$time": at.wall_ms, "$union": {"a": [1]}})
         );
     }
 }

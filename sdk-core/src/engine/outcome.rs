@@ -58,6 +58,9 @@ pub enum Rejection {
     /// The host's own filter does not want it recorded; said by drivers.
     #[cfg(feature = "native")]
     Filtered,
+    /// A number is infinite or not a number, which JSON cannot hold; said by drivers.
+    #[cfg(feature = "native")]
+    NotFinite,
     /// The store cannot keep up; said by drivers.
     #[cfg(feature = "native")]
     Overloaded,
@@ -88,6 +91,8 @@ impl Rejection {
             #[cfg(feature = "native")]
             Self::Filtered => "filtered",
             #[cfg(feature = "native")]
+            Self::NotFinite => "not_finite",
+            #[cfg(feature = "native")]
             Self::Overloaded => "overloaded",
             #[cfg(feature = "native")]
             Self::Closed => "closed",
@@ -114,6 +119,10 @@ impl Rejection {
             Self::HoldFull => "too many calls are waiting for the person's decision",
             #[cfg(feature = "native")]
             Self::Filtered => "the filter that this app has set does not want it recorded",
+            #[cfg(feature = "native")]
+            Self::NotFinite => {
+                "JSON cannot hold infinity and what is not a number; leave it out or pass a text"
+            }
             #[cfg(feature = "native")]
             Self::Overloaded => "the store cannot keep up; record less, or later",
             #[cfg(feature = "native")]

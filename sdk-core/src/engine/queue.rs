@@ -51,15 +51,24 @@ pub(super) struct Queue {
     next_number: u64,
 }
 
+/// A record of this driver's own that the store does not hold.
+pub(super) struct Missing {
+    pub(super) number: u64,
+    /// Its number in the store.
+    pub(super) seq: u64,
+    pub(super) text: Arc<str>,
+}
+
 /// Records that a request carries: ascending numbers.
 pub(super) type Batch = Vec<u64>;
 
 impl Queue {
     /// Adds a record of this driver's own; `kept` if the store is asked to hold it.
-    pub(super) fn push(&mut self, text: Arc<str>, now: Now, kept: bool) -> (u64, Lane) {
-        let seq = self.next_seq;
+    pub(super) fn push(&mut self, text: Arc<str>, now: Now, kept: bool) -> (Missing, Lane) {
+        let (number, seq) = (self.next_number, self.next_seq);
         self.next_seq += 1;
-        (seq, self.add(RecordId { queue: 0, seq }, text, now.mono_ms as i64, kept))
+        let lane = self.add(RecordId { queue: 0, seq }, text.clone(), now.mono_ms as i64, kept);
+        (Missing { number, seq, text }, lane)
     }
 
     /// Adds a record that the store holds already.
@@ -95,21 +104,23 @@ impl Queue {
     }
 
     /// The store does not hold this record after all. Whether it is still here.
-    pub(super) fn not_kept(&mut self, seq: u64) -> bool {
-        let id = RecordId { queue: 0, seq };
-        let here = self.records.get_mut(self.first..).unwrap_or_default().iter_mut();
-        let Some(queued) = here.into_iter().find(|queued| queued.id == id) else { return false };
+    pub(super) fn not_kept(&mut self, number: u64) -> bool {
+        let Some(queued) = self.find(number) else { return false };
         queued.kept = false;
-        queued.state != State::Gone
+        true
     }
 
-    /// The records that the store is to be asked for now, because it holds them not.
-    pub(super) fn keep(&mut self) -> Vec<(u64, Arc<str>)> {
+    /// So many of the records that the store does not hold, to be given to it now.
+    pub(super) fn missing(&mut self, most: usize) -> Vec<Missing> {
         let mut missing = Vec::new();
         for queued in self.records.get_mut(self.first..).unwrap_or_default() {
-            if !queued.kept && queued.state != State::Gone {
+            if missing.len() < most && !queued.kept && queued.state != State::Gone {
                 queued.kept = true;
-                missing.push((queued.id.seq, queued.text.clone()));
+                missing.push(Missing {
+                    number: queued.number,
+                    seq: queued.id.seq,
+                    text: queued.text.clone(),
+                });
             }
         }
         missing
@@ -245,6 +256,9 @@ impl Queue {
     fn remove_waiting(&mut self, mut bytes: u64, before_ms: i64) -> Vec<RecordId> {
         let mut gone = Batch::new();
         for queued in self.here() {
+            if bytes == 0 && before_ms == i64::MIN {
+                break;
+            }
             let waiting = matches!(queued.state, State::Waiting | State::Behind);
             if waiting && (bytes > 0 || queued.since_ms < before_ms) {
                 bytes = bytes.saturating_sub(queued.text.len() as u64);
@@ -258,20 +272,22 @@ impl Queue {
     fn change(&mut self, batch: &[u64], to: State) -> Vec<RecordId> {
         let mut ids = Vec::with_capacity(batch.len());
         for number in batch {
-            let Ok(at) = self.records.binary_search_by_key(number, |queued| queued.number) else { continue };
-            let Some(queued) = self.records.get_mut(at).filter(|queued| queued.state != State::Gone) else {
-                continue;
-            };
+            let Some(queued) = self.find(*number) else { continue };
             let (lane, from) = (queued.lane, core::mem::replace(&mut queued.state, to));
             ids.push(queued.id);
             if to == State::Gone {
+                let text = core::mem::replace(&mut queued.text, Arc::from(""));
                 self.len -= 1;
-                self.bytes -= queued.text.len() as u64;
-                queued.text = Arc::from("");
+                self.bytes -= text.len() as u64;
             }
             self.count(lane, from, to);
         }
         ids
+    }
+
+    fn find(&mut self, number: u64) -> Option<&mut Queued> {
+        let at = self.records.binary_search_by_key(&number, |queued| queued.number).ok()?;
+        self.records.get_mut(at).filter(|queued| queued.state != State::Gone)
     }
 
     fn count(&mut self, lane: Lane, from: State, to: State) {
@@ -317,7 +333,7 @@ mod tests {
         assert_eq!((queue.len(), queue.oldest_number()), (2, Some(1)));
         assert_eq!(queue.remove(&batch).len(), 0, "a late answer finds nothing");
         assert_eq!(queue.clear(), 2);
-        assert_eq!(queue.push(EVENT.into(), Now::default(), true).0, 3);
+        assert_eq!(queue.push(EVENT.into(), Now::default(), true).0.seq, 3);
     }
 
     #[test]

@@ -237,11 +237,12 @@ impl Engine {
             Judgement::Retry => {
                 self.failed(lane, batch);
                 match retry_after_ms(answer) {
-                    Some(ms) => {
+                    // "At once" is what a server says that wants no more than a retry: it is no licence for a busy loop.
+                    Some(ms) if ms > 0 => {
                         self.delivery(lane).wait(now, ms, true);
                         self.store_not_before(now.wall_ms.saturating_add(ms));
                     }
-                    None => self.back_off(lane),
+                    _ => self.back_off(lane),
                 }
             }
             Judgement::Split if batch.len() > 1 => {

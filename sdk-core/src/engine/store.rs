@@ -16,6 +16,9 @@ use alloc::vec::Vec;
 const RETRY_MS: u64 = 1_000;
 const RETRY_CAP_MS: u64 = 60_000;
 
+/// Records that are given to the store again at once.
+const REFILL: usize = 500;
+
 /// The highest number that a store is believed to have counted up to: there must be room for more.
 const MOST_SEQ: u64 = 1 << 53;
 
@@ -58,6 +61,8 @@ pub(super) struct Retries {
     pub(super) refusal: Option<ConsentChange>,
     /// Erasures of a record that somebody has deleted.
     pub(super) outbox: Vec<Erasure>,
+    /// Once this record is stored, the next ones follow that are not.
+    refill: Option<u64>,
     /// A purge has left something behind; before the next retry none is tried.
     pub(super) purge_failed: bool,
     at: Option<u64>,
@@ -86,6 +91,7 @@ impl Retries {
     pub(super) fn forget_data(&mut self) {
         self.identity.clear();
         self.identity_missing = false;
+        self.refill = None;
     }
 }
 
@@ -106,8 +112,8 @@ impl Engine {
 
     /// An effect has ended.
     pub(super) fn done(&mut self, op: Op, result: &Done) {
-        if let Some(seq) = op.appended() {
-            return self.append_done(seq, result);
+        if let Some(number) = op.appended() {
+            return self.append_done(number, result);
         }
         let Some(at) = self.pending.iter().position(|(other, _)| *other == op) else { return };
         let (_, pending) = self.pending.remove(at);
@@ -153,17 +159,26 @@ impl Engine {
         }
     }
 
-    fn append_done(&mut self, seq: u64, result: &Done) {
+    fn append_done(&mut self, number: u64, result: &Done) {
+        let refilled = self.retries.refill == Some(number);
+        if refilled {
+            self.retries.refill = None;
+        }
         match result {
             Done::Refused(read) => {
                 self.observe_consent(read);
-                self.not_stored(seq);
+                self.not_stored(number);
             }
             Done::Failed(fault) => {
-                self.not_stored(seq);
+                self.not_stored(number);
                 self.notify(Notice::StoreTrouble(*fault));
             }
-            _ => self.retries.worked(),
+            _ => {
+                self.retries.worked();
+                if refilled && self.durable() {
+                    self.append_missing();
+                }
+            }
         }
     }
 
@@ -255,17 +270,18 @@ impl Engine {
         }
     }
 
-    fn not_stored(&mut self, seq: u64) {
+    fn not_stored(&mut self, number: u64) {
         // A withdrawal may have taken it meanwhile.
-        if self.queue.not_kept(seq) {
+        if self.queue.not_kept(number) {
             self.retries.arm(self.now);
         }
     }
 
-    /// Records that live in memory only go to the store.
+    /// Records that live in memory only go to the store: some, and the next ones once the last of them is there.
     fn append_missing(&mut self) {
-        for (seq, text) in self.queue.keep() {
-            self.append(seq, text);
+        for record in self.queue.missing(REFILL) {
+            self.retries.refill = Some(record.number);
+            self.append(record);
         }
     }
 

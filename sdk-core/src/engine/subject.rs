@@ -5,6 +5,7 @@ use super::call::{Call, CallKind};
 use super::config::Config;
 use super::identity::{self, Identity};
 use super::message::Head;
+use super::outcome::Rejection;
 use super::time::Now;
 use crate::json::Object;
 use alloc::string::String;
@@ -44,24 +45,28 @@ impl Subject {
         *self = Self::default();
     }
 
-    /// Makes a call that changes whom records are about; whether the stored identity differs now.
-    pub(super) fn change(&mut self, call: &Call<'_>) -> bool {
-        self.head = None;
-        match call.kind {
-            CallKind::RegisterForSession => {
-                self.session = identity::merged(call.text, &self.session, "");
-                return false;
-            }
-            CallKind::Unregister if !self.session.is_empty() => {
-                self.session = identity::merged("", &self.session, call.name);
-            }
-            CallKind::Reset | CallKind::SwitchUser => {
-                self.session.clear();
-                self.timers.clear();
-            }
-            _ => {}
+    /// Makes a call that changes whom records are about.
+    ///
+    /// # Errors
+    /// With it there would be no room for an event's own properties.
+    pub(super) fn change(&mut self, call: &Call<'_>, config: &Config) -> Result<(), Rejection> {
+        let Some(mut identity) = self.identity.clone() else { return Ok(()) };
+        identity.change(call);
+        let (session, anew) = match call.kind {
+            CallKind::RegisterForSession => (identity::merged(call.text, &self.session, ""), false),
+            CallKind::Unregister => (identity::merged("", &self.session, call.name), false),
+            CallKind::Reset | CallKind::SwitchUser => (String::new(), true),
+            _ => (self.session.clone(), false),
+        };
+        let head = Head::new(&identity, Object::parse(&session).unwrap_or(Object::EMPTY), config);
+        if !matches!(call.kind, CallKind::Reset | CallKind::Unregister | CallKind::RemoveGroup) {
+            head.check_room()?;
         }
-        self.identity.as_mut().is_some_and(|identity| identity.change(call))
+        if anew {
+            self.timers.clear();
+        }
+        (self.identity, self.session, self.head) = (Some(identity), session, Some(head));
+        Ok(())
     }
 
     /// Starts a timer, or starts it again.

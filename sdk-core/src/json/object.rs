@@ -170,6 +170,11 @@ impl<'a> Value<'a> {
         matches!(self.first(), Some(b'-' | b'0'..=b'9'))
     }
 
+    /// Whether the value is a string.
+    pub fn is_string(self) -> bool {
+        self.first() == Some(b'"')
+    }
+
     /// Whether the value is an array.
     pub fn is_array(self) -> bool {
         self.first() == Some(b'[')

@@ -15,6 +15,8 @@ mod client;
 mod clock;
 mod entropy;
 mod filter;
+#[cfg(feature = "typed")]
+mod finite;
 #[cfg(feature = "flight-recorder")]
 pub mod flight;
 #[cfg(feature = "http")]

@@ -7,8 +7,8 @@ use super::flight::Recording;
 use super::settings::NoticeHook;
 use super::transport::Sendable;
 use crate::engine::{
-    Effect, Engine, FlushMark, FlushState, Input, Notice, Now, Op, Outcome, Rejection, Ticket, Trouble,
-    Verdict,
+    Effect, Engine, FlushMark, FlushState, Input, Lifecycle, Notice, Now, Op, Outcome, Rejection, Ticket,
+    Trouble, Verdict,
 };
 use std::collections::VecDeque;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
@@ -17,7 +17,8 @@ use std::time::{Duration, Instant};
 /// Storage effects that may wait. A storage thread that is stuck costs records, never memory without bound.
 const BACKLOG: usize = 100_000;
 const BACKLOG_BYTES: usize = 32 << 20;
-/// How often is looked for what other processes have changed, while anything is kept, timed or refused here.
+/// How often is looked for what other processes have changed, so that whose records are about is not older than that
+/// (C9), nor what the app shows of the person's choice. Not while the app is in the background and has nothing to do.
 pub(super) const WATCH_MS: u64 = 1_000;
 
 /// One engine, entered by any thread, never while anything is read, written or sent.
@@ -58,8 +59,10 @@ pub(super) struct Core {
     pub(super) urgent: bool,
     /// When the records were last read again, on the monotonic clock.
     pub(super) watched_ms: u64,
-    /// A call was refused or held; perhaps another process has heard otherwise.
+    /// A call was refused or held, or the app has come back; perhaps another process has heard otherwise.
     pub(super) watch_wanted: bool,
+    /// The app is in the background: nobody sees what other processes change.
+    pub(super) background: bool,
     /// Ends that nobody has asked for yet; few, so that they are lists.
     settled: Vec<(Ticket, Result<(), Trouble>)>,
     next_barrier: u64,
@@ -115,6 +118,7 @@ impl Shared {
                 urgent: false,
                 watched_ms: 0,
                 watch_wanted: false,
+                background: false,
                 settled: Vec::new(),
                 next_barrier: 0,
                 barriers: Vec::new(),
@@ -161,6 +165,10 @@ impl Shared {
                 return Outcome::Rejected(Rejection::Overloaded);
             }
             core.storage_bytes += call.text_len();
+        }
+        if let Input::Lifecycle(lifecycle) = &input {
+            core.background = matches!(lifecycle, Lifecycle::Background | Lifecycle::Leaving);
+            core.watch_wanted |= matches!(lifecycle, Lifecycle::Foreground);
         }
         let now = self.clock.now();
         let outcome = self.handle(&mut core, now, input);

@@ -261,5 +261,9 @@ impl StorageThread {
 /// Whether what other processes decide matters here before the next call.
 fn watched(core: &Core) -> bool {
     let stats = core.engine.stats();
-    stats.queued > 0 || stats.held > 0 || core.engine.in_flight() > 0 || core.engine.next_wakeup().is_some()
+    !core.background
+        || stats.queued > 0
+        || stats.held > 0
+        || core.engine.in_flight() > 0
+        || core.engine.next_wakeup().is_some()
 }

@@ -2,6 +2,7 @@
 
 use super::client::Client;
 use super::filter::Subject;
+use super::finite::holds_no_number;
 use super::profile::Profile;
 use super::settings::Builder;
 use crate::engine::{CallKind, Outcome, Rejection};
@@ -44,9 +45,16 @@ impl Client {
 
     /// Makes a call with a value as JSON text; the host's `Serialize` may fail or panic.
     pub(super) fn serialised(&self, value: impl Serialize, call: impl FnOnce(&str) -> Outcome) -> Outcome {
-        match catch_unwind(AssertUnwindSafe(|| serde_json::to_string(&value))) {
-            Ok(Ok(text)) if text == "null" => call("{}"),
-            Ok(Ok(text)) => call(&text),
+        let text = || {
+            let text = serde_json::to_string(&value).ok()?;
+            // What is no number has become `null`, too.
+            let finite = !text.contains("null") || !holds_no_number(&value);
+            Some(finite.then_some(text))
+        };
+        match catch_unwind(AssertUnwindSafe(text)) {
+            Ok(Some(Some(text))) if text == "null" => call("{}"),
+            Ok(Some(Some(text))) => call(&text),
+            Ok(Some(None)) => self.refuse(Rejection::NotFinite),
             _ => self.refuse(Rejection::InvalidProperties(JsonError::Syntax)),
         }
     }
@@ -59,7 +67,7 @@ impl Builder {
         self.automatic_properties_json(serde_json::to_string(&properties).unwrap_or_default())
     }
 
-    /// Sees everything that is about to be recorded, may change it, and says whether it may be recorded. Called on the
+    /// Sees the properties of everything that is about to be recorded, may change them, and says whether it may be recorded. Called on the
     /// thread that records, also for what is held until the person decides. What it does not want is
     /// [`Rejection::Filtered`], and so is everything if it panics.
     ///

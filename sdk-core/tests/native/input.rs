@@ -85,6 +85,9 @@ fn names_that_are_none_are_refused_with_a_reason() {
     refused(client.switch_user(""), "empty_user");
     refused(client.set_group("", "acme"), "empty_group");
     refused(client.set_group("company", ""), "empty_group");
+    refused(client.track("x", BTreeMap::from([("price", f64::NAN)])), "not_finite");
+    refused(client.register(BTreeMap::from([("price", [Some(f64::INFINITY), None])])), "not_finite");
+    refused(client.profile().add(BTreeMap::from([("price", f32::NAN)])), "not_finite");
     assert_eq!(client.stats().tracked, 0);
     still_works(&client, &collector);
 }
@@ -95,7 +98,8 @@ fn odd_values_arrive_as_json_has_them() {
     let client = quiet(&folder, &collector).build().unwrap();
     ready(&client);
     let longest = "é".repeat(255);
-    let numbers = json!({"nan": f64::NAN, "infinite": f64::INFINITY, "tiny": 5e-324, "big": u64::MAX, "minus": i64::MIN});
+    // A value of serde_json's holds `null` for what is no number before anybody sees it.
+    let numbers = json!({"nan": f64::NAN, "tiny": 5e-324, "big": u64::MAX, "minus": i64::MIN});
     assert_eq!(client.track(&longest, &numbers), Outcome::Accepted);
     let text = "\u{0}\u{7f}\u{2028}\u{feff}\u{10ffff}\"\\/<script>";
     assert_eq!(
@@ -106,10 +110,7 @@ fn odd_values_arrive_as_json_has_them() {
     let events = collector.events();
     let properties = |name: &str| events.iter().find(|e| e["event"] == name).unwrap()["properties"].clone();
     let first = properties(&longest);
-    assert_eq!(
-        (&first["nan"], &first["infinite"], &first["tiny"]),
-        (&Value::Null, &Value::Null, &json!(5e-324))
-    );
+    assert_eq!((&first["nan"], &first["tiny"]), (&Value::Null, &json!(5e-324)));
     assert_eq!((&first["big"], &first["minus"]), (&json!(u64::MAX), &json!(i64::MIN)));
     let second = properties("texts");
     assert_eq!((&second[""], &second["text"], &second["__proto__"]), (&json!(1), &json!(text), &json!([])));

@@ -7,6 +7,7 @@ use refrain::journal::slot::{self, Slots};
 use refrain::native::OptOut;
 use std::collections::BTreeSet;
 use std::ops::Range;
+use std::time::Instant;
 
 #[test]
 fn c5_c9_one_process_withdraws_and_the_other_stops() {
@@ -53,6 +54,27 @@ fn c5_c9_one_process_withdraws_and_the_other_stops() {
     assert!(collector.requests().is_empty());
     let names = names(&folder.data());
     assert!(names.iter().all(|name| name.contains(".consent.") || name == "owner"), "{names:?}");
+}
+
+#[test]
+fn c9_who_is_known_elsewhere_is_known_to_a_process_that_does_nothing() {
+    let (folder, collector) = (Folder::new(), Collector::start());
+    let client = quiet(&folder, &collector).build().unwrap();
+    ready(&client);
+    let mut player = Player::start("obey", &folder, &collector);
+    player.expect("ready");
+    player.say("identify u9");
+    player.expect("Accepted");
+    let start = Instant::now();
+    while client.distinct_id().as_deref() != Some("u9") && start.elapsed() < PATIENCE {
+        std::thread::yield_now();
+    }
+    player.say("out");
+    player.expect("out");
+    while !client.has_opted_out() && start.elapsed() < PATIENCE {
+        std::thread::yield_now();
+    }
+    assert!(start.elapsed() < PATIENCE);
 }
 
 #[test]

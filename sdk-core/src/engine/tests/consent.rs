@@ -714,3 +714,37 @@ fn a_store_that_has_counted_to_the_end_leaves_room_for_what_lived_in_memory() {
     app.run(&mut store);
     assert_eq!(app.engine.stats().queued, 3);
 }
+
+#[test]
+fn whom_held_records_would_be_about_is_still_known_when_they_have_expired() {
+    let mut store = Store::default();
+    let mut app = Driver::started(0, config(), &mut store);
+    let id = EventId(app.bits());
+    assert_eq!(app.input(Input::Call(Call::identify("u1", id))), Outcome::Held);
+    assert_eq!(app.track("old"), Outcome::Held);
+    app.advance(30 * 60 * 1_000);
+    assert_eq!((app.engine.stats().held, app.engine.stats().dropped_for(Dropped::HoldExpired)), (0, 1));
+    app.opt_in();
+    app.run(&mut store);
+    assert_eq!(app.engine.distinct_id().as_deref(), Some("u1"));
+}
+
+#[test]
+fn what_comes_before_the_store_is_open_has_as_much_room_as_the_queue() {
+    for (config, kept) in [(granted(), 3_000), (config(), 1_000)] {
+        let mut store = Store::default();
+        let mut app = Driver::new(0, config);
+        for _ in 0..3_000 {
+            assert_eq!(app.track("a"), Outcome::Held);
+        }
+        app.input(Input::Start { secret: Secret([1; 16]) });
+        while let Some(Effect::Open { .. } | Effect::Amend { .. } | Effect::Recover { .. }) =
+            app.storage.front()
+        {
+            app.step(&mut store);
+        }
+        let stats = app.engine.stats();
+        assert_eq!(stats.held + stats.queued, kept);
+        assert_eq!(stats.dropped_for(Dropped::HoldFull), 3_000 - kept);
+    }
+}

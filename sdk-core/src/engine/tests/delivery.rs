@@ -178,7 +178,7 @@ fn a_dead_process_leaves_its_queue_to_the_next() {
 #[test]
 fn identity_is_frozen_at_the_call() {
     let mut store = Store::default();
-    let mut app = Driver::started(0, granted(), &mut store);
+    let mut app = Driver::started(0, Config { id_merge: IdMerge::Original, ..granted() }, &mut store);
     app.track("anonymous");
     let id = EventId(app.bits());
     app.input(Input::Call(Call::identify("u1", id)));
@@ -195,6 +195,97 @@ fn identity_is_frozen_at_the_call() {
     assert_eq!(of(1), ("$identify", "u1"));
     assert_eq!(events[1]["properties"]["$anon_distinct_id"], ["$device:", &device].concat());
     assert_eq!((of(2), of(3)), (("known", "u1"), ("other", "u2")));
+}
+
+#[test]
+fn who_was_anonymous_is_only_named_to_a_collector_that_joins_by_it() {
+    for (id_merge, named) in [(IdMerge::Simplified, false), (IdMerge::Original, true)] {
+        let mut store = Store::default();
+        let mut app = Driver::started(0, Config { id_merge, ..granted() }, &mut store);
+        let id = EventId(app.bits());
+        app.input(Input::Call(Call::identify("u1", id)));
+        app.input(Input::Flush);
+        let events: serde_json::Value = serde_json::from_str(&app.exchange(&mut store, ok())).unwrap();
+        let properties = &events[0]["properties"];
+        assert_eq!((&properties["$user_id"], properties["$device_id"].is_string()), (&"u1".into(), true));
+        assert_eq!(properties.get("$anon_distinct_id").is_some(), named);
+    }
+}
+
+#[test]
+fn c9_what_seems_to_change_nothing_changes_what_another_process_has_written() {
+    let mut store = Store::default();
+    let mut app = Driver::started(0, granted(), &mut store);
+    let id = EventId(app.bits());
+    app.input(Input::Call(Call::identify("u1", id)));
+    app.run(&mut store);
+    let mut other = Driver::started(1, granted(), &mut store);
+    other.input(Input::Call(Call::switch_user("u2", Secret([9; 16]))));
+    other.run(&mut store);
+    app.input(Input::Call(Call::switch_user("u1", Secret([8; 16]))));
+    app.run(&mut store);
+    assert_eq!(app.engine.distinct_id().as_deref(), Some("u1"));
+    assert_ne!(app.engine.device_id(), other.engine.device_id(), "two known people are never joined");
+    let stored = Driver::started(2, granted(), &mut store).engine.distinct_id();
+    assert_eq!(stored.as_deref(), Some("u1"));
+}
+
+#[test]
+fn what_leaves_an_event_no_room_is_refused_when_it_is_registered() {
+    let mut store = Store::default();
+    let config = Config { deny_list: ["ssn".into()].into(), ..granted() };
+    let mut app = Driver::started(0, config, &mut store);
+    let many = |letter: char| {
+        let members: Vec<_> = (0..200).map(|n| format!("\"{letter}{n}\":{n}")).collect();
+        format!("{{{}}}", members.join(","))
+    };
+    let long = "x".repeat(600_000);
+    let mut call = |call: Call<'_>| app.input(Input::Call(call));
+    assert_eq!(call(Call::register(CallKind::Register, &many('a'))), Outcome::Accepted);
+    assert_eq!(call(Call::register(CallKind::Register, &many('b'))), Outcome::Rejected(Rejection::TooMany));
+    assert_eq!(
+        call(Call::membership(CallKind::SetGroup, "company", &long)),
+        Outcome::Rejected(Rejection::TooLarge)
+    );
+    assert_eq!(call(Call::identify(&long, EventId([0; 16]))), Outcome::Rejected(Rejection::TooLarge));
+    assert_eq!(call(Call::identify("u1", EventId([0; 16]))), Outcome::Accepted);
+    assert_eq!(call(Call::register(CallKind::RegisterOnce, r#"{"ssn":1,"\u0073sn":2}"#)), Outcome::Accepted);
+    app.run(&mut store);
+    assert_eq!(store.records.len(), 1, "$identify");
+    let RecordRead::Content(identity) = &store.identity else { panic!("it is stored") };
+    assert!(!identity.contains("sn\""), "what is not to be recorded is not kept either");
+}
+
+#[test]
+fn a_server_that_wants_a_retry_at_once_is_not_asked_without_pause() {
+    let mut store = Store::default();
+    let mut app = Driver::started(0, granted(), &mut store);
+    app.track("a");
+    app.input(Input::Flush);
+    let now = Answer::Response { status: 503, retry_after: Some("0".into()), body: String::new() };
+    app.exchange(&mut store, now);
+    let wakeup = app.engine.next_wakeup().unwrap();
+    assert!(wakeup >= app.now.mono_ms + 250, "{wakeup}");
+    assert_eq!(store.not_before, None);
+}
+
+#[test]
+fn a_full_disk_is_given_some_records_and_the_rest_once_it_takes_them() {
+    let mut store = Store::default();
+    let mut app = Driver::started(0, granted(), &mut store);
+    store.fault = Some(StoreFault::Full);
+    for _ in 0..700 {
+        app.track("a");
+    }
+    app.run(&mut store);
+    let appends = |app: &Driver| app.storage.iter().filter(|e| matches!(e, Effect::Append { .. })).count();
+    app.advance(1_000);
+    assert_eq!(appends(&app), 500);
+    app.run(&mut store);
+    store.fault = None;
+    app.advance(60_000);
+    app.run(&mut store);
+    assert_eq!(store.records.len(), 700);
 }
 
 #[test]
