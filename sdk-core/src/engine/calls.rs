@@ -98,6 +98,9 @@ impl Engine {
     /// and the user that stand in every event (SPEC §16.1); one with original merging is told whom to join (§16.2).
     fn identify(&mut self, at: Now, call: &Call<'_>) -> Outcome {
         let old = self.subject.identity();
+        if old.is_some_and(|old| old.device_id == call.name) {
+            return Outcome::Rejected(Rejection::ReservedUser);
+        }
         let anonymous = old.filter(|old| old.user.is_none()).map(Identity::distinct_id);
         let outcome = self.change_identity(at, call);
         if let (Some(anonymous), Outcome::Accepted) = (anonymous, outcome) {

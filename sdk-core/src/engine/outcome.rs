@@ -34,7 +34,7 @@ pub enum Rejection {
     NameTooLong,
     /// A user id must not be empty.
     EmptyUser,
-    /// User ids that begin with `$device:` are reserved for devices (SPEC §16.1).
+    /// The device's own id, and ids that begin with `$device:`, are no users (SPEC §16.1).
     ReservedUser,
     /// The properties cannot be used.
     InvalidProperties(JsonError),
@@ -106,7 +106,7 @@ impl Rejection {
             Self::EmptyName => "give the event a name",
             Self::NameTooLong => "event names have at most 255 characters",
             Self::EmptyUser => "pass the user's id, or call reset() when nobody is known",
-            Self::ReservedUser => "ids that begin with $device: belong to devices",
+            Self::ReservedUser => "this is the id of a device; pass the user's own",
             Self::InvalidProperties(_) => "pass an object that JSON can hold, at most 60 levels deep",
             Self::TooMany => "a collector takes 255 properties, members or elements; send fewer",
             Self::KeyTooLong => "names of properties have at most 255 characters",

@@ -213,6 +213,17 @@ fn who_was_anonymous_is_only_named_to_a_collector_that_joins_by_it() {
 }
 
 #[test]
+fn a_device_is_no_user() {
+    let mut store = Store::default();
+    let mut app = Driver::started(0, granted(), &mut store);
+    let (id, device) = (EventId(app.bits()), app.engine.device_id().unwrap());
+    let outcome = app.input(Input::Call(Call::identify(&device, id)));
+    assert_eq!(outcome, Outcome::Rejected(Rejection::ReservedUser));
+    assert_eq!(app.input(Input::Call(Call::identify("u1", id))), Outcome::Accepted);
+    assert_eq!(app.engine.stats().queued, 1, "who was anonymous is announced");
+}
+
+#[test]
 fn c9_what_seems_to_change_nothing_changes_what_another_process_has_written() {
     let mut store = Store::default();
     let mut app = Driver::started(0, granted(), &mut store);
