@@ -19,8 +19,7 @@ impl Core {
             None if config.project_or_new(token).is_some() => self.store.open_project(token)?,
             None => return Ok(None),
         };
-        // Ids of this kind are made in lower case.
-        let device = strip(device_id).to_ascii_lowercase();
+        let device = strip(device_id).to_owned();
         if let Some(known) = self.store.device_task(home.project, &device)? {
             return Ok(Some(known));
         }

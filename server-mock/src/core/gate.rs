@@ -1,10 +1,11 @@
 //! Whether a record may come in: late copies of what was erased do not, and records of suppressed persons do not.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
-use super::{Core, Dropped};
+use super::{Core, Dropped, Resolver};
 use crate::domain::config::{IdMerge, Project};
-use crate::domain::identity::{Ids, Verb};
+use crate::domain::identity::{Ids, Verb, strip};
+use crate::domain::profile::{Subject, Update};
 use crate::store::{Home, Space, StoreError};
 
 /// Asks for the records of one request and project; remembers what it found.
@@ -15,7 +16,11 @@ pub(super) struct Gate {
     now: i64,
     has_barriers: bool,
     has_objections: bool,
+    /// Entries by combination, and by the person behind it.
     known: HashMap<Ids, Option<[u8; 16]>>,
+    persons: HashMap<String, Option<[u8; 16]>>,
+    /// Whose records these are, kept up with what the request itself links.
+    pub resolver: Resolver,
 }
 
 impl Gate {
@@ -29,6 +34,8 @@ impl Gate {
             has_barriers: core.store.has_barriers(now),
             has_objections: core.store.has_objections(home.project),
             known: HashMap::new(),
+            persons: HashMap::new(),
+            resolver: Resolver::new(space, project.id_merge),
         }
     }
 
@@ -47,6 +54,24 @@ impl Gate {
         Ok(None)
     }
 
+    /// Takes out of an update of a group the members that were erased, as the erasure has done (C12).
+    pub fn scrub(&mut self, core: &mut Core, update: &mut Update, now: i64) -> Result<(), StoreError> {
+        if !self.has_barriers || !matches!(update.subject, Subject::Group(..)) {
+            return Ok(());
+        }
+        let time = update.time.unwrap_or(now + 1);
+        let mut erased = HashSet::new();
+        for text in update.texts() {
+            if core.store.is_barred(self.home.project, strip(&text), time, self.now)? {
+                erased.insert(text);
+            }
+        }
+        if !erased.is_empty() {
+            update.leave_out(&|text| erased.contains(text));
+        }
+        Ok(())
+    }
+
     /// The entry of the suppression list that a combination falls under, by any of the linked ids.
     fn objection(&mut self, core: &mut Core, ids: &Ids) -> Result<Option<[u8; 16]>, StoreError> {
         if let Some(known) = self.known.get(ids) {
@@ -55,8 +80,17 @@ impl Gate {
         let project = self.home.project;
         let mut entry = ids.literal().find_map(|id| core.store.objection(project, id));
         if let (None, Some(own)) = (entry, ids.own()) {
-            let linked = core.closure(self.space, self.id_merge, &[own])?;
-            entry = linked.ids.iter().find_map(|id| core.store.objection(project, id));
+            let person = self.resolver.of_distinct_id(core.store.as_mut(), &own)?;
+            entry = match self.persons.get(&person) {
+                Some(known) => *known,
+                // A person may have very many devices: once is enough.
+                None => {
+                    let linked = core.closure(self.space, self.id_merge, std::slice::from_ref(&person))?;
+                    let found = linked.ids.iter().find_map(|id| core.store.objection(project, id));
+                    self.persons.insert(person, found);
+                    found
+                }
+            };
         }
         self.known.insert(ids.clone(), entry);
         Ok(entry)
@@ -73,7 +107,7 @@ impl Gate {
         let project = self.home.project;
         let (user, device) = match (verb, &ids.user, &ids.device) {
             (Some(Verb::Identify { user, anonymous }), ..) if self.id_merge == IdMerge::Original => {
-                if core.store.cluster(self.space, anonymous)?.len() > 1 {
+                if self.resolver.cluster(core.store.as_mut(), anonymous)?.nodes.len() > 1 {
                     return Ok(());
                 }
                 (user, anonymous)
@@ -92,6 +126,7 @@ impl Gate {
         match self.objection(core, &as_user)? {
             Some(entry) if core.store.objection(project, device).is_none() => {
                 self.known.clear();
+                self.persons.clear();
                 core.store.extend_objection(project, device, entry)
             }
             _ => Ok(()),

@@ -1,12 +1,12 @@
 //! Storing what arrives.
 
 use super::gate::Gate;
-use super::{Core, Dropped, random_hex, window};
+use super::{Core, Dropped, Resolver, random_hex, window};
 use crate::domain::config::{IdMerge, Project, RetentionBasis};
 use crate::domain::event::Event;
 use crate::domain::identity::{self, Ids, Verb};
 use crate::domain::profile::Update;
-use crate::store::{EventText, NewEvent, NewReplay, Put, Space, StoreError};
+use crate::store::{EventText, NewEvent, NewReplay, Put, StoreError};
 
 /// Most ids in a cluster (SPEC §16.2).
 const CLUSTER_LIMIT: usize = 500;
@@ -81,13 +81,16 @@ impl Core {
                 event.text.add("$insert_id", &random_hex(16)?);
             }
             let refused = match verb {
-                Some(verb) if project.id_merge == IdMerge::Original => self.merge(space, verb)?,
+                Some(verb) if project.id_merge == IdMerge::Original => {
+                    self.merge(&mut gate.resolver, verb)?
+                }
                 _ => None,
             };
             if let Some((reason, description)) = refused {
                 event.text.add("$failure_reason", reason);
                 event.text.add("$failure_description", description);
             }
+            gate.resolver.linked(&event.ids);
             match self.store.put_event(space, event, received)? {
                 Put::Stored => done.stored += 1,
                 Put::Duplicate => {
@@ -103,7 +106,7 @@ impl Core {
     /// Carries out an identity verb of the original merge; answers why not, where it is refused: reason and description.
     fn merge(
         &mut self,
-        space: Space,
+        resolver: &mut Resolver,
         verb: &Verb,
     ) -> Result<Option<(&'static str, &'static str)>, StoreError> {
         let (first, second, identified) = match verb {
@@ -119,18 +122,20 @@ impl Core {
             Verb::Alias { id, alias } => (id, alias, false),
             Verb::Merge(first, second) => (first, second, false),
         };
-        let left = self.store.cluster(space, first)?;
+        let store = self.store.as_mut();
+        let left = &resolver.cluster(store, first)?.nodes;
         if first == second || left.iter().any(|node| node.id == *second) {
             return Ok(None);
         }
-        let right = self.store.cluster(space, second)?;
-        if !matches!(verb, Verb::Merge(..)) && right.len() > 1 {
+        let left = left.len();
+        let right = resolver.cluster(store, second)?.nodes.len();
+        if !matches!(verb, Verb::Merge(..)) && right > 1 {
             return Ok(Some(("already_merged", "the id belongs to another cluster already")));
         }
-        if left.len().max(1) + right.len().max(1) > CLUSTER_LIMIT {
+        if left.max(1) + right.max(1) > CLUSTER_LIMIT {
             return Ok(Some(("cluster_limit", "the cluster would have more than 500 ids")));
         }
-        self.store.join(space, first, second, identified)?;
+        resolver.join(store, first, second, identified)?;
         self.era += 1;
         Ok(None)
     }
@@ -139,7 +144,7 @@ impl Core {
     pub fn update_profiles(
         &mut self,
         project: &Project,
-        updates: &[Update],
+        updates: &mut [Update],
         now: i64,
     ) -> Result<Ingested, StoreError> {
         let mut done = Ingested::default();
@@ -160,7 +165,8 @@ impl Core {
                 done.drop(reason, 1);
                 continue;
             }
-            deleted += self.update_profile(space, project, update, now)?;
+            gate.scrub(self, update, now)?;
+            deleted += self.update_profile(space, project, &mut gate.resolver, update, now)?;
             done.stored += 1;
         }
         if deleted > 0 {

@@ -2,6 +2,7 @@
 
 pub mod archive;
 mod closure;
+mod clusters;
 pub mod device;
 mod due;
 mod gate;

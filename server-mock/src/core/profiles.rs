@@ -13,11 +13,11 @@ impl Core {
         &mut self,
         space: Space,
         project: &Project,
+        resolver: &mut Resolver,
         update: &Update,
         now: i64,
     ) -> Result<usize, StoreError> {
-        let mut resolver = Resolver::new(space, project.id_merge);
-        let subject = self.resolve_subject(space, &mut resolver, update)?;
+        let subject = self.resolve_subject(space, resolver, update)?;
         if update.delete {
             return Ok(usize::from(self.store.delete_profile(space, &subject)?));
         }

@@ -187,7 +187,7 @@ impl Core {
         })?;
         for event in piece {
             let sent = event.distinct_id.as_deref();
-            let canonical = resolver.canonical(self.store.as_mut(), event.key, &event.ids, sent)?;
+            let canonical = resolver.canonical(self.store.as_mut(), &event.ids, sent)?;
             // On original projects a node has several names, of which one was asked for.
             if query
                 .distinct_ids

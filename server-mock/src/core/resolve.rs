@@ -2,22 +2,23 @@
 
 use std::collections::HashMap;
 
+use super::clusters::{Cluster, Clusters};
 use crate::domain::config::IdMerge;
-use crate::domain::identity::{self, DEVICE_PREFIX, Ids, strip};
-use crate::store::{ClusterNode, KeyRow, Space, Store, StoreError};
+use crate::domain::identity::{DEVICE_PREFIX, Ids, strip};
+use crate::store::{Space, Store, StoreError};
 
 /// Resolves the ids of one space; remembers what it found, so it must not outlive a change.
 pub struct Resolver {
     space: Space,
     mode: IdMerge,
     links: HashMap<String, Option<String>>,
-    clusters: HashMap<KeyRow, Option<String>>,
+    clusters: Clusters,
 }
 
 impl Resolver {
     /// For one space.
     pub fn new(space: Space, mode: IdMerge) -> Resolver {
-        Resolver { space, mode, links: HashMap::new(), clusters: HashMap::new() }
+        Resolver { space, mode, links: HashMap::new(), clusters: Clusters::default() }
     }
 
     /// The id of a record before links and merges.
@@ -32,18 +33,14 @@ impl Resolver {
     pub fn canonical(
         &mut self,
         store: &mut dyn Store,
-        key: KeyRow,
         ids: &Ids,
         sent: Option<&str>,
     ) -> Result<Option<String>, StoreError> {
         match (self.mode, &ids.user, &ids.device) {
             (IdMerge::Simplified, None, Some(device)) => self.of_device(store, device).map(Some),
             (IdMerge::Original, Some(node), _) => {
-                if !self.clusters.contains_key(&key) {
-                    let chosen = canonical_of_cluster(&store.cluster(self.space, node)?);
-                    self.clusters.insert(key, chosen);
-                }
-                Ok(self.clusters[&key].clone().or_else(|| self.own(ids, sent)))
+                let canonical = self.cluster(store, node)?.canonical.clone();
+                Ok(canonical.or_else(|| self.own(ids, sent)))
             }
             _ => Ok(self.own(ids, sent)),
         }
@@ -55,7 +52,7 @@ impl Resolver {
         match (self.mode, &ids.user, &ids.device) {
             (IdMerge::Simplified, None, Some(device)) => self.of_device(store, device),
             (IdMerge::Original, Some(node), _) => {
-                Ok(canonical_of_cluster(&store.cluster(self.space, node)?).unwrap_or_else(|| id.to_owned()))
+                Ok(self.cluster(store, node)?.canonical.clone().unwrap_or_else(|| id.to_owned()))
             }
             _ => Ok(id.to_owned()),
         }
@@ -68,11 +65,34 @@ impl Resolver {
             return Ok(vec![canonical]);
         }
         let mut names = vec![canonical];
-        for known in store.cluster(self.space, strip(id))? {
+        for known in &self.cluster(store, strip(id))?.nodes {
             names.push(format!("{DEVICE_PREFIX}{}", known.id));
-            names.push(known.id);
+            names.push(known.id.clone());
         }
         Ok(names)
+    }
+
+    /// The cluster of a node (original merge).
+    pub fn cluster(&mut self, store: &mut dyn Store, node: &str) -> Result<&Cluster, StoreError> {
+        self.clusters.of(store, self.space, node)
+    }
+
+    /// Joins the clusters of two nodes (original merge).
+    pub fn join(
+        &mut self,
+        store: &mut dyn Store,
+        first: &str,
+        second: &str,
+        identified: bool,
+    ) -> Result<(), StoreError> {
+        self.clusters.join(store, self.space, first, second, identified)
+    }
+
+    /// A record was stored that links a device with a user, perhaps the first one to do so (simplified merge).
+    pub fn linked(&mut self, ids: &Ids) {
+        if let (Some(device), Some(_)) = (&ids.device, &ids.user) {
+            self.links.remove(device);
+        }
     }
 
     fn of_device(&mut self, store: &mut dyn Store, device: &str) -> Result<String, StoreError> {
@@ -82,16 +102,4 @@ impl Resolver {
         }
         Ok(self.links[device].clone().unwrap_or_else(|| format!("{DEVICE_PREFIX}{device}")))
     }
-}
-
-/// Prefers an id that `$identify` named, then the oldest that is no UUID, then the smallest (SPEC §16.2). A cluster
-/// of one has no say: its only id is shown as it was sent.
-fn canonical_of_cluster(nodes: &[ClusterNode]) -> Option<String> {
-    if nodes.len() < 2 {
-        return None;
-    }
-    let identified = nodes.iter().find(|node| node.identified);
-    let plain = || nodes.iter().find(|node| !identity::is_uuid4(&node.id));
-    let smallest = || nodes.iter().min_by(|a, b| a.id.cmp(&b.id));
-    identified.or_else(plain).or_else(smallest).map(|node| node.id.clone())
 }

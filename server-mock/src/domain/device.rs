@@ -33,16 +33,17 @@ impl Secret {
         format!("{}-{}-{}-{}-{}", &hex[..8], &hex[8..12], &hex[12..16], &hex[16..20], &hex[20..])
     }
 
-    /// Whether this is the secret of a device, whose id may be written as a distinct id.
+    /// Whether this is the secret of a device, whose id may be written as a distinct id. Ids are texts: another spelling
+    /// is another id, under which other records may lie.
     pub fn proves(self, device_id: &str) -> bool {
         // Not secret: whoever asks has named both.
-        strip(device_id).eq_ignore_ascii_case(&self.device_id())
+        strip(device_id) == self.device_id()
     }
 }
 
 /// What a receipt says of a device: enough for whoever knows the id, nothing for others.
 pub fn fingerprint(device_id: &str) -> String {
-    Sha256::digest(strip(device_id).to_ascii_lowercase()).iter().map(|byte| format!("{byte:02x}")).collect()
+    Sha256::digest(strip(device_id)).iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 #[cfg(test)]
@@ -56,7 +57,8 @@ mod tests {
         assert_eq!(secret.device_id(), "d761d406-af2a-4a5a-95f6-7c924378ed88");
         assert!(crate::domain::identity::is_uuid4(&secret.device_id()));
         assert!(secret.proves(&secret.device_id()));
-        assert!(secret.proves(&format!("$device:{}", secret.device_id().to_uppercase())));
+        assert!(secret.proves(&format!("$device:{}", secret.device_id())));
+        assert!(!secret.proves(&secret.device_id().to_uppercase()));
         assert!(!Secret::parse(&"08".repeat(16)).unwrap().proves(&secret.device_id()));
     }
 

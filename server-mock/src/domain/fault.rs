@@ -216,9 +216,6 @@ impl Act {
             Some(Value::String(text)) => Some(text.clone()),
             Some(other) => Some(other.to_string()),
         };
-        if status.is_none() && (retry_after.is_some() || body.is_some()) {
-            return Err("act.retry_after and act.body need an act.status".into());
-        }
         let delay_ms = number(map, "act.delay_ms")?.unwrap_or(0);
         if delay_ms > LONGEST_DELAY_MS {
             return Err(format!("act.delay_ms is at most {LONGEST_DELAY_MS}"));
@@ -335,7 +332,7 @@ mod tests {
             (json!({"match": {"times": 1}}), "times"),
             (json!({"act": {"status": 42}}), "act.status"),
             (json!({"act": {"close": "now"}}), "before_store"),
-            (json!({"act": {"body": "x"}}), "act.status"),
+            (json!({"act": {"retry_after": true}}), "act.retry_after"),
             (json!({"match": {"probability": 2}}), "probability"),
             (json!([{}, {"match": {"count": -1}}]), "rule 1: match.count"),
             (json!({"act": {"read_bytes_per_s": 0}}), "read_bytes_per_s"),

@@ -129,6 +129,16 @@ pub fn token_of(record: &Value) -> Option<&str> {
 }
 
 impl Update {
+    /// The texts that it would bring into a profile.
+    pub fn texts(&self) -> Vec<String> {
+        texts_of(&self.operations)
+    }
+
+    /// Takes texts out of what it would bring into a profile.
+    pub fn leave_out(&mut self, is_gone: &dyn Fn(&str) -> bool) {
+        without_texts(&mut self.operations, is_gone);
+    }
+
     /// Applies the operators to the properties of a profile.
     pub fn apply(&self, properties: &mut Map<String, Value>) {
         for (operator, operand) in &self.operations {

@@ -100,10 +100,21 @@ impl Reply {
         Reply::json(status, &json!({"status": "error", "error": text, "hint": hint}))
     }
 
-    /// Storage is in trouble: try again later (SPEC §23). Never a `0`, which clients take for a refusal.
-    pub fn unavailable() -> Reply {
-        Reply::json(503, &json!({"error": "a temporary failure occurred", "status": 0}))
-            .with("retry-after", "5")
+    /// The error shape of imports and lookup tables.
+    pub fn coded(status: u16, text: &str) -> Reply {
+        let reason = StatusCode::from_u16(status).ok().and_then(|status| status.canonical_reason());
+        Reply::json(status, &json!({"code": status, "error": text, "status": reason.unwrap_or_default()}))
+    }
+
+    /// The error shape of collection.
+    pub fn zero(status: u16, text: &str) -> Reply {
+        Reply::json(status, &json!({"error": text, "status": 0}))
+    }
+
+    /// Storage is in trouble: try again later (SPEC §23), said in the shape of the route's errors. Never a bare `0`, which
+    /// clients take for a refusal.
+    pub fn unavailable(shape: fn(u16, &str) -> Reply) -> Reply {
+        shape(503, "a temporary failure occurred").with("retry-after", "5")
     }
 
     /// The method is not one of the route's.

@@ -47,12 +47,12 @@ pub async fn answer(app: &Arc<App>, call: &Call, path: &str) -> Reply {
         Err(retry) => rate_limited().with("retry-after", retry.header()),
         Ok(()) if path == "/track" => match track(app, call, &decoded.params, records).await {
             Ok(error) => render(error),
-            Err(_) => Reply::unavailable(),
+            Err(_) => Reply::unavailable(Reply::zero),
         },
         Ok(()) => match engage(app, call, records, path).await {
             Ok(faults) if strict => render::strict(count, &faults),
             Ok(faults) => render(all_failed(count, &faults)),
-            Err(_) => Reply::unavailable(),
+            Err(_) => Reply::unavailable(Reply::zero),
         },
     };
     reply.records = count;
@@ -98,8 +98,7 @@ pub fn too_large() -> Reply {
 
 /// 429 of the collection routes (SPEC §18).
 pub fn rate_limited() -> Reply {
-    let text = "Project exceeded rate limits. Please retry the request with exponential backoff.";
-    Reply::json(429, &json!({"code": 429, "error": text, "status": "Too Many Requests"}))
+    Reply::coded(429, "Project exceeded rate limits. Please retry the request with exponential backoff.")
 }
 
 /// The client library that a batch or its query names, if it looks like the name of one.
@@ -337,8 +336,8 @@ async fn engage(
     if !batches.is_empty() {
         let done = app.worker.write(move |core| {
             let mut done = Vec::new();
-            for (project, updates) in batches {
-                done.push(core.update_profiles(&project, &updates, now)?);
+            for (project, mut updates) in batches {
+                done.push(core.update_profiles(&project, &mut updates, now)?);
             }
             Ok(done)
         });

@@ -28,7 +28,7 @@ pub async fn create(app: &Arc<App>, call: &Call) -> Reply {
             return Reply::hinted(400, wrong, hint);
         }
     };
-    if !secret.proves(&device_id) {
+    if !secret.is_some_and(|secret| secret.proves(&device_id)) {
         return Reply::hinted(
             403,
             "the secret is not that of the device",
@@ -44,7 +44,7 @@ pub async fn create(app: &Arc<App>, call: &Call) -> Reply {
         // it waits for.
         Ok(Some((task, receipt))) => Reply::json(202, &shown(&task, receipt)),
         Ok(None) => Reply::error(404, "there is no such project"),
-        Err(_) => Reply::unavailable(),
+        Err(_) => Reply::unavailable(Reply::error),
     }
 }
 
@@ -61,7 +61,7 @@ pub async fn check(app: &Arc<App>, call: &Call, id: &str) -> Reply {
     let reply = match found {
         Ok(Some((task, receipt))) => Reply::json(200, &shown(&task, receipt)),
         Ok(None) => Reply::error(404, "there is no such erasure"),
-        Err(_) => Reply::unavailable(),
+        Err(_) => Reply::unavailable(Reply::error),
     };
     reply.routed(ROUTE)
 }
@@ -76,7 +76,8 @@ fn shown(task: &StoredTask, receipt: Option<Value>) -> Value {
     shown
 }
 
-fn read(body: &[u8]) -> Result<(String, String, Secret), &'static str> {
+/// Project, device and secret; what is not one of 128 bits is nobody's.
+fn read(body: &[u8]) -> Result<(String, String, Option<Secret>), &'static str> {
     let document = text::value(body).map_err(|_| "the body is not JSON")?;
     let field = |name: &str| {
         document.get(name).and_then(Value::as_str).filter(|text| !text.is_empty()).map(str::to_owned)
@@ -84,6 +85,5 @@ fn read(body: &[u8]) -> Result<(String, String, Secret), &'static str> {
     let token = field("token").ok_or("token, missing or empty")?;
     let device_id = field("device_id").ok_or("device_id, missing or empty")?;
     let secret = field("secret").ok_or("secret, missing or empty")?;
-    let secret = Secret::parse(&secret).ok_or("secret is not one of 128 bits")?;
-    Ok((token, device_id, secret))
+    Ok((token, device_id, Secret::parse(&secret)))
 }

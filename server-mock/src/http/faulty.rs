@@ -3,8 +3,6 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use serde_json::json;
-
 use super::call::{Call, Reply};
 use super::{App, collect, worked_on};
 use crate::domain::fault::{Act, Close};
@@ -75,13 +73,10 @@ fn canned(path: &str, status: u16, act: &Act) -> Reply {
             (413, _) => collect::too_large(),
             (429, "/track" | "/engage" | "/groups" | "/import" | "/lookup-tables") => collect::rate_limited(),
             (429, "/api/2.0/export") => Reply::new(429, "text/plain", "a fault that was asked for"),
-            (500.., "/track" | "/engage" | "/groups") => {
-                Reply::json(status, &json!({"error": "a temporary failure occurred", "status": 0}))
+            (500.., "/track" | "/engage" | "/groups") => Reply::zero(status, "a temporary failure occurred"),
+            (_, "/import" | "/lookup-tables" | "/record") => {
+                Reply::coded(status, "a fault that was asked for")
             }
-            (_, "/import") => Reply::json(
-                status,
-                &json!({"code": status, "error": "a fault that was asked for", "status": "error"}),
-            ),
             _ => Reply::error(status, "a fault that was asked for"),
         },
     };

@@ -33,7 +33,7 @@ pub async fn answer(app: &Arc<App>, call: &Call) -> Reply {
     let now = app.shared.now();
     let project = match auth::import(&config, call, &decoded.params, now) {
         Ok(project) => project,
-        Err(text) => return Reply::json(401, &json!({"code": 401, "error": text, "status": "Unauthorized"})),
+        Err(text) => return Reply::coded(401, text),
     };
     let records = match decoded.records {
         Ok(records) => records,
@@ -100,7 +100,7 @@ async fn store(
         let stored = app.worker.write(move |core| Ok((core.ingest(&project, &mut events, now)?, events)));
         match stored.await {
             Ok((done, _)) => collect::count(app, &done),
-            Err(_) => return Reply::unavailable(),
+            Err(_) => return Reply::unavailable(Reply::coded),
         }
     }
     dropped.into_iter().for_each(|reason| app.shared.stats.drop_records(reason, 1));

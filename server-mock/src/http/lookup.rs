@@ -24,7 +24,7 @@ fn table(app: &App, call: &Call, id: Option<&str>) -> Reply {
     let config = app.shared.config();
     let project = match auth::lookup(&config, call, &call.query_params()) {
         Ok(project) => project,
-        Err(text) => return Reply::json(401, &json!({"code": 401, "error": text, "status": "Unauthorized"})),
+        Err(text) => return Reply::coded(401, text),
     };
     let Some(id) = id else {
         let tables = project.lookup_tables.iter().map(|(id, name)| json!({"id": id, "name": name}));
@@ -34,10 +34,10 @@ fn table(app: &App, call: &Call, id: Option<&str>) -> Reply {
     if !project.lookup_tables.iter().any(|(known, _)| known == id) {
         let shown: String = id.chars().take(64).collect();
         let text = format!("Lookup table with id '{shown}' was not found.");
-        return Reply::json(404, &json!({"code": 404, "error": text, "status": "Not Found"}));
+        return Reply::coded(404, &text);
     }
     let checked = match wire::decompress(call.raw()) {
-        Err(error) => Reply::json(400, &json!({"code": 400, "error": error.text(), "status": "Bad Request"})),
+        Err(error) => Reply::coded(400, error.text()),
         Ok(body) => check(&String::from_utf8_lossy(&body)),
     };
     // Only what would replace a table counts.

@@ -38,7 +38,7 @@ pub async fn retrievals(app: &Arc<App>, call: &Call, rest: &str) -> Reply {
         [_, id] => check_retrieval(app, call, &project, id).await,
         _ => archive(app, &project, parts[1]).await,
     };
-    done.unwrap_or_else(|_| Reply::unavailable()).routed(route)
+    done.unwrap_or_else(|_| Reply::unavailable(Reply::error)).routed(route)
 }
 
 /// Who asks about which project, if the call is good and not too many came before it.
@@ -82,7 +82,7 @@ pub async fn deletions(app: &Arc<App>, call: &Call, rest: &str) -> Reply {
         ("POST", None) => create(app, call, bearer, project, TaskKind::Deletion).await,
         (_, None) => cancel_by_ids(app, call, project).await,
     };
-    done.unwrap_or_else(|_| Reply::unavailable()).routed(route)
+    done.unwrap_or_else(|_| Reply::unavailable(Reply::error)).routed(route)
 }
 
 /// Reads the body as JSON whatever its content type is: the documented `curl -d` sends a form's.

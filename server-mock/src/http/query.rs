@@ -68,7 +68,7 @@ pub async fn answer(app: &Arc<App>, call: &Call, path: &str) -> Reply {
     let reply = match done {
         Ok(reply) => reply,
         Err(Failure::Bad(text)) => Reply::json(400, &json!({"error": text, "status": "error"})),
-        Err(Failure::Store) => Reply::unavailable(),
+        Err(Failure::Store) => Reply::unavailable(Reply::error),
     };
     match slot {
         Some(slot) => Reply { body: reply.body.held(slot), ..reply },

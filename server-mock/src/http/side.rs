@@ -50,10 +50,7 @@ pub async fn record(app: &Arc<App>, call: &Call) -> Reply {
     }
     let token = auth::basic(call).map(|(token, _)| token).unwrap_or_default();
     if token.is_empty() {
-        return Reply::json(
-            401,
-            &json!({"code": 401, "error": "Invalid credentials", "status": "Unauthorized"}),
-        );
+        return Reply::coded(401, "Invalid credentials");
     }
     let good = Reply::json(200, &json!({"code": 200, "status": "OK"}));
     let config = app.shared.config();
@@ -84,7 +81,7 @@ pub async fn record(app: &Arc<App>, call: &Call) -> Reply {
             collect::count(app, &done);
             Reply { records: 1, decoded_bytes: call.body.len(), ..good }
         }
-        Err(_) => Reply::unavailable(),
+        Err(_) => Reply::unavailable(Reply::coded),
     }
 }
 

@@ -113,7 +113,14 @@ fn without_the_proof_nothing_is_erased() {
     let wrong = Device { secret: other.secret.clone(), id: device.id.clone() };
     assert_eq!(wrong.erase(&server, "T").status, 403);
     assert_eq!(ask(json!({"token": "T", "device_id": device.id})), 400);
-    assert_eq!(ask(json!({"token": "T", "device_id": device.id, "secret": "short"})), 400);
+    assert_eq!(ask(json!({"token": "T", "device_id": device.id, "secret": ""})), 400);
+    assert_eq!(ask(json!({"token": "T", "device_id": device.id, "secret": "short"})), 403);
+    let shouted = Device { id: device.id.to_uppercase(), secret: device.secret.clone() };
+    assert_eq!(
+        shouted.erase(&server, "T").status,
+        403,
+        "records under another spelling are not this device's"
+    );
     assert_eq!(ask(json!({"token": "T", "device_id": "u", "secret": device.secret})), 403);
     assert_eq!(ask(json!({"device_id": device.id, "secret": device.secret})), 400);
     assert_eq!(ask(json!([])), 400);
@@ -314,4 +321,21 @@ fn nothing_of_the_device_is_left_in_the_folder() {
     assert!(search_raw(&data, device.id.as_bytes()).is_empty());
     assert!(search_raw(&data, device.secret.as_bytes()).is_empty());
     assert_eq!(server.total(""), 20);
+}
+
+#[test]
+fn an_erased_device_does_not_come_back_as_the_member_of_a_group() {
+    let server = server(StorePlace::Memory);
+    let (device, other) = (Device::new(), Device::new());
+    server.track(json!([event("A", "T", json!({"$device_id": device.id}))]));
+    erased(&server, &device, "T");
+    let members = json!([format!("$device:{}", device.id), device.id, other.id, "u"]);
+    let update = json!({
+        "$token": "T", "$group_key": "team", "$group_id": "x",
+        "$union": {"members": members}, "$set": {"lead": device.id, "name": "X"},
+    });
+    engage(&server, "/groups", update);
+    let group = &server.get("/mock/groups")["groups"][0]["properties"];
+    assert_eq!((&group["members"], &group["name"]), (&json!([other.id, "u"]), &json!("X")));
+    assert_eq!(group.get("lead"), None);
 }

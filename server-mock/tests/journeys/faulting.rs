@@ -186,3 +186,27 @@ fn a_wrong_rule_is_refused_with_a_hint() {
     }
     assert_eq!(server.get("/mock/faults")["total"], 0);
 }
+
+#[test]
+fn every_route_says_in_its_own_shape_that_it_cannot() {
+    let server = server(StorePlace::Memory);
+    fault(&server, json!({"act": {"status": 503}, "match": {"method": "POST"}}));
+    let refused = |path: &str| {
+        let answer = server.send("POST", path, &[JSON], b"[]");
+        assert_eq!(answer.status, 503);
+        answer.json()
+    };
+    assert_eq!(refused("/track")["status"], 0);
+    assert_eq!(refused("/import")["status"], "Service Unavailable");
+    assert_eq!(refused("/api/2.0/engage")["status"], "error");
+}
+
+#[test]
+fn what_says_nothing_about_the_answer_lets_the_request_through() {
+    let server = server(StorePlace::Memory);
+    for act in [json!({}), json!({"body": "x"}), json!({"retry_after": 2}), json!({"delay_ms": 1})] {
+        fault(&server, json!({ "act": act }));
+    }
+    assert_eq!(server.send("POST", "/track", &[JSON], batch(1).as_bytes()).text(), "1");
+    assert_eq!(server.total(""), 1);
+}

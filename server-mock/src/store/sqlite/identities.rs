@@ -9,7 +9,6 @@ use super::SqliteStore;
 use super::keys::{OpenKey, ids_from, slot_of};
 use crate::domain::config::IdMerge;
 use crate::domain::identity::{DEVICE_PREFIX, Ids};
-use crate::store::vault::Slot;
 use crate::store::{ClusterNode, Identities, KeyRow, Space, StoreError};
 
 impl Identities for SqliteStore {
@@ -31,17 +30,12 @@ impl Identities for SqliteStore {
     }
 
     fn cluster(&mut self, space: Space, node: &str) -> Result<Vec<ClusterNode>, StoreError> {
-        let mut nodes: Vec<ClusterNode> = Vec::new();
-        for row in self.cluster_rows(space, node)? {
-            let (slot, sealed, identified): (Slot, Vec<u8>, bool) = self
-                .connection
-                .prepare_cached("SELECT slot, generation, ids, identified FROM keys WHERE id = ?")?
-                .query_row([row], |found| Ok((slot_of(found, 0)?, found.get(2)?, found.get(3)?)))?;
-            let text = OpenKey { row, key: self.vault.key(slot)? }.open("ids", &sealed)?;
-            let Some(id) = ids_from(&text).and_then(|ids| ids.user) else { continue };
-            match nodes.iter_mut().find(|known| known.id == id) {
-                Some(known) => known.identified |= identified,
-                None => nodes.push(ClusterNode { id, identified }),
+        let mut nodes = Vec::new();
+        for rows in self.cluster_rows(space, node)? {
+            // All of them name the same node.
+            let Some((row, _)) = rows.first() else { continue };
+            if let Some(id) = self.ids_of_row(*row)?.1.user {
+                nodes.push(ClusterNode { id, identified: rows.iter().any(|(_, identified)| *identified) });
             }
         }
         Ok(nodes)
@@ -72,7 +66,7 @@ impl Identities for SqliteStore {
         let ids = Ids::of_distinct_id(id_merge, canonical);
         if let (Some(node), IdMerge::Original) = (&ids.user, id_merge) {
             let rows = self.cluster_rows(space, node)?;
-            return rows.into_iter().map(|row| self.ids_of_row(row)).collect();
+            return rows.into_iter().flatten().map(|(row, _)| self.ids_of_row(row)).collect();
         }
         let Some(user) = &ids.user else {
             return self.anonymous_keys(space, &ids.device.unwrap_or_default());
@@ -173,35 +167,40 @@ impl SqliteStore {
         rows.into_iter().map(|row| self.ids_of_row(row)).collect()
     }
 
-    /// Rows of all combinations whose user is this node, and of those joined with them; oldest first.
-    fn cluster_rows(&self, space: Space, node: &str) -> Result<Vec<KeyRow>, StoreError> {
-        let hash = self.user_hash(space, node);
-        let mut rows: Vec<KeyRow> = self
-            .connection
-            .prepare_cached(
-                "SELECT id FROM keys WHERE space = ? AND user = ? AND kind = 0 AND dying IS NULL",
-            )?
-            .query_map(params![space.row, hash], |row| row.get(0))?
-            .collect::<Result<_, _>>()?;
-        let mut known: HashSet<KeyRow> = rows.iter().copied().collect();
-        let mut seen = 0;
-        while seen < rows.len() {
-            let mut statement = self.connection.prepare_cached(
-                "SELECT k.id FROM edges JOIN keys k ON k.id = second AND k.dying IS NULL WHERE first = ?1
-                 UNION SELECT k.id FROM edges JOIN keys k ON k.id = first AND k.dying IS NULL WHERE second = ?1
-                 UNION SELECT other.id FROM keys this JOIN keys other
-                   ON other.space = this.space AND other.user = this.user AND other.kind = 0 AND other.dying IS NULL
-                   WHERE this.id = ?1",
-            )?;
-            for row in statement.query_map([rows[seen]], |row| row.get::<_, KeyRow>(0))? {
-                let row = row?;
-                if known.insert(row) {
-                    rows.push(row);
+    /// The nodes of a cluster, oldest first: the rows of all combinations whose user is that node, and whether each was
+    /// named as the user by a `$identify`. A node may have very many rows; each of them, and each edge, is read once.
+    fn cluster_rows(&self, space: Space, node: &str) -> Result<Vec<Vec<(KeyRow, bool)>>, StoreError> {
+        let mut rows_of = self.connection.prepare_cached(
+            "SELECT id, identified FROM keys INDEXED BY keys_user
+             WHERE space = ? AND user = ? AND kind = 0 AND dying IS NULL ORDER BY id",
+        )?;
+        let mut neighbours = self.connection.prepare_cached(
+            "SELECT k.user FROM edges INDEXED BY edges_first CROSS JOIN keys k ON k.id = second
+               WHERE first = ?1 AND k.dying IS NULL AND k.user IS NOT NULL
+             UNION ALL
+             SELECT k.user FROM edges INDEXED BY edges_second CROSS JOIN keys k ON k.id = first
+               WHERE second = ?1 AND k.dying IS NULL AND k.user IS NOT NULL",
+        )?;
+        let mut waiting = vec![self.user_hash(space, node).to_vec()];
+        let mut known: HashSet<Vec<u8>> = waiting.iter().cloned().collect();
+        let mut nodes = Vec::new();
+        while let Some(user) = waiting.pop() {
+            let rows: Vec<(KeyRow, bool)> = rows_of
+                .query_map(params![space.row, user], |row| Ok((row.get(0)?, row.get(1)?)))?
+                .collect::<Result<_, _>>()?;
+            for (row, _) in &rows {
+                for user in neighbours.query_map([row], |found| found.get::<_, Vec<u8>>(0))? {
+                    let user = user?;
+                    if known.insert(user.clone()) {
+                        waiting.push(user);
+                    }
                 }
             }
-            seen += 1;
+            if !rows.is_empty() {
+                nodes.push(rows);
+            }
         }
-        rows.sort_unstable();
-        Ok(rows)
+        nodes.sort_unstable();
+        Ok(nodes)
     }
 }

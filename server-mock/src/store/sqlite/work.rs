@@ -1,6 +1,8 @@
-//! What is done for one person costs the same however many others there are. Counted in instructions of the database's
+//! What is done for one person costs the same however many others there are, and no more than in proportion to the
+//! person's own ids. Counted in instructions of the database's
 //! machine, so that a plan which goes through everybody shows.
 
+use std::collections::HashSet;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -8,9 +10,10 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use serde_json::{Map, json};
 
 use super::SqliteStore;
-use crate::domain::config::{IdMerge, RetentionBasis};
+use crate::core::{Core, EventQuery, Packed, Shared};
+use crate::domain::config::{Config, IdMerge, RetentionBasis};
 use crate::domain::event::Event;
-use crate::domain::identity::Ids;
+use crate::domain::identity::{Ids, Verb};
 use crate::domain::profile::Subject;
 use crate::store::{
     Barrier, Erasing, Erasure, EventRange, EventText, Events, Identities, KeyRow, NewEvent, NewReplay,
@@ -62,13 +65,7 @@ impl Counted {
         while store.is_shredding() {
             store.shred(usize::MAX, 1).unwrap();
         }
-        let instructions = Arc::new(AtomicUsize::new(0));
-        let counter = instructions.clone();
-        let count = move || {
-            counter.fetch_add(1, Ordering::Relaxed);
-            false
-        };
-        store.connection.progress_handler(1, Some(count)).unwrap();
+        let instructions = counting(&mut store);
         Counted { store, space, instructions }
     }
 
@@ -77,6 +74,18 @@ impl Counted {
         work(&mut self.store, self.space);
         self.instructions.load(Ordering::Relaxed)
     }
+}
+
+/// Counts what the database does from now on.
+fn counting(store: &mut SqliteStore) -> Arc<AtomicUsize> {
+    let instructions = Arc::new(AtomicUsize::new(0));
+    let counter = instructions.clone();
+    let count = move || {
+        counter.fetch_add(1, Ordering::Relaxed);
+        false
+    };
+    store.connection.progress_handler(1, Some(count)).unwrap();
+    instructions
 }
 
 type Work = fn(&mut SqliteStore, Space);
@@ -160,6 +169,76 @@ fn one_person_costs_the_same_among_many() {
     assert!(grown.is_empty(), "among {FEW} and among {MANY} persons: {grown:?}, of {counts:?}");
 }
 
+/// Once for each id: the work for a person with four times as many of them may be four times as much.
+#[test]
+fn a_person_with_many_ids_costs_in_proportion() {
+    const SOME: usize = 100;
+    let counts = [SOME, 4 * SOME].map(|ids| {
+        let merges: Vec<_> = (1..ids).map(|n| merge(&user(0), &user(n))).collect();
+        let kiosk: Vec<_> = (0..ids).map(|n| event_of(user(0), device(n))).collect();
+        let anonymous: Vec<_> = (0..ids).map(|n| anonymous_event(device(n))).collect();
+        let original = work_of(IdMerge::Original, &[&merges, &kiosk]);
+        let refused = work_of(IdMerge::Original, &[&merges, &merges]);
+        let simplified = work_of(IdMerge::Simplified, &[&kiosk, &anonymous]);
+        [original, refused, simplified]
+    });
+    let [few, many] = counts;
+    assert!(few.iter().zip(many).all(|(few, many)| many < 6 * few), "{few:?} {many:?}");
+}
+
+/// What it takes to store these batches, with somebody on the suppression list, and to read what was stored.
+fn work_of(id_merge: IdMerge, batches: &[&[Event]]) -> usize {
+    let mut store = SqliteStore::in_memory().unwrap();
+    let instructions = counting(&mut store);
+    let config = Config::from_json(&json!({"projects": [
+        {"token": "T", "project_id": 1, "id_merge": if id_merge == IdMerge::Original { "original" } else { "simplified" }}
+    ]}));
+    let shared = Arc::new(Shared::new(config.unwrap(), None));
+    let mut core = Core::new(Box::new(store), shared).unwrap();
+    core.store.begin().unwrap();
+    core.suppress("T", &["nobody".into()]).unwrap();
+    let project = core.project_of("T");
+    for batch in batches {
+        let mut packed: Vec<_> = batch.iter().cloned().map(Packed::from).collect();
+        assert_eq!(core.ingest(&project, &mut packed, 1).unwrap().dropped, []);
+    }
+    core.store.commit().unwrap();
+    let view = core.view_at("T", 2).unwrap().unwrap();
+    let (mut owners, mut events) = (HashSet::new(), 0);
+    core.events(&view, &EventQuery::default(), &mut |_, rendered| {
+        owners.insert(rendered.properties["distinct_id"].to_string());
+        events += 1;
+        true
+    })
+    .unwrap();
+    assert!(events >= batches[0].len() && owners.len() == 1, "{owners:?}");
+    instructions.load(Ordering::Relaxed)
+}
+
+fn merge(first: &str, second: &str) -> Event {
+    let verb = Verb::Merge(first.to_owned(), second.to_owned());
+    let ids = Ids { user: Some(first.to_owned()), device: None, also: vec![second.to_owned()] };
+    Event { name: "$merge".into(), ids, verb: Some(verb), ..event_of(first.to_owned(), String::new()) }
+}
+
+fn anonymous_event(device: String) -> Event {
+    let ids = Ids { user: None, device: Some(device), also: Vec::new() };
+    Event { ids, distinct_id: None, ..event_of(String::new(), String::new()) }
+}
+
+fn event_of(user: String, device: String) -> Event {
+    Event {
+        name: "A".into(),
+        distinct_id: Some(user.clone()),
+        ids: Ids { user: Some(user), device: Some(device), also: Vec::new() },
+        time: 1,
+        sent_time: None,
+        properties: Map::new(),
+        dedupe: None,
+        verb: None,
+    }
+}
+
 fn user(n: usize) -> String {
     format!("user-{n}")
 }
@@ -173,16 +252,7 @@ fn ids(n: usize) -> Ids {
 }
 
 fn event(n: usize, sent: i64) -> NewEvent {
-    let event = Event {
-        name: "A".into(),
-        ids: ids(n),
-        distinct_id: Some(user(n)),
-        time: sent,
-        sent_time: None,
-        properties: Map::new(),
-        dedupe: None,
-        verb: None,
-    };
+    let event = Event { ids: ids(n), time: sent, ..event_of(user(n), device(n)) };
     let text = EventText::of(&event);
     NewEvent { ids: event.ids, time: sent, dedupe: Some(sent.to_le_bytes().to_vec()), text }
 }
