@@ -121,6 +121,9 @@ impl Core {
             }
             Verb::Alias { id, alias } => (id, alias, false),
             Verb::Merge(first, second) => (first, second, false),
+            Verb::Incomplete => {
+                return Ok(Some(("missing_ids", "the event does not name the ids that it is about")));
+            }
         };
         let store = self.store.as_mut();
         let left = &resolver.cluster(store, first)?.nodes;

@@ -93,6 +93,8 @@ pub enum Verb {
     },
     /// `$merge`: two clusters become one.
     Merge(String, String),
+    /// One of them that does not name the ids which it needs: nothing comes of it.
+    Incomplete,
 }
 
 /// Whether an event name is an identity verb.
@@ -136,10 +138,11 @@ fn resolved(mode: IdMerge, name: &str, properties: &Map<String, Value>) -> Ids {
         IdMerge::Original => {
             let named = distinct
                 .or_else(|| {
-                    verb_of(name, properties).map(|verb| match verb {
-                        Verb::Identify { user, .. } => user,
-                        Verb::Alias { id, .. } => id,
-                        Verb::Merge(first, _) => first,
+                    verb_of(name, properties).and_then(|verb| match verb {
+                        Verb::Identify { user, .. } => Some(user),
+                        Verb::Alias { id, .. } => Some(id),
+                        Verb::Merge(first, _) => Some(first),
+                        Verb::Incomplete => None,
                     })
                 })
                 .or_else(|| get("$user_id"))
@@ -150,8 +153,13 @@ fn resolved(mode: IdMerge, name: &str, properties: &Map<String, Value>) -> Ids {
     }
 }
 
-/// The verb that an event is, if it names the ids that it needs.
+/// The verb that an event is.
 pub fn verb_of(name: &str, properties: &Map<String, Value>) -> Option<Verb> {
+    is_verb(name).then(|| complete_verb(name, properties).unwrap_or(Verb::Incomplete))
+}
+
+/// The verb, if it names the ids that it needs.
+fn complete_verb(name: &str, properties: &Map<String, Value>) -> Option<Verb> {
     let get = |key: &str| id_text(properties.get(key)).map(|id| strip(&id).to_owned());
     match name {
         "$identify" => Some(Verb::Identify {
@@ -159,14 +167,13 @@ pub fn verb_of(name: &str, properties: &Map<String, Value>) -> Option<Verb> {
             anonymous: get("$anon_id").or_else(|| get("$anon_distinct_id"))?,
         }),
         "$create_alias" => Some(Verb::Alias { id: get("distinct_id")?, alias: get("alias")? }),
-        "$merge" => match properties.get("$distinct_ids")?.as_array()?.as_slice() {
+        _ => match properties.get("$distinct_ids")?.as_array()?.as_slice() {
             [first, second] => Some(Verb::Merge(
                 strip(&id_text(Some(first))?).to_owned(),
                 strip(&id_text(Some(second))?).to_owned(),
             )),
             _ => None,
         },
-        _ => None,
     }
 }
 
@@ -238,7 +245,9 @@ mod tests {
             verb("$identify", json!({"distinct_id": "U", "$anon_distinct_id": "$device:A"})),
             expected
         );
-        assert_eq!(verb("$merge", json!({"$distinct_ids": ["a"]})), None);
+        assert_eq!(verb("$merge", json!({"$distinct_ids": ["a"]})), Some(Verb::Incomplete));
+        assert_eq!(verb("$create_alias", json!({"distinct_id": "U"})), Some(Verb::Incomplete));
+        assert_eq!(verb("A", json!({"distinct_id": "U"})), None);
         assert!(is_uuid4("6f8f1c1e-2d1c-4a11-9d0e-0f1b6ad1c111"));
         assert!(!is_uuid4("6f8f1c1e-2d1c-1a11-9d0e-0f1b6ad1c111"));
         assert!(!is_uuid4("not-a-uuid"));
