@@ -301,7 +301,8 @@ export const load = async (token: string, options: Options) => {
     audit: async (): Promise<Audit> => {
       const items = queue.keys();
       for (const key of ['consent', 'identity'] as const) {
-        if ((await records.read(key)) !== undefined) items.push('indexedDB refrain:' + token + ' ' + key);
+        const copy = await records.read(key);
+        if (copy !== undefined) items.push('indexedDB refrain:' + token + ' ' + key + (copy ? '' : ' (unreadable)'));
       }
       const [inFlight, timed, { queued, held }] = books(read(9)!);
       const timers = timed + (timer === undefined ? 0 : 1);

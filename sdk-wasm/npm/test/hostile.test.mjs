@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { execFile } from 'node:child_process';
 import { after, before, test } from 'node:test';
 import { promisify } from 'node:util';
-import { kept, start, startWorld } from './support/browser.mjs';
+import { frameWithoutOrigin, kept, start, startWorld } from './support/browser.mjs';
 
 let world;
 before(async () => (world = await startWorld()));
@@ -14,29 +14,44 @@ const FORBIDDEN = () => {
   for (const name of ['localStorage', 'sessionStorage', 'indexedDB']) Object.defineProperty(window, name, refuse);
 };
 
-test('C8 without storage nothing is collected until the person decides, and a grant lasts for the page', async (t) => {
-  const { collector, context, open } = await world.person(t);
-  await context.addInitScript(FORBIDDEN);
-  const page = await open({ defaultConsent: 'granted' });
-  const before = await page.evaluate(() => [window.r.consent().reason, window.r.track('E').rejected]);
-  assert.deepEqual(before, ['store_unavailable', 'denied']);
-  await page.evaluate(async () => {
-    await window.r.optIn();
-    window.r.track('Allowed');
-  });
-  await collector.arrived('Allowed');
+for (const [where, forbidden] of [
+  ['in a browser that forbids it', async ({ collector, context, open }) => {
+    await context.addInitScript(FORBIDDEN);
+    return open({ defaultConsent: 'granted' });
+  }],
+  ['in a frame without an origin', async ({ collector, open }) => {
+    const frame = await frameWithoutOrigin(await open());
+    await start(frame, collector, { defaultConsent: 'granted' });
+    return frame;
+  }],
+]) {
+  test(`C8 without storage nothing is collected until the person decides, and then for the page: ${where}`, async (t) => {
+    const person = await world.person(t);
+    const { collector } = person;
+    const page = await forbidden(person);
+    const before = await page.evaluate(() => [window.r.consent().reason, window.r.track('E').rejected]);
+    assert.deepEqual(before, ['store_unavailable', 'denied']);
+    await page.evaluate(async () => {
+      await window.r.optIn();
+      window.r.track('Allowed');
+    });
+    await collector.arrived('Allowed');
+    await page.evaluate(() => window.r.flush());
+    const { items } = await page.evaluate(() => window.r.audit());
+    assert.deepEqual(items, ['indexedDB refrain:T consent (unreadable)', 'indexedDB refrain:T identity (unreadable)']);
 
-  const error = await page.evaluate(() => window.r.optOut().then(() => '', (error) => error.message));
-  assert.match(error, /^not_recorded: /);
-  const after = await page.evaluate(async (url) => {
-    const result = window.r.track('E').rejected;
-    await window.r.flush();
-    await fetch(url + '/marker');
-    return [result, window.r.consent().verdict];
-  }, collector.url);
-  assert.deepEqual(after, ['denied', 'deny']);
-  assert.deepEqual(collector.named('E'), []);
-});
+    const error = await page.evaluate(() => window.r.optOut().then(() => '', (error) => error.message));
+    assert.match(error, /^not_recorded: /);
+    const after = await page.evaluate(async (url) => {
+      const result = window.r.track('E').rejected;
+      await window.r.flush();
+      await fetch(url + '/marker');
+      return [result, window.r.consent().verdict];
+    }, collector.url);
+    assert.deepEqual(after, ['denied', 'deny']);
+    assert.deepEqual(collector.named('E'), []);
+  });
+}
 
 test('a full storage keeps events in memory', async (t) => {
   const { collector, open } = await world.person(t);
