@@ -8,7 +8,8 @@ import { type Key, openRecords } from './records';
 import { openRequests } from './requests';
 import { settings } from './settings';
 import { Turn } from './turns';
-import type { Audit, Consent, Options, Result, Stats } from './types';
+import type { Audit, Consent, Options, Rejected, Result, Stats } from './types';
+import { texts } from './values';
 
 export type Client = Awaited<ReturnType<typeof load>>[0];
 
@@ -271,19 +272,36 @@ export const load = async (token: string, options: Options) => {
   });
   listen();
 
+  /** Calls that were refused here. */
+  let refused = 0;
+  const refuse = (rejected: Rejected) => (refused++, rejected);
+
   const client = {
-    call: (kind: number, first: string, second: string, wall = Date.now(), mono = performance.now()): Result => {
-      if (over) return { rejected: 'shut_down', hint: 'start another client' };
-      turn(Turn.At, wall, mono);
-      const code = turn(kind, 0, 0, first, second);
-      const result: Result = code == 3 ? { rejected: read(1)!, hint: read(2)! } : code == 2 ? 'held' : 'accepted';
-      pump();
-      return result;
+    call: (
+      kind: number,
+      first: unknown,
+      second: unknown,
+      json: string,
+      wall = Date.now(),
+      mono = performance.now(),
+    ): Result => {
+      if (over) return refuse({ rejected: 'shut_down', hint: 'start another client' });
+      try {
+        const parts = texts(kind, first, second, json);
+        if ('hint' in parts) return refuse(parts);
+        turn(Turn.At, wall, mono);
+        const code = turn(kind, 0, 0, ...parts);
+        const result: Result = code == 3 ? { rejected: read(1)!, hint: read(2)! } : code == 2 ? 'held' : 'accepted';
+        pump();
+        return result;
+      } catch (error) {
+        return refuse({ rejected: 'broken', hint: '' + error });
+      }
     },
-    choose: (kind: number) =>
+    choose: (kind: number, also?: { erase?: boolean; deleteProfile?: boolean }) =>
       new Promise<void>((done, fail) => {
         if (over) return fail(Error('shut_down: start another client'));
-        tell(kind);
+        tell(kind + +!!also?.erase + 2 * +!!also?.deleteProfile);
         tickets.set(number(), [done, fail]);
         pump();
       }),
@@ -295,7 +313,12 @@ export const load = async (token: string, options: Options) => {
         pump();
       }),
     consent: () => ({ decision: read(3), verdict: read(4), reason: read(5), sentence: read(6) }) as Consent,
-    stats: (): Stats => books(read(9)!)[2],
+    /** The books, with the calls that the module has not seen: so many were refused before it had loaded. */
+    stats: (early: number): Stats => {
+      const [, , stats] = books(read(9)!);
+      stats.rejected += early + refused;
+      return stats;
+    },
     distinctId: () => read(7),
     deviceId: () => read(8),
     audit: async (): Promise<Audit> => {

@@ -187,7 +187,7 @@ test('a setting that cannot work, or a module that does not load, is said by `re
     assert.ok(seen[0].includes(word), seen[0]);
     assert.equal(seen[1], 'not_loaded');
     assert.ok(seen[2].includes(word));
-    assert.equal(seen[3], 'hold');
+    assert.equal(seen[3], 'deny');
   }
 });
 
