@@ -13,6 +13,9 @@ import { texts } from './values';
 
 export type Client = Awaited<ReturnType<typeof load>>[0];
 
+/** The longest that a timer waits, in milliseconds: anything above counts as nothing. */
+const FAR = 2 ** 31 - 1;
+
 const compile = async ({ wasm, wasmUrl = new URL('./refrain_wasm_bg.wasm', import.meta.url) }: Options) => {
   if (wasm) return wasm;
   try {
@@ -32,7 +35,7 @@ const storage = (name: 'localStorage' | 'sessionStorage'): Storage | undefined =
 };
 
 export const load = async (token: string, options: Options) => {
-  const set = settings(options);
+  const [endpoint, ...set] = settings(token, options);
   initSync({ module: await compile(options) });
 
   const prefix = `refrain:${token}:`;
@@ -43,7 +46,7 @@ export const load = async (token: string, options: Options) => {
   const queue = openQueue(prefix, local, storage('sessionStorage'), fresh);
   const records = openRecords('refrain:' + token);
   const locks = openLocks(prefix);
-  const request = openRequests(options.endpoint ?? '');
+  const request = openRequests(endpoint);
 
   const tickets = new Map<number, [() => void, (error: Error) => void]>();
   const flushes = new Map<number, (all: boolean) => void>();
@@ -91,7 +94,7 @@ export const load = async (token: string, options: Options) => {
     if (wakeup != due) {
       due = wakeup;
       clearTimeout(timer);
-      timer = due < 0 ? undefined : setTimeout(tick, due - performance.now());
+      timer = due < 0 ? undefined : setTimeout(tick, Math.min(due - performance.now(), FAR));
     }
     store();
   };
@@ -246,18 +249,26 @@ export const load = async (token: string, options: Options) => {
     if (tell(Turn.Visibility)) persist();
     pump();
   });
-  on(window, 'pagehide', () => {
+  /** Also writes down what waits, and sends it. */
+  const leave = () => {
     leaving = true;
     persist();
     tell(Turn.Leaving);
     pump();
     leaving = false;
+  };
+  /** Whether this may be the page's last task: its own listeners come after ours. */
+  let last = false;
+  on(window, 'pagehide', () => {
+    last = true;
+    leave();
     locks.release();
     records.close();
     channel?.close();
   });
   on(window, 'pageshow', ({ persisted }) => {
     if (!persisted) return;
+    last = false;
     listen();
     own();
     reread('consent');
@@ -293,6 +304,7 @@ export const load = async (token: string, options: Options) => {
         const code = turn(kind, 0, 0, ...parts);
         const result: Result = code == 3 ? { rejected: read(1)!, hint: read(2)! } : code == 2 ? 'held' : 'accepted';
         pump();
+        if (last) leave();
         return result;
       } catch (error) {
         return refuse({ rejected: 'broken', hint: '' + error });
@@ -332,7 +344,7 @@ export const load = async (token: string, options: Options) => {
       return { items, queued, held, timers, inFlight, outbox: JSON.parse(read(10)!) };
     },
     shutdown: async (timeout = 2_000) => {
-      await Promise.race([client.flush(), new Promise((done) => setTimeout(done, timeout))]);
+      await Promise.race([client.flush(), new Promise((done) => setTimeout(done, Math.min(timeout, FAR)))]);
       if (over) return;
       over = true;
       persist();

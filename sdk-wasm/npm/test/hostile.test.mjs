@@ -175,6 +175,9 @@ test('a setting that cannot work, or a module that does not load, is said by `re
   for (const [options, word] of [
     [{ defaultConsent: 'yes' }, 'defaultConsent'],
     [{ token: '' }, 'token'],
+    [{ token: 7 }, 'token must be a text'],
+    [{ token: 'T\ud800' }, 'token must be a text'],
+    [{ endpoint: 7 }, 'endpoint must be a text'],
     [{ wasmUrl: '/nothing.wasm' }, 'WebAssembly'],
   ]) {
     const page = await open();
@@ -189,6 +192,49 @@ test('a setting that cannot work, or a module that does not load, is said by `re
     assert.ok(seen[2].includes(word));
     assert.equal(seen[3], 'deny');
   }
+});
+
+test('a Content Security Policy as the README has it is enough', async (t) => {
+  const { collector, context } = await world.person(t);
+  const page = await context.newPage();
+  const policy = `default-src 'none'; script-src 'self' 'wasm-unsafe-eval'; connect-src 'self' ${collector.url}`;
+  await page.goto(world.site.url + '?policy=' + encodeURIComponent(policy));
+  await start(page, collector, { defaultConsent: 'granted' });
+  await page.evaluate(() => window.r.track('Strict'));
+  await collector.arrived('Strict');
+});
+
+test('without an endpoint the page\'s own origin is asked, wherever a `<base>` points', async (t) => {
+  const { open } = await world.person(t);
+  const page = await open();
+  const asked = page.waitForRequest((request) => request.url().includes('/track/'));
+  await page.evaluate(async () => {
+    const { init } = await import('/dist/index.js');
+    document.head.innerHTML = '<base href="https://elsewhere.invalid/">';
+    const r = init('T', { defaultConsent: 'granted' });
+    r.track('E');
+  });
+  assert.equal((await asked).url(), world.site.url + 'track/?verbose=1&ip=0');
+});
+
+test('an interval that no timer can wait for is no busy loop', async (t) => {
+  const { collector, context, open } = await world.person(t);
+  await context.addInitScript(() => {
+    const wait = window.setTimeout;
+    window.longest = 0;
+    window.setTimeout = (done, ms) => {
+      window.longest = Math.max(window.longest, ms ?? 0);
+      return wait(done, ms);
+    };
+  });
+  const page = await open({ defaultConsent: 'granted', flushInterval: Number.MAX_SAFE_INTEGER });
+  await page.evaluate(() => window.r.track('First'));
+  await page.waitForFunction(() => window.r.stats().delivered === 1);
+  await page.evaluate(() => window.r.track('Second'));
+  assert.equal(await page.evaluate(() => window.longest), 2 ** 31 - 1);
+  // Neither is one for shutting down.
+  await page.evaluate(() => window.r.shutdown(Infinity));
+  assert.equal(collector.named('Second').length, 1);
 });
 
 test('where there is no page it can be imported, and says so', async () => {

@@ -19,8 +19,10 @@ const DIST = new URL('../../dist/', import.meta.url);
 
 const startSite = async () => {
   const server = createServer(async (request, response) => {
-    const name = request.url.split('?')[0].slice(1);
+    const { pathname, searchParams } = new URL(request.url, 'http://site');
+    const name = pathname.slice(1);
     const file = name.startsWith('dist/') ? await readFile(new URL(name.slice(5), DIST)).catch(() => undefined) : undefined;
+    if (searchParams.has('policy')) response.setHeader('Content-Security-Policy', searchParams.get('policy'));
     // For frames without an origin.
     response.setHeader('Access-Control-Allow-Origin', '*');
     response.setHeader('Content-Type', TYPES[file ? name.split('.').pop() : 'html']);
