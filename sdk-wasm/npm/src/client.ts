@@ -8,9 +8,13 @@ import { type Key, openRecords } from './records';
 import { openRequests } from './requests';
 import { settings } from './settings';
 import { Turn } from './turns';
-import type { Audit, Consent, Options, Result, Stats } from './types';
+import type { Audit, Consent, Options, Rejected, Result, Stats } from './types';
+import { texts } from './values';
 
 export type Client = Awaited<ReturnType<typeof load>>[0];
+
+/** The longest that a timer waits, in milliseconds: anything above counts as nothing. */
+const FAR = 2 ** 31 - 1;
 
 const compile = async ({ wasm, wasmUrl = new URL('./refrain_wasm_bg.wasm', import.meta.url) }: Options) => {
   if (wasm) return wasm;
@@ -31,7 +35,7 @@ const storage = (name: 'localStorage' | 'sessionStorage'): Storage | undefined =
 };
 
 export const load = async (token: string, options: Options) => {
-  const set = settings(options);
+  const [endpoint, ...set] = settings(token, options);
   initSync({ module: await compile(options) });
 
   const prefix = `refrain:${token}:`;
@@ -42,7 +46,7 @@ export const load = async (token: string, options: Options) => {
   const queue = openQueue(prefix, local, storage('sessionStorage'), fresh);
   const records = openRecords('refrain:' + token);
   const locks = openLocks(prefix);
-  const request = openRequests(options.endpoint ?? '');
+  const request = openRequests(endpoint);
 
   const tickets = new Map<number, [() => void, (error: Error) => void]>();
   const flushes = new Map<number, (all: boolean) => void>();
@@ -90,7 +94,7 @@ export const load = async (token: string, options: Options) => {
     if (wakeup != due) {
       due = wakeup;
       clearTimeout(timer);
-      timer = due < 0 ? undefined : setTimeout(tick, due - performance.now());
+      timer = due < 0 ? undefined : setTimeout(tick, Math.min(due - performance.now(), FAR));
     }
     store();
   };
@@ -245,18 +249,26 @@ export const load = async (token: string, options: Options) => {
     if (tell(Turn.Visibility)) persist();
     pump();
   });
-  on(window, 'pagehide', () => {
+  /** Also writes down what waits, and sends it. */
+  const leave = () => {
     leaving = true;
     persist();
     tell(Turn.Leaving);
     pump();
     leaving = false;
+  };
+  /** Whether this may be the page's last task: its own listeners come after ours. */
+  let last = false;
+  on(window, 'pagehide', () => {
+    last = true;
+    leave();
     locks.release();
     records.close();
     channel?.close();
   });
   on(window, 'pageshow', ({ persisted }) => {
     if (!persisted) return;
+    last = false;
     listen();
     own();
     reread('consent');
@@ -271,19 +283,37 @@ export const load = async (token: string, options: Options) => {
   });
   listen();
 
+  /** Calls that were refused here. */
+  let refused = 0;
+  const refuse = (rejected: Rejected) => (refused++, rejected);
+
   const client = {
-    call: (kind: number, first: string, second: string, wall = Date.now(), mono = performance.now()): Result => {
-      if (over) return { rejected: 'shut_down', hint: 'start another client' };
-      turn(Turn.At, wall, mono);
-      const code = turn(kind, 0, 0, first, second);
-      const result: Result = code == 3 ? { rejected: read(1)!, hint: read(2)! } : code == 2 ? 'held' : 'accepted';
-      pump();
-      return result;
+    call: (
+      kind: number,
+      first: unknown,
+      second: unknown,
+      json: string,
+      wall = Date.now(),
+      mono = performance.now(),
+    ): Result => {
+      if (over) return refuse({ rejected: 'shut_down', hint: 'start another client' });
+      try {
+        const parts = texts(kind, first, second, json);
+        if ('hint' in parts) return refuse(parts);
+        turn(Turn.At, wall, mono);
+        const code = turn(kind, 0, 0, ...parts);
+        const result: Result = code == 3 ? { rejected: read(1)!, hint: read(2)! } : code == 2 ? 'held' : 'accepted';
+        pump();
+        if (last) leave();
+        return result;
+      } catch (error) {
+        return refuse({ rejected: 'broken', hint: '' + error });
+      }
     },
-    choose: (kind: number) =>
+    choose: (kind: number, also?: { erase?: boolean; deleteProfile?: boolean }) =>
       new Promise<void>((done, fail) => {
         if (over) return fail(Error('shut_down: start another client'));
-        tell(kind);
+        tell(kind + +!!also?.erase + 2 * +!!also?.deleteProfile);
         tickets.set(number(), [done, fail]);
         pump();
       }),
@@ -295,20 +325,26 @@ export const load = async (token: string, options: Options) => {
         pump();
       }),
     consent: () => ({ decision: read(3), verdict: read(4), reason: read(5), sentence: read(6) }) as Consent,
-    stats: (): Stats => books(read(9)!)[2],
+    /** The books, with the calls that the module has not seen: so many were refused before it had loaded. */
+    stats: (early: number): Stats => {
+      const [, , stats] = books(read(9)!);
+      stats.rejected += early + refused;
+      return stats;
+    },
     distinctId: () => read(7),
     deviceId: () => read(8),
     audit: async (): Promise<Audit> => {
       const items = queue.keys();
       for (const key of ['consent', 'identity'] as const) {
-        if ((await records.read(key)) !== undefined) items.push('indexedDB refrain:' + token + ' ' + key);
+        const copy = await records.read(key);
+        if (copy !== undefined) items.push('indexedDB refrain:' + token + ' ' + key + (copy ? '' : ' (unreadable)'));
       }
       const [inFlight, timed, { queued, held }] = books(read(9)!);
       const timers = timed + (timer === undefined ? 0 : 1);
       return { items, queued, held, timers, inFlight, outbox: JSON.parse(read(10)!) };
     },
     shutdown: async (timeout = 2_000) => {
-      await Promise.race([client.flush(), new Promise((done) => setTimeout(done, timeout))]);
+      await Promise.race([client.flush(), new Promise((done) => setTimeout(done, Math.min(timeout, FAR)))]);
       if (over) return;
       over = true;
       persist();

@@ -7,34 +7,38 @@ import type { Consent, Options, Profile, Refrain, Rejected, Result } from './typ
 
 export type { Audit, Consent, Options, Profile, Refrain, Rejected, Result, Stats } from './types';
 
-/** Calls that may wait for the module. */
-const WAITING = 1000;
+/** Calls that end later. */
+type Slow = 'choose' | 'audit' | 'flush' | 'shutdown';
 
 /** Starts a client for a project. Returns at once and never throws; `ready` says how it went. */
 export const init = (token: string, options: Options = {}): Refrain => {
   let client: Client | undefined;
   let dead: Rejected | undefined;
+  /** Whether the person's last word was a no, while the module cannot hear of it. */
+  let no = false;
+  /** Characters that may wait for the module, with some for each call: 10,000 calls of nine hundred. */
+  let room = 1e7;
+  /** Calls that were refused here. */
+  let refused = 0;
   const waiting: ((client: Client) => unknown)[] = [];
 
-  const call = (kind: number, first?: unknown, properties?: unknown): Result => {
-    let text;
+  const refuse = (rejected: string, hint = 'call again later'): Rejected => (refused++, { rejected, hint });
+
+  const call = (kind: number, first?: unknown, second?: unknown): Result => {
+    let text: string;
     try {
-      text = properties == null ? '{}' : '' + JSON.stringify(properties);
-    } catch (error) {
-      return { rejected: 'not_json', hint: '' + error };
+      text = JSON.stringify(second) + '';
+    } catch (error: any) {
+      // Anything may be thrown, and not everything becomes a text.
+      return refuse('not_json', error?.message ?? 'JSON cannot hold it');
     }
-    try {
-      // A name that is no string is no name.
-      const one = typeof first == 'string' ? first : '';
-      const two = typeof properties == 'string' ? properties : text;
-      if (client) return client.call(kind, one, two);
-      if (dead || waiting.length >= WAITING) return dead || { rejected: 'hold_full', hint: 'too many calls wait for the module' };
-      const [wall, mono] = [Date.now(), performance.now()];
-      waiting.push((loaded) => loaded.call(kind, one, two, wall, mono));
-      return 'held';
-    } catch (error) {
-      return { rejected: 'broken', hint: '' + error };
-    }
+    if (client) return client.call(kind, first, second, text);
+    if (dead) return dead;
+    if (no || room < 0) return refuse(no ? 'denied' : 'hold_full');
+    room -= 99 + text.length;
+    const at = [Date.now(), performance.now()] as const;
+    waiting.push((loaded) => loaded.call(kind, first, second, text, ...at));
+    return 'held';
   };
 
   const profile = (kind: number, of?: object): Profile => {
@@ -46,45 +50,49 @@ export const init = (token: string, options: Options = {}): Refrain => {
       append: apply('append'),
       union: apply('union'),
       remove: apply('remove'),
-      unset: (...names) => apply('unset')(names),
+      // Made one list where it is caught what comes of it.
+      unset: (...names) => apply('unset')({ toJSON: () => names.flat() }),
       delete: apply('delete'),
     };
   };
 
-  const later = <T>(work: (client: Client) => T | Promise<T>): Promise<T> =>
+  /** What the client does when it is there; none of this throws. */
+  const later = <T>(name: Slow, one?: unknown, two?: unknown): Promise<T> =>
     new Promise((done, fail) => {
-      const run = (loaded: Client) => {
-        try {
-          done(work(loaded));
-        } catch (error) {
-          fail(error);
-        }
-      };
+      const run = (loaded: Client) => done((loaded[name] as (one: unknown, two: unknown) => Promise<T>)(one, two));
       if (client) run(client);
-      else if (dead) fail(Error(dead.hint));
-      else waiting.push(run), ready.catch(fail);
+      else dead || waiting.push(run), ready.catch(fail);
     });
 
   const ready = (async () => {
     try {
       if (typeof document == 'undefined') throw Error('there is no page here');
-      const loaded = (await import('./client')).load(token, options);
-      const [started, settled] = await loaded;
+      const { load } = await import('./client');
+      const [started, settled] = await load(token, options);
       client = started;
       for (const work of waiting.splice(0)) work(client);
       await settled();
-    } catch (error) {
-      dead = { rejected: 'not_loaded', hint: '' + error };
+    } catch (error: any) {
+      dead = { rejected: 'not_loaded', hint: '' + error?.message };
+      waiting.length = 0;
       throw error;
     }
   })();
   // Whoever does not look must not get an error for it.
   ready.catch(() => {});
 
+  const choose = (turn: number, how?: Parameters<Refrain['optOut']>[0]) => {
+    no = turn != Turn.OptIn;
+    return later<void>('choose', turn, how);
+  };
+
   const consent = (): Consent =>
-    client
-      ? client.consent()
-      : { decision: 'unset', verdict: 'hold', reason: 'default', sentence: 'Waiting: nothing is stored or sent yet.' };
+    client?.consent() ?? {
+      decision: no ? 'denied' : 'unset',
+      verdict: no ? 'deny' : 'hold',
+      reason: no ? 'person' : 'default',
+      sentence: no ? 'Not collecting: you have objected.' : 'Waiting: nothing is stored or sent yet.',
+    };
 
   return {
     ready,
@@ -103,15 +111,15 @@ export const init = (token: string, options: Options = {}): Refrain => {
     setGroup: (key, id) => call(12, key, id),
     addGroup: (key, id) => call(13, key, id),
     removeGroup: (key, id) => call(14, key, id),
-    optIn: () => later((loaded) => loaded.choose(Turn.OptIn)),
-    optOut: (how) => later((loaded) => loaded.choose(Turn.OptOut + +!!how?.erase + 2 * +!!how?.deleteProfile)),
+    optIn: () => choose(Turn.OptIn),
+    optOut: (how) => choose(Turn.OptOut, how),
     consent,
     hasOptedOut: () => consent().decision == 'denied',
-    audit: () => later((loaded) => loaded.audit()),
-    stats: () => client?.stats(),
+    audit: () => later('audit'),
+    stats: () => client?.stats(refused),
     distinctId: () => client?.distinctId(),
     deviceId: () => client?.deviceId(),
-    flush: () => later((loaded) => loaded.flush()),
-    shutdown: (timeout) => later((loaded) => loaded.shutdown(timeout)),
+    flush: () => later('flush'),
+    shutdown: (timeout) => later('shutdown', timeout),
   };
 };

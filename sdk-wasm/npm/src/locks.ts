@@ -1,26 +1,37 @@
-// Web Locks. Where there are none (plain HTTP), work is done without them, and only the own tab's queue is touched.
+// Web Locks. Where there are none (plain HTTP) or they are denied to the page, work is done without them, and only the
+// own tab's queue is touched.
 
 /** A fence and a tab's name are waited for so long, in milliseconds. */
 const FENCE = 5_000;
 const NAME = 1_000;
 
 export const openLocks = (prefix: string) => {
-  const locks: LockManager | undefined = navigator.locks;
+  let locks: LockManager | undefined = navigator.locks;
   /** Names of tabs that are taken, and how to let go of each. */
   const names = new Map<string, () => void>();
 
-  const within = <T>(name: string, mode: LockMode, work: () => Promise<T>): Promise<T> =>
-    locks ? (locks.request(prefix + name, { mode }, work) as Promise<T>) : work();
+  type Work<T> = (lock: Lock | null) => T | Promise<T>;
+  const request = async <T>(name: string, how: LockOptions, work: Work<T>): Promise<T> => {
+    let begun = false;
+    try {
+      if (locks) return await locks.request(prefix + name, how, (lock) => ((begun = true), work(lock)));
+    } catch (error) {
+      if (begun || (error as Error).name != 'SecurityError') throw error;
+      // The page may have no locks, as it may have no storage: nothing is shared that they could guard.
+      locks = undefined;
+    }
+    return work(null);
+  };
 
   return {
     /** Alone among all tabs: changing a record. */
-    changing: <T>(work: () => Promise<T>) => within('record', 'exclusive', work),
+    changing: <T>(work: () => Promise<T>) => request('record', {}, work),
     /** Beside other senders, and never while somebody fences. */
-    sending: <T>(work: () => Promise<T>) => within('send', 'shared', work),
+    sending: <T>(work: () => Promise<T>) => request('send', { mode: 'shared' }, work),
     /** Waits until nobody sends any more; whether that came true in time. */
     fence: async (): Promise<boolean> => {
       try {
-        await locks?.request(prefix + 'send', { signal: AbortSignal.timeout(FENCE) }, () => {});
+        await request('send', { signal: AbortSignal.timeout(FENCE) }, () => {});
         return true;
       } catch {
         return false;
@@ -29,14 +40,14 @@ export const openLocks = (prefix: string) => {
     /** Takes a tab's name until `release`: the own one, or that of a tab which is gone. Whether it could be had. */
     take: (tab: string, own: boolean): Promise<boolean> =>
       new Promise((done) => {
-        if (!locks || names.has(tab)) return done(own || !!locks);
+        if (names.has(tab)) return done(true);
         const held = (lock: Lock | null) => {
-          done(!!lock);
+          done(!!lock || (own && !locks));
           return lock && new Promise<void>((free) => names.set(tab, free));
         };
         // A page that was just left may still hold the name for a moment.
         const how: LockOptions = own ? { signal: AbortSignal.timeout(NAME) } : { ifAvailable: true };
-        locks.request(prefix + 'tab:' + tab, how, held).catch(() => done(false));
+        request('tab:' + tab, how, held).catch(() => done(false));
       }),
     /** Lets go of all names: the page may be frozen, or gone. */
     release: () => {

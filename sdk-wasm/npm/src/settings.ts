@@ -1,13 +1,22 @@
 // The options of `init`: their names in a browser, their defaults there, and what is wrong with them.
 
 import type { Options } from './types';
+import { HALF } from './values';
 
 /** `localStorage` holds about 5 MB for the whole site, in two bytes a character: most of it must stay the site's. */
 const QUEUE_BYTES = 1 << 20;
 const DAY = 86_400_000;
 
-/** What the module is opened with. Throws for what cannot be. Unknown keys are the page's own affair. */
-export const settings = (options: Options) => {
+/**
+ * The collector's address, and what the module is opened with. Throws for what cannot be. Unknown keys are the page's
+ * own affair.
+ */
+export const settings = (token: unknown, options: Options) => {
+  const text = (name: string, value: unknown) => {
+    if (typeof value != 'string' || HALF.test(value)) throw Error(name + ' must be a text');
+    return value;
+  };
+  text('token', token);
   const word = (name: 'defaultConsent' | 'idMerge', ...words: string[]) => {
     const at = words.indexOf(options[name] ?? words[0]!);
     if (at < 0) throw Error(`${name} must be one of: ${words}`);
@@ -24,6 +33,8 @@ export const settings = (options: Options) => {
     return value;
   };
   return [
+    // A `<base>` must not point it elsewhere; where a page has no address, its parent's is the base.
+    text('endpoint', options.endpoint ?? location.origin.replace(/^null$/, '')),
     word('defaultConsent', 'pending', 'granted', 'denied'),
     !!word('idMerge', 'simplified', 'original'),
     flag('honorGpc') + 2 * flag('honorDnt'),

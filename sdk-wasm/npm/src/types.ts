@@ -26,14 +26,15 @@ export interface Options {
 
 /** A call that recorded nothing, and why. */
 export interface Rejected {
-  /** A stable word: `denied`, `empty_name`, `not_json`, … */
+  /** A stable word: `denied`, `empty_name`, `not_json`, `not_finite`, `lone_surrogate`, … */
   rejected: string;
   /** What to do about it. */
   hint: string;
 }
 
 /**
- * What became of a call. `held`: kept in memory until the person decides, or until the module has loaded.
+ * What became of a call. `held`: kept in memory until the person decides, or until the module has loaded; should that
+ * find it unfit, `stats().rejected` counts it.
  */
 export type Result = 'accepted' | 'held' | Rejected;
 
@@ -97,8 +98,8 @@ export interface Profile {
   union(lists: Record<string, unknown[]>): Result;
   /** Removes a value from each of the lists named. */
   remove(values: object): Result;
-  /** Removes properties. */
-  unset(...names: string[]): Result;
+  /** Removes properties; lists of names do as well. */
+  unset(...names: (string | string[])[]): Result;
   /** Deletes the profile. That erases no event. */
   delete(): Result;
 }

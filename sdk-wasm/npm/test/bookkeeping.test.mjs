@@ -104,9 +104,9 @@ test('without storage there is nothing', () => {
 });
 
 test('an empty object gives the defaults of a browser, and every option arrives', () => {
-  assert.deepEqual(settings({}), [0, false, 3, 5000, 50, 1 << 20, 432_000_000]);
+  assert.deepEqual(settings('T', { endpoint: '' }), ['', 0, false, 3, 5000, 50, 1 << 20, 432_000_000]);
   assert.deepEqual(
-    settings({
+    settings('T', {
       defaultConsent: 'denied',
       idMerge: 'original',
       honorGpc: false,
@@ -117,7 +117,7 @@ test('an empty object gives the defaults of a browser, and every option arrives'
       queueLimitAge: 9,
       endpoint: 'x',
     }),
-    [2, true, 2, 10, 7, 8, 9],
+    ['x', 2, true, 2, 10, 7, 8, 9],
   );
 });
 
@@ -129,9 +129,14 @@ test('a setting that cannot work is named', () => {
     [{ flushInterval: -1 }, /flushInterval/],
     [{ flushInterval: '5' }, /flushInterval/],
     [{ batchSize: 2001 }, /batchSize/],
+    [{ endpoint: new URL('https://collector.example') }, /endpoint/],
   ]) {
-    assert.throws(() => settings(options), word);
+    assert.throws(() => settings('T', { endpoint: 'x', ...options }), word);
   }
+});
+
+test('a token is a whole text', () => {
+  for (const token of [undefined, null, 7, {}, ['T'], 'T\ud800']) assert.throws(() => settings(token, { endpoint: '' }), /token/);
 });
 
 test('C15 every number of the books has its name', () => {

@@ -72,6 +72,35 @@ test('C3 C4 C14 after optOut only the choice is kept, and nothing arrives any mo
   assert.equal(stats.dropped.withdrawn, 1);
 });
 
+test('C5 an objection counts at once, though the module has not loaded', async (t) => {
+  const { collector, open } = await world.person(t);
+  const page = await open();
+  const [early, late, stats, again] = await page.evaluate(async (endpoint) => {
+    const { init } = await import('/dist/index.js');
+    const r = (window.r = init('T', { endpoint, defaultConsent: 'granted', flushInterval: 50 }));
+    const before = [r.track('Before'), r.hasOptedOut()];
+    const gone = r.optOut();
+    const early = [...before, r.track('E').rejected, r.identify('u').rejected, r.hasOptedOut(), r.consent()];
+    await gone;
+    const stats = r.stats();
+    const late = r.consent();
+    // The last word counts.
+    const other = init('U', { endpoint, defaultConsent: 'granted' });
+    other.optOut().catch(() => {});
+    const granted = other.optIn();
+    const again = [other.hasOptedOut(), other.consent().verdict, other.track('After')];
+    await granted;
+    return [early, late, stats, [...again, other.consent().verdict]];
+  }, collector.url);
+  const refused = { decision: 'denied', verdict: 'deny', reason: 'person', sentence: 'Not collecting: you have objected.' };
+  assert.deepEqual(early, ['held', false, 'denied', 'denied', true, refused]);
+  assert.deepEqual(late, refused);
+  assert.deepEqual([stats.rejected, stats.dropped.withdrawn], [2, 1]);
+  assert.deepEqual(again, [false, 'hold', 'held', 'allow']);
+  await collector.arrived('After');
+  assert.deepEqual([...collector.named('Before'), ...collector.named('E')], []);
+});
+
 test('C7 C6 a refusal is remembered after a reload; a later grant is a new device and sends nothing old', async (t) => {
   const { collector, open } = await world.person(t);
   const page = await open({ defaultConsent: 'granted', flushInterval: 3_600_000 });

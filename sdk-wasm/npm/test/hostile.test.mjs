@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { execFile } from 'node:child_process';
 import { after, before, test } from 'node:test';
 import { promisify } from 'node:util';
-import { kept, start, startWorld } from './support/browser.mjs';
+import { frameWithoutOrigin, kept, start, startWorld } from './support/browser.mjs';
 
 let world;
 before(async () => (world = await startWorld()));
@@ -14,29 +14,44 @@ const FORBIDDEN = () => {
   for (const name of ['localStorage', 'sessionStorage', 'indexedDB']) Object.defineProperty(window, name, refuse);
 };
 
-test('C8 without storage nothing is collected until the person decides, and a grant lasts for the page', async (t) => {
-  const { collector, context, open } = await world.person(t);
-  await context.addInitScript(FORBIDDEN);
-  const page = await open({ defaultConsent: 'granted' });
-  const before = await page.evaluate(() => [window.r.consent().reason, window.r.track('E').rejected]);
-  assert.deepEqual(before, ['store_unavailable', 'denied']);
-  await page.evaluate(async () => {
-    await window.r.optIn();
-    window.r.track('Allowed');
-  });
-  await collector.arrived('Allowed');
+for (const [where, forbidden] of [
+  ['in a browser that forbids it', async ({ collector, context, open }) => {
+    await context.addInitScript(FORBIDDEN);
+    return open({ defaultConsent: 'granted' });
+  }],
+  ['in a frame without an origin', async ({ collector, open }) => {
+    const frame = await frameWithoutOrigin(await open());
+    await start(frame, collector, { defaultConsent: 'granted' });
+    return frame;
+  }],
+]) {
+  test(`C8 without storage nothing is collected until the person decides, and then for the page: ${where}`, async (t) => {
+    const person = await world.person(t);
+    const { collector } = person;
+    const page = await forbidden(person);
+    const before = await page.evaluate(() => [window.r.consent().reason, window.r.track('E').rejected]);
+    assert.deepEqual(before, ['store_unavailable', 'denied']);
+    await page.evaluate(async () => {
+      await window.r.optIn();
+      window.r.track('Allowed');
+    });
+    await collector.arrived('Allowed');
+    await page.evaluate(() => window.r.flush());
+    const { items } = await page.evaluate(() => window.r.audit());
+    assert.deepEqual(items, ['indexedDB refrain:T consent (unreadable)', 'indexedDB refrain:T identity (unreadable)']);
 
-  const error = await page.evaluate(() => window.r.optOut().then(() => '', (error) => error.message));
-  assert.match(error, /^not_recorded: /);
-  const after = await page.evaluate(async (url) => {
-    const result = window.r.track('E').rejected;
-    await window.r.flush();
-    await fetch(url + '/marker');
-    return [result, window.r.consent().verdict];
-  }, collector.url);
-  assert.deepEqual(after, ['denied', 'deny']);
-  assert.deepEqual(collector.named('E'), []);
-});
+    const error = await page.evaluate(() => window.r.optOut().then(() => '', (error) => error.message));
+    assert.match(error, /^not_recorded: /);
+    const after = await page.evaluate(async (url) => {
+      const result = window.r.track('E').rejected;
+      await window.r.flush();
+      await fetch(url + '/marker');
+      return [result, window.r.consent().verdict];
+    }, collector.url);
+    assert.deepEqual(after, ['denied', 'deny']);
+    assert.deepEqual(collector.named('E'), []);
+  });
+}
 
 test('a full storage keeps events in memory', async (t) => {
   const { collector, open } = await world.person(t);
@@ -160,6 +175,9 @@ test('a setting that cannot work, or a module that does not load, is said by `re
   for (const [options, word] of [
     [{ defaultConsent: 'yes' }, 'defaultConsent'],
     [{ token: '' }, 'token'],
+    [{ token: 7 }, 'token must be a text'],
+    [{ token: 'T\ud800' }, 'token must be a text'],
+    [{ endpoint: 7 }, 'endpoint must be a text'],
     [{ wasmUrl: '/nothing.wasm' }, 'WebAssembly'],
   ]) {
     const page = await open();
@@ -172,8 +190,51 @@ test('a setting that cannot work, or a module that does not load, is said by `re
     assert.ok(seen[0].includes(word), seen[0]);
     assert.equal(seen[1], 'not_loaded');
     assert.ok(seen[2].includes(word));
-    assert.equal(seen[3], 'hold');
+    assert.equal(seen[3], 'deny');
   }
+});
+
+test('a Content Security Policy as the README has it is enough', async (t) => {
+  const { collector, context } = await world.person(t);
+  const page = await context.newPage();
+  const policy = `default-src 'none'; script-src 'self' 'wasm-unsafe-eval'; connect-src 'self' ${collector.url}`;
+  await page.goto(world.site.url + '?policy=' + encodeURIComponent(policy));
+  await start(page, collector, { defaultConsent: 'granted' });
+  await page.evaluate(() => window.r.track('Strict'));
+  await collector.arrived('Strict');
+});
+
+test('without an endpoint the page\'s own origin is asked, wherever a `<base>` points', async (t) => {
+  const { open } = await world.person(t);
+  const page = await open();
+  const asked = page.waitForRequest((request) => request.url().includes('/track/'));
+  await page.evaluate(async () => {
+    const { init } = await import('/dist/index.js');
+    document.head.innerHTML = '<base href="https://elsewhere.invalid/">';
+    const r = init('T', { defaultConsent: 'granted' });
+    r.track('E');
+  });
+  assert.equal((await asked).url(), world.site.url + 'track/?verbose=1&ip=0');
+});
+
+test('an interval that no timer can wait for is no busy loop', async (t) => {
+  const { collector, context, open } = await world.person(t);
+  await context.addInitScript(() => {
+    const wait = window.setTimeout;
+    window.longest = 0;
+    window.setTimeout = (done, ms) => {
+      window.longest = Math.max(window.longest, ms ?? 0);
+      return wait(done, ms);
+    };
+  });
+  const page = await open({ defaultConsent: 'granted', flushInterval: Number.MAX_SAFE_INTEGER });
+  await page.evaluate(() => window.r.track('First'));
+  await page.waitForFunction(() => window.r.stats().delivered === 1);
+  await page.evaluate(() => window.r.track('Second'));
+  assert.equal(await page.evaluate(() => window.longest), 2 ** 31 - 1);
+  // Neither is one for shutting down.
+  await page.evaluate(() => window.r.shutdown(Infinity));
+  assert.equal(collector.named('Second').length, 1);
 });
 
 test('where there is no page it can be imported, and says so', async () => {

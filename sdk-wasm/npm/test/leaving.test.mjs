@@ -45,6 +45,21 @@ test('a closed tab sends what is queued', async (t) => {
   await collector.arrived('Left');
 });
 
+for (const type of ['pagehide', 'visibilitychange', 'unload']) {
+  test(`what a later listener for ${type} records leaves as well, and is stored until it is answered`, async (t) => {
+    const { collector, open } = await world.person(t);
+    const page = await quietPage(collector, open);
+    collector.answers.push(() => {});
+    await page.evaluate((type) => {
+      const target = type === 'visibilitychange' ? document : window;
+      target.addEventListener(type, () => window.r.track('Late'));
+    }, type);
+    await page.goto(world.site.url + '?elsewhere');
+    await collector.arrived('Late');
+    assert.ok(Object.values((await kept(page)).local).some((value) => value.includes('Late')));
+  });
+}
+
 test('what was sent on leaving is sent again with the same id, and only once', async (t) => {
   const { collector, open } = await world.person(t);
   const page = await quietPage(collector, open);

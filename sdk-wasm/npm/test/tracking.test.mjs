@@ -48,6 +48,7 @@ test('profiles, groups and timers', async (t) => {
       r.identify('ada'),
       r.profile().set({ plan: 'pro' }),
       r.profile().unset('street', 'city'),
+      r.profile().unset(['zip', 'country'], 'phone'),
       r.profile().delete(),
       r.group('company', 'acme').union({ products: ['umbrella'] }),
       r.addGroup('company', 'acme'),
@@ -64,7 +65,7 @@ test('profiles, groups and timers', async (t) => {
     return results;
   });
   const accepted = (count) => Array(count).fill('accepted');
-  assert.deepEqual(results, [...accepted(10), 'invalid_operator', 'empty_group', ...accepted(2)]);
+  assert.deepEqual(results, [...accepted(11), 'invalid_operator', 'empty_group', ...accepted(2)]);
   const [[read], [second]] = ['Read', 'Second'].map(collector.named);
   assert.deepEqual([read.properties.company, read.properties.tab, read.properties.$user_id], [['acme'], 1, 'ada']);
   assert.ok(read.properties.$duration >= 0);
@@ -73,7 +74,7 @@ test('profiles, groups and timers', async (t) => {
   const updates = collector.updates();
   const of = (operator) => updates.filter((update) => operator in update).map((update) => update[operator]);
   assert.deepEqual(of('$set'), [{ plan: 'pro' }]);
-  assert.deepEqual(of('$unset'), [['street', 'city']]);
+  assert.deepEqual(of('$unset'), [['street', 'city'], ['zip', 'country', 'phone']]);
   assert.deepEqual(of('$delete'), ['']);
   assert.deepEqual(of('$union').map((lists) => Object.keys(lists)[0]).sort(), ['company', 'products']);
   assert.deepEqual(of('$group_key'), ['company']);
@@ -141,6 +142,249 @@ test('what cannot be recorded is refused with a reason, and nothing throws', asy
     'lone_surrogate', 'too_large', 'empty_user', 'reserved_user', 'not_an_object',
   ]);
   assert.ok(reasons.every(([, hint]) => hint === 'string'));
+});
+
+test('what is no text is refused, and becomes neither "undefined" nor "null" nor "[object Object]"', async (t) => {
+  const { collector, open } = await world.person(t);
+  const page = await open({ defaultConsent: 'granted', idMerge: 'original' });
+  const [wrong, accepted] = await page.evaluate(async () => {
+    const { r } = window;
+    const kinds = [undefined, null, 7, true, { a: 1 }, ['a'], () => 1];
+    const reasons = (call, ...more) => [...new Set([...kinds, ...more].map((kind) => call(kind).rejected ?? 'ACCEPTED ' + kind))].join();
+    const wrong = {
+      track: reasons((kind) => r.track(kind)),
+      timeEvent: reasons((kind) => r.timeEvent(kind)),
+      identify: reasons((kind) => r.identify(kind)),
+      switchUser: reasons((kind) => r.switchUser(kind)),
+      alias: reasons((kind) => r.alias(kind)),
+      unregister: reasons((kind) => r.unregister(kind)),
+      setGroup: reasons((kind) => r.setGroup('company', kind), new Date(0), new String('s')),
+      addGroup: reasons((kind) => r.addGroup('company', kind), new Date(0), new String('s')),
+      removeGroup: reasons((kind) => r.removeGroup('company', kind), new Date(0), new String('s')),
+      'setGroup without an id': r.setGroup('company').rejected,
+      'a key of setGroup': reasons((kind) => r.setGroup(kind, 'acme')),
+      'a key of group': reasons((kind) => r.group(kind, 'acme').set({})),
+      'an id of group': reasons((kind) => r.group('company', kind).set({})),
+    };
+    const noObjects = [7, true, ['a'], 'text', '{"a":1}', new Date(0), () => 1];
+    wrong.properties = [...new Set(noObjects.map((kind) => r.track('E', kind).rejected))].join();
+    for (const name of ['register', 'registerOnce', 'registerForSession']) {
+      wrong[name] = [...new Set([undefined, null, ...noObjects].map((kind) => r[name](kind).rejected))].join();
+    }
+    for (const name of ['set', 'setOnce', 'add', 'append', 'union', 'remove']) {
+      wrong[name] = [...new Set([undefined, null, ...noObjects].map((kind) => r.profile()[name](kind).rejected))].join();
+    }
+    const accepted = [r.track('Bare'), r.track('Bare', undefined), r.track('Bare', null), r.unregister('')];
+    await r.flush();
+    return [wrong, accepted];
+  });
+  assert.deepEqual(wrong, {
+    track: 'empty_name',
+    timeEvent: 'empty_name',
+    identify: 'empty_user',
+    switchUser: 'empty_user',
+    alias: 'empty_user',
+    unregister: 'empty_name',
+    setGroup: 'empty_group',
+    addGroup: 'empty_group',
+    removeGroup: 'empty_group',
+    'setGroup without an id': 'empty_group',
+    'a key of setGroup': 'empty_group',
+    'a key of group': 'empty_group',
+    'an id of group': 'empty_group',
+    properties: 'not_an_object',
+    register: 'not_an_object',
+    registerOnce: 'not_an_object',
+    registerForSession: 'not_an_object',
+    set: 'invalid_operator',
+    setOnce: 'invalid_operator',
+    add: 'invalid_operator',
+    append: 'invalid_operator',
+    union: 'invalid_operator',
+    remove: 'invalid_operator',
+  });
+  assert.deepEqual(accepted, Array(4).fill('accepted'));
+  assert.deepEqual(collector.events().map((event) => event.event), ['Bare', 'Bare', 'Bare']);
+  assert.deepEqual(collector.updates(), []);
+});
+
+test('half of a surrogate pair is refused wherever it stands', async (t) => {
+  const { open } = await world.person(t);
+  const page = await open({ defaultConsent: 'granted', idMerge: 'original' });
+  const [reasons, accepted, rejected] = await page.evaluate(() => {
+    const { r } = window;
+    const half = 'u\ud83d';
+    const results = [
+      r.track(half),
+      r.timeEvent(half),
+      r.identify(half),
+      r.identify('\ude00u'),
+      r.switchUser(half),
+      r.alias(half),
+      r.unregister(half),
+      r.setGroup(half, 'acme'),
+      r.setGroup('company', half),
+      r.addGroup('company', half),
+      r.removeGroup('company', half),
+      // Side by side they would be whole.
+      r.setGroup('company\ud83d', '\ude00'),
+      r.group(half, 'acme').set({}),
+      r.group('company', half).set({}),
+      r.track('E', { [half]: 1 }),
+      r.profile().set({ a: [half] }),
+    ];
+    const whole = 'u😀';
+    const accepted = [r.track(whole, { whole }), r.setGroup('company', whole), r.identify(whole)];
+    accepted.push(r.distinctId() === whole);
+    return [results.map(({ rejected }) => rejected), accepted, r.stats().rejected];
+  });
+  assert.deepEqual(reasons, Array(16).fill('lone_surrogate'));
+  assert.deepEqual(accepted, ['accepted', 'accepted', 'accepted', true]);
+  assert.equal(rejected, 16);
+});
+
+test('a number that is not finite is refused, and a date that is none; what JSON leaves out is not', async (t) => {
+  const { collector, open } = await world.person(t);
+  const page = await open({ defaultConsent: 'granted' });
+  const [reasons, accepted, rejected] = await page.evaluate(async () => {
+    const { r } = window;
+    const none = new Date(NaN);
+    const results = [
+      ...[NaN, Infinity, -Infinity, new Number(NaN), none, [1, NaN], { deep: [{ price: NaN }] }, [none]].map((value) =>
+        r.track('E', { before: null, value }),
+      ),
+      r.track('E', { value: { toJSON: () => NaN } }),
+      r.track('E', { toJSON: () => ({ n: NaN }) }),
+      r.register({ n: NaN }),
+      r.registerOnce({ n: NaN }),
+      r.registerForSession({ n: NaN }),
+      r.profile().set({ n: NaN }),
+      r.profile().setOnce({ n: none }),
+      r.profile().add({ n: NaN }),
+      r.profile().append({ n: NaN }),
+      r.profile().union({ n: [NaN] }),
+      r.profile().remove({ n: NaN }),
+      r.group('company', 'acme').set({ n: NaN }),
+    ];
+    const accepted = [
+      r.track('Sound', {
+        none: null,
+        text: 'null NaN',
+        left: undefined,
+        out() {},
+        symbol: Symbol('s'),
+        holes: [undefined, null],
+        own: { toJSON: () => null },
+        date: new Date(0),
+        bare: Object.assign(Object.create(null), { n: 1 }),
+        valueOf: 5,
+        number: new Number(5),
+      }),
+      r.profile().set({ n: null }),
+    ];
+    await r.flush();
+    return [results.map((result) => result.rejected ?? result), accepted, r.stats().rejected];
+  });
+  assert.deepEqual(reasons, Array(20).fill('not_finite'));
+  assert.deepEqual(accepted, ['accepted', 'accepted']);
+  assert.equal(rejected, 20);
+  const [{ properties }] = collector.named('Sound');
+  const { none, text, holes, own, date, bare, number } = properties;
+  assert.deepEqual({ none, text, holes, own, date, bare, number }, {
+    none: null,
+    text: 'null NaN',
+    holes: [null, null],
+    own: null,
+    date: '1970-01-01T00:00:00.000Z',
+    bare: { n: 1 },
+    number: 5,
+  });
+  assert.ok(!['left', 'out', 'symbol'].some((name) => name in properties));
+});
+
+test('whatever properties throw, nothing here does', async (t) => {
+  const { open } = await world.person(t);
+  const page = await open({ defaultConsent: 'granted' });
+  const look = async () => {
+    const { init } = await import('/dist/index.js');
+    const { proxy, revoke } = Proxy.revocable({}, {});
+    revoke();
+    const thrown = [Symbol('s'), Object.create(null), undefined, null, 'text', 7, Error('why')];
+    const clients = { loaded: window.r, loading: init('U', { defaultConsent: 'granted' }) };
+    return Object.entries(clients).map(([name, r]) => [
+      name,
+      ...thrown.flatMap((what) => [
+        r.track('E', { toJSON() { throw what; } }),
+        r.track('E', { get bad() { throw what; } }),
+        r.setGroup('company', { toJSON() { throw what; } }),
+        r.profile().unset([{ toJSON() { throw what; } }]),
+      ]),
+      r.track('E', proxy),
+      r.profile().unset(proxy),
+      r.profile().set({ proxy }),
+    ]);
+  };
+  for (const [name, ...results] of await page.evaluate(look)) {
+    assert.equal(results.length, 31);
+    for (const { rejected, hint } of results) assert.deepEqual([rejected, typeof hint], ['not_json', 'string'], name);
+    assert.equal(results[24].hint, 'why');
+  }
+});
+
+test('what the module finds unfit among the calls made before it had loaded is not recorded, and counted', async (t) => {
+  const { collector, open } = await world.person(t);
+  const page = await open();
+  const [results, rejected, user] = await page.evaluate(async (endpoint) => {
+    const { init } = await import('/dist/index.js');
+    const r = init('T', { endpoint, defaultConsent: 'granted', flushInterval: 50 });
+    const cycle = {};
+    cycle.self = cycle;
+    const results = [
+      r.track('E', { n: NaN }),
+      r.track('E', { n: new Date(NaN) }),
+      r.identify('u\ud800'),
+      r.setGroup('company'),
+      r.track('E', cycle).rejected,
+      r.track('Last', { none: null }),
+    ];
+    await r.ready;
+    await r.flush();
+    return [results, r.stats().rejected, r.distinctId()];
+  }, collector.url);
+  assert.deepEqual(results, ['held', 'held', 'held', 'held', 'not_json', 'held']);
+  assert.equal(rejected, 5);
+  assert.ok(user.startsWith('$device:'));
+  const [last] = await collector.arrived('Last');
+  assert.deepEqual([last.properties.none, last.properties.company], [null, undefined]);
+  assert.deepEqual(collector.events().map((event) => event.event), ['Last']);
+});
+
+test('a burst before the module has loaded is kept, within bounds, and what is refused is counted', async (t) => {
+  const { collector, open } = await world.person(t);
+  const page = await open();
+  const burst = ([endpoint, count, length]) =>
+    import('/dist/index.js').then(async ({ init }) => {
+      const r = init('T' + count, { endpoint, defaultConsent: 'granted' });
+      const results = {};
+      for (let n = 0; n < count; n++) {
+        const result = r.track('Burst', { n, text: 'x'.repeat(length) });
+        results[result.rejected ?? result] = (results[result.rejected ?? result] ?? 0) + 1;
+      }
+      const before = r.stats();
+      await r.ready;
+      await r.flush();
+      const { tracked, rejected } = r.stats();
+      return { results, before, tracked, rejected };
+    });
+  const kept = await page.evaluate(burst, [collector.url, 10_000, 200]);
+  assert.deepEqual([kept.results, kept.before], [{ held: 10_000 }, undefined]);
+  assert.equal(kept.tracked + kept.rejected, 10_000);
+
+  const { results, tracked, rejected } = await page.evaluate(burst, [collector.url, 12_000, 900]);
+  assert.ok(results.held > 9_000 && results.hold_full > 2_000, JSON.stringify(results));
+  assert.equal(results.held + results.hold_full, 12_000);
+  assert.equal(tracked + rejected, 12_000);
+  assert.ok(rejected >= results.hold_full);
 });
 
 test('a server in trouble is tried again, with the same ids', async (t) => {

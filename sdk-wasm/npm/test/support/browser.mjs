@@ -19,8 +19,12 @@ const DIST = new URL('../../dist/', import.meta.url);
 
 const startSite = async () => {
   const server = createServer(async (request, response) => {
-    const name = request.url.split('?')[0].slice(1);
+    const { pathname, searchParams } = new URL(request.url, 'http://site');
+    const name = pathname.slice(1);
     const file = name.startsWith('dist/') ? await readFile(new URL(name.slice(5), DIST)).catch(() => undefined) : undefined;
+    if (searchParams.has('policy')) response.setHeader('Content-Security-Policy', searchParams.get('policy'));
+    // For frames without an origin.
+    response.setHeader('Access-Control-Allow-Origin', '*');
     response.setHeader('Content-Type', TYPES[file ? name.split('.').pop() : 'html']);
     response.end(file ?? '<!doctype html><title>shop</title>');
   });
@@ -67,6 +71,21 @@ const openPage = async (context, site, collector, options) => {
   await page.goto(site.url);
   if (options) await start(page, collector, options);
   return page;
+};
+
+/** A frame in the page that has no origin of its own, as a sandboxed advertisement or a preview: it may store nothing. */
+export const frameWithoutOrigin = async (page) => {
+  await page.evaluate(
+    () =>
+      new Promise((done) => {
+        const frame = document.createElement('iframe');
+        frame.sandbox = 'allow-scripts';
+        frame.src = '/frame';
+        frame.onload = done;
+        document.body.append(frame);
+      }),
+  );
+  return page.frames()[1];
 };
 
 /** Starts a client in a page and waits for it; or, with `early`, tracks an event of that name at once and says what came of it. */

@@ -1,0 +1,40 @@
+// What the values of a call become: the texts that the module takes. What no text can hold is refused here, in the
+// words of the other packages.
+
+import type { Rejected } from './types';
+
+/** Does without properties. */
+const TRACK = 0;
+/** Takes any name, even an empty one, so that the module cannot tell one that is none. */
+const UNREGISTER = 6;
+/** From this kind on the second part is a text, too: a group's id. */
+const MEMBERSHIP = 12;
+
+/** Half of a surrogate pair. Encoded as it is, it would become U+FFFD, and of two users one. */
+export const HALF = /\p{Cs}/u;
+
+/** For `JSON.stringify`, which writes `null` for a number that is not finite and for a date that is none. */
+function finite(this: any, key: string, value: unknown) {
+  const number = value === null ? this[key]?.valueOf() : value instanceof Number ? +value : value;
+  if (typeof number == 'number' && !isFinite(number)) throw finite;
+  return value;
+}
+
+/** The two texts of a call, the second one given as JSON already; or why there are none. */
+export const texts = (kind: number, first: unknown, second: unknown, json: string): [string, string] | Rejected => {
+  // What is no text is none: the module asks for one where it needs one.
+  const text = (value: unknown) => (typeof value == 'string' ? value : '');
+  const one = text(first);
+  const two = kind >= MEMBERSHIP ? text(second) : kind == TRACK && second == null ? '{}' : json;
+  if (HALF.test(one) || HALF.test(two)) {
+    return { rejected: 'lone_surrogate', hint: 'a text holds half of a surrogate pair' };
+  }
+  if (kind == UNREGISTER && one !== first) return { rejected: 'empty_name', hint: 'pass a name' };
+  try {
+    // Only where there is a `null` it is worth the time to look at every value.
+    if (/null/.test(two)) JSON.stringify(second, finite);
+  } catch (error) {
+    if (error == finite) return { rejected: 'not_finite', hint: 'JSON has no NaN, Infinity or invalid date' };
+  }
+  return [one, two];
+};
