@@ -21,6 +21,7 @@ pub mod flight;
 mod gzip;
 #[cfg(feature = "http")]
 mod http;
+mod per_process;
 #[cfg(feature = "typed")]
 mod profile;
 mod registry;
@@ -40,6 +41,9 @@ pub use client::{Client, OptOut};
 pub use filter::Subject;
 #[cfg(feature = "http")]
 pub use http::{HttpTransport, InvalidProxy};
+/// For the project's own bindings; not part of the interface.
+#[doc(hidden)]
+pub use per_process::PerProcess;
 #[cfg(feature = "typed")]
 pub use profile::Profile;
 pub use settings::{BuildError, Builder, Settings};

@@ -10,7 +10,8 @@
 //! queue/<project>-<instance>/0000000000000001.log.bad    damaged bytes, set aside
 //! queue/<project>-<instance>/0000000000000001.log.tmp    what is about to take the segment's place
 //! ```
-//! `<project>` is a hash of the token, so that a file name does not show it.
+//! `<project>` is a hash of the token, so that a file name does not show it. A forked child has its parent's locks, too:
+//! what a killed parent leaves behind counts as owned until the child ends.
 
 use super::disk::{Disk, Files, if_there};
 use super::instance::SEGMENT_BYTES;
