@@ -26,6 +26,8 @@ mod per_process;
 mod profile;
 mod registry;
 mod request_thread;
+#[cfg(feature = "http")]
+mod retry_after;
 mod settings;
 mod shared;
 mod storage_thread;
