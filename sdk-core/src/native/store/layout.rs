@@ -133,24 +133,26 @@ pub(super) fn owner(folder: &Path) -> PathBuf {
     folder.join("owner")
 }
 
-/// What of an instance folder is ours, sorted by name. Files that nobody here has made are left alone.
+/// What of an instance folder is ours, segments by their numbers. Files that nobody here has made are left alone.
 pub(super) fn queue_files(disk: &impl Disk, folder: &Path) -> io::Result<Vec<(PathBuf, QueueFile)>> {
     let kind_of = |name: &str| match name.split_once('.') {
         None => (name == "owner").then_some(QueueFile::Owner),
-        Some((digits, extension)) if digits.len() == 16 => {
-            let number = digits.parse().ok()?;
+        Some((digits, extension)) => {
+            let number: u64 = digits.parse().ok()?;
             match extension {
+                _ if format!("{number:016}") != digits => None,
                 "log" => Some(QueueFile::Segment(number)),
                 "log.bad" => Some(QueueFile::Aside),
                 "log.tmp" => Some(QueueFile::Draft),
                 _ => None,
             }
         }
-        Some(_) => None,
     };
     let names = if_there(disk.list(folder))?.unwrap_or_default().into_iter();
     let mut files: Vec<_> =
         names.filter_map(|(name, _)| Some((folder.join(&name), kind_of(&name)?))).collect();
-    files.sort_by(|a, b| a.0.cmp(&b.0));
+    // By name, but for numbers that have outgrown their sixteen digits.
+    let number = |kind: &QueueFile| if let QueueFile::Segment(number) = kind { *number } else { 0 };
+    files.sort_by(|a, b| number(&a.1).cmp(&number(&b.1)).then_with(|| a.0.cmp(&b.0)));
     Ok(files)
 }

@@ -267,6 +267,22 @@ impl DiskFile for MortalFile {
 }
 
 #[test]
+fn c3_a_number_that_outgrows_its_digits_is_still_a_segment() {
+    let folder = Folder::new();
+    let (mut instance, _) = folder.open(1);
+    instance.append(1, &events(1..2, 9)).unwrap();
+    drop(instance);
+    fs::rename(layout::segment(&folder.0, 1), layout::segment(&folder.0, 9_999_999_999_999_999)).unwrap();
+    let (mut instance, loaded) = folder.open(1);
+    // Its header has another number; the next one is counted from its name.
+    instance.append(1, &events(loaded.next_seq..9, SEGMENT_BYTES as usize)).unwrap();
+    instance.append(1, &events(9..10, 9)).unwrap();
+    assert_eq!(folder.segments(), 2);
+    drop(instance);
+    assert_eq!(loaded_seqs(&folder.open(1).1), (1..10).collect::<Vec<_>>());
+}
+
+#[test]
 fn a_folder_has_one_owner() {
     let folder = Folder::new();
     let (instance, _) = folder.open(1);
