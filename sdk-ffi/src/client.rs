@@ -62,7 +62,9 @@ impl Client {
     }
 
     /// The person objects; with `erase` the server is asked to erase what this device has sent, with `delete_profile` to
-    /// delete the profiles of this device and its user, which erases no event. Waits until the refusal is durable, what was collected is deleted and no request can start any more.
+    /// delete the profiles of this device and its user, which erases no event. Both take a data folder, in which the
+    /// request stands until it is answered. Waits until the refusal is durable, what was collected is deleted and no
+    /// request can start any more.
     ///
     /// # Errors
     /// One of the steps failed. Nothing is collected or sent by this process all the same.
@@ -105,13 +107,15 @@ impl Client {
         self.native.device_id()
     }
 
-    /// Sends what is queued, and waits for it at most so many seconds. Whether everything was delivered.
+    /// Sends what is queued, and waits for it at most so many seconds. Whether nothing was left then of what was queued
+    /// at the call: delivered, or refused by the collector and dropped, as [`stats`](Self::stats) tells. What is held
+    /// before a decision is not queued.
     pub fn flush(&self, timeout: f64) -> bool {
         self.native.flush(seconds(timeout)) == FlushState::Done
     }
 
     /// Sends what is queued, waiting at most so many seconds, and ends the client. What could not be sent is kept in
-    /// the folder. Whether everything was delivered. Afterwards no thread that sends is in the host's code;
+    /// the folder. The answer is that of [`flush`](Self::flush). Afterwards no thread that sends is in the host's code;
     /// what a host needs whose runtime ends is [`detach`](crate::detach).
     pub fn shutdown(&self, timeout: f64) -> bool {
         let state = self.native.shutdown(seconds(timeout));

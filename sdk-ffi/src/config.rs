@@ -73,8 +73,8 @@ pub struct Config {
     /// Where the collector is: `https://host` or `http://host:port`.
     #[uniffi(default = None)]
     pub endpoint: Option<String>,
-    /// The folder for the person's choice and for what waits to be sent. Without one nothing is kept, and nothing
-    /// collected until the person agrees in this process.
+    /// The folder for the person's choice and for what waits to be sent. Without one nothing is kept, nothing
+    /// collected until the person agrees in this process, and no erasure can be asked for.
     #[uniffi(default = None)]
     pub data_dir: Option<String>,
     /// What holds while the person has not decided.

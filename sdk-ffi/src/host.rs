@@ -4,11 +4,10 @@ use crate::exchange::{Exchange, lock};
 use crate::gate::Gate;
 use crate::transport::{HttpAnswer, HttpRequest, HttpTransport};
 use refrain::engine::Answer;
-use refrain::native::{PendingRequest, Transport};
+use refrain::native::{PendingRequest, PerProcess, Transport};
 use std::io;
 use std::mem;
 use std::panic::{self, AssertUnwindSafe};
-use std::process;
 use std::sync::{Arc, Mutex, Weak};
 use std::thread;
 use std::time::Duration;
@@ -20,14 +19,13 @@ const ASKING: Duration = Duration::from_millis(50);
 
 /// What every thread of the clients' passes on its way into the host's code.
 static GATE: Gate = Gate::new();
-/// What [`detach`] has to break off, and whose: in a forked child the parent's locks may be held for ever.
-static LINES: Mutex<Vec<(u32, Weak<Line>)>> = Mutex::new(Vec::new());
+/// What [`detach`] has to break off. In a forked child the parent's locks may be held for ever.
+static LINES: PerProcess<Mutex<Vec<Weak<Line>>>> = PerProcess::new();
 
 /// Keeps all threads of the clients' out of the host's code, for good, and waits until none is in it.
 pub(crate) fn detach() {
     GATE.close();
-    let own = |(process, line): &(u32, Weak<Line>)| line.upgrade().filter(|_| *process == process::id());
-    let lines: Vec<_> = lock(&LINES).iter().filter_map(own).collect();
+    let lines: Vec<_> = lock(LINES.get()).iter().filter_map(Weak::upgrade).collect();
     for line in &lines {
         line.cancel();
     }
@@ -80,9 +78,9 @@ impl Drop for Host {
 impl HostTransport {
     pub(crate) fn new(host: Arc<dyn HttpTransport>) -> Self {
         let transport = Self::behind(&GATE, host);
-        let mut lines = lock(&LINES);
-        lines.retain(|(_, line)| line.strong_count() > 0);
-        lines.push((process::id(), Arc::downgrade(&transport.0)));
+        let mut lines = lock(LINES.get());
+        lines.retain(|line| line.strong_count() > 0);
+        lines.push(Arc::downgrade(&transport.0));
         drop(lines);
         transport
     }

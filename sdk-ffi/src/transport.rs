@@ -34,9 +34,9 @@ pub enum HttpAnswer {
     Response {
         /// The HTTP status.
         status: u16,
-        /// The `Retry-After` header, as sent.
+        /// The `Retry-After` header in seconds. Where it is a date, the host counts from the answer's `Date`.
         retry_after: Option<String>,
-        /// The beginning of the body; 4 KiB are plenty.
+        /// The body; its first 64 KiB are plenty.
         body: String,
     },
     /// No connection, or it broke; also where [`HttpRequest::open`] gave no body.

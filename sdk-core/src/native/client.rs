@@ -10,7 +10,7 @@ use super::filter::{Filter, Subject};
 use super::flight::Recording;
 use super::registry::{self, Claim};
 use super::request_thread::RequestThread;
-use super::settings::{BuildError, Builder, Parts, Settings};
+use super::settings::{BuildError, Builder, Parts, Settings, Terms};
 use super::shared::{Core, Shared, State};
 use super::storage_thread::StorageThread;
 use super::store::{Layout, Ledger, Store};
@@ -37,7 +37,9 @@ const OPENING: Duration = Duration::from_secs(10);
 /// waits for; a program that is about to exit calls [`Client::shutdown`].
 ///
 /// A process that forks does not take the client's threads along. In the child every call is refused, and none of
-/// the parent's random numbers are used; make a new client there.
+/// the parent's random numbers are used; make a new client there. A child that lives on shares the parent's file locks
+/// (`flock`): if the parent is killed, its queue counts as owned, and nobody else delivers it, until the child ends or
+/// becomes another program.
 ///
 /// ```no_run
 /// use refrain::native::{Client, OptOut};
@@ -74,13 +76,16 @@ impl OptOut {
     ///
     /// It erases what carries this device's id, and no more: what the same person has sent from other devices is for
     /// the collector's operator to erase.
+    ///
+    /// The request is a part of the record, and stands there until it is answered. So without a
+    /// [data folder](Builder::data_dir) nothing is asked for, and [`Client::opt_out`] fails.
     pub fn erase(mut self, erase: bool) -> Self {
         self.also.erase = erase;
         self
     }
 
     /// Also ask the collector to delete the profiles of this device and of its user (C12). Default: no. That erases
-    /// no event.
+    /// no event. It takes a data folder too.
     pub fn delete_profile(mut self, delete: bool) -> Self {
         self.also.delete_profile = delete;
         self
@@ -114,7 +119,12 @@ impl Client {
             world,
             ..
         } = parts;
-        let insists = transport.is_some() && !transport_yields;
+        let own = if transport.is_some() && !transport_yields {
+            Some("transport")
+        } else {
+            on_notice.as_ref().map(|_| "on_notice")
+        };
+        let terms = Terms::new(&settings, &config);
         let folder = settings.data_dir.as_deref().map(registry::absolute);
         let ledger = Ledger::new(folder.as_ref().map(|folder| Layout::new(folder.clone(), &settings.token)));
         let make = || {
@@ -134,7 +144,7 @@ impl Client {
             Ok(Arc::new(shared))
         };
         let claim = match &folder {
-            Some(folder) => registry::claim(folder, &settings, insists, make)?,
+            Some(folder) => registry::claim(folder, terms, own, make)?,
             None => Claim::New { shared: make()?, predecessor: None },
         };
         let client = |shared| {
@@ -192,7 +202,9 @@ impl Client {
     /// an answer from the network.
     ///
     /// # Errors
-    /// What of the withdrawal could not be carried out. Collection in this process has stopped even so.
+    /// What of the withdrawal could not be carried out. Collection in this process has stopped even so. Without a data
+    /// folder it is always [`Trouble::NotRecorded`]: no choice is remembered, and no erasure or deletion that was to
+    /// go with it is asked for.
     pub fn opt_out(&self, how: OptOut) -> Result<(), Trouble> {
         self.settle(|entropy| Input::OptOut { also: how.also, id: entropy.event_id() })
     }

@@ -6,12 +6,13 @@
 //! neither name resolution nor connecting nor the wait for the answer ever holds up a withdrawal.
 
 use super::gzip::gzip;
+use super::retry_after;
 use super::transport::{PendingRequest, Sending, Transport};
 use crate::engine::Answer;
 use std::fmt;
 use std::io::{self, Read};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 use ureq::http::Response;
 use ureq::unversioned::resolver::DefaultResolver;
 use ureq::unversioned::transport::{
@@ -23,8 +24,9 @@ const CONNECT: Duration = Duration::from_secs(10);
 const WHOLE: Duration = Duration::from_secs(60);
 /// Shorter bodies are not worth compressing.
 const GZIP_BYTES: usize = 1 << 10;
-/// The collector's answers are shorter; what others say is not read further.
-const BODY_BYTES: u64 = 4 << 10;
+/// The collector's answers are shorter. Of a longer one the rest is not read, and what was is no JSON: it is taken as
+/// any answer that is not the collector's.
+const BODY_BYTES: u64 = 64 << 10;
 
 /// Sends with `ureq`: rustls with Mozilla's root certificates, no redirects.
 ///
@@ -170,8 +172,10 @@ impl Transport for HttpTransport {
                 Answer::Unreachable
             }
             Ok(mut response) => {
-                let retry_after = response.headers().get("Retry-After").and_then(|value| value.to_str().ok());
-                let (status, retry_after) = (response.status().as_u16(), retry_after.map(String::from));
+                let header = |name| response.headers().get(name).and_then(|value| value.to_str().ok());
+                let seconds = |value| retry_after::in_seconds(value, header("Date"), SystemTime::now());
+                let retry_after = header("Retry-After").map(seconds);
+                let status = response.status().as_u16();
                 let mut text = Vec::new();
                 // What has arrived of it is enough to judge by.
                 let _ = response.body_mut().as_reader().take(BODY_BYTES).read_to_end(&mut text);

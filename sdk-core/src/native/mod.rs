@@ -23,10 +23,13 @@ pub mod flight;
 mod gzip;
 #[cfg(feature = "http")]
 mod http;
+mod per_process;
 #[cfg(feature = "typed")]
 mod profile;
 mod registry;
 mod request_thread;
+#[cfg(feature = "http")]
+mod retry_after;
 mod settings;
 mod shared;
 mod storage_thread;
@@ -42,6 +45,9 @@ pub use client::{Client, OptOut};
 pub use filter::Subject;
 #[cfg(feature = "http")]
 pub use http::{HttpTransport, InvalidProxy};
+/// For the project's own bindings; not part of the interface.
+#[doc(hidden)]
+pub use per_process::PerProcess;
 #[cfg(feature = "typed")]
 pub use profile::Profile;
 pub use settings::{BuildError, Builder, Settings};

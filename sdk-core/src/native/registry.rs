@@ -1,8 +1,8 @@
 //! The open data folders of this process: two clients on one folder share one engine.
 
-use super::settings::{BuildError, Settings};
+use super::per_process::PerProcess;
+use super::settings::{BuildError, Terms};
 use super::shared::Shared;
-use once_cell::sync::Lazy;
 use std::path::{Component, Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
@@ -11,11 +11,11 @@ type Key = (PathBuf, String);
 
 struct Open {
     shared: Weak<Shared>,
-    settings: Settings,
+    terms: Terms,
 }
 
-/// A process has few of them.
-static FOLDERS: Lazy<Mutex<Vec<(Key, Open)>>> = Lazy::new(Mutex::default);
+/// A process has few of them. Its parent's are none of its own, and their lock may be held for ever.
+static FOLDERS: PerProcess<Mutex<Vec<(Key, Open)>>> = PerProcess::new();
 
 /// What stands behind a folder now.
 pub(super) enum Claim {
@@ -25,24 +25,24 @@ pub(super) enum Claim {
     New { shared: Arc<Shared>, predecessor: Option<Arc<Shared>> },
 }
 
-/// Finds the client that has the folder open, or registers what `make` brings.
+/// Finds the client that has the folder open, or registers what `make` brings. `own` names a part of the new client's
+/// that an open one would have no use for.
 ///
 /// # Errors
-/// [`BuildError::Conflict`] if it was made with other settings.
+/// [`BuildError::Conflict`] if it was made on other terms, or there is such a part.
 pub(super) fn claim(
     folder: &Path,
-    settings: &Settings,
-    own_transport: bool,
+    terms: Terms,
+    own: Option<&'static str>,
     make: impl FnOnce() -> Result<Arc<Shared>, BuildError>,
 ) -> Result<Claim, BuildError> {
-    let key = (absolute(folder), settings.token.clone());
-    let mut folders = FOLDERS.lock().unwrap_or_else(PoisonError::into_inner);
+    let key = (absolute(folder), terms.token().to_owned());
+    let mut folders = FOLDERS.get().lock().unwrap_or_else(PoisonError::into_inner);
     folders.retain(|(_, open)| open.shared.strong_count() > 0);
     let found = folders.iter().find(|(open, _)| *open == key);
-    let found = found.and_then(|(_, open)| Some((open.shared.upgrade()?, &open.settings)));
-    let found = found.filter(|(shared, _)| !shared.is_forked());
+    let found = found.and_then(|(_, open)| Some((open.shared.upgrade()?, &open.terms)));
     if let Some((shared, theirs)) = found.as_ref().filter(|(shared, _)| shared.retain()) {
-        return match settings.differs_from(theirs).or(own_transport.then_some("transport")) {
+        return match terms.differ_from(theirs).or(own) {
             None => Ok(Claim::Shared(Arc::clone(shared))),
             Some(setting) => {
                 shared.release();
@@ -53,7 +53,7 @@ pub(super) fn claim(
     let predecessor = found.map(|(shared, _)| shared);
     let shared = make()?;
     folders.retain(|(open, _)| *open != key);
-    folders.push((key, Open { shared: Arc::downgrade(&shared), settings: settings.clone() }));
+    folders.push((key, Open { shared: Arc::downgrade(&shared), terms }));
     Ok(Claim::New { shared, predecessor })
 }
 

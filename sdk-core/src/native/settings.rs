@@ -39,7 +39,8 @@ pub struct Settings {
     #[cfg_attr(feature = "typed", serde(default = "default_endpoint"))]
     pub endpoint: String,
     /// The folder that remembers the person's choice and what is not delivered yet. Without one nothing is
-    /// remembered, and nothing is collected before the person decides in this process.
+    /// remembered, nothing is collected before the person decides in this process, and a withdrawal can ask for no
+    /// erasure.
     #[cfg_attr(feature = "typed", serde(default))]
     pub data_dir: Option<PathBuf>,
     /// What holds while nobody has decided: `granted`, `denied` or `pending` (the default).
@@ -140,7 +141,7 @@ impl Settings {
     }
 
     /// The first setting in which another set differs.
-    pub(super) fn differs_from(&self, other: &Self) -> Option<&'static str> {
+    fn differs_from(&self, other: &Self) -> Option<&'static str> {
         [
             ("endpoint", self.endpoint == other.endpoint),
             ("default_consent", self.default_consent == other.default_consent),
@@ -190,12 +191,48 @@ impl Settings {
         Ok(config)
     }
 
+    /// What can be said of the data folder without a look at the disk; the rest is the store's to say.
+    fn check_data_dir(&self) -> Result<(), BuildError> {
+        let path = self.data_dir.as_ref().map(|path| path.as_os_str().as_encoded_bytes());
+        match path {
+            Some([]) => Err(BuildError::DataDir { fault: "is empty" }),
+            Some(path) if path.contains(&0) => Err(BuildError::DataDir { fault: "holds a zero byte" }),
+            _ => Ok(()),
+        }
+    }
+
     fn check_endpoint(&self) -> Result<String, BuildError> {
         let endpoint = self.endpoint.trim_end_matches('/');
         let host = endpoint.strip_prefix("https://").or_else(|| endpoint.strip_prefix("http://"));
         let plain =
             |host: &str| !host.is_empty() && !host.contains(['?', '#', '@', ' ']) && !host.starts_with('/');
         if host.is_some_and(plain) { Ok(endpoint.into()) } else { Err(BuildError::Endpoint) }
+    }
+}
+
+/// What the clients on one folder must agree on, because one engine serves them all.
+pub(super) struct Terms {
+    settings: Settings,
+    library: String,
+    automatic_properties: String,
+}
+
+impl Terms {
+    pub(super) fn new(settings: &Settings, config: &Config) -> Self {
+        let (settings, library) = (settings.clone(), config.library.clone());
+        Self { settings, library, automatic_properties: config.automatic_properties.clone() }
+    }
+
+    pub(super) fn token(&self) -> &str {
+        &self.settings.token
+    }
+
+    /// The first one in which others differ.
+    pub(super) fn differ_from(&self, other: &Self) -> Option<&'static str> {
+        let library = || (self.library != other.library).then_some("library");
+        let automatic = self.automatic_properties != other.automatic_properties;
+        let automatic = || automatic.then_some("automatic_properties");
+        self.settings.differs_from(&other.settings).or_else(automatic).or_else(library)
     }
 }
 
@@ -267,7 +304,9 @@ impl Builder {
     }
 
     /// The folder that remembers the person's choice and what is not delivered yet. It is made when it is needed,
-    /// with rights for its owner only. Several projects, clients and processes may share one.
+    /// with rights for its owner only. Several projects, clients and processes may share one. Without one nothing is
+    /// remembered, nothing is collected before the person decides in this process, and
+    /// [`OptOut::erase`](super::OptOut::erase) cannot be asked for.
     pub fn data_dir(mut self, path: impl Into<PathBuf>) -> Self {
         self.settings.data_dir = Some(path.into());
         self
@@ -382,7 +421,8 @@ impl Builder {
     }
 
     /// Is told when the collector refuses this client, or the store fails. Called on the client's storage thread: it
-    /// may record something, but not wait for the client (`opt_in`, `opt_out`, `flush`, `sync`, `shutdown`).
+    /// may record something, but not wait for the client (`opt_in`, `opt_out`, `flush`, `sync`, `shutdown`). Only the
+    /// client that opens a folder can have one: see [`build`](Self::build).
     pub fn on_notice(mut self, hook: impl Fn(&Notice) + Send + Sync + 'static) -> Self {
         self.on_notice = Some(Arc::new(hook));
         self
@@ -407,8 +447,9 @@ impl Builder {
 
     /// Makes the client. Returns at once: nothing is read, written or sent on the calling thread.
     ///
-    /// A second client for the same token and folder shares the first one's engine and threads. Folders are compared
-    /// as absolute paths; one that is reached by a symbolic link is shared as two processes share it.
+    /// A second client for the same token and folder shares the first one's engine and threads, so it must be set up
+    /// alike, and brings no transport and no [`on_notice`](Self::on_notice) of its own. Folders are compared as
+    /// absolute paths; one that is reached by a symbolic link is shared as two processes share it.
     ///
     /// # Errors
     /// A setting that cannot work, or one that differs from an open client's on the same folder.
@@ -434,6 +475,7 @@ impl Builder {
         }
         config.library = library.unwrap_or(config.library);
         let endpoint = settings.check_endpoint()?;
+        settings.check_data_dir()?;
         if transport.is_none() && !cfg!(feature = "http") {
             return Err(BuildError::NoTransport);
         }
@@ -468,6 +510,11 @@ pub enum BuildError {
     Config(ConfigError),
     /// The endpoint is no `http://` or `https://` address.
     Endpoint,
+    /// The data folder is none that there could be.
+    DataDir {
+        /// Why.
+        fault: &'static str,
+    },
     /// A duration is negative, not a number, or too long.
     Duration {
         /// Its name.
@@ -491,6 +538,9 @@ impl fmt::Display for BuildError {
             Self::Endpoint => f.write_str(
                 "endpoint is not an address: pass scheme and host, as in https://api.mixpanel.com, without a query",
             ),
+            Self::DataDir { fault } => {
+                write!(f, "data_dir {fault}: pass the path of a folder, or leave it out to remember nothing")
+            }
             Self::Duration { setting } => write!(f, "{setting} is not a duration: pass seconds, 0 or more"),
             Self::Conflict { setting } => write!(
                 f,
@@ -571,6 +621,11 @@ mod tests {
         let error =
             Builder::new(Settings { flush_interval: Some(-1.0), ..Settings::new("T") }).build().map(drop);
         assert_eq!(error, Err(BuildError::Duration { setting: "flush_interval" }));
+        for (path, fault) in [("", "is empty"), ("a\0b", "holds a zero byte")] {
+            let error = Builder::new(Settings::new("T")).data_dir(path).build().map(drop).unwrap_err();
+            assert_eq!(error, BuildError::DataDir { fault }, "{path}");
+            assert!(error.to_string().starts_with(&format!("data_dir {fault}")));
+        }
         let error = Builder::new(Settings::new(" ")).build().map(drop);
         assert_eq!(error, Err(BuildError::Config(ConfigError::EmptyToken)));
         assert!(Builder::new(Settings::new("T")).batch_size(0).build().is_err());

@@ -409,9 +409,6 @@ impl Shared {
 
     /// One handle more, if the threads still serve.
     pub(super) fn retain(&self) -> bool {
-        if self.is_forked() {
-            return false;
-        }
         let mut core = self.lock();
         let serves = core.state == State::Running;
         core.handles += usize::from(serves);

@@ -160,16 +160,20 @@ fn a_file_in_place_of_the_folder_is_a_no() {
     let (folder, collector) = (Folder::new(), Collector::start());
     fs::create_dir_all(folder.data().parent().unwrap()).unwrap();
     fs::write(folder.data(), "theirs").unwrap();
-    let client = quiet(&folder, &collector).build().unwrap();
-    client.sync(PATIENCE);
-    assert_eq!(client.track("e", ()), Outcome::Rejected(Rejection::Denied));
-    assert_eq!(client.consent().reason(), "store_unavailable");
-    client.opt_in().unwrap();
-    accepted(&client, "chosen");
-    delivered(&client);
-    assert!(matches!(client.opt_out(OptOut::default()), Err(Trouble::NotRecorded(_))));
-    assert_eq!(client.track("e", ()), Outcome::Rejected(Rejection::Denied));
-    client.shutdown(PATIENCE);
+    for path in [folder.data(), folder.data().join("below")] {
+        let client = quiet(&folder, &collector).data_dir(path).build().unwrap();
+        client.sync(PATIENCE);
+        assert_eq!(client.track("e", ()), Outcome::Rejected(Rejection::Denied));
+        assert_eq!(client.consent().reason(), "store_unavailable");
+        client.opt_in().unwrap();
+        accepted(&client, "chosen");
+        delivered(&client);
+        let error = client.opt_out(OptOut::default()).unwrap_err();
+        assert_eq!(error, Trouble::NotRecorded(StoreFault::ReadOnly));
+        assert!(error.to_string().contains("the data folder cannot be written"), "{error}");
+        assert_eq!(client.track("e", ()), Outcome::Rejected(Rejection::Denied));
+        client.shutdown(PATIENCE);
+    }
     assert_eq!(fs::read(folder.data()).unwrap(), b"theirs");
 }
 

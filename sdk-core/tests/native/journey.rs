@@ -75,6 +75,38 @@ fn an_address_where_nobody_listens_costs_a_try() {
 }
 
 #[test]
+fn an_answer_may_be_long() {
+    let (folder, collector) = (Folder::new(), Collector::start());
+    let client = quiet(&folder, &collector).build().unwrap();
+    ready(&client);
+    let answer = |length| format!(r#"{{"error":null,"status":1,"pad":"{}"}}"#, "x".repeat(length));
+    accepted(&client, "a");
+    collector.set_answer("", &answer(65_000));
+    delivered(&client);
+    assert_eq!(client.stats().delivered, 1);
+    // No collector's is as long as that.
+    accepted(&client, "b");
+    collector.set_answer("", &answer(70_000));
+    assert_eq!(client.flush(PATIENCE), FlushState::Failing);
+    assert_eq!(client.stats().queued, 1);
+}
+
+#[test]
+fn a_collector_may_say_on_which_date_it_is_back() {
+    let (folder, collector) = (Folder::new(), Collector::start());
+    let client = quiet(&folder, &collector).build().unwrap();
+    ready(&client);
+    accepted(&client, "kept");
+    collector.set_status(503);
+    // What the clock says here does not matter.
+    let dates = ["Date: Sun, 06 Nov 1994 08:49:37 GMT", "Retry-After: Sun, 06 Nov 1994 09:49:37 GMT", ""];
+    collector.set_answer(&dates.join("\r\n"), "");
+    assert_eq!(client.flush(PATIENCE), FlushState::Failing);
+    let next = client.audit().next_action_in.unwrap();
+    assert!((3_500..=3_600).contains(&next.as_secs()), "{next:?}");
+}
+
+#[test]
 fn a_full_batch_leaves_by_itself() {
     let (folder, collector) = (Folder::new(), Collector::start());
     let client = quiet(&folder, &collector).batch_size(3).build().unwrap();

@@ -2,7 +2,8 @@
 
 use crate::support::{Collector, Folder, PATIENCE, accepted, delivered, quiet, ready};
 use refrain::engine::{FlushState, Outcome, Rejection};
-use refrain::native::{BuildError, Client, OptOut};
+use refrain::native::{BuildError, Client, HttpTransport, OptOut};
+use serde_json::json;
 use std::time::Duration;
 
 #[test]
@@ -18,6 +19,15 @@ fn two_clients_on_a_folder_are_one() {
 
     let other = quiet(&folder, &collector).flush_interval(Duration::from_secs(1)).build();
     assert_eq!(other.map(drop), Err(BuildError::Conflict { setting: "flush_interval" }));
+    let set_up = || quiet(&folder, &collector);
+    for (other, setting) in [
+        (set_up().automatic_properties(json!({"app": "other"})), "automatic_properties"),
+        (set_up().library("refrain-other"), "library"),
+        (set_up().on_notice(|_| ()), "on_notice"),
+        (set_up().transport(HttpTransport::new()), "transport"),
+    ] {
+        assert_eq!(other.build().map(drop), Err(BuildError::Conflict { setting }));
+    }
 
     assert_eq!(one.shutdown(PATIENCE), FlushState::Done);
     assert_eq!(one.track("c", ()), Outcome::Rejected(Rejection::Closed));

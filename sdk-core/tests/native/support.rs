@@ -87,6 +87,8 @@ pub struct Collector {
 struct Received {
     requests: Vec<Arrived>,
     status: u16,
+    /// Header lines and body of every answer, in place of the collector's own words.
+    answer: Option<(String, String)>,
     /// While set, requests are read, and not answered.
     silent: bool,
     /// Connections that may still bring something.
@@ -135,6 +137,10 @@ impl Collector {
     pub fn set_status(&self, status: u16) {
         self.state.0.lock().unwrap().status = status;
         self.state.1.notify_all();
+    }
+
+    pub fn set_answer(&self, headers: &str, body: &str) {
+        self.state.0.lock().unwrap().answer = Some((headers.into(), body.into()));
     }
 
     pub fn set_silent(&self, silent: bool) {
@@ -222,7 +228,7 @@ fn serve(stream: &TcpStream, shared: &(Mutex<Received>, Condvar)) {
         received.requests.push(Arrived { path: path.clone(), head, body });
         shared.1.notify_all();
         let received = shared.1.wait_while(received, |received| received.silent).unwrap();
-        let status = received.status;
+        let (status, own) = (received.status, received.answer.clone());
         drop(received);
         let answer = match (status, path.strip_prefix("/refrain/v1/erasures")) {
             (200, Some("")) => r#"{"id":"e1","state":"accepted"}"#,
@@ -230,7 +236,9 @@ fn serve(stream: &TcpStream, shared: &(Mutex<Received>, Condvar)) {
             (200, None) => "1",
             _ => "",
         };
-        let text = format!("HTTP/1.1 {status} X\r\nContent-Length: {}\r\n\r\n{answer}", answer.len());
+        let (headers, answer) = own.unwrap_or_else(|| (String::new(), answer.into()));
+        let length = answer.len();
+        let text = format!("HTTP/1.1 {status} X\r\n{headers}Content-Length: {length}\r\n\r\n{answer}");
         if (&mut &*stream).write_all(text.as_bytes()).is_err() {
             return;
         }

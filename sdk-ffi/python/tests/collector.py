@@ -22,6 +22,8 @@ class Collector:
         self.erasures: List[Dict[str, Any]] = []
         #: The next answers' status; 200 and the collector's own word for success while it is empty.
         self.statuses: List[int] = []
+        #: So much is said in every answer beside the collector's own word.
+        self.padding = 0
         #: Set while requests are answered; cleared, they are read and wait.
         self.answering = threading.Event()
         self.answering.set()
@@ -56,7 +58,7 @@ class Collector:
         path = urlsplit(handler.path)
         taken: List[Dict[str, Any]] = []
         status = self.statuses.pop(0) if self.statuses else 200
-        answer = b'{"error":null,"status":1}'
+        answer = b'{"pad":"%s","error":null,"status":1}' % (b"x" * self.padding)
         if path.path == "/refrain/v1/erasures":
             self.erasures.append(json.loads(body))
             status, answer = 202, b'{"id":"e1","state":"accepted"}'

@@ -32,6 +32,16 @@ class Recording(FolderTestCase):
         stats = client.stats()
         self.assertEqual((stats.tracked, stats.delivered, stats.queued, stats.rejected), (1, 1, 0, 0))
 
+    def test_a_flush_speaks_of_what_is_queued(self) -> None:
+        client = self.client()
+        client.track("held")
+        self.assertTrue(client.flush(timeout=30))
+        self.assertEqual((client.stats().held, self.collector.requests), (1, []))
+        client.opt_in()
+        self.collector.statuses = [503]
+        self.assertFalse(client.flush(timeout=30))
+        self.assertEqual(client.stats().delivered, 0)
+
     def test_identity_and_super_properties(self) -> None:
         client = self.client(default_consent="granted")
         client.track("before")

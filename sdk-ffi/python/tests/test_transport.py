@@ -5,6 +5,7 @@ from typing import List, Optional
 
 import refrain
 from folder import FolderTestCase, nobody
+from refrain._transport import _in_seconds
 
 
 class NeverUnderWay(refrain.HttpTransport):
@@ -43,6 +44,23 @@ class Greedy(NeverUnderWay):
     def send(self, request: refrain.HttpRequest) -> refrain.HttpAnswer:
         self.bodies += [request.open(), request.open()]
         return refrain.HttpAnswer.RESPONSE(status=200, retry_after=None, body="1")
+
+
+class Answers(FolderTestCase):
+    def test_one_may_be_long(self) -> None:
+        client = self.client(default_consent="granted")
+        client.track("Event")
+        self.collector.padding = 60_000
+        self.assertTrue(client.flush(timeout=30))
+        self.assertEqual(client.stats().delivered, 1)
+
+    def test_one_may_say_on_which_date_the_collector_is_back(self) -> None:
+        later, date = "Sun, 06 Nov 1994 08:49:37 GMT", "Sun, 06 Nov 1994 08:47:37 GMT"
+        self.assertEqual(_in_seconds(later, date), "120")
+        self.assertIsNone(_in_seconds(date, later))
+        self.assertIsNone(_in_seconds(later, None))  # by this clock it has passed
+        for value in (None, "", "120", "soon", "Sun, 99 Nov 1994 08:49:37 GMT"):
+            self.assertEqual(_in_seconds(value, date), value)
 
 
 class Transports(FolderTestCase):

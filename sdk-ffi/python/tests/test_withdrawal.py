@@ -203,6 +203,7 @@ class Withdrawal(FolderTestCase):
         with self.assertRaises(refrain.ConsentError) as caught:
             client.opt_out()
         self.assertEqual(caught.exception.code, "not_recorded")
+        self.assertIn("the data folder cannot be written", str(caught.exception))
         self.assertEqual(client.track("refused").reason, "denied")
         self.assertEqual(self.collector.requests, [])
 

@@ -184,7 +184,11 @@ impl Disk for Files {
         builder.recursive(true);
         #[cfg(unix)]
         std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
-        builder.create(path)
+        builder.create(path).map_err(|error| match error.kind() {
+            // Something else than a folder.
+            io::ErrorKind::AlreadyExists => io::ErrorKind::NotADirectory.into(),
+            _ => error,
+        })
     }
 
     fn sync_folder(&self, path: &Path) -> io::Result<()> {

@@ -8,7 +8,10 @@ pub(super) fn fault(error: &Error) -> StoreFault {
     match error.kind() {
         // A file size limit (`ulimit -f`) is a quota under another name.
         ErrorKind::StorageFull | ErrorKind::QuotaExceeded | ErrorKind::FileTooLarge => StoreFault::Full,
-        ErrorKind::ReadOnlyFilesystem | ErrorKind::PermissionDenied => StoreFault::ReadOnly,
+        // A file may stand in the folder's place.
+        ErrorKind::ReadOnlyFilesystem | ErrorKind::PermissionDenied | ErrorKind::NotADirectory => {
+            StoreFault::ReadOnly
+        }
         _ => StoreFault::Other,
     }
 }

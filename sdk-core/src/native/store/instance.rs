@@ -1,5 +1,9 @@
 //! One queue on disk: an instance folder that this process owns, and its segments.
 
+mod compaction;
+#[cfg(test)]
+mod tests;
+
 use super::disk::{Disk, DiskFile, Files, Hold, Mode, if_there};
 use super::layout::{self, QueueFile, queue_files, remove_file};
 use crate::engine::Entry;
@@ -24,16 +28,39 @@ pub(super) struct Instance<D: Disk = Files> {
     writer: Option<D::File>,
     next_number: u64,
     unsynced: bool,
+    segment_bytes: u64,
+    /// The newest [`Kind::NotBefore`], and the number of the segment that it stands in.
+    not_before: Option<(u64, u64)>,
+    /// After a compaction that failed: from how many dead bytes on another one is worth trying.
+    retry_at: u64,
 }
 
 #[derive(Debug)]
 struct Segment {
     path: PathBuf,
     header: Header,
-    /// Events in it that must still be kept, in order.
-    live: Vec<u64>,
+    /// Events in it that must still be kept, in order, and the bytes of their records.
+    live: Vec<(u64, u64)>,
+    /// The bytes of all of these.
+    live_bytes: u64,
     /// Its undamaged length.
     bytes: u64,
+}
+
+impl Segment {
+    fn new(path: PathBuf, header: Header) -> Self {
+        Self { path, header, live: Vec::new(), live_bytes: 0, bytes: 0 }
+    }
+
+    fn set_live(&mut self, live: Vec<(u64, u64)>) {
+        self.live_bytes = live.iter().map(|(_, bytes)| bytes).sum();
+        self.live = live;
+    }
+
+    /// Bytes that nobody needs, as long as nothing dead stands in an earlier segment.
+    fn dead_bytes(&self) -> u64 {
+        self.bytes.saturating_sub(HEADER_LEN as u64 + self.live_bytes)
+    }
 }
 
 /// What [`Instance::load`] found.
@@ -81,7 +108,16 @@ impl<D: Disk> Instance<D> {
             writer: None,
             next_number,
             unsynced: false,
+            segment_bytes: SEGMENT_BYTES,
+            not_before: None,
+            retry_at: 0,
         }))
+    }
+
+    /// With segments of another length.
+    pub(super) fn with_segments_of(mut self, bytes: u64) -> Self {
+        self.segment_bytes = bytes;
+        self
     }
 
     /// Whether nobody has deleted the folder.
@@ -97,16 +133,18 @@ impl<D: Disk> Instance<D> {
     pub(super) fn load(&mut self, epoch: u64) -> io::Result<Loaded> {
         self.writer = None;
         self.segments.clear();
+        self.not_before = None;
         let mut loaded = Loaded { next_seq: 1, ..Default::default() };
         let mut acknowledged = Vec::new();
-        let files: Vec<_> = queue_files(&self.disk, &self.folder)?
-            .into_iter()
-            .filter_map(
-                |(path, kind)| {
-                    if let QueueFile::Segment(number) = kind { Some((path, number)) } else { None }
-                },
-            )
-            .collect();
+        let mut files = Vec::new();
+        for (path, kind) in queue_files(&self.disk, &self.folder)? {
+            match kind {
+                QueueFile::Segment(number) => files.push((path, number)),
+                // The process was killed before it was whole; the segment that it was to replace is.
+                QueueFile::Draft => drop(remove_file(&self.disk, &path)?),
+                QueueFile::Aside | QueueFile::Owner => {}
+            }
+        }
         let last = files.last().map(|(_, number)| *number);
         for (path, number) in files {
             let bytes = self.disk.read(&path, u64::MAX)?;
@@ -148,7 +186,8 @@ impl<D: Disk> Instance<D> {
     ) -> io::Result<()> {
         let Some(records) = Records::new(bytes) else { return Ok(()) };
         let header = records.header();
-        let mut segment = Segment { path, header, live: Vec::new(), bytes: bytes.len() as u64 };
+        let mut segment = Segment { bytes: bytes.len() as u64, ..Segment::new(path, header) };
+        let mut live = Vec::new();
         let mut whole = header.encode().to_vec();
         let mut bad = Vec::new();
         let mut torn = None;
@@ -161,7 +200,7 @@ impl<D: Disk> Instance<D> {
                             loaded.next_seq = loaded.next_seq.max(seq.saturating_add(1));
                             match String::from_utf8(payload.to_vec()) {
                                 Ok(text) => {
-                                    segment.live.push(seq);
+                                    live.push((seq, record_len(payload)));
                                     loaded.events.push((seq, text));
                                 }
                                 Err(_) => loaded.damaged += 1,
@@ -175,7 +214,9 @@ impl<D: Disk> Instance<D> {
                         }
                         Kind::NotBefore => {
                             if let Ok(wall_ms) = payload.try_into() {
-                                loaded.not_before_ms = Some(u64::from_le_bytes(wall_ms));
+                                let wall_ms = u64::from_le_bytes(wall_ms);
+                                loaded.not_before_ms = Some(wall_ms);
+                                self.not_before = Some((header.number, wall_ms));
                             }
                         }
                     }
@@ -191,8 +232,11 @@ impl<D: Disk> Instance<D> {
                 }
             }
         }
-        segment.live.sort_unstable();
-        segment.live.dedup();
+        // Of one that stands there twice the later one counts.
+        live.reverse();
+        live.sort_by_key(|(seq, _)| *seq);
+        live.dedup_by_key(|(seq, _)| *seq);
+        segment.set_live(live);
         if !bad.is_empty() {
             segment.bytes = whole.len() as u64;
             repair(&self.disk, &segment.path, &whole, &bad)?;
@@ -225,10 +269,15 @@ impl<D: Disk> Instance<D> {
         self.write(&bytes)?;
         let Some(segment) = self.segments.last_mut() else { return Ok(()) };
         for entry in entries {
-            if let Entry::Record { seq, .. } = entry
-                && let Err(at) = segment.live.binary_search(seq)
-            {
-                segment.live.insert(at, *seq);
+            match entry {
+                Entry::Record { seq, text } => {
+                    if let Err(at) = segment.live.binary_search_by_key(seq, |(seq, _)| *seq) {
+                        let bytes = record_len(text.as_bytes());
+                        segment.live.insert(at, (*seq, bytes));
+                        segment.live_bytes += bytes;
+                    }
+                }
+                Entry::NotBefore(wall_ms) => self.not_before = Some((header.number, *wall_ms)),
             }
         }
         Ok(())
@@ -249,7 +298,9 @@ impl<D: Disk> Instance<D> {
 
     fn forget(&mut self, seqs: &[u64]) {
         for segment in &mut self.segments {
-            segment.live.retain(|seq| seqs.binary_search(seq).is_err());
+            let mut live = std::mem::take(&mut segment.live);
+            live.retain(|(seq, _)| seqs.binary_search(seq).is_err());
+            segment.set_live(live);
         }
     }
 
@@ -300,7 +351,7 @@ impl<D: Disk> Instance<D> {
         if let Some(last) = self.segments.last() {
             // Another process may have wiped it.
             let there = last.bytes == 0 || if_there(self.disk.len(&last.path))?.is_some();
-            if there && last.header.epoch == epoch && last.bytes < SEGMENT_BYTES {
+            if there && last.header.epoch == epoch && last.bytes < self.segment_bytes {
                 return Ok(self.segments.len() - 1);
             }
             if !there {
@@ -312,7 +363,7 @@ impl<D: Disk> Instance<D> {
         let header = Header { epoch, number: self.next_number };
         let path = layout::segment(&self.folder, header.number);
         self.next_number = self.next_number.saturating_add(1);
-        self.segments.push(Segment { path, header, live: Vec::new(), bytes: 0 });
+        self.segments.push(Segment::new(path, header));
         Ok(self.segments.len() - 1)
     }
 
@@ -328,7 +379,7 @@ impl<D: Disk> Instance<D> {
                     let _ = remove_file(&self.disk, &segment.path);
                 } else if file.set_len(segment.bytes).is_err() {
                     // It is not written to again.
-                    segment.bytes = segment.bytes.max(SEGMENT_BYTES);
+                    segment.bytes = segment.bytes.max(self.segment_bytes);
                 }
             }
             if segment.bytes == 0 {
@@ -340,6 +391,14 @@ impl<D: Disk> Instance<D> {
 
     /// Deletes finished segments from the front. One in the middle stays: it may hold acknowledgements of earlier ones.
     fn drop_finished(&mut self) -> io::Result<()> {
+        if self.segments.iter().any(|segment| !segment.live.is_empty())
+            && let (Some(first), Some((number, _))) = (self.segments.first(), self.not_before)
+            && first.live.is_empty()
+            && first.header.number == number
+        {
+            // On a full disk it is lost: what is deleted makes room.
+            let _ = self.carry_not_before();
+        }
         while let Some(first) = self.segments.first() {
             if !first.live.is_empty() {
                 break;
@@ -352,6 +411,44 @@ impl<D: Disk> Instance<D> {
         }
         Ok(())
     }
+
+    /// Writes the newest [`Kind::NotBefore`] to the last segment, if it stands in an earlier one that is to go.
+    fn carry_not_before(&mut self) -> io::Result<()> {
+        let (Some((number, wall_ms)), Some((last, earlier))) = (self.not_before, self.segments.split_last())
+        else {
+            return Ok(());
+        };
+        let header = last.header;
+        let stands = |segment: &Segment| segment.header == Header { number, ..header };
+        if !earlier.iter().any(stands) {
+            return Ok(());
+        }
+        let mut bytes = Vec::new();
+        encode_record(&mut bytes, header, Kind::NotBefore, 0, &wall_ms.to_le_bytes());
+        self.write(&bytes)?;
+        self.not_before = Some((header.number, wall_ms));
+        Ok(())
+    }
+}
+
+/// The bytes of a record with this payload.
+fn record_len(payload: &[u8]) -> u64 {
+    (RECORD_HEAD + payload.len()) as u64
+}
+
+/// Puts other content into a segment: all of it or nothing, whatever happens meanwhile.
+fn replace(disk: &impl Disk, segment: &Path, whole: &[u8]) -> io::Result<()> {
+    let draft = layout::draft(segment);
+    let written = disk.open(&draft, Mode::Anew).and_then(|mut file| {
+        file.write_all(whole)?;
+        file.sync()?;
+        disk.rename(&draft, segment)
+    });
+    if written.is_err() {
+        let _ = remove_file(disk, &draft);
+    }
+    written?;
+    sync_parent(disk, segment)
 }
 
 fn append_to<D: Disk>(
@@ -391,125 +488,5 @@ fn repair(disk: &impl Disk, segment: &Path, whole: &[u8], bad: &[u8]) -> io::Res
     let mut aside = disk.open(&layout::aside(segment), Mode::AppendOrNew)?;
     aside.write_all(bad)?;
     aside.sync()?;
-    let repaired = segment.with_extension("log.tmp");
-    let mut file = disk.open(&repaired, Mode::Anew)?;
-    file.write_all(whole)?;
-    file.sync()?;
-    disk.rename(&repaired, segment)?;
-    sync_parent(disk, segment)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use std::fs;
-    use std::sync::atomic::{AtomicU64, Ordering};
-
-    struct Folder(PathBuf);
-
-    impl Folder {
-        fn new() -> Self {
-            static NEXT: AtomicU64 = AtomicU64::new(0);
-            let name =
-                format!("refrain-queue-{}-{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
-            Self(std::env::temp_dir().join(name))
-        }
-
-        fn open(&self, epoch: u64) -> (Instance, Loaded) {
-            let mut instance = Instance::create(&Files, self.0.clone()).unwrap();
-            let loaded = instance.load(epoch).unwrap();
-            (instance, loaded)
-        }
-
-        fn segments(&self) -> usize {
-            queue_files(&Files, &self.0)
-                .unwrap()
-                .iter()
-                .filter(|(_, k)| matches!(k, QueueFile::Segment(_)))
-                .count()
-        }
-    }
-
-    impl Drop for Folder {
-        fn drop(&mut self) {
-            let _ = fs::remove_dir_all(&self.0);
-        }
-    }
-
-    fn events(seqs: std::ops::Range<u64>, bytes: usize) -> Vec<Entry> {
-        seqs.map(|seq| Entry::Record { seq, text: "x".repeat(bytes).into() }).collect()
-    }
-
-    fn loaded_seqs(loaded: &Loaded) -> Vec<u64> {
-        loaded.events.iter().map(|(seq, _)| *seq).collect()
-    }
-
-    #[test]
-    fn acknowledgements_outlive_the_process_and_finished_segments_go() {
-        let folder = Folder::new();
-        let (mut instance, _) = folder.open(1);
-        for start in [1, 4, 7] {
-            instance.append(1, &events(start..start + 3, SEGMENT_BYTES as usize / 3)).unwrap();
-        }
-        assert_eq!(folder.segments(), 3);
-        // The middle one is finished, and the first one half.
-        instance.acknowledge(&[1, 4, 5, 6]).unwrap();
-        assert_eq!(folder.segments(), 3);
-        drop(instance);
-        let (mut instance, loaded) = folder.open(1);
-        assert_eq!(loaded_seqs(&loaded), [2, 3, 7, 8, 9]);
-        assert_eq!(loaded.next_seq, 10);
-        instance.acknowledge(&[2, 3]).unwrap();
-        assert_eq!(folder.segments(), 1);
-        instance.acknowledge(&[7, 8, 9]).unwrap();
-        assert_eq!(folder.segments(), 0);
-        instance.append(1, &events(10..11, 1)).unwrap();
-        drop(instance);
-        let (instance, loaded) = folder.open(1);
-        assert_eq!(loaded_seqs(&loaded), [10]);
-        drop(instance);
-    }
-
-    #[test]
-    fn c6_segments_of_another_epoch_are_deleted_unread() {
-        let folder = Folder::new();
-        let (mut instance, _) = folder.open(1);
-        instance.append(1, &events(1..3, 9)).unwrap();
-        instance.append(2, &events(3..4, 9)).unwrap();
-        instance.append(2, &[Entry::NotBefore(77)]).unwrap();
-        assert_eq!(folder.segments(), 2);
-        drop(instance);
-        let (_instance, loaded) = folder.open(2);
-        assert_eq!((loaded_seqs(&loaded), loaded.wiped, loaded.not_before_ms), (vec![3], 1, Some(77)));
-        assert_eq!(folder.segments(), 1);
-    }
-
-    #[test]
-    fn a_folder_has_one_owner() {
-        let folder = Folder::new();
-        let (instance, _) = folder.open(1);
-        assert!(Instance::claim(&Files, folder.0.clone()).unwrap().is_none());
-        assert!(instance.close().is_ok() && !folder.0.exists());
-        assert!(folder.open(1).0.is_empty());
-    }
-
-    #[test]
-    fn a_segment_that_somebody_has_deleted_is_not_written_to() {
-        let folder = Folder::new();
-        let (mut instance, _) = folder.open(1);
-        instance.append(1, &events(1..2, 9)).unwrap();
-        fs::remove_file(layout::segment(&folder.0, 1)).unwrap();
-        instance.append(1, &events(2..3, 9)).unwrap();
-        drop(instance);
-        assert_eq!(loaded_seqs(&folder.open(1).1), [2]);
-    }
-
-    #[test]
-    fn what_was_never_whole_is_cut_and_what_was_hurt_is_told_apart() {
-        let mut record = Vec::new();
-        encode_record(&mut record, Header { epoch: 1, number: 1 }, Kind::Event, 1, b"{}");
-        assert_eq!(record.len(), RECORD_HEAD + 2);
-        assert!((1..record.len()).all(|cut| is_cut_short(&record[..cut])));
-        assert!(!is_cut_short(&record));
-    }
+    replace(disk, segment, whole)
 }

@@ -8,10 +8,13 @@
 //! queue/<project>-<instance>/owner                   locked while its process lives; holds the pid
 //! queue/<project>-<instance>/0000000000000001.log    segments
 //! queue/<project>-<instance>/0000000000000001.log.bad    damaged bytes, set aside
+//! queue/<project>-<instance>/0000000000000001.log.tmp    what is about to take the segment's place
 //! ```
-//! `<project>` is a hash of the token, so that a file name does not show it.
+//! `<project>` is a hash of the token, so that a file name does not show it. A forked child has its parent's locks, too:
+//! what a killed parent leaves behind counts as owned until the child ends.
 
 use super::disk::{Disk, Files, if_there};
+use super::instance::SEGMENT_BYTES;
 use crate::engine::RecordName;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -20,6 +23,8 @@ use std::path::{Path, PathBuf};
 #[derive(Debug, Clone)]
 pub struct Layout<D: Disk = Files> {
     pub(super) disk: D,
+    /// The length at which a segment is closed, and a new one begun.
+    pub(super) segment_bytes: u64,
     folder: PathBuf,
     project: String,
 }
@@ -29,26 +34,30 @@ pub struct Layout<D: Disk = Files> {
 pub(super) enum QueueFile {
     /// A segment and its number.
     Segment(u64),
-    /// Bytes that were set aside, or the remains of a repair.
+    /// Bytes that were set aside.
     Aside,
+    /// What was about to take a segment's place.
+    Draft,
     /// The owner's lock.
     Owner,
 }
 
 impl Layout {
     pub(in crate::native) fn new(folder: PathBuf, token: &str) -> Self {
-        Self::on(Files, folder, token)
+        Self { segment_bytes: SEGMENT_BYTES, ..Self::on(Files, folder, token) }
     }
 }
 
 impl<D: Disk> Layout<D> {
-    /// The paths of a token's project below a folder.
+    /// The paths of a token's project below a folder, with segments so short that a record fills one: for
+    /// the simulation.
     pub fn on(disk: D, folder: PathBuf, token: &str) -> Self {
         // FNV-1a: not a secret, only a name that differs.
         let hash = token.bytes().fold(0xCBF2_9CE4_8422_2325_u64, |hash, byte| {
             (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01B3)
         });
-        Self { disk, folder, project: format!("{:012x}", hash & 0xFFFF_FFFF_FFFF) }
+        let project = format!("{:012x}", hash & 0xFFFF_FFFF_FFFF);
+        Self { disk, segment_bytes: 128, folder, project }
     }
 
     pub(super) fn folder(&self) -> &Path {
@@ -115,27 +124,35 @@ pub(super) fn aside(segment: &Path) -> PathBuf {
     segment.with_extension("log.bad")
 }
 
+/// The path of what is about to take a segment's place.
+pub(super) fn draft(segment: &Path) -> PathBuf {
+    segment.with_extension("log.tmp")
+}
+
 pub(super) fn owner(folder: &Path) -> PathBuf {
     folder.join("owner")
 }
 
-/// What of an instance folder is ours, sorted by name. Files that nobody here has made are left alone.
+/// What of an instance folder is ours, segments by their numbers. Files that nobody here has made are left alone.
 pub(super) fn queue_files(disk: &impl Disk, folder: &Path) -> io::Result<Vec<(PathBuf, QueueFile)>> {
     let kind_of = |name: &str| match name.split_once('.') {
         None => (name == "owner").then_some(QueueFile::Owner),
-        Some((digits, extension)) if digits.len() == 16 => {
-            let number = digits.parse().ok()?;
+        Some((digits, extension)) => {
+            let number: u64 = digits.parse().ok()?;
             match extension {
+                _ if format!("{number:016}") != digits => None,
                 "log" => Some(QueueFile::Segment(number)),
-                "log.bad" | "log.tmp" => Some(QueueFile::Aside),
+                "log.bad" => Some(QueueFile::Aside),
+                "log.tmp" => Some(QueueFile::Draft),
                 _ => None,
             }
         }
-        Some(_) => None,
     };
     let names = if_there(disk.list(folder))?.unwrap_or_default().into_iter();
     let mut files: Vec<_> =
         names.filter_map(|(name, _)| Some((folder.join(&name), kind_of(&name)?))).collect();
-    files.sort_by(|a, b| a.0.cmp(&b.0));
+    // By name, but for numbers that have outgrown their sixteen digits.
+    let number = |kind: &QueueFile| if let QueueFile::Segment(number) = kind { *number } else { 0 };
+    files.sort_by(|a, b| number(&a.1).cmp(&number(&b.1)).then_with(|| a.0.cmp(&b.0)));
     Ok(files)
 }

@@ -5,6 +5,8 @@ mod fault;
 mod instance;
 mod layout;
 mod record;
+#[cfg(test)]
+mod tests;
 mod wipe;
 
 pub use disk::{Disk, FileLock, Files, Hold};
@@ -14,16 +16,19 @@ pub use layout::Layout;
 
 use crate::engine::{
     Amendment, ConsentState, Done, Entry, Item, Permit, RecordId, RecordName, RecordRead, Recovered,
-    RecoveredRecord, StoreFault, WipeScope,
+    RecoveredRecord, StoreFault, WipeScope, wipe_before,
 };
 use disk::if_there;
 use fault::fault;
-use instance::{Instance, SEGMENT_BYTES};
+use instance::{Instance, Loaded};
 use std::io;
+use std::path::PathBuf;
 use std::time::Duration;
 
 /// How long a fence waits for those who hold the sending lock (C5).
 const FENCE: Duration = Duration::from_secs(5);
+/// Queues of others that are taken over at a time. Each costs open files, of which a process may have few.
+const ADOPTED: usize = 64;
 
 /// What a sender needs: the record as it reads now, and the lock that a fence waits for. `None`: no data folder.
 #[derive(Debug, Clone)]
@@ -141,9 +146,10 @@ impl<D: Disk> Store<D> {
     /// as fit into a segment. One answer for each permit, in order.
     pub fn append(&mut self, permits: Vec<Permit<Entry>>) -> Vec<Done> {
         let count = permits.len();
-        if self.ledger.layout().is_none() {
+        let Some(layout) = self.ledger.layout() else {
             return (0..count).map(|_| Done::Failed(StoreFault::Absent)).collect();
-        }
+        };
+        let most = layout.segment_bytes;
         let (_held, read) = match self.ledger.enter() {
             Ok(entered) => entered,
             Err(error) => return (0..count).map(|_| Done::Failed(fault(&error))).collect(),
@@ -155,7 +161,7 @@ impl<D: Disk> Store<D> {
             let epoch = permit.epoch();
             match permit.redeem(&state) {
                 Ok(entry) => {
-                    if epoch != chunk.0 || chunk.1 as u64 >= SEGMENT_BYTES {
+                    if epoch != chunk.0 || chunk.1 as u64 >= most {
                         self.write(&mut chunk, &mut answers);
                     }
                     chunk.0 = epoch;
@@ -169,6 +175,7 @@ impl<D: Disk> Store<D> {
             }
         }
         self.write(&mut chunk, &mut answers);
+        self.compact(&read);
         answers
     }
 
@@ -190,7 +197,8 @@ impl<D: Disk> Store<D> {
             none => {
                 let Some(layout) = self.ledger.layout() else { return Err(io::ErrorKind::NotFound.into()) };
                 let _held = record::lock(layout)?;
-                Ok(none.insert(Instance::create(&layout.disk, layout.instance(self.instance_id))?))
+                let own = Instance::create(&layout.disk, layout.instance(self.instance_id))?;
+                Ok(none.insert(own.with_segments_of(layout.segment_bytes)))
             }
         }
     }
@@ -211,7 +219,25 @@ impl<D: Disk> Store<D> {
                 result = result.and(instance.acknowledge(&seqs));
             }
         }
-        done(&result.and(self.release_adopted()))
+        let result = result.and(self.release_adopted());
+        if self.instances().any(Instance::is_sparse)
+            && let Ok((_held, read)) = self.ledger.enter()
+        {
+            self.compact(&read);
+        }
+        done(&result)
+    }
+
+    /// Gives back the room of what is delivered, where it has become much. The caller holds the sending lock and has
+    /// read the record under it: what a withdrawal deletes must not be written again behind its back.
+    fn compact(&mut self, consent: &RecordRead) {
+        let Some(before) = wipe_before(None, consent) else { return };
+        let instances = self.own.iter_mut().chain(self.adopted.iter_mut().map(|(_, instance)| instance));
+        instances.filter(|instance| instance.is_sparse()).for_each(|instance| instance.compact(before));
+    }
+
+    fn instances(&self) -> impl Iterator<Item = &Instance<D>> {
+        self.own.iter().chain(self.adopted.iter().map(|(_, instance)| instance))
     }
 
     /// Makes durable what was written.
@@ -225,7 +251,7 @@ impl<D: Disk> Store<D> {
 
     /// Records that stand in the queues.
     pub fn kept(&self) -> usize {
-        self.own.iter().chain(self.adopted.iter().map(|(_, instance)| instance)).map(Instance::kept).sum()
+        self.instances().map(Instance::kept).sum()
     }
 
     /// Waits until nobody writes or sends any more on a permit that was redeemed before.
@@ -256,31 +282,36 @@ impl<D: Disk> Store<D> {
         }
         let _held = record::lock(layout)?;
         for folder in folders {
-            let ours = |instance: &Instance<D>| instance.folder() == folder;
-            if self.own.as_ref().is_some_and(ours) || self.adopted.iter().any(|(_, instance)| ours(instance))
-            {
-                continue;
+            // The rest is for the next start: by then these are empty and gone.
+            if self.adopted.len() >= ADOPTED {
+                break;
             }
-            if let Some(instance) = Instance::claim(&layout.disk, folder)? {
-                if self.own.is_none() {
-                    self.own = Some(instance);
-                } else {
-                    self.last_queue += 1;
-                    self.adopted.push((self.last_queue, instance));
-                }
+            if !self.instances().any(|instance| instance.folder() == folder) {
+                // One that cannot be taken over keeps nobody from the others.
+                let _ = self.claim(folder);
+            }
+        }
+        Ok(())
+    }
+
+    /// Takes over a folder whose owner is gone: as our own, if we have none.
+    fn claim(&mut self, folder: PathBuf) -> io::Result<()> {
+        let Some(layout) = self.ledger.layout() else { return Ok(()) };
+        if let Some(instance) = Instance::claim(&layout.disk, folder)? {
+            let instance = instance.with_segments_of(layout.segment_bytes);
+            if self.own.is_none() {
+                self.own = Some(instance);
+            } else {
+                self.last_queue += 1;
+                self.adopted.push((self.last_queue, instance));
             }
         }
         Ok(())
     }
 
     fn load(&mut self, epoch: u64) -> io::Result<Recovered> {
-        let mut recovered = Recovered { next_seq: 1, ..Default::default() };
-        let adopted = self.adopted.iter_mut().map(|(queue, instance)| (*queue, instance));
-        for (queue, instance) in self.own.iter_mut().map(|own| (0, own)).chain(adopted) {
-            let loaded = instance.load(epoch)?;
-            if queue == 0 {
-                recovered.next_seq = loaded.next_seq;
-            }
+        let mut recovered = Recovered::default();
+        let mut add = |queue, loaded: Loaded| {
             let id = |seq| RecordId { queue, seq };
             let records = loaded.events.into_iter();
             recovered.records.extend(records.map(|(seq, text)| RecoveredRecord {
@@ -291,7 +322,17 @@ impl<D: Disk> Store<D> {
             recovered.not_before_ms = recovered.not_before_ms.max(loaded.not_before_ms);
             recovered.damaged += loaded.damaged;
             recovered.wiped += loaded.wiped;
+        };
+        let mut next_seq = 1;
+        if let Some(own) = &mut self.own {
+            let loaded = own.load(epoch)?;
+            next_seq = loaded.next_seq;
+            add(0, loaded);
         }
+        // One that cannot be read is let go of.
+        self.adopted
+            .retain_mut(|(queue, instance)| instance.load(epoch).map(|loaded| add(*queue, loaded)).is_ok());
+        recovered.next_seq = next_seq;
         self.release_adopted()?;
         Ok(recovered)
     }
@@ -343,12 +384,7 @@ impl<D: Disk> Store<D> {
     /// Names what is left, as the last wipe saw it.
     pub fn list(&self) -> Done {
         let Some(layout) = self.ledger.layout() else { return Done::Failed(StoreFault::Absent) };
-        let ours: Vec<_> = self
-            .own
-            .iter()
-            .chain(self.adopted.iter().map(|(_, instance)| instance))
-            .map(Instance::folder)
-            .collect();
+        let ours: Vec<_> = self.instances().map(Instance::folder).collect();
         match wipe::list(layout, &ours, self.scope) {
             Ok(items) => Done::Listed(items),
             Err(error) => Done::Failed(fault(&error)),

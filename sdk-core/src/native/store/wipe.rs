@@ -69,7 +69,7 @@ fn wipe_folder(disk: &impl Disk, folder: &Path, before: u64) -> io::Result<u64> 
     for (path, kind) in queue_files(disk, folder)? {
         let goes = match kind {
             QueueFile::Segment(_) => epoch_of(disk, &path)?.is_none_or(|epoch| epoch < before),
-            QueueFile::Aside => true,
+            QueueFile::Aside | QueueFile::Draft => true,
             QueueFile::Owner => false,
         };
         if goes {
@@ -129,7 +129,7 @@ pub(super) fn list<D: Disk>(layout: &Layout<D>, ours: &[&Path], scope: WipeScope
         for (path, kind) in queue_files(&layout.disk, &folder)? {
             let kind = match kind {
                 QueueFile::Segment(_) => ItemKind::Data(epoch_of(&layout.disk, &path)?),
-                QueueFile::Aside => ItemKind::Data(None),
+                QueueFile::Aside | QueueFile::Draft => ItemKind::Data(None),
                 QueueFile::Owner => ItemKind::Lock,
             };
             add(&path, kind)?;

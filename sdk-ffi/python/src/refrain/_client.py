@@ -1,6 +1,7 @@
 """The client."""
 
 import atexit
+import operator
 import os
 import weakref
 from functools import partial
@@ -47,13 +48,15 @@ class Client:
 
     A process that was forked from one with a client needs a client of its own: in the child the parent's client
     rejects every call (``forked``), because the threads that do its work stayed behind. Create clients after the
-    fork, for example in a web server's worker.
+    fork, for example in a web server's worker. A child that lives on shares the parent's file locks: if the parent
+    is killed, what it had not sent yet is taken over by others only when the child has ended too.
 
     Args:
         token: the project's token.
         endpoint: where the collector is, for example ``http://127.0.0.1:8787``.
         data_dir: the folder for the person's choice and for what waits to be sent. Without one nothing survives
-            the process, and nothing is collected until :meth:`opt_in` is called.
+            the process, nothing is collected until :meth:`opt_in` is called, and :meth:`opt_out` can ask for no
+            erasure.
         default_consent: what holds while the person has not decided: ``"pending"`` keeps calls in memory,
             ``"granted"`` collects, ``"denied"`` does not.
         honor_gpc: whether Global Privacy Control, see :meth:`signals`, is a "no" while the person has not decided.
@@ -98,20 +101,20 @@ class Client:
             config = ffi.Config(
                 token=_setting("token", token),
                 endpoint=None if endpoint is None else _setting("endpoint", endpoint),
-                data_dir=None if data_dir is None else _setting("data_dir", os.fspath(data_dir)),
+                data_dir=None if data_dir is None else _folder("data_dir", data_dir),
                 default_consent=_word(_DEFAULT_CONSENT, "default_consent", default_consent),
-                honor_gpc=honor_gpc,
-                honor_dnt=honor_dnt,
-                flush_interval=flush_interval,
-                batch_size=batch_size,
-                queue_limit_bytes=queue_limit_bytes,
-                queue_limit_age=queue_limit_age,
+                honor_gpc=_flag("honor_gpc", honor_gpc),
+                honor_dnt=_flag("honor_dnt", honor_dnt),
+                flush_interval=_seconds("flush_interval", flush_interval),
+                batch_size=_count("batch_size", batch_size, 32),
+                queue_limit_bytes=_count("queue_limit_bytes", queue_limit_bytes, 64),
+                queue_limit_age=_seconds("queue_limit_age", queue_limit_age),
                 id_merge=_word(_ID_MERGE, "id_merge", id_merge),
                 library="refrain-python",
                 personal_data=_word(_PERSONAL_DATA, "personal_data", personal_data),
                 personal_data_allow=_names("personal_data_allow", personal_data_allow),
             )
-            self._native = ffi.Client(config, HttpClientTransport() if transport is None else transport)
+            self._native = ffi.Client(config, HttpClientTransport() if transport is None else _transport(transport))
         except ffi.ConfigError as error:
             raise ConfigError(error.reason) from None
         except ConfigError:
@@ -189,9 +192,10 @@ class Client:
         and no request starts any more, from this process or from another one on the same folder.
 
         Args:
-            erase: also ask the server to erase what this device has sent.
+            erase: also ask the server to erase what this device has sent. That takes a ``data_dir``: the request
+                stands in the record until it is answered, and without one the server is asked for nothing.
             delete_profile: also ask the server to delete the profiles of this device and its user. That erases no
-                event.
+                event, and takes a ``data_dir`` too.
 
         Raises:
             ConsentError: see its ``code``; without a ``data_dir`` always ``not_recorded``. Nothing is collected or
@@ -243,12 +247,15 @@ class Client:
         return self._native.device_id()
 
     def flush(self, timeout: float = 10.0) -> bool:
-        """Sends what is queued, and waits for it. Whether everything was delivered in time."""
+        """Sends what is queued, and waits for it. True if in time nothing was left of what was queued at the call:
+        every record was delivered, or refused by the server and dropped. :meth:`stats` tells which. So it is also
+        True where nothing was queued, as before a decision: what is held is not queued. False if the time was up or
+        a request failed; what is left is kept."""
         return not self._forked() and self._native.flush(timeout)
 
     def close(self, timeout: float = 5.0) -> bool:
         """Sends what is queued, waiting at most so many seconds, and ends the client. What could not be sent is kept
-        in the folder for the next time. Whether everything was delivered."""
+        in the folder for the next time. True as for :meth:`flush`."""
         return _end(self._process, self._native, timeout)
 
     def __enter__(self) -> "Client":
@@ -346,13 +353,58 @@ def _setting(setting: str, value: Any) -> str:
     return value
 
 
+def _folder(setting: str, path: Any) -> str:
+    try:
+        path = os.fspath(path)
+    except TypeError:
+        pass  # what it is stands in the error
+    return _setting(setting, path)
+
+
+def _flag(setting: str, value: Any) -> bool:
+    if not isinstance(value, bool):
+        raise ConfigError(f"{setting} must be True or False, not {value!r}")
+    return value
+
+
+def _seconds(setting: str, value: Any) -> Optional[float]:
+    if value is None:
+        return None
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        raise ConfigError(f"{setting} must be a number of seconds, not {value!r}")
+    try:
+        return float(value)
+    except OverflowError:
+        raise ConfigError(f"{setting} is too large") from None
+
+
+def _count(setting: str, value: Any, bits: int) -> Optional[int]:
+    if value is None:
+        return None
+    if isinstance(value, bool):
+        raise ConfigError(f"{setting} must be an int, not {value!r}")
+    try:
+        value = operator.index(value)
+    except TypeError:
+        raise ConfigError(f"{setting} must be an int, not {value!r}") from None
+    if not 0 <= value < 1 << bits:
+        raise ConfigError(f"{setting} must be 0 or more, and less than 2**{bits}")
+    return value
+
+
+def _transport(transport: Any) -> ffi.HttpTransport:
+    if not isinstance(transport, ffi.HttpTransport):
+        raise ConfigError(f"transport must be a refrain.HttpTransport, not {type(transport).__name__}")
+    return transport
+
+
 def _names(setting: str, names: Iterable[str]) -> List[str]:
-    if isinstance(names, str):
-        raise ConfigError(f"{setting} must be a list of names, not one text")
+    if isinstance(names, (str, bytes)) or not isinstance(names, Iterable):
+        raise ConfigError(f"{setting} must be a list of names, not {names!r}")
     return [_setting(setting, name) for name in names]
 
 
 def _word(words: Mapping[str, Any], setting: str, word: Any) -> Any:
-    if word not in words:
+    if not isinstance(word, str) or word not in words:
         raise ConfigError(f"{setting} must be one of {', '.join(map(repr, words))}, not {word!r}")
     return words[word]

@@ -5,6 +5,8 @@ import http.client
 import socket
 import ssl
 import threading
+from datetime import datetime, timezone
+from email.utils import parsedate_to_datetime
 from typing import Optional
 from urllib.parse import urlsplit
 
@@ -12,8 +14,8 @@ from .refrain_ffi import HttpAnswer, HttpRequest, HttpTransport
 
 _CONNECT_TIMEOUT = 10.0
 _ANSWER_TIMEOUT = 30.0
-#: Of the answer's body; the core reads no more.
-_ANSWER_BYTES = 4096
+#: Of the answer's body; no collector's is longer.
+_ANSWER_BYTES = 65536
 #: Below this a body grows by compression rather than shrinks.
 _WORTH_COMPRESSING = 1024
 
@@ -112,5 +114,26 @@ class _Exchange:
         response = connection.getresponse()
         text = response.read(_ANSWER_BYTES).decode("utf-8", "replace")
         return HttpAnswer.RESPONSE(
-            status=response.status, retry_after=response.getheader("Retry-After"), body=text
+            status=response.status,
+            retry_after=_in_seconds(response.getheader("Retry-After"), response.getheader("Date")),
+            body=text,
         )
+
+
+def _in_seconds(retry_after: Optional[str], date: Optional[str]) -> Optional[str]:
+    """``Retry-After`` as the core understands it: a date becomes seconds from the answer's own ``Date``, so that a
+    clock that is wrong here does not matter, or from this clock where there is none."""
+    until = _parse(retry_after)
+    if until is None:
+        return retry_after
+    now = _parse(date) or datetime.now(timezone.utc)
+    seconds = int((until - now).total_seconds())
+    return str(seconds) if seconds > 0 else None
+
+
+def _parse(date: Optional[str]) -> Optional[datetime]:
+    try:
+        parsed = parsedate_to_datetime(date or "")
+    except (TypeError, ValueError, OverflowError):
+        return None
+    return parsed if parsed.tzinfo is not None else None

@@ -1,0 +1,312 @@
+//! Queues on real files.
+
+use super::*;
+use std::cell::Cell;
+use std::fs;
+use std::rc::Rc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+struct Folder(PathBuf);
+
+impl Folder {
+    fn new() -> Self {
+        static NEXT: AtomicU64 = AtomicU64::new(0);
+        let name = format!("refrain-queue-{}-{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
+        Self(std::env::temp_dir().join(name))
+    }
+
+    fn open(&self, epoch: u64) -> (Instance, Loaded) {
+        let mut instance = Instance::create(&Files, self.0.clone()).unwrap();
+        let loaded = instance.load(epoch).unwrap();
+        (instance, loaded)
+    }
+
+    fn segments(&self) -> usize {
+        queue_files(&Files, &self.0)
+            .unwrap()
+            .iter()
+            .filter(|(_, k)| matches!(k, QueueFile::Segment(_)))
+            .count()
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(&self.0);
+    }
+}
+
+fn events(seqs: std::ops::Range<u64>, bytes: usize) -> Vec<Entry> {
+    seqs.map(|seq| Entry::Record { seq, text: "x".repeat(bytes).into() }).collect()
+}
+
+fn loaded_seqs(loaded: &Loaded) -> Vec<u64> {
+    loaded.events.iter().map(|(seq, _)| *seq).collect()
+}
+
+#[test]
+fn acknowledgements_outlive_the_process_and_finished_segments_go() {
+    let folder = Folder::new();
+    let (mut instance, _) = folder.open(1);
+    for start in [1, 4, 7] {
+        instance.append(1, &events(start..start + 3, SEGMENT_BYTES as usize / 3)).unwrap();
+    }
+    assert_eq!(folder.segments(), 3);
+    // The middle one is finished, and the first one half.
+    instance.acknowledge(&[1, 4, 5, 6]).unwrap();
+    assert_eq!(folder.segments(), 3);
+    drop(instance);
+    let (mut instance, loaded) = folder.open(1);
+    assert_eq!(loaded_seqs(&loaded), [2, 3, 7, 8, 9]);
+    assert_eq!(loaded.next_seq, 10);
+    instance.acknowledge(&[2, 3]).unwrap();
+    assert_eq!(folder.segments(), 1);
+    instance.acknowledge(&[7, 8, 9]).unwrap();
+    assert_eq!(folder.segments(), 0);
+    instance.append(1, &events(10..11, 1)).unwrap();
+    drop(instance);
+    let (instance, loaded) = folder.open(1);
+    assert_eq!(loaded_seqs(&loaded), [10]);
+    drop(instance);
+}
+
+#[test]
+fn c6_segments_of_another_epoch_are_deleted_unread() {
+    let folder = Folder::new();
+    let (mut instance, _) = folder.open(1);
+    instance.append(1, &events(1..3, 9)).unwrap();
+    instance.append(2, &events(3..4, 9)).unwrap();
+    instance.append(2, &[Entry::NotBefore(77)]).unwrap();
+    assert_eq!(folder.segments(), 2);
+    drop(instance);
+    let (_instance, loaded) = folder.open(2);
+    assert_eq!((loaded_seqs(&loaded), loaded.wiped, loaded.not_before_ms), (vec![3], 1, Some(77)));
+    assert_eq!(folder.segments(), 1);
+}
+
+const SHORT: u64 = 1 << 10;
+
+/// Short segments: event 1 waits, one in ten of the others too, and the rest is delivered.
+fn sparse<D: Disk>(disk: &D, folder: &Folder) -> (Instance<D>, Vec<u64>) {
+    let mut instance = Instance::create(disk, folder.0.clone()).unwrap().with_segments_of(SHORT);
+    instance.load(1).unwrap();
+    instance.append(1, &[Entry::NotBefore(5)]).unwrap();
+    for seq in 1..=60 {
+        instance.append(1, &events(seq..seq + 1, 100)).unwrap();
+        if seq % 10 != 1 {
+            instance.acknowledge(&[seq]).unwrap();
+        }
+        if seq == 20 {
+            instance.append(1, &[Entry::NotBefore(77), Entry::NotBefore(66)]).unwrap();
+        }
+    }
+    assert!(instance.is_sparse());
+    (instance, (1..60).step_by(10).collect())
+}
+
+fn bytes(folder: &Folder) -> u64 {
+    let files = queue_files(&Files, &folder.0).unwrap().into_iter();
+    files.map(|(path, _)| fs::metadata(path).unwrap().len()).sum()
+}
+
+#[test]
+fn what_is_delivered_is_given_back_behind_a_record_that_waits() {
+    let folder = Folder::new();
+    let (mut instance, live) = sparse(&Files, &folder);
+    let before = bytes(&folder);
+    instance.compact(1);
+    assert!(!instance.is_sparse() && instance.dead_bytes() == 0);
+    assert!(bytes(&folder) < before / 4, "{before} before, {} after", bytes(&folder));
+    instance.acknowledge(&live[2..3]).unwrap();
+    drop(instance);
+    let (instance, loaded) = folder.open(1);
+    assert_eq!(loaded_seqs(&loaded), [&live[..2], &live[3..]].concat());
+    assert_eq!((loaded.not_before_ms, loaded.damaged), (Some(66), 0));
+    drop(instance);
+}
+
+#[test]
+fn a_wait_outlives_the_segment_it_stood_in() {
+    let folder = Folder::new();
+    let (mut instance, _) = folder.open(1);
+    let mut entries = events(1..2, SEGMENT_BYTES as usize);
+    entries.push(Entry::NotBefore(77));
+    instance.append(1, &entries).unwrap();
+    instance.append(1, &events(2..3, 9)).unwrap();
+    instance.acknowledge(&[1]).unwrap();
+    assert_eq!(folder.segments(), 1);
+    drop(instance);
+    let (mut instance, loaded) = folder.open(1);
+    assert_eq!((loaded_seqs(&loaded), loaded.not_before_ms), (vec![2], Some(77)));
+    instance.acknowledge(&[2]).unwrap();
+    assert_eq!(folder.segments(), 0, "nothing is left to wait for");
+}
+
+#[test]
+fn what_is_being_deleted_is_not_written_again() {
+    let folder = Folder::new();
+    let (mut instance, _) = sparse(&Files, &folder);
+    let before = bytes(&folder);
+    instance.compact(2);
+    assert_eq!(bytes(&folder), before);
+}
+
+#[test]
+fn damage_is_left_to_the_next_load() {
+    let folder = Folder::new();
+    let (mut instance, live) = sparse(&Files, &folder);
+    let first = layout::segment(&folder.0, 1);
+    let mut hurt = fs::read(&first).unwrap();
+    *hurt.last_mut().unwrap() ^= 1;
+    fs::write(&first, &hurt).unwrap();
+    instance.compact(1);
+    assert_eq!(fs::read(&first).unwrap(), hurt);
+    assert!(!instance.is_sparse(), "it is not tried at every record");
+    drop(instance);
+    let (_instance, loaded) = folder.open(1);
+    assert!(loaded.damaged == 1 && live.iter().all(|seq| loaded_seqs(&loaded).contains(seq)));
+}
+
+#[test]
+fn a_kill_at_any_moment_of_a_compaction_costs_and_revives_nothing() {
+    for steps in 0.. {
+        let folder = Folder::new();
+        let disk = Mortal(Rc::new(Cell::new(u32::MAX)));
+        let (mut instance, live) = sparse(&disk, &folder);
+        disk.0.set(steps);
+        instance.compact(1);
+        let survived = disk.0.get() > 0;
+        drop(instance);
+        let (instance, loaded) = folder.open(1);
+        assert_eq!(loaded_seqs(&loaded), live, "killed after {steps} steps");
+        assert_eq!((loaded.not_before_ms, loaded.damaged), (Some(66), 0));
+        let drafts = queue_files(&Files, &folder.0).unwrap();
+        assert!(drafts.iter().all(|(_, kind)| *kind != QueueFile::Draft));
+        drop(instance);
+        if survived {
+            assert!(steps > 20, "only {steps} steps");
+            return;
+        }
+    }
+}
+
+/// A disk on which a process makes so many changes, and is killed.
+#[derive(Debug, Clone)]
+struct Mortal(Rc<Cell<u32>>);
+
+impl Mortal {
+    fn step(&self) -> io::Result<()> {
+        let left = self.0.get().checked_sub(1).ok_or(io::ErrorKind::BrokenPipe)?;
+        self.0.set(left);
+        Ok(())
+    }
+}
+
+impl Disk for Mortal {
+    type File = MortalFile;
+    type Lock = super::super::disk::FileLock;
+
+    fn read(&self, path: &Path, most: u64) -> io::Result<Vec<u8>> {
+        Files.read(path, most)
+    }
+    fn open(&self, path: &Path, mode: Mode) -> io::Result<MortalFile> {
+        self.step()?;
+        Ok(MortalFile(self.clone(), Files.open(path, mode)?))
+    }
+    fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
+        self.step()?;
+        Files.rename(from, to)
+    }
+    fn remove(&self, path: &Path) -> io::Result<()> {
+        self.step()?;
+        Files.remove(path)
+    }
+    fn remove_folder(&self, path: &Path) -> io::Result<()> {
+        self.step()?;
+        Files.remove_folder(path)
+    }
+    fn list(&self, folder: &Path) -> io::Result<Vec<(String, bool)>> {
+        Files.list(folder)
+    }
+    fn len(&self, path: &Path) -> io::Result<u64> {
+        Files.len(path)
+    }
+    fn create_folder(&self, path: &Path) -> io::Result<()> {
+        Files.create_folder(path)
+    }
+    fn sync_folder(&self, path: &Path) -> io::Result<()> {
+        Files.sync_folder(path)
+    }
+    fn lock(&self, path: &Path, hold: Hold, make: bool, patience: Duration) -> io::Result<Self::Lock> {
+        Files.lock(path, hold, make, patience)
+    }
+    fn note(&self, lock: &Self::Lock, text: &str) {
+        Files.note(lock, text);
+    }
+}
+
+#[derive(Debug)]
+struct MortalFile(Mortal, fs::File);
+
+impl DiskFile for MortalFile {
+    fn write_all(&mut self, bytes: &[u8]) -> io::Result<()> {
+        // Half of it stands there when the process is killed.
+        let (half, rest) = bytes.split_at(bytes.len() / 2);
+        self.0.step()?;
+        DiskFile::write_all(&mut self.1, half)?;
+        self.0.step()?;
+        DiskFile::write_all(&mut self.1, rest)
+    }
+    fn set_len(&mut self, len: u64) -> io::Result<()> {
+        self.0.step()?;
+        DiskFile::set_len(&mut self.1, len)
+    }
+    fn sync(&mut self) -> io::Result<()> {
+        DiskFile::sync(&mut self.1)
+    }
+}
+
+#[test]
+fn c3_a_number_that_outgrows_its_digits_is_still_a_segment() {
+    let folder = Folder::new();
+    let (mut instance, _) = folder.open(1);
+    instance.append(1, &events(1..2, 9)).unwrap();
+    drop(instance);
+    fs::rename(layout::segment(&folder.0, 1), layout::segment(&folder.0, 9_999_999_999_999_999)).unwrap();
+    let (mut instance, loaded) = folder.open(1);
+    // Its header has another number; the next one is counted from its name.
+    instance.append(1, &events(loaded.next_seq..9, SEGMENT_BYTES as usize)).unwrap();
+    instance.append(1, &events(9..10, 9)).unwrap();
+    assert_eq!(folder.segments(), 2);
+    drop(instance);
+    assert_eq!(loaded_seqs(&folder.open(1).1), (1..10).collect::<Vec<_>>());
+}
+
+#[test]
+fn a_folder_has_one_owner() {
+    let folder = Folder::new();
+    let (instance, _) = folder.open(1);
+    assert!(Instance::claim(&Files, folder.0.clone()).unwrap().is_none());
+    assert!(instance.close().is_ok() && !folder.0.exists());
+    assert!(folder.open(1).0.is_empty());
+}
+
+#[test]
+fn a_segment_that_somebody_has_deleted_is_not_written_to() {
+    let folder = Folder::new();
+    let (mut instance, _) = folder.open(1);
+    instance.append(1, &events(1..2, 9)).unwrap();
+    fs::remove_file(layout::segment(&folder.0, 1)).unwrap();
+    instance.append(1, &events(2..3, 9)).unwrap();
+    drop(instance);
+    assert_eq!(loaded_seqs(&folder.open(1).1), [2]);
+}
+
+#[test]
+fn what_was_never_whole_is_cut_and_what_was_hurt_is_told_apart() {
+    let mut record = Vec::new();
+    encode_record(&mut record, Header { epoch: 1, number: 1 }, Kind::Event, 1, b"{}");
+    assert_eq!(record.len(), RECORD_HEAD + 2);
+    assert!((1..record.len()).all(|cut| is_cut_short(&record[..cut])));
+    assert!(!is_cut_short(&record));
+}

@@ -1,0 +1,223 @@
+//! The store with an engine in front, on short segments: what stands in the folder while a collector answers so or so.
+
+use super::layout::{QueueFile, queue_files};
+use super::*;
+use crate::engine::{Answer, Call, CallKind, Config, DefaultConsent, Effect, Engine, Input, Now, Op, Secret};
+use std::collections::VecDeque;
+use std::fs;
+use std::path::Path;
+
+struct Process {
+    engine: Engine,
+    store: Store,
+    now: Now,
+    jobs: VecDeque<Effect>,
+    /// Requests under way, and where they go.
+    requests: VecDeque<(Op, String)>,
+    drawn: u8,
+}
+
+impl Process {
+    fn start(folder: &Path, id: u8) -> Self {
+        let mut config = Config::new("T");
+        config.default_consent = DefaultConsent::Granted;
+        let ledger = Ledger::new(Some(Layout::on(Files, folder.to_path_buf(), "T")));
+        let mut process = Self {
+            engine: Engine::new(config).unwrap(),
+            store: Store::new(ledger, [id; 8]),
+            now: Now { wall_ms: 1_788_220_800_000, mono_ms: 0 },
+            jobs: VecDeque::new(),
+            requests: VecDeque::new(),
+            drawn: id,
+        };
+        process.input(Input::Start { secret: Secret([id; 16]) });
+        process.work();
+        process
+    }
+
+    fn input(&mut self, input: Input<'_>) {
+        for effect in self.engine.handle(self.now, input) {
+            match effect {
+                Effect::Send { op, permit } => self.requests.push_back((op, permit.path().into())),
+                Effect::Notify(_) | Effect::Cancel { .. } | Effect::SendErasure { .. } => {}
+                effect => self.jobs.push_back(effect),
+            }
+        }
+    }
+
+    fn work(&mut self) {
+        while let Some(job) = self.jobs.pop_front() {
+            let (op, result) = match job {
+                Effect::Open { op } => (op, self.store.open()),
+                Effect::Recover { op, epoch } => (op, self.store.recover(epoch)),
+                Effect::Amend { op, amendment } => (op, self.store.amend(amendment)),
+                Effect::Acknowledge { op, records } => (op, self.store.acknowledge(&records)),
+                Effect::Sync { op } => (op, self.store.sync()),
+                Effect::Append { op, permit } => (op, self.store.append(vec![permit]).remove(0)),
+                other => panic!("nobody withdraws here: {other:?}"),
+            };
+            self.input(Input::Done { op, result });
+        }
+    }
+
+    fn call(&mut self, kind: CallKind, name: &str, text: &str) {
+        self.drawn = self.drawn.wrapping_add(1);
+        let mut bits = [self.drawn; 16];
+        bits[..8].copy_from_slice(&self.engine.stats().tracked.to_le_bytes());
+        self.input(Input::Call(Call::new(kind, name, text, bits)));
+        self.work();
+    }
+
+    /// Time passes, and every request that starts is answered.
+    fn pass(&mut self, ms: u64, answer: impl Fn(&str) -> Answer) {
+        self.now.wall_ms += ms;
+        self.now.mono_ms += ms;
+        self.input(Input::Tick { secret: Secret([7; 16]) });
+        self.work();
+        while let Some((op, path)) = self.requests.pop_front() {
+            self.input(Input::Done { op, result: Done::Answered(answer(&path)) });
+            self.work();
+        }
+    }
+}
+
+fn answer(status: u16, retry_after: Option<&str>, body: &str) -> Answer {
+    Answer::Response { status, retry_after: retry_after.map(Into::into), body: body.into() }
+}
+
+/// A folder of one test.
+struct Folder(PathBuf);
+
+impl Folder {
+    fn new(name: &str) -> Self {
+        let path = std::env::temp_dir().join(format!("refrain-store-{}-{name}", std::process::id()));
+        let _ = fs::remove_dir_all(&path);
+        Self(path)
+    }
+
+    /// The bytes of all segments.
+    fn segments(&self) -> u64 {
+        let layout = Layout::on(Files, self.0.clone(), "T");
+        let folders = layout.instances().unwrap().into_iter();
+        let files = folders.flat_map(|folder| queue_files(&Files, &folder).unwrap());
+        files.filter(|(_, kind)| matches!(kind, QueueFile::Segment(_))).map(|(path, _)| len(&path)).sum()
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(&self.0);
+    }
+}
+
+fn len(path: &Path) -> u64 {
+    fs::metadata(path).unwrap().len()
+}
+
+#[test]
+fn a_record_that_waits_keeps_nothing_that_is_delivered() {
+    let folder = Folder::new("waits");
+    let mut process = Process::start(&folder.0, 1);
+    process.call(CallKind::Profile, "", r#"{"$set":{"plan":"pro"}}"#);
+    // Profiles are not to be had there: their lane pauses.
+    let events_only = |path: &str| match path.starts_with("/track") {
+        true => answer(200, None, "1"),
+        false => answer(404, None, ""),
+    };
+    let mut most = 0;
+    for _ in 0..40 {
+        (0..20).for_each(|_| process.call(CallKind::Track, "Bought", r#"{"item":"umbrella"}"#));
+        process.pass(5_000, events_only);
+        most = most.max(folder.segments());
+    }
+    assert_eq!((process.engine.stats().delivered, process.engine.stats().queued), (800, 1));
+    assert!(most < 20 << 10, "{most} bytes, for one record");
+
+    drop(process);
+    let mut process = Process::start(&folder.0, 2);
+    assert_eq!(process.engine.stats().recovered, 1);
+    process.pass(5_000, |_| answer(200, None, "1"));
+    assert_eq!((process.engine.stats().delivered, folder.segments()), (1, 0));
+}
+
+#[test]
+fn a_server_that_asks_for_patience_does_not_fill_the_disk() {
+    let folder = Folder::new("patience");
+    let mut process = Process::start(&folder.0, 1);
+    process.call(CallKind::Track, "Bought", "{}");
+    let mut most = 0;
+    for _ in 0..1_000 {
+        process.pass(5_000, |_| answer(503, Some("5"), ""));
+        most = most.max(folder.segments());
+    }
+    assert!(most < 8 << 10, "{most} bytes, for one record");
+    process.call(CallKind::Track, "Sold", "{}");
+    process.pass(60_000, |_| answer(503, Some("3600"), ""));
+    let now = process.now;
+
+    drop(process);
+    let mut process = Process::start(&folder.0, 2);
+    assert_eq!(process.engine.stats().recovered, 2);
+    process.now.wall_ms = now.wall_ms + 1_000;
+    process.pass(10_000, |_| answer(200, None, "1"));
+    assert_eq!(process.engine.stats().delivered, 0, "a restart does not make it impatient");
+}
+
+/// So many queues without an owner, with a record in each.
+fn orphans(folder: &Folder, count: u64) {
+    let mut process = Process::start(&folder.0, 1);
+    process.call(CallKind::Track, "Bought", "{}");
+    drop(process);
+    let layout = Layout::on(Files, folder.0.clone(), "T");
+    let [first] = &layout.instances().unwrap()[..] else { panic!("one queue") };
+    for id in 2..=count {
+        let other = layout.instance(id.to_be_bytes());
+        fs::create_dir(&other).unwrap();
+        for (path, _) in queue_files(&Files, first).unwrap() {
+            fs::copy(&path, other.join(path.file_name().unwrap())).unwrap();
+        }
+    }
+}
+
+#[test]
+fn many_orphans_are_adopted_some_at_a_time() {
+    let folder = Folder::new("orphans");
+    orphans(&folder, 100);
+    let mut left = 100;
+    for id in 1.. {
+        let mut process = Process::start(&folder.0, id);
+        let stats = process.engine.stats();
+        let (found, here) = (stats.recovered + stats.adopted, process.store.instances().count());
+        assert!(found > 0 && here <= 65, "{found} records in {here} queues");
+        (0..3).for_each(|_| process.pass(60_000, |_| answer(200, None, "1")));
+        assert_eq!(process.engine.stats().delivered, found);
+        left -= found;
+        if left == 0 {
+            break;
+        }
+    }
+    assert_eq!(folder.segments(), 0);
+}
+
+#[test]
+fn an_orphan_that_cannot_be_taken_over_keeps_nobody_from_the_others() {
+    let folder = Folder::new("stubborn");
+    orphans(&folder, 5);
+    let layout = Layout::on(Files, folder.0.clone(), "T");
+    let folders = layout.instances().unwrap();
+    for queue in [&folders[0], &folders[3]] {
+        fs::remove_file(layout::owner(queue)).unwrap();
+        fs::create_dir(layout::owner(queue)).unwrap();
+    }
+    // That of this one can be taken over, and not be read.
+    let (path, _) = queue_files(&Files, &folders[2]).unwrap().remove(0);
+    fs::remove_file(&path).unwrap();
+    fs::create_dir(&path).unwrap();
+
+    let mut process = Process::start(&folder.0, 9);
+    let stats = process.engine.stats();
+    assert_eq!(stats.recovered + stats.adopted, 2);
+    process.call(CallKind::Track, "Sold", "{}");
+    process.pass(60_000, |_| answer(200, None, "1"));
+    assert_eq!(process.engine.stats().delivered, 3);
+}
