@@ -754,6 +754,7 @@ fn choose(dice: &mut Dice, processes: usize, laws: &Laws) -> Action {
             Mood::Well,
             Mood::Busy(None),
             Mood::Busy(Some(3)),
+            Mood::Busy(Some(0)),
             Mood::Limited(60),
             Mood::Small(1),
             Mood::Portal,

@@ -32,6 +32,7 @@ const QUEUE: &str = "sdk-core/src/engine/queue.rs";
 const SEGMENT: &str = "sdk-core/src/journal/segment.rs";
 const SLOT: &str = "sdk-core/src/journal/slot.rs";
 const INSTANCE: &str = "sdk-core/src/native/store/instance.rs";
+const COMPACTION: &str = "sdk-core/src/native/store/instance/compaction.rs";
 const LEDGER: &str = "sdk-core/src/native/store/mod.rs";
 const RECORD: &str = "sdk-core/src/native/store/record.rs";
 const WIPE: &str = "sdk-core/src/native/store/wipe.rs";
@@ -180,8 +181,16 @@ pub const MUTANTS: &[Mutant] = &[
         name: "damaged-bytes-not-wiped",
         fault: "what was set aside as damaged outlives a withdrawal (C3)",
         edits: &[
-            edit(WIPE, "            QueueFile::Aside => true,", "            QueueFile::Aside => false,"),
-            edit(WIPE, "QueueFile::Aside => ItemKind::Data(None),", "QueueFile::Aside => ItemKind::Lock,"),
+            edit(
+                WIPE,
+                "            QueueFile::Aside | QueueFile::Draft => true,",
+                "            QueueFile::Draft => true,\n            QueueFile::Aside => false,",
+            ),
+            edit(
+                WIPE,
+                "QueueFile::Aside | QueueFile::Draft => ItemKind::Data(None),",
+                "QueueFile::Draft => ItemKind::Data(None),\n                QueueFile::Aside => ItemKind::Lock,",
+            ),
         ],
     },
     Mutant {
@@ -346,6 +355,24 @@ pub const MUTANTS: &[Mutant] = &[
             "let dropped = self.queue.clear();\n        self.books.drop_records(Dropped::Withdrawn, dropped);",
             "self.queue.clear();",
         )],
+    },
+    Mutant {
+        name: "no-wait-is-obeyed",
+        fault: "a server that asks for a retry at once gets it, again and again",
+        edits: &[edit(SENDING, "Some(ms) if ms > 0 => {", "Some(ms) => {")],
+    },
+    Mutant {
+        name: "record-lost-with-the-delivered",
+        fault: "what waits goes with what is delivered when room is given back",
+        edits: &[
+            edit(COMPACTION, "(seq, _)| *seq).is_ok() {", "(seq, _)| *seq).is_ok_and(|at| at > 0) {"),
+            edit(COMPACTION, " || kept.len() != segment.live.len() {", " {"),
+        ],
+    },
+    Mutant {
+        name: "refill-stops",
+        fault: "records that a full disk did not take are given to it in part",
+        edits: &[edit(STORE, "if refilled && self.durable() {", "if false && self.durable() {")],
     },
     Mutant {
         name: "number-used-twice",
