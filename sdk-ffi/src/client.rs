@@ -2,7 +2,7 @@
 
 use crate::config::{Config, ConfigError};
 use crate::host::HostTransport;
-use crate::outcome::{ConsentError, Outcome};
+use crate::outcome::{ConsentError, NO_SUCH_CALL, code};
 use crate::state::{Audit, Consent, Stats};
 use crate::transport::HttpTransport;
 use refrain::engine::{CallKind, FlushState, Signals};
@@ -34,23 +34,19 @@ impl Client {
         Ok(Self { native, transport })
     }
 
-    /// Records an event. `properties` is the text of a JSON object.
-    pub fn track(&self, name: &str, properties: &str) -> Outcome {
-        self.native.track_json(name, properties).into()
-    }
-
-    /// Any other call of the app, one narrow door for all of them: the number of its kind, a name (a user, an alias, a
-    /// property, a group's key) and a text (properties or operators as a JSON object, a group's id), each empty where
-    /// the kind has none.
+    /// Any call of the app that records, one narrow door for all of them: the number of its kind, and in one text a name
+    /// (of an event or a property, a user, an alias, a group's key), whose length in UTF-8 bytes is given, and behind it
+    /// properties or operators as a JSON object, or a group's id; each empty where the kind has none. What became of it
+    /// is a number, which [`outcome`](crate::outcome()) explains: 0 accepted, 1 held. Every text more that crosses costs
+    /// as much as the call.
     ///
-    /// 1 identify, 2 reset, 3 register, 4 register once, 5 register for the session, 6 unregister, 7 switch user,
+    /// 0 track an event, 1 identify, 2 reset, 3 register, 4 register once, 5 register for the session, 6 unregister, 7 switch user,
     /// 8 alias, 9 time an event, 10 update the profile, 11 update a group's profile, 12 set a group, 13 add a group,
     /// 14 remove a group.
-    pub fn call(&self, kind: u8, name: &str, text: &str) -> Outcome {
-        match CallKind::ALL.get(usize::from(kind)) {
-            Some(kind) => self.native.call(*kind, name, text).into(),
-            None => Outcome::Rejected { reason: "no_such_call".into(), hint: "see Client.call".into() },
-        }
+    pub fn call(&self, kind: u8, name_bytes: u32, name_and_text: &str) -> u8 {
+        let kind = CallKind::ALL.get(usize::from(kind));
+        let parts = usize::try_from(name_bytes).ok().and_then(|at| name_and_text.split_at_checked(at));
+        kind.zip(parts).map_or(NO_SUCH_CALL, |(kind, (name, text))| code(self.native.call(*kind, name, text)))
     }
 
     /// The person agrees. Waits until it is recorded.

@@ -4,7 +4,7 @@
 //! The idiomatic packages in `kotlin/`, `swift/` and `python/` stand on the generated bindings.
 //!
 //! * Properties cross as one JSON text, never as a map of enums.
-//! * Calls that record return an [`Outcome`] and never throw; [`Client::opt_in`], [`Client::opt_out`] and the
+//! * Calls that record return the number of an [`Outcome`] and never throw; [`Client::opt_in`], [`Client::opt_out`] and the
 //!   constructor return errors.
 //! * HTTP is the host's: it implements [`HttpTransport`], which is called without a lock held.
 
@@ -19,7 +19,7 @@ mod transport;
 
 pub use client::Client;
 pub use config::{Config, ConfigError, DefaultConsent, IdMerge, PersonalDataMode};
-pub use outcome::{ConsentError, Outcome};
+pub use outcome::{ConsentError, Outcome, outcome};
 pub use state::{Audit, AuditedErasure, AuditedFile, Consent, Stats};
 pub use transport::{HttpAnswer, HttpRequest, HttpTransport, TransportError};
 

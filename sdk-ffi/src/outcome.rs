@@ -1,6 +1,6 @@
 //! What calls get to hear.
 
-use refrain::engine;
+use refrain::engine::{self, Rejection};
 use std::fmt;
 
 /// What became of a call that records.
@@ -19,18 +19,39 @@ pub enum Outcome {
     },
 }
 
-impl From<engine::Outcome> for Outcome {
-    fn from(outcome: engine::Outcome) -> Self {
-        match outcome {
-            engine::Outcome::Held => Self::Held,
-            engine::Outcome::Rejected(rejection) => {
-                Self::Rejected { reason: rejection.as_str().into(), hint: rejection.hint().into() }
-            }
-            engine::Outcome::Accepted
-            | engine::Outcome::Nothing
-            | engine::Outcome::Pending(_)
-            | engine::Outcome::Flushing(_) => Self::Accepted,
+const ACCEPTED: u8 = 0;
+const HELD: u8 = 1;
+/// From here on they are rejections, in the order of [`Rejection::ALL`].
+const REJECTED: u8 = 2;
+/// The call itself made no sense.
+pub(crate) const NO_SUCH_CALL: u8 = u8::MAX;
+
+/// What the number means that a call has returned.
+#[uniffi::export]
+pub fn outcome(code: u8) -> Outcome {
+    let rejection = code.checked_sub(REJECTED).and_then(|place| Rejection::ALL.get(usize::from(place)));
+    match (code, rejection) {
+        (ACCEPTED, _) => Outcome::Accepted,
+        (HELD, _) => Outcome::Held,
+        (_, Some(rejection)) => {
+            Outcome::Rejected { reason: rejection.as_str().into(), hint: rejection.hint().into() }
         }
+        (_, None) => Outcome::Rejected { reason: "no_such_call".into(), hint: "see Client.call".into() },
+    }
+}
+
+/// The number of what became of a call.
+pub(crate) fn code(outcome: engine::Outcome) -> u8 {
+    match outcome {
+        engine::Outcome::Held => HELD,
+        engine::Outcome::Rejected(rejection) => {
+            let place = Rejection::ALL.iter().position(|other| *other == rejection);
+            place.and_then(|place| u8::try_from(place).ok()).map_or(NO_SUCH_CALL, |place| REJECTED + place)
+        }
+        engine::Outcome::Accepted
+        | engine::Outcome::Nothing
+        | engine::Outcome::Pending(_)
+        | engine::Outcome::Flushing(_) => ACCEPTED,
     }
 }
 
@@ -80,5 +101,26 @@ impl From<engine::Trouble> for ConsentError {
             engine::Trouble::NotPurged(_) => Self::NotPurged { reason },
             _ => Self::NotRecorded { reason },
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_number_says_what_the_outcome_was() {
+        for rejection in Rejection::ALL {
+            let Outcome::Rejected { reason, hint } = outcome(code(engine::Outcome::Rejected(*rejection)))
+            else {
+                panic!("{rejection:?} is none");
+            };
+            assert_eq!((reason.as_str(), hint.as_str()), (rejection.as_str(), rejection.hint()));
+        }
+        assert_eq!(outcome(code(engine::Outcome::Accepted)), Outcome::Accepted);
+        assert_eq!(outcome(code(engine::Outcome::Held)), Outcome::Held);
+        assert!(
+            matches!(outcome(NO_SUCH_CALL), Outcome::Rejected { reason, .. } if reason == "no_such_call")
+        );
     }
 }

@@ -70,6 +70,33 @@ pub enum Rejection {
 }
 
 impl Rejection {
+    /// All of them. A binding may name one by its place here, which is not the same in every version.
+    #[cfg(feature = "native")]
+    pub const ALL: &'static [Self] = &[
+        Self::Denied,
+        Self::EmptyName,
+        Self::NameTooLong,
+        Self::EmptyUser,
+        Self::ReservedUser,
+        Self::InvalidProperties(JsonError::NotAnObject),
+        Self::InvalidProperties(JsonError::Syntax),
+        Self::InvalidProperties(JsonError::TooDeep),
+        Self::InvalidProperties(JsonError::LoneSurrogate),
+        Self::TooMany,
+        Self::KeyTooLong,
+        Self::NestedTooDeep,
+        Self::InvalidOperator,
+        Self::EmptyGroup,
+        #[cfg(feature = "personal-data")]
+        Self::PersonalData,
+        Self::TooLarge,
+        Self::HoldFull,
+        Self::Filtered,
+        Self::NotFinite,
+        Self::Overloaded,
+        Self::Closed,
+    ];
+
     /// A stable word for logs and bindings.
     pub const fn as_str(self) -> &'static str {
         match self {

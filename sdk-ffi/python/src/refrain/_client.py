@@ -29,7 +29,7 @@ _CONSENT_ERRORS: Dict[Type[BaseException], str] = {
     ffi.ConsentError.NotPurged: "not_purged",
 }
 # The numbers of `ffi.Client.call`.
-_IDENTIFY, _RESET, _REGISTER, _REGISTER_ONCE, _REGISTER_FOR_SESSION, _UNREGISTER, _SWITCH_USER = range(1, 8)
+_TRACK, _IDENTIFY, _RESET, _REGISTER, _REGISTER_ONCE, _REGISTER_FOR_SESSION, _UNREGISTER, _SWITCH_USER = range(8)
 _ALIAS, _TIME_EVENT, _PROFILE, _GROUP, _SET_GROUP, _ADD_GROUP, _REMOVE_GROUP = range(8, 15)
 _ID_MERGE = {"simplified": ffi.IdMerge.SIMPLIFIED, "original": ffi.IdMerge.ORIGINAL}
 _PERSONAL_DATA = {
@@ -128,44 +128,44 @@ class Client:
 
     def track(self, name: str, properties: Optional[Mapping[str, Any]] = None) -> Outcome:
         """Records an event."""
-        return self._record(lambda: self._native.track(_name(name), encode(properties)))
+        return self._record(lambda: self._call(_TRACK, _name(name), encode(properties)))
 
     def identify(self, user_id: str) -> Outcome:
         """The person is known as this user from now on."""
-        return self._record(lambda: self._native.call(_IDENTIFY, _text(user_id, "the user id", "invalid_user"), ""))
+        return self._record(lambda: self._call(_IDENTIFY, _text(user_id, "the user id", "invalid_user"), ""))
 
     def reset(self) -> Outcome:
         """Another person from now on: a new device id, no user, no super properties. The choice stays."""
-        return self._record(lambda: self._native.call(_RESET, "", ""))
+        return self._record(lambda: self._call(_RESET, "", ""))
 
     def register(self, properties: Mapping[str, Any]) -> Outcome:
         """Adds properties to every later event; they yield to the event's own."""
-        return self._record(lambda: self._native.call(_REGISTER, "", encode(properties)))
+        return self._record(lambda: self._call(_REGISTER, "", encode(properties)))
 
     def register_once(self, properties: Mapping[str, Any]) -> Outcome:
         """As :meth:`register`, but only those that are not registered yet."""
-        return self._record(lambda: self._native.call(_REGISTER_ONCE, "", encode(properties)))
+        return self._record(lambda: self._call(_REGISTER_ONCE, "", encode(properties)))
 
     def register_for_session(self, properties: Mapping[str, Any]) -> Outcome:
         """As :meth:`register`, in memory only."""
-        return self._record(lambda: self._native.call(_REGISTER_FOR_SESSION, "", encode(properties)))
+        return self._record(lambda: self._call(_REGISTER_FOR_SESSION, "", encode(properties)))
 
     def unregister(self, name: str) -> Outcome:
         """Forgets a property that was registered."""
-        return self._record(lambda: self._native.call(_UNREGISTER, _name(name), ""))
+        return self._record(lambda: self._call(_UNREGISTER, _name(name), ""))
 
     def time_event(self, name: str) -> Outcome:
         """The next event of this name carries ``$duration``: how many seconds it came after this call."""
-        return self._record(lambda: self._native.call(_TIME_EVENT, _name(name), ""))
+        return self._record(lambda: self._call(_TIME_EVENT, _name(name), ""))
 
     def switch_user(self, user_id: str) -> Outcome:
         """Another known person uses this device from now on: a new device id, so that the two are never joined, no
         super properties, and this user. The choice stays."""
-        return self._record(lambda: self._native.call(_SWITCH_USER, _text(user_id, "the user id", "invalid_user"), ""))
+        return self._record(lambda: self._call(_SWITCH_USER, _text(user_id, "the user id", "invalid_user"), ""))
 
     def alias(self, alias: str) -> Outcome:
         """A second name for whoever is known now. Means something where ``id_merge`` is ``"original"``."""
-        return self._record(lambda: self._native.call(_ALIAS, _text(alias, "the alias", "invalid_user"), ""))
+        return self._record(lambda: self._call(_ALIAS, _text(alias, "the alias", "invalid_user"), ""))
 
     def profile(self) -> Profile:
         """The profile of whoever is known at each of its calls."""
@@ -270,29 +270,34 @@ class Client:
         self.close()
 
     def _update(self, kind: int, operators: Mapping[str, Any]) -> Outcome:
-        return self._record(lambda: self._native.call(kind, "", encode(operators)))
+        return self._record(lambda: self._call(kind, "", encode(operators)))
 
     def _membership(self, kind: int, key: str, group_id: str) -> Outcome:
-        def call() -> ffi.Outcome:
+        def call() -> int:
             name, text = (
                 _text(key, "the group's key", "invalid_group"),
                 _text(group_id, "the group's id", "invalid_group"),
             )
-            return self._native.call(kind, name, text)
+            return self._call(kind, name, text)
 
         return self._record(call)
 
-    def _record(self, call: Callable[[], ffi.Outcome]) -> Outcome:
+    def _call(self, kind: int, name: str, text: str) -> int:
+        size = len(name) if name.isascii() else len(name.encode())
+        return self._native.call(kind, size, name + text)
+
+    def _record(self, call: Callable[[], int]) -> Outcome:
         if self._forked():
             return Outcome("rejected", "forked", "the client belongs to the parent process; create one after the fork")
         try:
-            outcome = call()
+            code = call()
+            if code == 0:
+                return _ACCEPTED
+            outcome = ffi.outcome(code)
         except Unusable as error:
             return Outcome("rejected", error.reason, error.hint)
         except Exception as error:  # never into the app
             return Outcome("rejected", "internal", f"the client failed: {type(error).__name__}")
-        if outcome.is_ACCEPTED():
-            return _ACCEPTED
         if outcome.is_HELD():
             return _HELD
         return Outcome("rejected", outcome.reason, outcome.hint)

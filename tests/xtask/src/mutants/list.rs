@@ -370,11 +370,6 @@ pub const MUTANTS: &[Mutant] = &[
         ],
     },
     Mutant {
-        name: "refill-stops",
-        fault: "records that a full disk did not take are given to it in part",
-        edits: &[edit(STORE, "if refilled && self.durable() {", "if false && self.durable() {")],
-    },
-    Mutant {
         name: "number-used-twice",
         fault: "after a restart a record gets the number of an earlier one",
         edits: &[edit(QUEUE, "self.next_seq = self.next_seq.max(from);", "let _ = from;")],
