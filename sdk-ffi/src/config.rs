@@ -101,6 +101,9 @@ pub struct Config {
     /// How ids are joined.
     #[uniffi(default = None)]
     pub id_merge: Option<IdMerge>,
+    /// Names of properties that are never recorded, whoever sets them.
+    #[uniffi(default = [])]
+    pub deny_list: Vec<String>,
     /// The name of the host's package, as records carry it.
     #[uniffi(default = None)]
     pub library: Option<String>,
@@ -125,6 +128,7 @@ impl Config {
         settings.queue_limit_bytes = self.queue_limit_bytes;
         settings.queue_limit_age = self.queue_limit_age;
         settings.id_merge = self.id_merge.map_or(settings.id_merge, Into::into);
+        settings.deny_list = self.deny_list;
         settings.personal_data = self.personal_data.map_or(settings.personal_data, Into::into);
         settings.personal_data_allow = self.personal_data_allow;
         let builder = refrain::native::Client::builder_from(settings);

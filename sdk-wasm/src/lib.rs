@@ -73,7 +73,7 @@ pub struct Core {
 #[wasm_bindgen]
 impl Core {
     /// A client, unless a setting cannot work. `default_consent`: 0 pending, 1 granted, 2 denied; `honored`: 1 Global
-    /// Privacy Control, 2 Do Not Track, their sum. An absent storage is one that the browser denies us.
+    /// Privacy Control, 2 Do Not Track, their sum; each name of `deny_list` ends with a line break. An absent storage is one that the browser denies us.
     #[allow(
         clippy::too_many_arguments,
         reason = "reading an object of options would take more room than all of these"
@@ -90,6 +90,7 @@ impl Core {
         batch_size: u32,
         queue_limit_bytes: f64,
         queue_limit_age_ms: f64,
+        deny_list: &str,
     ) -> Option<Core> {
         let mut config = Config::new(token);
         config.library = String::from("refrain-web");
@@ -109,6 +110,9 @@ impl Core {
         config.batch_size = batch_size as usize;
         config.queue_limit_bytes = queue_limit_bytes as u64;
         config.queue_limit_age_ms = queue_limit_age_ms as u64;
+        for name in deny_list.split_terminator('\n') {
+            config.deny_list.push(String::from(name));
+        }
         let mut core = Self {
             engine: Engine::new(config).ok()?,
             now: Now::default(),

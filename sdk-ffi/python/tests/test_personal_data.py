@@ -52,6 +52,15 @@ class PersonalData(FolderTestCase):
         stats = client.stats()
         self.assertEqual((stats.tracked, stats.rejected, stats.personal_data), (1, 1, FOUND))
 
+    def test_what_is_denied_by_name_is_never_recorded(self) -> None:
+        client = self.client(default_consent="granted", deny_list=["card", "to"])
+        self.assertTrue(client.register({"to": "x", "region": "eu"}))
+        self.assertTrue(client.track("Paid", PROPERTIES))
+        self.assertTrue(client.flush(timeout=30))
+        properties = self.collector.events[-1]["properties"]
+        self.assertEqual((properties["plan"], properties["region"]), ("pro", "eu"))
+        self.assertFalse({"card", "to"} & set(properties))
+
     def test_settings_that_cannot_work_are_named(self) -> None:
         with self.assertRaisesRegex(refrain.ConfigError, "personal_data must be one of 'off', .*, not 'hide'"):
             refrain.Client("T", personal_data="hide")

@@ -105,6 +105,8 @@ class Values(FolderTestCase):
             ({"default_consent": []}, "default_consent"),
             ({"id_merge": None}, "id_merge"),
             ({"personal_data": {}}, "personal_data"),
+            ({"deny_list": "ssn"}, "deny_list"),
+            ({"deny_list": [7]}, "deny_list"),
             ({"personal_data_allow": None}, "personal_data_allow"),
             ({"personal_data_allow": "$email"}, "personal_data_allow"),
             ({"personal_data_allow": [7]}, "personal_data_allow"),

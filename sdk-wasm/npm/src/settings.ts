@@ -32,6 +32,10 @@ export const settings = (token: unknown, options: Options) => {
     if (!(Number.isInteger(value) && value >= 0 && value <= most)) throw Error(`${name} must be a whole number up to ${most}`);
     return value;
   };
+  const names = (list: unknown) => {
+    if (!Array.isArray(list)) throw Error('denyList must be a list of names');
+    return list.map((name) => text('denyList', name) + '\n').join('');
+  };
   return [
     // A `<base>` must not point it elsewhere; where a page has no address, its parent's is the base.
     text('endpoint', options.endpoint ?? location.origin.replace(/^null$/, '')),
@@ -42,5 +46,6 @@ export const settings = (token: unknown, options: Options) => {
     whole('batchSize', 50, 2000),
     whole('queueLimitBytes', QUEUE_BYTES),
     whole('queueLimitAge', 5 * DAY),
+    names(options.denyList ?? []),
   ] as const;
 };

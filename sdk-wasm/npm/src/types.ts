@@ -18,6 +18,8 @@ export interface Options {
   queueLimitAge?: number;
   /** How the project at the collector joins ids. Default: `simplified`. */
   idMerge?: 'simplified' | 'original';
+  /** Names of properties that are never recorded, whoever sets them. Nested ones are not looked at. */
+  denyList?: string[];
   /** Where the WebAssembly file is, if not beside this package's script. */
   wasmUrl?: string | URL;
   /** The compiled WebAssembly file, if the page has it already. */

@@ -104,7 +104,7 @@ test('without storage there is nothing', () => {
 });
 
 test('an empty object gives the defaults of a browser, and every option arrives', () => {
-  assert.deepEqual(settings('T', { endpoint: '' }), ['', 0, false, 3, 5000, 50, 1 << 20, 432_000_000]);
+  assert.deepEqual(settings('T', { endpoint: '' }), ['', 0, false, 3, 5000, 50, 1 << 20, 432_000_000, '']);
   assert.deepEqual(
     settings('T', {
       defaultConsent: 'denied',
@@ -115,9 +115,10 @@ test('an empty object gives the defaults of a browser, and every option arrives'
       batchSize: 7,
       queueLimitBytes: 8,
       queueLimitAge: 9,
+      denyList: ['ssn', 'iban'],
       endpoint: 'x',
     }),
-    ['x', 2, true, 2, 10, 7, 8, 9],
+    ['x', 2, true, 2, 10, 7, 8, 9, 'ssn\niban\n'],
   );
 });
 
@@ -129,6 +130,8 @@ test('a setting that cannot work is named', () => {
     [{ flushInterval: -1 }, /flushInterval/],
     [{ flushInterval: '5' }, /flushInterval/],
     [{ batchSize: 2001 }, /batchSize/],
+    [{ denyList: 'ssn' }, /denyList/],
+    [{ denyList: [7] }, /denyList/],
     [{ endpoint: new URL('https://collector.example') }, /endpoint/],
   ]) {
     assert.throws(() => settings('T', { endpoint: 'x', ...options }), word);

@@ -144,6 +144,21 @@ test('what cannot be recorded is refused with a reason, and nothing throws', asy
   assert.ok(reasons.every(([, hint]) => hint === 'string'));
 });
 
+test('what the page denies is never recorded, whoever sets it', async (t) => {
+  const { collector, open } = await world.person(t);
+  const page = await open({ defaultConsent: 'granted', denyList: ['ssn', 'iban'] });
+  await page.evaluate(async () => {
+    const { r } = window;
+    r.register({ ssn: 1, plan: 'pro' });
+    r.track('E', { iban: 2, n: 3 });
+    r.profile().set({ ssn: 4, name: 'x' });
+    await r.flush();
+  });
+  const [{ properties }] = collector.named('E');
+  assert.deepEqual([properties.plan, properties.n, properties.ssn, properties.iban], ['pro', 3, undefined, undefined]);
+  assert.ok(!collector.requests.some(({ text }) => /ssn|iban/.test(text)));
+});
+
 test('what is no text is refused, and becomes neither "undefined" nor "null" nor "[object Object]"', async (t) => {
   const { collector, open } = await world.person(t);
   const page = await open({ defaultConsent: 'granted', idMerge: 'original' });

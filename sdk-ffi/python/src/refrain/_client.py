@@ -66,6 +66,7 @@ class Client:
         queue_limit_bytes: what may wait to be sent; above it the oldest records go, counted.
         queue_limit_age: how long a record may wait to be sent, in seconds.
         id_merge: how the project joins ids, ``"simplified"`` or ``"original"``.
+        deny_list: names of properties that are never recorded, whoever sets them. Nested ones are not looked at.
         personal_data: what is done about e-mail addresses, card numbers, IBANs and JSON web tokens in what is
             recorded: ``"off"``, ``"observe"`` counts them (see :class:`Stats`), ``"redact"`` counts them and records
             ``[email]`` and the like in their place, ``"reject"`` counts them and rejects the call. Looked at are
@@ -92,6 +93,7 @@ class Client:
         queue_limit_bytes: Optional[int] = None,
         queue_limit_age: Optional[float] = None,
         id_merge: str = "simplified",
+        deny_list: Iterable[str] = (),
         personal_data: str = "off",
         personal_data_allow: Iterable[str] = (),
         transport: Optional[ffi.HttpTransport] = None,
@@ -110,6 +112,7 @@ class Client:
                 queue_limit_bytes=_count("queue_limit_bytes", queue_limit_bytes, 64),
                 queue_limit_age=_seconds("queue_limit_age", queue_limit_age),
                 id_merge=_word(_ID_MERGE, "id_merge", id_merge),
+                deny_list=_names("deny_list", deny_list),
                 library="refrain-python",
                 personal_data=_word(_PERSONAL_DATA, "personal_data", personal_data),
                 personal_data_allow=_names("personal_data_allow", personal_data_allow),
