@@ -410,6 +410,9 @@ impl Engine {
         let known = self.consent.record().filter(|known| known.decision == Decision::Denied);
         if let Some(known) = known.filter(|known| !agreed(known.at_ms)) {
             let (epoch, revision, at_ms) = (self.epoch, known.revision, known.at_ms);
+            if let Some(ConsentChange::Deny { outbox, .. }) = self.retries.refusal.take() {
+                self.retries.outbox.extend(outbox);
+            }
             self.retries.refusal = Some(ConsentChange::Deny { epoch, revision, at_ms, outbox: Vec::new() });
             self.retries.arm(self.now);
             self.in_process = Some(Decision::Denied);

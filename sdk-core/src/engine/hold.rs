@@ -4,7 +4,7 @@ use super::books::{Dropped, Stats};
 use super::call::Kept;
 use super::config::Config;
 use super::time::Now;
-use alloc::vec::Vec;
+use alloc::collections::VecDeque;
 
 /// How much may wait.
 #[derive(Clone, Copy)]
@@ -27,21 +27,26 @@ impl Room {
 
 #[derive(Default)]
 pub(super) struct Ring {
-    calls: Vec<Kept>,
+    calls: VecDeque<Kept>,
     bytes: usize,
     records: u64,
 }
 
 impl Ring {
-    /// Keeps a call; the oldest records make room. `false` if there is no room to be made.
+    /// Keeps a call; the oldest records make room, and where there are none the same call, made before. `false` if there
+    /// is no room to be made.
     pub(super) fn push(&mut self, call: Kept, room: Room, books: &mut Stats) -> bool {
         let bytes = call.bytes();
         if !self.make_room(1, bytes, room, books) {
-            return false;
+            let same =
+                |held: &Kept| (held.kind, &held.name, &held.text) == (call.kind, &call.name, &call.text);
+            let Some(before) = self.calls.iter().position(same) else { return false };
+            self.calls.remove(before);
+            self.bytes -= bytes;
         }
         self.bytes += bytes;
         self.records += u64::from(call.kind.is_record());
-        self.calls.push(call);
+        self.calls.push_back(call);
         true
     }
 
@@ -56,7 +61,7 @@ impl Ring {
     }
 
     /// Takes all calls, oldest first.
-    pub(super) fn drain(&mut self) -> Vec<Kept> {
+    pub(super) fn drain(&mut self) -> VecDeque<Kept> {
         core::mem::take(self).calls
     }
 
@@ -98,7 +103,9 @@ impl Ring {
 
     /// Removes a record.
     fn take(&mut self, at: usize) {
-        self.bytes -= self.calls.remove(at).bytes();
-        self.records -= 1;
+        if let Some(record) = self.calls.remove(at) {
+            self.bytes -= record.bytes();
+            self.records -= 1;
+        }
     }
 }

@@ -35,7 +35,7 @@ const ROOM: usize = 8;
 const DURATION: &str = "$duration";
 
 /// A clock that shows an earlier time, in wall milliseconds (2020), was never set. The collector, which would refuse such
-/// a time, stamps what comes without one (SPEC §6.2).
+/// a time, stamps what comes without one (SPEC §6.3).
 const EARLIEST_MS: u64 = 1_577_836_800_000;
 
 /// What all events of a person begin with, until anything of it changes.

@@ -315,8 +315,12 @@ impl Engine {
         self.subject.timers()
     }
 
-    /// The erasure outbox (C12).
-    pub fn erasure_outbox(&self) -> &[Erasure] {
+    /// The erasure outbox (C12), with what a record that somebody has deleted held of it.
+    pub fn erasure_outbox(&self) -> Vec<&Erasure> {
+        self.recorded_outbox().iter().chain(&self.retries.outbox).collect()
+    }
+
+    fn recorded_outbox(&self) -> &[Erasure] {
         self.consent.record().map_or(&[], |record| &record.outbox)
     }
 

@@ -91,7 +91,7 @@ impl Engine {
             return None;
         }
         let mut next: Option<(u64, &Erasure)> = None;
-        for entry in self.erasure_outbox() {
+        for entry in self.recorded_outbox() {
             let open = match entry.state {
                 ErasureState::Requested => true,
                 ErasureState::Accepted => ticket(entry).is_some(),
@@ -158,7 +158,7 @@ impl Engine {
     /// A request of the outbox has ended.
     pub(super) fn erasure_done(&mut self, id: &str, before: ErasureState, result: &Done) {
         self.outbox.under_way = false;
-        let kind = self.erasure_outbox().iter().find(|entry| entry.id == id).map(|entry| entry.kind);
+        let kind = self.recorded_outbox().iter().find(|entry| entry.id == id).map(|entry| entry.kind);
         let mut rest = 0;
         let noted = match (kind, result) {
             (Some(kind), Done::Answered(answer)) => {
@@ -213,7 +213,7 @@ impl Engine {
     /// is still to be deleted (C12).
     pub(super) fn held_behind(&self) -> Vec<String> {
         let mut users = Vec::new();
-        for entry in self.erasure_outbox() {
+        for entry in self.recorded_outbox() {
             let open = entry.kind == ErasureKind::Profile && !entry.state.is_final();
             if open && let Some(user) = &entry.user {
                 let mut text = String::new();

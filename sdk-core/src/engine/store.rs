@@ -148,7 +148,11 @@ impl Engine {
             }
 
             (Pending::Erasure { id, state }, result) => self.erasure_done(id, *state, result),
-            (Pending::Outbox, Done::Amended { read, .. }) => self.observe_consent(read),
+            (Pending::Outbox, Done::Amended { read, .. }) => {
+                self.observe_consent(read);
+                // Some may have been lost meanwhile.
+                self.entrust();
+            }
             (Pending::Outbox, Done::Failed(_)) => self.retries.arm(self.now),
 
             // Whoever has been told of a refusal knows of it, whatever was to be done.

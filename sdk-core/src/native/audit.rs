@@ -107,7 +107,7 @@ impl Audit {
         self.held_records = stats.held;
         self.requests_in_flight = engine.in_flight();
         self.next_action_in = engine.next_wakeup().map(|at| Duration::from_millis(at.saturating_sub(now_ms)));
-        self.outbox = engine.erasure_outbox().iter().map(AuditedErasure::of).collect();
+        self.outbox = engine.erasure_outbox().into_iter().map(AuditedErasure::of).collect();
     }
 
     pub(super) fn add_files(&mut self, items: Vec<Item>) {

@@ -168,7 +168,9 @@ impl Shared {
         }
         if let Input::Lifecycle(lifecycle) = &input {
             core.background = matches!(lifecycle, Lifecycle::Background | Lifecycle::Leaving);
-            core.watch_wanted |= matches!(lifecycle, Lifecycle::Foreground);
+            let back = matches!(lifecycle, Lifecycle::Foreground);
+            core.watch_wanted |= back;
+            core.urgent |= back;
         }
         let now = self.clock.now();
         let outcome = self.handle(&mut core, now, input);

@@ -2,7 +2,7 @@
 
 use crate::player::Player;
 use crate::support::{Collector, Folder, PATIENCE, accepted, delivered, files, holds, names, quiet, ready};
-use refrain::engine::{ConsentRecord, Decision, Outcome, Trouble};
+use refrain::engine::{ConsentRecord, Decision, Lifecycle, Outcome, Trouble};
 use refrain::journal::slot::{self, Slots};
 use refrain::native::OptOut;
 use std::collections::BTreeSet;
@@ -69,8 +69,16 @@ fn c9_who_is_known_elsewhere_is_known_to_a_process_that_does_nothing() {
     while client.distinct_id().as_deref() != Some("u9") && start.elapsed() < PATIENCE {
         std::thread::yield_now();
     }
+    client.lifecycle(Lifecycle::Background);
+    assert!(client.sync(PATIENCE));
     player.say("out");
     player.expect("out");
+    // Meanwhile the client goes to sleep.
+    for _ in 0..500 {
+        player.say("verdict");
+        player.expect("deny");
+    }
+    client.lifecycle(Lifecycle::Foreground);
     while !client.has_opted_out() && start.elapsed() < PATIENCE {
         std::thread::yield_now();
     }

@@ -303,8 +303,7 @@ export const load = async (token: string, options: Options) => {
         turn(Turn.At, wall, mono);
         const code = turn(kind, 0, 0, ...parts);
         const result: Result = code == 3 ? { rejected: read(1)!, hint: read(2)! } : code == 2 ? 'held' : 'accepted';
-        pump();
-        if (last) leave();
+        (last ? leave : pump)();
         return result;
       } catch (error) {
         return refuse({ rejected: 'broken', hint: '' + error });

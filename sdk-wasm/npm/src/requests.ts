@@ -45,7 +45,7 @@ export const openRequests = (endpoint: string) => {
         signal: cancel.signal,
       });
       const retryAfter = response.headers.get('Retry-After') ?? undefined;
-      return [response.status, retryAfter, (await response.text()).slice(0, 4096)];
+      return [response.status, retryAfter, (await response.text()).slice(0, 65_536)];
     } catch {
       // Browsers do not tell a preflight that failed from a network that did: take turns.
       if (!cancel.signal.aborted && navigator.onLine) simple = !simple;

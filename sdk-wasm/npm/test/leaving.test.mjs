@@ -15,8 +15,8 @@ const leave = (page, work, argument) => void page.evaluate(work, argument).catch
 const elsewhere = (page) => page.waitForURL('**/?elsewhere');
 
 /** A page whose first event has left, so that the next ones wait for the interval. */
-const quietPage = async (collector, open) => {
-  const page = await open(SLOW);
+const quietPage = async (collector, open, options = SLOW) => {
+  const page = await open(options);
   await page.evaluate(() => window.r.track('First'));
   await page.waitForFunction(() => window.r.stats().delivered === 1);
   return page;
@@ -45,10 +45,13 @@ test('a closed tab sends what is queued', async (t) => {
   await collector.arrived('Left');
 });
 
-for (const type of ['pagehide', 'visibilitychange', 'unload']) {
-  test(`what a later listener for ${type} records leaves as well, and is stored until it is answered`, async (t) => {
+// After a quiet interval a record is due at once, in a page that cannot wait for a lock any more.
+const DUE = { ...SLOW, flushInterval: 1 };
+for (const [type, options] of [['pagehide', SLOW], ['pagehide', DUE], ['visibilitychange', SLOW], ['unload', SLOW]]) {
+  const when = options === DUE ? ', at once' : '';
+  test(`what a later listener for ${type} records leaves as well${when}, and is stored until it is answered`, async (t) => {
     const { collector, open } = await world.person(t);
-    const page = await quietPage(collector, open);
+    const page = await quietPage(collector, open, options);
     collector.answers.push(() => {});
     await page.evaluate((type) => {
       const target = type === 'visibilitychange' ? document : window;

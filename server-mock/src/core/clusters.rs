@@ -39,7 +39,8 @@ impl Clusters {
         Ok(&self.all[at])
     }
 
-    /// Joins the clusters of two nodes.
+    /// Joins the clusters of two nodes. In which order the nodes of the new one were seen first is not told: its
+    /// canonical id tells persons apart, and is not for showing.
     pub fn join(
         &mut self,
         store: &mut dyn Store,

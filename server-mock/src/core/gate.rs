@@ -72,6 +72,12 @@ impl Gate {
         Ok(())
     }
 
+    /// Two clusters were joined: whom a record falls under is to be asked anew.
+    pub fn joined(&mut self) {
+        self.known.clear();
+        self.persons.clear();
+    }
+
     /// The entry of the suppression list that a combination falls under, by any of the linked ids.
     fn objection(&mut self, core: &mut Core, ids: &Ids) -> Result<Option<[u8; 16]>, StoreError> {
         if let Some(known) = self.known.get(ids) {
@@ -125,8 +131,7 @@ impl Gate {
         let as_user = Ids { user: Some(user.clone()), ..Ids::default() };
         match self.objection(core, &as_user)? {
             Some(entry) if core.store.objection(project, device).is_none() => {
-                self.known.clear();
-                self.persons.clear();
+                self.joined();
                 core.store.extend_objection(project, device, entry)
             }
             _ => Ok(()),

@@ -1,7 +1,7 @@
 //! Storing what arrives.
 
 use super::gate::Gate;
-use super::{Core, Dropped, Resolver, random_hex, window};
+use super::{Core, Dropped, random_hex, window};
 use crate::domain::config::{IdMerge, Project, RetentionBasis};
 use crate::domain::event::Event;
 use crate::domain::identity::{self, Ids, Verb};
@@ -81,9 +81,7 @@ impl Core {
                 event.text.add("$insert_id", &random_hex(16)?);
             }
             let refused = match verb {
-                Some(verb) if project.id_merge == IdMerge::Original => {
-                    self.merge(&mut gate.resolver, verb)?
-                }
+                Some(verb) if project.id_merge == IdMerge::Original => self.merge(&mut gate, verb)?,
                 _ => None,
             };
             if let Some((reason, description)) = refused {
@@ -106,7 +104,7 @@ impl Core {
     /// Carries out an identity verb of the original merge; answers why not, where it is refused: reason and description.
     fn merge(
         &mut self,
-        resolver: &mut Resolver,
+        gate: &mut Gate,
         verb: &Verb,
     ) -> Result<Option<(&'static str, &'static str)>, StoreError> {
         let (first, second, identified) = match verb {
@@ -125,7 +123,7 @@ impl Core {
                 return Ok(Some(("missing_ids", "the event does not name the ids that it is about")));
             }
         };
-        let store = self.store.as_mut();
+        let (store, resolver) = (self.store.as_mut(), &mut gate.resolver);
         let left = &resolver.cluster(store, first)?.nodes;
         if first == second || left.iter().any(|node| node.id == *second) {
             return Ok(None);
@@ -139,6 +137,7 @@ impl Core {
             return Ok(Some(("cluster_limit", "the cluster would have more than 500 ids")));
         }
         resolver.join(store, first, second, identified)?;
+        gate.joined();
         self.era += 1;
         Ok(None)
     }

@@ -19,6 +19,28 @@ fn suppress(server: &MockServer, ids: &[&str]) -> Value {
 }
 
 #[test]
+fn who_joins_a_suppressed_person_is_suppressed_from_there_on() {
+    let server = server(StorePlace::Memory);
+    let import = |events: Value| {
+        let account = ("authorization", "Basic c2E6cHc=");
+        let events = events.to_string().replace("\"T\"", "\"O\"");
+        let answer =
+            server.send("POST", "/import?strict=0&project_id=2", &[JSON, account], events.as_bytes());
+        assert_eq!(answer.text(), "1");
+    };
+    let merge = |ids: [&str; 2]| event("$merge", json!({ "$distinct_ids": ids }));
+    import(json!([merge(["S", "x"])]));
+    server.control("PUT", "/mock/projects/O/suppressed", json!({"distinct_ids": ["S"]}));
+    import(json!([
+        event("First", json!({"distinct_id": "a", "time": 1_788_220_800})),
+        merge(["a", "x"]),
+        event("Late", json!({"distinct_id": "x", "time": 1_788_220_800})),
+        event("Late", json!({"distinct_id": "a", "time": 1_788_220_800})),
+    ]));
+    assert_eq!((server.total("event=First"), server.total("event=Late")), (1, 0));
+}
+
+#[test]
 fn records_of_a_suppressed_person_are_dropped_under_any_linked_id() {
     let server = server(StorePlace::Memory);
     server.track(json!([

@@ -660,7 +660,8 @@ fn c12_what_was_asked_for_outlives_a_record_that_is_deleted_after_a_later_grant(
     assert_eq!(app.engine.erasure_outbox().len(), 1);
     store.consent = RecordRead::Absent;
     app.input(Input::RecordChanged { name: RecordName::Consent, read: RecordRead::Absent });
-    assert_eq!(app.engine.erasure_outbox().len(), 0);
+    assert_eq!(app.engine.erasure_outbox().len(), 1, "it can still be seen");
+    assert!(store.state().record().is_none());
     store.fault = Some(StoreFault::Full);
     app.run(&mut store);
     store.fault = None;
@@ -746,5 +747,38 @@ fn what_comes_before_the_store_is_open_has_as_much_room_as_the_queue() {
         let stats = app.engine.stats();
         assert_eq!(stats.held + stats.queued, kept);
         assert_eq!(stats.dropped_for(Dropped::HoldFull), 3_000 - kept);
+    }
+}
+
+#[test]
+fn c12_what_a_refusal_asks_for_that_could_not_be_written_outlives_another_one_that_is_lost() {
+    let mut store = Store::default();
+    let mut app = Driver::started(0, granted(), &mut store);
+    let mut other = Driver::started(1, granted(), &mut store);
+    store.fault = Some(StoreFault::Full);
+    app.opt_out(true);
+    app.run(&mut store);
+    store.fault = None;
+    other.opt_out(false);
+    other.run(&mut store);
+    app.input(Input::RecordChanged { name: RecordName::Consent, read: store.consent.clone() });
+    store.consent = RecordRead::Absent;
+    app.input(Input::RecordChanged { name: RecordName::Consent, read: RecordRead::Absent });
+    for ms in [60_000, 60_000] {
+        app.run(&mut store);
+        app.advance(ms);
+    }
+    app.run(&mut store);
+    assert_eq!((store.decision(), app.engine.erasure_outbox().len()), (Decision::Denied, 1));
+    assert_eq!(store.state().record().map(|record| record.outbox.len()), Some(1));
+}
+
+#[test]
+fn the_same_call_again_takes_no_more_room() {
+    let mut store = Store::default();
+    let mut app = Driver::started(0, config(), &mut store);
+    for n in 0..1_500 {
+        let outcome = app.input(Input::Call(Call::time_event(if n % 2 == 0 { "a" } else { "b" })));
+        assert_eq!(outcome, Outcome::Held, "{n}");
     }
 }
