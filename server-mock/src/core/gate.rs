@@ -72,10 +72,27 @@ impl Gate {
         Ok(())
     }
 
-    /// Two clusters were joined: whom a record falls under is to be asked anew.
-    pub fn joined(&mut self) {
+    /// Joins the clusters of two nodes (original merge). If one of them falls under the list, both do from now on.
+    pub fn join(
+        &mut self,
+        core: &mut Core,
+        first: &str,
+        second: &str,
+        identified: bool,
+    ) -> Result<(), StoreError> {
+        if !self.has_objections {
+            return self.resolver.join(core.store.as_mut(), first, second, identified);
+        }
+        let mut entry = None;
+        for node in [first, second] {
+            let node = Ids { user: Some(node.to_owned()), ..Ids::default() };
+            entry = entry.or(self.objection(core, &node)?);
+        }
+        self.resolver.join(core.store.as_mut(), first, second, identified)?;
         self.known.clear();
-        self.persons.clear();
+        let person = self.resolver.of_distinct_id(core.store.as_mut(), first)?;
+        self.persons.insert(person, entry);
+        Ok(())
     }
 
     /// The entry of the suppression list that a combination falls under, by any of the linked ids.
@@ -131,7 +148,8 @@ impl Gate {
         let as_user = Ids { user: Some(user.clone()), ..Ids::default() };
         match self.objection(core, &as_user)? {
             Some(entry) if core.store.objection(project, device).is_none() => {
-                self.joined();
+                self.known.clear();
+                self.persons.clear();
                 core.store.extend_objection(project, device, entry)
             }
             _ => Ok(()),

@@ -136,8 +136,7 @@ impl Core {
         if left.max(1) + right.max(1) > CLUSTER_LIMIT {
             return Ok(Some(("cluster_limit", "the cluster would have more than 500 ids")));
         }
-        resolver.join(store, first, second, identified)?;
-        gate.joined();
+        gate.join(self, first, second, identified)?;
         self.era += 1;
         Ok(None)
     }
