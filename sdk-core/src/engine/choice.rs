@@ -418,6 +418,10 @@ impl Engine {
             self.in_process = Some(Decision::Denied);
         }
         if state.record().is_some() {
+            // What has happened between the two cannot be told: perhaps a refusal, and what is here was captured before it
+            // (C6).
+            self.stop(self.epoch.saturating_add(1));
+            self.unclean = Unclean::Data;
             return self.learn(state, None);
         }
         // What stands there now stands without a record (C8). Others may have counted on since it was last read here;

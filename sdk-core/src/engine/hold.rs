@@ -4,7 +4,7 @@ use super::books::{Dropped, Stats};
 use super::call::Kept;
 use super::config::Config;
 use super::time::Now;
-use alloc::collections::VecDeque;
+use alloc::vec::Vec;
 
 /// How much may wait.
 #[derive(Clone, Copy)]
@@ -21,13 +21,13 @@ impl Room {
 
     /// For the store, which opens in a moment: what is in the queue then.
     pub(super) fn for_store(config: &Config) -> Self {
-        Self { calls: 20_000, bytes: usize::try_from(config.queue_limit_bytes).unwrap_or(usize::MAX) }
+        Self { calls: 10_000, bytes: usize::try_from(config.queue_limit_bytes).unwrap_or(usize::MAX) }
     }
 }
 
 #[derive(Default)]
 pub(super) struct Ring {
-    calls: VecDeque<Kept>,
+    calls: Vec<Kept>,
     bytes: usize,
     records: u64,
 }
@@ -46,22 +46,31 @@ impl Ring {
         }
         self.bytes += bytes;
         self.records += u64::from(call.kind.is_record());
-        self.calls.push_back(call);
+        self.calls.push(call);
         true
     }
 
     /// Drops the oldest records until so many more calls and bytes fit. `false` if they do not even then.
     pub(super) fn make_room(&mut self, calls: usize, bytes: usize, room: Room, books: &mut Stats) -> bool {
-        while self.calls.len() + calls > room.calls || self.bytes + bytes > room.bytes {
-            let Some(oldest) = self.oldest_record() else { return false };
-            self.take(oldest);
-            books.drop_records(Dropped::HoldFull, 1);
+        let mut over = (self.calls.len() + calls).saturating_sub(room.calls);
+        let mut over_bytes = (self.bytes + bytes).saturating_sub(room.bytes);
+        if over == 0 && over_bytes == 0 {
+            return true;
         }
-        true
+        let dropped = self.drop_records(|held| {
+            let goes = over > 0 || over_bytes > 0;
+            if goes {
+                over = over.saturating_sub(1);
+                over_bytes = over_bytes.saturating_sub(held.bytes());
+            }
+            goes
+        });
+        books.drop_records(Dropped::HoldFull, dropped);
+        over == 0 && over_bytes == 0
     }
 
     /// Takes all calls, oldest first.
-    pub(super) fn drain(&mut self) -> VecDeque<Kept> {
+    pub(super) fn drain(&mut self) -> Vec<Kept> {
         core::mem::take(self).calls
     }
 
@@ -72,24 +81,20 @@ impl Ring {
 
     /// Drops records that have waited for too long. Whom they would have been about is still to be known.
     pub(super) fn expire(&mut self, now: Now, config: &Config, books: &mut Stats) {
-        while self.expires_at(config).is_some_and(|at| at <= now.mono_ms) {
-            let Some(oldest) = self.oldest_record() else { break };
-            self.take(oldest);
-            books.drop_records(Dropped::HoldExpired, 1);
+        if self.expires_at(config).is_some_and(|at| at <= now.mono_ms) {
+            let until = now.mono_ms.saturating_sub(config.hold_limit_age_ms);
+            let dropped = self.drop_records(|held| held.at.mono_ms <= until);
+            books.drop_records(Dropped::HoldExpired, dropped);
         }
     }
 
     /// When the oldest record expires, on the monotonic clock.
     pub(super) fn expires_at(&self, config: &Config) -> Option<u64> {
-        let oldest = self.calls.get(self.oldest_record()?)?;
-        Some(oldest.at.mono_ms.saturating_add(config.hold_limit_age_ms))
-    }
-
-    fn oldest_record(&self) -> Option<usize> {
         if self.records == 0 {
             return None;
         }
-        self.calls.iter().position(|held| held.kind.is_record())
+        let oldest = self.calls.iter().find(|held| held.kind.is_record())?;
+        Some(oldest.at.mono_ms.saturating_add(config.hold_limit_age_ms))
     }
 
     pub(super) fn is_empty(&self) -> bool {
@@ -101,11 +106,18 @@ impl Ring {
         self.records
     }
 
-    /// Removes a record.
-    fn take(&mut self, at: usize) {
-        if let Some(record) = self.calls.remove(at) {
-            self.bytes -= record.bytes();
-            self.records -= 1;
-        }
+    /// Drops records, asking oldest first; how many. All in one go: there may be very many.
+    fn drop_records(&mut self, mut goes: impl FnMut(&Kept) -> bool) -> u64 {
+        let (before, bytes) = (self.records, &mut self.bytes);
+        let records = &mut self.records;
+        self.calls.retain(|held| {
+            let goes = held.kind.is_record() && goes(held);
+            if goes {
+                *bytes -= held.bytes();
+                *records -= 1;
+            }
+            !goes
+        });
+        before - self.records
     }
 }

@@ -317,7 +317,14 @@ impl Engine {
 
     /// The erasure outbox (C12), with what a record that somebody has deleted held of it.
     pub fn erasure_outbox(&self) -> Vec<&Erasure> {
-        self.recorded_outbox().iter().chain(&self.retries.outbox).collect()
+        let mut entries = Vec::new();
+        for entry in self.recorded_outbox() {
+            entries.push(entry);
+        }
+        for entry in &self.retries.outbox {
+            entries.push(entry);
+        }
+        entries
     }
 
     fn recorded_outbox(&self) -> &[Erasure] {

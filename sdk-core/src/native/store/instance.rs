@@ -165,6 +165,10 @@ impl<D: Disk> Instance<D> {
                 }
             }
         }
+        if loaded.wiped > 0 {
+            // Durably: what a power cut brings back must not meet a record that counts from the beginning again (C6).
+            self.disk.sync_folder(&self.folder)?;
+        }
         acknowledged.sort_unstable();
         // Of one that stands there twice the later one counts.
         loaded.events.reverse();
