@@ -65,6 +65,8 @@ struct State {
     next_lock: u64,
     /// Changes of any kind so far.
     changes: u64,
+    /// The last bit that has flipped, by file: a second time it would be a repair.
+    flipped: BTreeMap<usize, usize>,
 }
 
 /// The disk as one process sees it.
@@ -197,8 +199,12 @@ impl SimDisk {
         let filled: Vec<_> =
             state.names.iter().filter(|(_, inode)| !state.inodes[**inode].bytes.is_empty()).collect();
         let (path, inode) = filled[dice.place(filled.len())?];
-        let inode = &mut state.inodes[*inode];
-        let bit = dice.below(inode.bytes.len() as u64 * 8) as usize;
+        let (number, inode) = (*inode, &mut state.inodes[*inode]);
+        let bits = inode.bytes.len() * 8;
+        let mut bit = dice.below(bits as u64) as usize;
+        if state.flipped.insert(number, bit) == Some(bit) {
+            bit = (bit + 1) % bits;
+        }
         inode.bytes[bit / 8] ^= 1 << (bit % 8);
         inode.durable.clone_from(&inode.bytes);
         inode.unsynced.clear();
