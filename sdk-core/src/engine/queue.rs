@@ -51,7 +51,7 @@ pub(super) struct Queue {
     next_number: u64,
 }
 
-/// A record of this driver's own that the store does not hold.
+/// A record of this driver's own that the store does not hold yet.
 pub(super) struct Missing {
     pub(super) number: u64,
     /// Its number in the store.
