@@ -107,7 +107,7 @@ impl<'a> Iterator for Members<'a> {
         if self.scanner.peek() == Some(b',') {
             self.scanner.at += 1;
         }
-        let (key_start, key_end) = self.scanner.key().ok()?;
+        let (key_start, key_end, _) = self.scanner.key().ok()?;
         self.scanner.space();
         let value_start = self.scanner.at;
         self.scanner.value(None).ok()?;

@@ -74,11 +74,9 @@ impl Survey {
         self.keys.clear();
     }
 
-    fn key(&mut self, raw: &[u8], outermost: bool) {
+    fn key(&mut self, raw: &[u8], escaped: bool, outermost: bool) {
         if outermost {
-            for byte in raw {
-                self.escaped |= *byte == b'\\';
-            }
+            self.escaped |= escaped;
             self.keys.push(key_hash(raw));
         }
         if raw.len() > Self::KEY_CHARS {
@@ -125,15 +123,16 @@ impl<'a> Scanner<'a> {
         }
     }
 
-    /// `"key" :` with the space around it; where the key's text begins and ends between its quotes.
-    pub(super) fn key(&mut self) -> Result<(usize, usize), JsonError> {
+    /// `"key" :` with the space around it; where the key's text begins and ends between its quotes, and whether it is
+    /// written with escapes.
+    pub(super) fn key(&mut self) -> Result<(usize, usize, bool), JsonError> {
         self.space();
         let start = self.at + 1;
-        self.string()?;
+        let escaped = self.string()?;
         let end = self.at - 1;
         self.space();
         self.expect(b':')?;
-        Ok((start, end))
+        Ok((start, end, escaped))
     }
 
     /// Passes one value of any kind, and takes its measure if that is asked for. Open containers are bits of a word: 1
@@ -168,7 +167,7 @@ impl<'a> Scanner<'a> {
                         continue;
                     }
                 }
-                b'"' => self.string()?,
+                b'"' => drop(self.string()?),
                 b'-' | b'0'..=b'9' => self.number()?,
                 b't' => self.word(b"true")?,
                 b'f' => self.word(b"false")?,
@@ -204,9 +203,9 @@ impl<'a> Scanner<'a> {
     }
 
     fn surveyed_key(&mut self, survey: &mut Option<&mut Survey>, depth: usize) -> Result<(), JsonError> {
-        let (start, end) = self.key()?;
+        let (start, end, escaped) = self.key()?;
         if let Some(survey) = survey {
-            survey.key(self.text.get(start..end).unwrap_or_default(), depth == 1);
+            survey.key(self.text.get(start..end).unwrap_or_default(), escaped, depth == 1);
         }
         Ok(())
     }
@@ -251,33 +250,43 @@ impl<'a> Scanner<'a> {
         Ok(())
     }
 
-    fn string(&mut self) -> Result<(), JsonError> {
+    /// Passes a string; whether it is written with escapes.
+    fn string(&mut self) -> Result<bool, JsonError> {
         self.expect(b'"')?;
+        let mut escaped = false;
         loop {
             let rest = self.text.get(self.at..).unwrap_or_default();
-            self.at +=
-                rest.iter().take_while(|byte| **byte >= 0x20 && **byte != b'"' && **byte != b'\\').count();
+            let clean = rest.iter().position(|byte| *byte < 0x20 || *byte == b'"' || *byte == b'\\');
+            self.at += clean.ok_or(JsonError::Syntax)?;
             match self.take()? {
-                b'"' => return Ok(()),
-                b'\\' => match self.take()? {
-                    b'"' | b'\\' | b'/' | b'b' | b'f' | b'n' | b'r' | b't' => {}
-                    b'u' => match self.hex4()? {
-                        0xD800..=0xDBFF => {
-                            if self.take() != Ok(b'\\') || self.take() != Ok(b'u') {
-                                return Err(JsonError::LoneSurrogate);
-                            }
-                            if !(0xDC00..=0xDFFF).contains(&self.hex4()?) {
-                                return Err(JsonError::LoneSurrogate);
-                            }
-                        }
-                        0xDC00..=0xDFFF => return Err(JsonError::LoneSurrogate),
-                        _ => {}
-                    },
-                    _ => return Err(JsonError::Syntax),
-                },
+                b'"' => return Ok(escaped),
+                b'\\' => self.escape()?,
                 _ => return Err(JsonError::Syntax),
             }
+            escaped = true;
         }
+    }
+
+    /// What follows a backslash. Most strings have none, so what it takes stays out of the way.
+    #[cold]
+    fn escape(&mut self) -> Result<(), JsonError> {
+        match self.take()? {
+            b'"' | b'\\' | b'/' | b'b' | b'f' | b'n' | b'r' | b't' => {}
+            b'u' => match self.hex4()? {
+                0xD800..=0xDBFF => {
+                    if self.take() != Ok(b'\\') || self.take() != Ok(b'u') {
+                        return Err(JsonError::LoneSurrogate);
+                    }
+                    if !(0xDC00..=0xDFFF).contains(&self.hex4()?) {
+                        return Err(JsonError::LoneSurrogate);
+                    }
+                }
+                0xDC00..=0xDFFF => return Err(JsonError::LoneSurrogate),
+                _ => {}
+            },
+            _ => return Err(JsonError::Syntax),
+        }
+        Ok(())
     }
 
     fn hex4(&mut self) -> Result<u32, JsonError> {
