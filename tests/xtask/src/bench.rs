@@ -6,8 +6,9 @@ use std::process::ExitCode;
 
 use anyhow::{Result, bail};
 
+use crate::browser as package;
 use crate::command::{self, cargo};
-use crate::machine::Need;
+use crate::machine::{self, Need};
 use crate::project;
 use crate::python;
 
@@ -17,7 +18,11 @@ struct Bench {
     run: fn(&[String]) -> Result<ExitCode>,
 }
 
-const BENCHES: [Bench; 2] = [Bench { name: "client", run: client }, Bench { name: "server", run: server }];
+const BENCHES: [Bench; 3] = [
+    Bench { name: "client", run: client },
+    Bench { name: "browser", run: browser },
+    Bench { name: "server", run: server },
+];
 
 /// The command.
 pub fn run(arguments: &[String]) -> Result<ExitCode> {
@@ -48,6 +53,17 @@ fn client(options: &[String]) -> Result<ExitCode> {
         }
         Need::Missing(why) => println!("the Python package is left out: {why}"),
     }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// The browser package beside other published ones. The options are those of the program.
+fn browser(options: &[String]) -> Result<ExitCode> {
+    let folder = project::path("tests/bench/browser");
+    package::build()?.met()?;
+    machine::npm_packages(&folder)?;
+    let chromium = machine::chromium().met()?;
+    let mut bench = command::program("node", &folder, ["bench.mjs"]);
+    command::run(bench.args(options).env("CHROMIUM", chromium))?;
     Ok(ExitCode::SUCCESS)
 }
 

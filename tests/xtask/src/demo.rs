@@ -2,7 +2,7 @@
 
 use std::process::ExitCode;
 
-use anyhow::{Result, bail};
+use anyhow::Result;
 
 use crate::browser;
 use crate::command::{self, cargo};
@@ -11,11 +11,7 @@ use crate::project;
 
 /// The command. With `once` the demo tells its story without waiting for anybody, checks it, and ends.
 pub fn run(once: bool) -> Result<ExitCode> {
-    match start(once)? {
-        Need::Met(true) => Ok(ExitCode::SUCCESS),
-        Need::Met(false) => Ok(ExitCode::FAILURE),
-        Need::Missing(why) => bail!(why),
-    }
+    Ok(if start(once)?.met()? { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
 /// Starts the demo and waits for its end; says whether all was as it should be.

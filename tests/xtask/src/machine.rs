@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 
 use crate::command;
 use crate::project;
@@ -13,6 +13,19 @@ pub enum Need<T> {
     Met(T),
     /// It is not there and could not be got.
     Missing(String),
+}
+
+impl<T> Need<T> {
+    /// What is there, for a command that can do nothing without it.
+    ///
+    /// # Errors
+    /// It is not there; says why.
+    pub fn met(self) -> Result<T> {
+        match self {
+            Self::Met(it) => Ok(it),
+            Self::Missing(why) => bail!(why),
+        }
+    }
 }
 
 /// A component of the Rust toolchain, such as `clippy`.

@@ -22,6 +22,7 @@ const USAGE: &str = "\
 cargo xtask demo [--once]                  a small shop, its visitors and its collector in a browser page; --once checks it and ends
 cargo xtask test [--all] [--only ROW]...   every test; --all adds Swift, --only runs the rows whose names contain ROW
 cargo xtask bench client [--rounds N]        the native client beside other published ones, and the Python package
+cargo xtask bench browser [--rounds N]       the browser package beside other published ones
 cargo xtask bench server [--large] [--only PART]
                                            the server's speed and size, beside a plain insert and beside other mock servers
 cargo xtask simulate [--worlds N] [--from SEED] | --seed SEED [--trace] | --search DEPTH | --replay FILE [--trace]

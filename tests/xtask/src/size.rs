@@ -41,10 +41,7 @@ struct Row {
 pub fn run() -> Result<ExitCode> {
     // Before what ships is built, in the same places.
     let parts = parts()?;
-    let package = match browser::build()? {
-        Need::Met(folder) => folder,
-        Need::Missing(why) => bail!(why),
-    };
+    let package = browser::build()?.met()?;
     let loaded = Loaded::from_entry(&entry(&package)?)?;
     let library = library(&[])?;
     let of = |paths: &BTreeSet<PathBuf>, keep: fn(&Path) -> bool| {
@@ -112,10 +109,7 @@ fn is_wasm(path: &Path) -> bool {
 fn parts() -> Result<String> {
     let named = library(&["-Cstrip=none"])?;
     let library = std::fs::read(&named).with_context(|| format!("cannot read {}", named.display()))?;
-    let module = match wasm::with_names()? {
-        Need::Met(module) => module,
-        Need::Missing(why) => bail!(why),
-    };
+    let module = wasm::with_names()?.met()?;
     let module = std::fs::read(&module).with_context(|| format!("cannot read {}", module.display()))?;
     match parts::table(&[("browser, kept apart", &module), ("mobile library", &library)]) {
         Ok(table) => Ok(table),

@@ -46,13 +46,8 @@ const LEAN: [&str; 2] = ["-Clink-arg=-zstack-size=65536", "-Ctarget-feature=-ref
 
 /// The command.
 pub fn run() -> Result<ExitCode> {
-    match build()? {
-        Need::Met(folder) => {
-            println!("wrote {}", folder.display());
-            Ok(ExitCode::SUCCESS)
-        }
-        Need::Missing(why) => bail!(why),
-    }
+    println!("wrote {}", build()?.met()?.display());
+    Ok(ExitCode::SUCCESS)
 }
 
 /// The optimised module with the names of its functions, as the compiler mangles them, and no function put into its
