@@ -2,7 +2,7 @@
 
 mod parse;
 
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 pub use parse::parse;
 
@@ -85,6 +85,8 @@ pub enum Term {
     Undefined,
     /// A list.
     List(Vec<Term>),
+    /// An object: it is there and equals its like, and that is all that can be said of it.
+    Object(Map<String, Value>),
 }
 
 impl From<&Value> for Term {
@@ -95,7 +97,7 @@ impl From<&Value> for Term {
             Value::Number(number) => number.as_f64().map_or(Term::Undefined, Term::Number),
             Value::String(text) => Term::Text(text.clone()),
             Value::Array(list) => Term::List(list.iter().map(Term::from).collect()),
-            Value::Object(_) => Term::Undefined,
+            Value::Object(map) => Term::Object(map.clone()),
         }
     }
 }
@@ -208,7 +210,7 @@ mod tests {
     use serde_json::json;
 
     fn matches(text: &str) -> Result<bool, String> {
-        let properties = json!({"n": 5, "s": "abc", "t": true, "z": null, "l": ["x"]});
+        let properties = json!({"n": 5, "s": "abc", "t": true, "z": null, "l": ["x"], "o": {"k": 1}});
         parse(text)?.matches(&|scope, name| match (scope, properties.get(name)) {
             (Scope::Properties, Some(value)) => Term::from(value),
             (Scope::Event, _) if name == "$time" => Term::Number(1_788_220_800.0),
@@ -233,6 +235,8 @@ mod tests {
             r#"false or true and true"#,
             r#"properties['z'] == null"#,
             r#"floor(1.5) == 1 and ceil(1.5) == 2 and round(1.4) == 1"#,
+            r#"defined(properties["o"]) and properties["o"] == properties["o"]"#,
+            r#"properties["o"] != properties["nope"] and not properties["o"] > 1"#,
         ] {
             assert_eq!(matches(yes), Ok(true), "{yes}");
         }
@@ -257,6 +261,7 @@ mod tests {
             "what(1)",
             "1 and true",
             "not 5",
+            r#"not properties["o"]"#,
             "\"open",
             "1 2",
             "a == 1",
