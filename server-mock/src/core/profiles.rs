@@ -1,9 +1,11 @@
 //! Profiles: updates, and reading them.
 
+use std::collections::HashSet;
+
 use serde_json::Map;
 
 use super::{Core, Resolver, View, profiles_expired_until};
-use crate::domain::config::Project;
+use crate::domain::config::{IdMerge, Project};
 use crate::domain::profile::{Subject, Update};
 use crate::store::{ProfileRange, Space, StoreError, StoredProfile};
 
@@ -53,7 +55,8 @@ impl Core {
         Ok(Subject::Person(names.into_iter().next().unwrap_or_else(|| id.clone())))
     }
 
-    /// Visits the profiles of a project.
+    /// Visits the profiles of a project. On projects with original merge the profile to which updates of a person go is
+    /// shown under the id that the person's cluster is shown by (SPEC §16.2), and a duplicate under its own.
     pub fn profiles(
         &mut self,
         view: &View,
@@ -62,7 +65,31 @@ impl Core {
     ) -> Result<(), StoreError> {
         let settings = &view.project.settings;
         let expired_until = if groups { i64::MIN } else { profiles_expired_until(settings, view.now) };
-        self.store.visit_profiles(ProfileRange { space: view.space, groups, expired_until }, visitor)
+        let range = ProfileRange { space: view.space, groups, expired_until };
+        if groups || view.project.id_merge != IdMerge::Original {
+            return self.store.visit_profiles(range, visitor);
+        }
+        let (mut all, mut literal) = (Vec::new(), HashSet::new());
+        self.store.visit_profiles(range, &mut |profile| {
+            if let Subject::Person(id) = &profile.subject {
+                literal.insert(id.clone());
+            }
+            all.push(profile);
+            true
+        })?;
+        let mut resolver = Resolver::new(view.space, view.project.id_merge);
+        for mut profile in all {
+            if let Subject::Person(id) = &profile.subject {
+                let names = resolver.profile_names(self.store.as_mut(), id)?;
+                if names.iter().find(|name| literal.contains(*name)) == Some(id) {
+                    profile.subject = Subject::Person(names[0].clone());
+                }
+            }
+            if !visitor(profile) {
+                break;
+            }
+        }
+        Ok(())
     }
 
     /// The names under which the profiles of these distinct ids may lie.
