@@ -10,6 +10,8 @@ use super::json::{self, JsonError, Record};
 
 /// Largest body, received or decoded.
 pub const BODY_LIMIT: usize = 10 * 1024 * 1024;
+/// Largest lookup table, received or decoded.
+pub const TABLE_LIMIT: usize = 100 * 1024 * 1024;
 /// Most records in one request.
 pub const RECORD_LIMIT: usize = 2000;
 /// A single event or profile update stays below this many bytes of JSON.
@@ -127,7 +129,7 @@ impl Params {
 /// Decodes a request for `/track`, `/engage`, `/groups` or `/import`.
 pub fn decode(raw: Raw<'_>) -> Decoded {
     let mut params = Params::parse(raw.query.as_bytes());
-    let body = match decompress(raw) {
+    let body = match decompress(raw, BODY_LIMIT) {
         Ok(body) => body,
         Err(error) => return Decoded { params, records: Err(error), decoded_bytes: 0 },
     };
@@ -156,8 +158,8 @@ pub fn media_type(content_type: &str) -> String {
     content_type.split(';').next().unwrap_or_default().trim().to_ascii_lowercase()
 }
 
-/// Takes a body out of its `Content-Encoding`.
-pub fn decompress(raw: Raw<'_>) -> Result<Vec<u8>, DecodeError> {
+/// Takes a body out of its `Content-Encoding`, if it is within so many bytes then.
+pub fn decompress(raw: Raw<'_>, limit: usize) -> Result<Vec<u8>, DecodeError> {
     let encodings = raw.content_encoding.to_ascii_lowercase();
     let mut body = std::borrow::Cow::Borrowed(raw.body);
     let mut layers = 0;
@@ -167,19 +169,19 @@ pub fn decompress(raw: Raw<'_>) -> Result<Vec<u8>, DecodeError> {
             "" | "identity" => {}
             "gzip" | "x-gzip" if layers < GZIP_LAYERS => {
                 layers += 1;
-                body = gunzip(&body)?.into();
+                body = gunzip(&body, limit)?.into();
             }
             _ => return Err(DecodeError::Encoding),
         }
     }
-    if body.len() > BODY_LIMIT { Err(DecodeError::TooLarge) } else { Ok(body.into_owned()) }
+    if body.len() > limit { Err(DecodeError::TooLarge) } else { Ok(body.into_owned()) }
 }
 
-fn gunzip(zipped: &[u8]) -> Result<Vec<u8>, DecodeError> {
-    let mut limited = flate2::read::MultiGzDecoder::new(zipped).take(BODY_LIMIT as u64 + 1);
+fn gunzip(zipped: &[u8], limit: usize) -> Result<Vec<u8>, DecodeError> {
+    let mut limited = flate2::read::MultiGzDecoder::new(zipped).take(limit as u64 + 1);
     let mut body = Vec::new();
     limited.read_to_end(&mut body).map_err(|_| DecodeError::Encoding)?;
-    if body.len() > BODY_LIMIT { Err(DecodeError::TooLarge) } else { Ok(body) }
+    if body.len() > limit { Err(DecodeError::TooLarge) } else { Ok(body) }
 }
 
 fn payload_records(payload: Option<&[u8]>) -> Result<Vec<Record>, DecodeError> {

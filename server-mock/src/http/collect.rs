@@ -86,11 +86,16 @@ fn admit(app: &App, path: &str, records: &[Record]) -> Result<(), RetryAfter> {
 
 /// 413: browsers halve their batch and send again.
 pub fn too_large() -> Reply {
+    larger_than(BODY_LIMIT)
+}
+
+/// 413 with the limit in bytes.
+pub fn larger_than(limit: usize) -> Reply {
     Reply::json(
         413,
         &json!({
             "code": 413,
-            "error": format!("request exceeds max limit of {BODY_LIMIT} bytes"),
+            "error": format!("request exceeds max limit of {limit} bytes"),
             "status": "Request Entity Too Large",
         }),
     )

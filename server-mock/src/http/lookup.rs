@@ -5,8 +5,8 @@ use serde_json::{Value, json};
 use super::App;
 use super::auth;
 use super::call::{Call, Reply};
-use super::collect::rate_limited;
-use crate::domain::wire;
+use super::collect::{larger_than, rate_limited};
+use crate::domain::wire::{self, DecodeError, TABLE_LIMIT};
 
 /// Faults that an answer lists at most.
 const FAULTS: usize = 10;
@@ -19,7 +19,7 @@ pub fn answer(app: &App, call: &Call, id: Option<&str>) -> Reply {
 
 fn table(app: &App, call: &Call, id: Option<&str>) -> Reply {
     if call.oversize {
-        return super::collect::too_large();
+        return larger_than(TABLE_LIMIT);
     }
     let config = app.shared.config();
     let project = match auth::lookup(&config, call, &call.query_params()) {
@@ -36,7 +36,8 @@ fn table(app: &App, call: &Call, id: Option<&str>) -> Reply {
         let text = format!("Lookup table with id '{shown}' was not found.");
         return Reply::coded(404, &text);
     }
-    let checked = match wire::decompress(call.raw()) {
+    let checked = match wire::decompress(call.raw(), TABLE_LIMIT) {
+        Err(DecodeError::TooLarge) => larger_than(TABLE_LIMIT),
         Err(error) => Reply::coded(400, error.text()),
         Ok(body) => check(&String::from_utf8_lossy(&body)),
     };

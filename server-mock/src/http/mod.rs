@@ -30,7 +30,7 @@ use hyper::body::Incoming;
 use hyper::{Request, Response};
 
 use crate::core::{Logged, Shared};
-use crate::domain::wire::BODY_LIMIT;
+use crate::domain::wire::{BODY_LIMIT, TABLE_LIMIT};
 use crate::server::Patience;
 use crate::worker::Worker;
 use body::Body;
@@ -268,7 +268,8 @@ fn is_plain_route(path: &str) -> bool {
 
 /// Reads a body into its call; the error is the answer to one that does not arrive.
 async fn read_whole(app: &App, call: &mut Call, body: Incoming, throttle: Option<u64>) -> Result<(), Reply> {
-    let reading = read_body(body, throttle, app.patience.piece);
+    let limit = if call.path.starts_with("/lookup-tables/") { TABLE_LIMIT } else { BODY_LIMIT };
+    let reading = read_body(body, limit, throttle, app.patience.piece);
     let read = tokio::time::timeout(app.patience.body, reading).await.unwrap_or(None);
     match read {
         Some((body, oversize)) => {
@@ -279,8 +280,13 @@ async fn read_whole(app: &App, call: &mut Call, body: Incoming, throttle: Option
     }
 }
 
-/// Reads a body up to the limit, no faster than so many bytes a second. `None`: it did not arrive.
-async fn read_body(mut body: Incoming, throttle: Option<u64>, patience: Duration) -> Option<(Vec<u8>, bool)> {
+/// Reads a body up to a limit, no faster than so many bytes a second. `None`: it did not arrive.
+async fn read_body(
+    mut body: Incoming,
+    limit: usize,
+    throttle: Option<u64>,
+    patience: Duration,
+) -> Option<(Vec<u8>, bool)> {
     let mut bytes = Vec::new();
     let mut dropped = 0;
     loop {
@@ -292,7 +298,7 @@ async fn read_body(mut body: Incoming, throttle: Option<u64>, patience: Duration
                 if let Some(per_second) = throttle {
                     tokio::time::sleep(Duration::from_secs_f64(data.len() as f64 / per_second as f64)).await;
                 }
-                if dropped == 0 && bytes.len() + data.len() <= BODY_LIMIT {
+                if dropped == 0 && bytes.len() + data.len() <= limit {
                     bytes.extend_from_slice(&data);
                 } else {
                     dropped += bytes.len() + data.len();

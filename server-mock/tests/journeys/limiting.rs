@@ -4,7 +4,7 @@
 use refrain_mock::{MockServer, StorePlace};
 use serde_json::{Value, json};
 
-use crate::support::{Answer, Server, Unread, config, encoded, fill_with_10_mb, server};
+use crate::support::{Answer, Server, Unread, config, encoded, fill_with_10_mb, gzip, server};
 
 const START: i64 = 1_788_220_800;
 const GOOD: (&str, &str) = ("authorization", "Basic c2E6cHc=");
@@ -256,6 +256,25 @@ fn lookup_tables_say_when_the_next_may_be_replaced() {
     assert_eq!(replace("id,a\n1,2\n"), refused(15 * 3600));
     at(&server, 24 * 3600);
     assert_eq!(replace("id,a\n1,2\n"), FINE);
+}
+
+#[test]
+fn a_lookup_table_may_be_larger_than_other_bodies() {
+    let server = server(StorePlace::Memory);
+    let mut document = config();
+    document["projects"][0]["lookup_tables"] = json!([{"id": "table", "name": "A"}]);
+    server.control("PUT", "/mock/config", document);
+    let replace = |headers: &[(&str, &str)], csv: &[u8]| {
+        server.send("PUT", "/lookup-tables/table?project_id=1", &[&[GOOD], headers].concat(), csv)
+    };
+    const ZIPPED: (&str, &str) = ("content-encoding", "gzip");
+    let table = [b"id,a\n1,".as_slice(), &vec![b'x'; 10 * 1024 * 1024]].concat();
+    assert_eq!(replace(&[], &table).status, 200);
+    assert_eq!(replace(&[ZIPPED], &gzip(&table)).status, 200);
+    let beyond = gzip(&vec![b'x'; 100 * 1024 * 1024 + 1]);
+    let refused = replace(&[ZIPPED], &beyond);
+    assert_eq!(refused.status, 413);
+    assert_eq!(refused.json()["error"], "request exceeds max limit of 104857600 bytes");
 }
 
 #[test]
