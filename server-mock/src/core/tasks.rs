@@ -107,7 +107,8 @@ impl Core {
         Ok(if done { Cancelled::Yes } else { Cancelled::TooLate })
     }
 
-    /// Cancels the unfinished tasks that name any of these ids.
+    /// Cancels the unfinished deletions that name any of these ids. Where one did and is cancelled or carried out, it is too
+    /// late; what a deletion has erased is known by its barrier only.
     pub fn cancel_deletions_of(&mut self, token: &str, ids: &[String]) -> Result<Cancelled, StoreError> {
         let Some(home) = self.store.find_project(token)? else { return Ok(Cancelled::Unknown) };
         let conflicts = self.store.conflicts(home.project, ids)?;
@@ -120,6 +121,17 @@ impl Core {
                 (Cancelled::Yes, _) => outcome = Cancelled::Yes,
                 (Cancelled::TooLate, Cancelled::Unknown) => outcome = Cancelled::TooLate,
                 _ => {}
+            }
+        }
+        if outcome == Cancelled::Unknown {
+            let now = self.shared.now();
+            for id in ids {
+                let store = &mut self.store;
+                if store.was_to_be_erased(home.project, id)?
+                    || store.is_barred(home.project, id, i64::MIN, now)?
+                {
+                    return Ok(Cancelled::TooLate);
+                }
             }
         }
         Ok(outcome)

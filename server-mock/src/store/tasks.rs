@@ -95,6 +95,8 @@ pub trait Tasks {
     /// Those of the ids that an unfinished deletion of the project names, each with the task's id.
     fn conflicts(&mut self, project: ProjectRow, ids: &[String])
     -> Result<Vec<(String, String)>, StoreError>;
+    /// Whether any deletion of the project, cancelled ones among them, names this id.
+    fn was_to_be_erased(&mut self, project: ProjectRow, id: &str) -> Result<bool, StoreError>;
     /// Revokes a task that has not started; answers whether it could be.
     fn cancel_task(&mut self, row: i64) -> Result<bool, StoreError>;
     /// The task that falls due first: row and due time.

@@ -162,10 +162,15 @@ fn deletions_conflict_are_cancelled_once_and_belong_to_their_project() {
     assert_eq!(server.gdpr("DELETE", &task, "").status, 405);
     assert_eq!(server.gdpr("DELETE", "unknown", "").status, 404);
     assert_eq!(check(&server, &task)["status"], "REVOKED");
+    let cancel = |id: &str| server.gdpr("DELETE", "", &json!({"distinct_ids": [id]}).to_string()).status;
+    assert_eq!((cancel("v"), cancel("w")), (405, 404), "cancelled before, and not known");
     server.control("PUT", "/mock/clock", json!({"advance": "P40D"}));
     assert_eq!(server.total(""), 1);
+    erase(&server, &["u"]);
+    assert_eq!(cancel("u"), 204);
     let again = erase(&server, &["u"]);
     server.control("PUT", "/mock/clock", json!({"advance_s": 60}));
+    assert_eq!(cancel("u"), 405, "carried out");
     assert_eq!(check(&server, &again)["status"], "SUCCESS");
     assert_eq!(check(&server, &task)["distinct_ids"], json!([]), "no other task shows an erased id");
     assert_eq!(server.total(""), 0);

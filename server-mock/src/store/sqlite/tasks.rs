@@ -152,6 +152,17 @@ impl Tasks for SqliteStore {
         Ok(conflicts)
     }
 
+    fn was_to_be_erased(&mut self, project: ProjectRow, id: &str) -> Result<bool, StoreError> {
+        let named = self
+            .connection
+            .prepare_cached(
+                "SELECT 1 FROM task_ids i JOIN tasks t ON t.row = i.task
+                 WHERE i.project = ? AND i.id = ? AND t.kind = 'deletion' LIMIT 1",
+            )?
+            .exists(params![project, self.task_id_hash(project, id)])?;
+        Ok(named)
+    }
+
     fn cancel_task(&mut self, row: i64) -> Result<bool, StoreError> {
         let changed = self
             .connection
