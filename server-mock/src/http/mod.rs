@@ -205,6 +205,7 @@ async fn route(app: &Arc<App>, call: &Call) -> Reply {
         "/api/2.0/export" | "/api/2.0/engage" | "/api/2.0/stream/query" => {
             query::answer(app, call, path).await
         }
+        "/api/query" => query::answer(app, call, path).await,
         "/lookup-tables" => lookup::answer(app, call, None),
         "/api/app/me" => side::me(app, call),
         _ if ui::is_page(path) => ui::answer(call, path),
