@@ -209,8 +209,6 @@ impl Core {
         let rows = shredded.events + shredded.profiles + shredded.replays;
         Stats::add(&self.shared.stats.erased, rows);
         if rows > 0 {
-            // Snapshots may name profiles that are gone.
-            self.sessions.clear();
             self.era += 1;
         }
         Ok(())

@@ -43,7 +43,8 @@ pub struct Core {
     due: due::Schedule,
 }
 
-/// A snapshot of a profile query: later pages show the same profiles in the same order.
+/// A snapshot of a profile query: later pages show the same profiles in the same order. Those that are gone meanwhile are
+/// left out: numbers of rows are never given again.
 #[derive(Debug, Clone)]
 pub struct Session {
     /// When it was made, in milliseconds.

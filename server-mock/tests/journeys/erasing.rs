@@ -177,6 +177,29 @@ fn deletions_conflict_are_cancelled_once_and_belong_to_their_project() {
 }
 
 #[test]
+fn a_session_of_a_profile_query_outlives_an_erasure_and_leaves_the_erased_out() {
+    let server = server(StorePlace::Memory);
+    server.control("PUT", "/mock/clock", json!({"now_s": 1_788_220_800, "frozen": true}));
+    let profiles: Vec<Value> = ["u", "v", "w"]
+        .iter()
+        .map(|id| json!({"$token": "T", "$distinct_id": id, "$set": {"a": 1}}))
+        .collect();
+    server.send("POST", "/engage", &[JSON], Value::from(profiles).to_string().as_bytes());
+    let page = |query: &str| {
+        let target = format!("/api/query/engage?project_id=1&page_size=1{query}");
+        server.send("GET", &target, &[("authorization", "Basic c2E6cHc=")], b"")
+    };
+    let session = page("").json()["session_id"].as_str().unwrap().to_owned();
+    erase(&server, &["v"]);
+    server.control("PUT", "/mock/clock", json!({"advance_s": 60}));
+    let later = |number: u8| page(&format!("&page={number}&session_id={session}"));
+    assert_eq!((later(1).status, later(1).json()["results"].clone()), (200, json!([])));
+    assert_eq!(later(2).json()["results"][0]["$distinct_id"], "w");
+    server.control("PUT", "/mock/clock", json!({"advance_s": 540}));
+    assert_eq!(later(2).status, 400, "ten minutes are over");
+}
+
+#[test]
 fn merged_ids_are_erased_together_on_an_original_project() {
     let server = server(StorePlace::Memory);
     let anonymous = "6f8f1c1e-2d1c-4a11-9d0e-0f1b6ad1c111";
