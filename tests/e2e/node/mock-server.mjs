@@ -63,6 +63,11 @@ class MockServer {
     return (await this.#call('/mock/wait', { method: 'POST', body })).events
   }
 
+  /** Sends any request; what it was answered. */
+  ask(method, path, document) {
+    return this.#call(path, { method, body: document === undefined ? undefined : JSON.stringify(document) })
+  }
+
   async #call(path, init) {
     const answer = await fetch(this.url + path, init)
     const text = await answer.text()

@@ -45,17 +45,21 @@ export const startWorld = async () => {
     executablePath: process.env.CHROMIUM ?? '/usr/bin/chromium',
     args: ARGUMENTS,
   });
+  /** A browser that has never been anywhere, until the test ends. */
+  const profile = async (t) => {
+    const context = await browser.newContext();
+    context.setDefaultTimeout(20_000);
+    t.after(() => context.close());
+    return context;
+  };
   return {
     site,
+    profile,
     /** A person's browser with a collector, for one test. */
     person: async (t) => {
       const collector = await startCollector();
-      const context = await browser.newContext();
-      context.setDefaultTimeout(20_000);
-      t.after(async () => {
-        await context.close();
-        await collector.stop();
-      });
+      const context = await profile(t);
+      t.after(() => collector.stop());
       return { collector, context, open: (options) => openPage(context, site, collector, options) };
     },
     stop: async () => {

@@ -1,0 +1,23 @@
+// The scenarios of `tests/scenarios` in a checkout, against the mock server itself (`REFRAIN_MOCK_BIN`, or the one that
+// `cargo build -p refrain-mock` makes).
+
+import assert from 'node:assert/strict';
+import { readdir, readFile } from 'node:fs/promises';
+import { after, before, test } from 'node:test';
+import { startWorld } from './support/browser.mjs';
+import { play, readScenario } from './support/scenario.mjs';
+
+const FOLDER = new URL('../../../tests/scenarios/', import.meta.url);
+
+let world;
+before(async () => (world = await startWorld()));
+after(() => world.stop());
+
+for (const below of ['', 'must-fail/']) {
+  const files = (await readdir(new URL(below, FOLDER))).filter((name) => name.endsWith('.json')).sort();
+  assert.ok(files.length, `there is no scenario in ${FOLDER}${below}`);
+  for (const file of files) {
+    const scenario = readScenario(await readFile(new URL(below + file, FOLDER), 'utf8'));
+    test(`scenario ${below}${file.slice(0, -5)}`, { skip: scenario.notHere }, (t) => play(t, world, scenario));
+  }
+}

@@ -1,0 +1,351 @@
+// Plays a scenario of `tests/scenarios`, whose README is the format, with pages of a real browser.
+
+import assert from 'node:assert/strict';
+import { startServer } from '../../../../tests/e2e/node/mock-server.mjs';
+import { kept, NOTHING } from './browser.mjs';
+import { check, matches, valueOf } from './pattern.mjs';
+
+const HOSTS = ['native', 'browser', 'python', 'kotlin', 'swift'];
+const RULES = [...Array(15).keys()].map((number) => 'C' + (number + 1));
+const TOKEN = 'scenario';
+/** How long `soon` may take, in milliseconds; only a broken client ever uses it up. */
+const SOON = 20_000;
+/** Settings, by their names in a browser and what its unit is of the format's. */
+const SETTINGS = {
+  default_consent: ['defaultConsent'],
+  honor_gpc: ['honorGpc'],
+  honor_dnt: ['honorDnt'],
+  flush_interval: ['flushInterval', 1000],
+  batch_size: ['batchSize'],
+  queue_limit_bytes: ['queueLimitBytes'],
+  queue_limit_age: ['queueLimitAge', 1000],
+  id_merge: ['idMerge'],
+  deny_list: ['denyList'],
+};
+
+/** A scenario out of a file's text. */
+export const readScenario = (text) => {
+  const { name, rules, not_on = {}, fails_at, steps, ...unknown } = JSON.parse(text);
+  assert.deepEqual(unknown, {});
+  assert.ok(name && rules.every((rule) => RULES.includes(rule)) && Array.isArray(steps));
+  assert.ok(Object.keys(not_on).every((host) => HOSTS.includes(host)));
+  return { notHere: not_on.browser, failsAt: fails_at, steps };
+};
+
+/** Plays it. */
+export const play = async (t, world, { steps, failsAt }) => {
+  const scene = await openScene(t, world);
+  for (const [at, step] of steps.entries()) {
+    try {
+      await scene(step);
+    } catch (error) {
+      if (at === failsAt) return;
+      throw Error(`step ${at}: ${JSON.stringify(step)}: ${error?.message}`, { cause: error });
+    }
+    assert.notEqual(at, failsAt, `step ${at} must fail, and did not: ${JSON.stringify(step)}`);
+  }
+  assert.equal(failsAt, undefined, `there is no step ${failsAt}, which must fail`);
+};
+
+const openScene = async (t, world) => {
+  const server = await startServer(t);
+  /** Browser contexts. */
+  const devices = new Map();
+  const clients = new Map();
+  const remembered = new Map();
+
+  const deviceOf = async (name) => {
+    if (!devices.has(name)) devices.set(name, await world.profile(t));
+    return devices.get(name);
+  };
+  const running = (name) => {
+    const client = clients.get(name);
+    assert.ok(client?.runs, `${name} is not running`);
+    return client;
+  };
+  const livingOn = (device) => [...clients.values()].filter((client) => client.runs && client.device === device);
+
+  /** Does something in a page of a device: with each tab that there is, or in a new one. */
+  const inPages = async (device, act) => {
+    const context = await deviceOf(device);
+    const pages = [...clients.values()].filter((client) => client.device === device && client.page);
+    if (pages.length) return Promise.all(pages.map(({ page }) => act(page)));
+    const page = await context.newPage();
+    try {
+      await page.goto(world.site.url);
+      return [await act(page)];
+    } finally {
+      await page.close();
+    }
+  };
+
+  /** What a client says of itself; that it does not contradict itself. */
+  const state = async (client) => {
+    const said = await client.page.evaluate(async () => {
+      const { r } = window;
+      const { outbox, ...audit } = await r.audit();
+      return {
+        consent: r.consent(),
+        hasOptedOut: r.hasOptedOut(),
+        ids: { device_id: r.deviceId(), distinct_id: r.distinctId() },
+        stats: r.stats(),
+        outbox,
+        audit,
+      };
+    });
+    assert.equal(said.hasOptedOut, said.consent.decision === 'denied', 'hasOptedOut() contradicts consent()');
+    assert.match(said.consent.sentence, /\.$/);
+    const { givenUp: given_up, queuedBytes: queued_bytes, ...stats } = said.stats;
+    return { ...said, stats: { ...stats, given_up, queued_bytes } };
+  };
+
+  /** C15, of every client that runs. */
+  const checkBooks = async () => {
+    for (const [name, client] of clients) {
+      if (!client.runs) continue;
+      const { stats } = await state(client);
+      const dropped = Object.values(stats.dropped).reduce((sum, count) => sum + count, 0);
+      const given = stats.tracked + stats.recovered + stats.adopted;
+      const taken = stats.delivered + stats.queued + stats.held + dropped + stats.given_up;
+      assert.equal(given, taken, `C15: the books of ${name} do not balance: ${JSON.stringify(stats)}`);
+    }
+  };
+
+  const checkState = (part) => async (pattern, { on = 'first', soon = false }) => {
+    const client = running(on);
+    const late = Date.now() + SOON;
+    while (soon && Date.now() < late) {
+      if (matches(pattern, (await state(client))[part], 0, remembered)) return;
+    }
+    check(pattern, (await state(client))[part], 0, remembered, part);
+  };
+
+  const hurtConsent = (act) => async (what, { device = 'device' }) => {
+    assert.equal(what, 'consent');
+    assert.deepEqual(livingOn(device), [], 'a client of the device runs');
+    await inPages(device, (page) => page.evaluate(act, TOKEN));
+  };
+
+  const search = (there) => async (texts, { device = 'device' }) => {
+    const raw = JSON.stringify(await inPages(device, kept));
+    for (const text of valueOf(texts, 0, remembered)) {
+      assert.ok(typeof text == 'string' && text);
+      // As it stands within a text of JSON that stands within another one.
+      const written = JSON.stringify(JSON.stringify(text).slice(1, -1)).slice(1, -1);
+      assert.equal(raw.includes(text) || raw.includes(written), there, `${text} is ${there ? 'not ' : ''}there`);
+    }
+  };
+
+  const checkSet = (which) => async (patterns) => {
+    const { [which]: found } = await server.ask('GET', '/mock/' + which);
+    assert.equal(found.length, patterns.length, `there are ${JSON.stringify(found)}`);
+    const open = [...patterns];
+    for (const one of found) {
+      const place = open.findIndex((pattern) => matches(pattern, one, 0, remembered));
+      assert.ok(place >= 0, `nobody waits for ${JSON.stringify(one)}`);
+      open.splice(place, 1);
+    }
+  };
+
+  const choose = (method, allowed) => async (how, { on = 'first' }) => {
+    assert.ok(Object.keys(how).every((name) => allowed.includes(name)), `there is no ${Object.keys(how)}`);
+    await running(on).page.evaluate(([method, how]) => window.r[method](how), [method, { erase: how.erase, deleteProfile: how.delete_profile }]);
+  };
+
+  /** Every verb, with the modifiers that it takes. */
+  const verbs = {
+    start: [['on', 'device', 'signals'], async (settings, { on = 'first', device, signals }) => {
+      const client = clients.get(on) ?? { device: device ?? 'device', options: { endpoint: server.url, flushInterval: 3_600_000 } };
+      clients.set(on, client);
+      assert.ok(!client.runs, 'it is running already');
+      assert.ok(device === undefined || device === client.device, 'it was on another device');
+      for (const [name, value] of Object.entries(settings)) {
+        assert.ok(Object.hasOwn(SETTINGS, name), `there is no setting ${name}`);
+        const [option, unit] = SETTINGS[name];
+        client.options[option] = unit ? value * unit : value;
+      }
+      client.page ??= await (await deviceOf(client.device)).newPage();
+      if (signals) {
+        const { gpc = false, dnt = false, ...unknown } = signals;
+        assert.deepEqual(unknown, {}, 'a browser has no such signal');
+        await client.page.addInitScript(([gpc, dnt]) => {
+          Object.defineProperty(navigator, 'globalPrivacyControl', { value: gpc, configurable: true });
+          Object.defineProperty(navigator, 'doNotTrack', { value: dnt ? '1' : null, configurable: true });
+        }, [gpc, dnt]);
+      }
+      await client.page.goto(world.site.url);
+      await client.page.evaluate(async ([token, options]) => {
+        const { init } = await import('/dist/index.js');
+        window.r = init(token, options);
+        await window.r.ready;
+      }, [TOKEN, client.options]);
+      client.runs = true;
+    }],
+    stop: [['on'], async (how, { on = 'first' }) => {
+      const client = running(on);
+      client.runs = false;
+      if (how === 'close') return client.page.goto(world.site.url + 'left');
+      assert.equal(how, 'kill');
+      const session = await client.page.context().newCDPSession(client.page);
+      const crashed = new Promise((done) => client.page.once('crash', done));
+      session.send('Page.crash').catch(() => {});
+      await crashed;
+      await client.page.close();
+      client.page = undefined;
+    }],
+    call: [['with', 'gives', 'times', 'on'], async (method, { with: values = [], gives = 'accepted', times = 1, on = 'first' }) => {
+      const rejected = Object.keys(gives).join() === 'rejected';
+      assert.ok(rejected || ['accepted', 'held'].includes(gives), `a call cannot give ${JSON.stringify(gives)}`);
+      const calls = [...Array(times).keys()].map((index) => valueOf(values, index, remembered));
+      const results = await running(on).page.evaluate(([name, calls]) => {
+        const whole = (value) => {
+          if (typeof value != 'object' || value === null) return value;
+          if ('@half' in value) return value['@half'] + '\ud83d';
+          if (Array.isArray(value)) return value.map(whole);
+          return Object.fromEntries(Object.entries(value).map(([name, one]) => [name, whole(one)]));
+        };
+        return calls.map((values) => {
+          values = whole(values);
+          let of = window.r;
+          let method = name;
+          if (name.startsWith('profile.')) [of, method] = [of.profile(), name.slice(8)];
+          if (name.startsWith('group.')) [of, method] = [of.group(...values.splice(0, 2)), name.slice(6)];
+          return of[method](...values);
+        });
+      }, [method.replace(/_(.)/g, (_, letter) => letter.toUpperCase()), calls]);
+      for (const { hint, ...result } of results.map((result) => (result.rejected ? result : { result }))) {
+        if (result.rejected) assert.ok(hint, `${result.rejected} has no hint`);
+        assert.deepEqual(result.result ?? result, gives);
+      }
+    }],
+    opt_in: [['on'], choose('optIn', [])],
+    opt_out: [['on'], choose('optOut', ['erase', 'delete_profile'])],
+    signals: [['on'], () => assert.fail('a page takes no signals from its app')],
+    flush: [['on'], async (wanted, { on = 'first' }) => {
+      assert.equal(typeof wanted, 'boolean');
+      assert.equal(await running(on).page.evaluate(() => window.r.flush()), wanted, 'what it answered');
+    }],
+    server: [['gives'], async ([method, path, ...body], { gives }) => {
+      assert.ok(body.length <= 1, 'a request is a method, a path and perhaps a body');
+      const answer = await server.ask(method, path, ...valueOf(body, 0, remembered));
+      if (gives !== undefined) check(gives, answer, 0, remembered);
+    }],
+    damage: [['device'], hurtConsent(async (token) => {
+      localStorage[`refrain:${token}:consent`] = 'damaged';
+      await new Promise((done) => {
+        indexedDB.open('refrain:' + token).onsuccess = ({ target: { result: database } }) => {
+          const change = database.transaction('records', 'readwrite');
+          change.objectStore('records').put('damaged', 'consent');
+          change.oncomplete = () => done(database.close());
+        };
+      });
+    })],
+    remove: [['device'], hurtConsent(async (token) => {
+      delete localStorage[`refrain:${token}:consent`];
+      await new Promise((done) => {
+        indexedDB.open('refrain:' + token).onsuccess = ({ target: { result: database } }) => {
+          const change = database.transaction('records', 'readwrite');
+          change.objectStore('records').delete('consent');
+          change.oncomplete = () => done(database.close());
+        };
+      });
+    })],
+    remember: [['on'], async (what, { on = 'first' }) => {
+      const { ids } = await state(running(on));
+      for (const [name, id] of Object.entries(what)) {
+        assert.ok(['device_id', 'distinct_id'].includes(id) && ids[id], `it has no ${id}`);
+        remembered.set(name, ids[id]);
+      }
+    }],
+    consent: [['on', 'soon'], checkState('consent')],
+    ids: [['on', 'soon'], checkState('ids')],
+    stats: [['on', 'soon'], checkState('stats')],
+    outbox: [['on', 'soon'], checkState('outbox')],
+    kept: [['device'], async (word, { device = 'device' }) => {
+      for (const raw of await inPages(device, kept)) checkKept(word, raw);
+      for (const client of livingOn(device)) {
+        const { audit, ids } = await state(client);
+        const anonymous = !ids.device_id && !ids.distinct_id;
+        const quiet = !audit.queued && !audit.held && !audit.timers;
+        const isConsent = (item) => /^localStorage refrain:scenario:consent$|^indexedDB refrain:scenario consent$/.test(item);
+        const data = audit.items.filter((item) => !isConsent(item));
+        const holds = {
+          untouched: anonymous && !audit.items.length,
+          nothing: anonymous && !audit.items.length,
+          consent: anonymous && quiet && audit.items.length > 0 && !data.length,
+          data: data.length > 0,
+        };
+        assert.ok(holds[word], `audit() lists ${JSON.stringify(audit)}`);
+      }
+    }],
+    kept_with: [['device'], search(true)],
+    kept_without: [['device'], search(false)],
+    arrived: [['any_order'], async (records, { any_order: anyOrder = false }) => {
+      const wanted = records.flatMap((record) => {
+        const { event, properties = {}, times = 1, ...unknown } = typeof record == 'string' ? { event: record } : record;
+        assert.deepEqual(unknown, {});
+        assert.ok(event, 'a record has an event');
+        return [...Array(times).keys()].map((index) => [{ event, properties }, index]);
+      });
+      // That they did not come is no answer: what did is shown.
+      await server.ask('POST', '/mock/wait', { min: wanted.length, timeout_ms: SOON, limit: 0 }).catch(() => {});
+      const { events } = await server.ask('GET', '/mock/events?limit=100000');
+      const names = events.map(({ event }) => event);
+      assert.equal(events.length, wanted.length, `${events.length} events have arrived: ${names}`);
+      checkForm(events);
+      for (const event of events) {
+        const place = anyOrder ? wanted.findIndex(([pattern, index]) => matches(pattern, event, index, remembered)) : 0;
+        assert.ok(place >= 0, `nobody waits for ${JSON.stringify(event)}; there are ${names}`);
+        const [[pattern, index]] = wanted.splice(place, 1);
+        check(pattern, event, index, remembered, event.event);
+      }
+    }],
+    profiles: [[], checkSet('profiles')],
+    groups: [[], checkSet('groups')],
+  };
+
+  return async (step) => {
+    const isVerb = (name) => Object.hasOwn(verbs, name) && !(name === 'signals' && 'start' in step);
+    const named = Object.keys(step).filter(isVerb);
+    assert.equal(named.length, 1, `a step has one verb, not ${named}`);
+    const { [named[0]]: argument, ...modifiers } = step;
+    const [known, act] = verbs[named[0]];
+    const unknown = Object.keys(modifiers).filter((name) => !known.includes(name));
+    assert.deepEqual(unknown, [], `unknown: ${unknown}`);
+    await act(argument, modifiers);
+    await checkBooks();
+  };
+};
+
+/** What all of a page's stores hold. */
+const checkKept = (word, raw) => {
+  const { local, session, cookies, databases } = raw;
+  const mirror = `refrain:${TOKEN}:consent`;
+  const records = Object.entries(databases).flatMap(([name, records]) => Object.keys(records).map((key) => `${name} ${key}`));
+  const own = `refrain:${TOKEN} consent`;
+  const data = [
+    ...Object.keys(local).filter((key) => key !== mirror),
+    ...Object.keys(session),
+    ...records.filter((record) => record !== own),
+    ...(cookies ? [cookies] : []),
+  ];
+  const recorded = mirror in local || records.includes(own);
+  const shown = JSON.stringify(raw);
+  if (word === 'untouched') assert.deepEqual(raw, NOTHING);
+  else if (word === 'nothing') assert.ok(!data.length && !recorded, shown);
+  else if (word === 'consent') assert.ok(!data.length && mirror in local && records.includes(own), shown);
+  else if (word === 'data') assert.ok(data.length, shown);
+  else assert.fail(`\`${word}\` is no word for what is kept`);
+};
+
+/** What every event of a client's has. */
+const checkForm = (events) => {
+  const ids = new Set();
+  for (const { properties, time_ms: time } of events) {
+    const { $insert_id: id, $device_id: device, $lib_version: version, mp_lib: library } = properties;
+    const shown = JSON.stringify(properties);
+    assert.ok(/^[0-9a-f]{32}$/.test(id) && !ids.has(id), shown);
+    assert.ok(device.length === 36 && library.startsWith('refrain-') && version && time > 0, shown);
+    ids.add(id);
+  }
+};
