@@ -65,6 +65,26 @@ impl From<PersonalDataMode> for refrain::engine::PersonalDataMode {
     }
 }
 
+/// What the environment says; `true` means "do not track".
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, uniffi::Record)]
+pub struct Signals {
+    /// Global Privacy Control.
+    #[uniffi(default = false)]
+    pub gpc: bool,
+    /// Do Not Track.
+    #[uniffi(default = false)]
+    pub dnt: bool,
+    /// The app's own setting.
+    #[uniffi(default = false)]
+    pub host: bool,
+}
+
+impl From<Signals> for refrain::engine::Signals {
+    fn from(Signals { gpc, dnt, host }: Signals) -> Self {
+        Self { gpc, dnt, host }
+    }
+}
+
 /// The client's configuration. What is absent has the core's default.
 #[derive(Debug, Clone, uniffi::Record)]
 pub struct Config {
@@ -113,6 +133,10 @@ pub struct Config {
     /// Names of properties and kinds of groups that may hold personal data on purpose.
     #[uniffi(default = [])]
     pub personal_data_allow: Vec<String>,
+    /// What the environment says already, before anything is read or written; later, see
+    /// [`Client::signals`](crate::Client::signals).
+    #[uniffi(default = None)]
+    pub signals: Option<Signals>,
 }
 
 impl Config {
@@ -131,7 +155,8 @@ impl Config {
         settings.deny_list = self.deny_list;
         settings.personal_data = self.personal_data.map_or(settings.personal_data, Into::into);
         settings.personal_data_allow = self.personal_data_allow;
-        let builder = refrain::native::Client::builder_from(settings);
+        let signals = self.signals.unwrap_or_default();
+        let builder = refrain::native::Client::builder_from(settings).signals(signals.into());
         match self.library {
             Some(library) => builder.library(library),
             None => builder,

@@ -18,7 +18,7 @@ mod state;
 mod transport;
 
 pub use client::Client;
-pub use config::{Config, ConfigError, DefaultConsent, IdMerge, PersonalDataMode};
+pub use config::{Config, ConfigError, DefaultConsent, IdMerge, PersonalDataMode, Signals};
 pub use outcome::{ConsentError, Outcome, outcome};
 pub use state::{Audit, AuditedErasure, AuditedFile, Consent, Stats};
 pub use transport::{HttpAnswer, HttpRequest, HttpTransport, TransportError};

@@ -138,16 +138,21 @@ impl Engine {
         body
     }
 
-    /// `$delete` of the profiles of the withdrawn ids.
+    /// `$delete` of the profiles of the withdrawn ids. The device's is its own one, from before it was linked to anybody:
+    /// without a word the collector takes that of the first user of the device, who may be somebody else (SPEC §9).
     fn deletion(&self, entry: &Erasure) -> String {
         let mut device = String::from("$device:");
         device.push_str(&entry.device_id);
         let mut body = String::from("[");
-        for id in entry.user.iter().chain([&device]) {
+        for (id, literal) in entry.user.iter().map(|user| (user, false)).chain([(&device, true)]) {
             write::comma(&mut body);
             body.push('{');
             write::member(&mut body, "$token", &self.config.token);
             write::member(&mut body, "$distinct_id", id);
+            if literal {
+                write::key(&mut body, "$ignore_alias");
+                body.push_str("true");
+            }
             write::member(&mut body, "$delete", "");
             body.push('}');
         }

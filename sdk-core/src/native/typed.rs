@@ -15,7 +15,7 @@ use std::sync::Arc;
 impl Client {
     /// Records an event. Properties are anything that serialises to a JSON object; `()` stands for none.
     pub fn track(&self, name: &str, properties: impl Serialize) -> Outcome {
-        self.serialised(properties, |text| self.track_json(name, text))
+        self.serialised(properties, |text| self.track_json(name, if text == "null" { "{}" } else { text }))
     }
 
     /// Sets properties that go with every later event.
@@ -52,7 +52,6 @@ impl Client {
             Some(finite.then_some(text))
         };
         match catch_unwind(AssertUnwindSafe(text)) {
-            Ok(Some(Some(text))) if text == "null" => call("{}"),
             Ok(Some(Some(text))) => call(&text),
             Ok(Some(None)) => self.refuse(Rejection::NotFinite),
             _ => self.refuse(Rejection::InvalidProperties(JsonError::Syntax)),

@@ -22,8 +22,8 @@ class Player:
         what = asked.pop("do")
         if what == "start":
             settings = asked["settings"]
-            self._client = refrain.Client(settings.pop("token"), **settings)
-            self._client.signals(**asked["signals"])
+            signals = refrain.Signals(**asked["signals"])
+            self._client = refrain.Client(settings.pop("token"), signals=signals, **settings)
             self._client.consent()  # waits until the folder has been read
             return None
         client = self._client

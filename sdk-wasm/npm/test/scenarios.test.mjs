@@ -3,7 +3,7 @@
 
 import assert from 'node:assert/strict';
 import { readdir, readFile } from 'node:fs/promises';
-import { after, before, test } from 'node:test';
+import { after, before, describe, test } from 'node:test';
 import { startWorld } from './support/browser.mjs';
 import { play, readScenario } from './support/scenario.mjs';
 
@@ -13,11 +13,16 @@ let world;
 before(async () => (world = await startWorld()));
 after(() => world.stop());
 
+const scenarios = [];
 for (const below of ['', 'must-fail/']) {
   const files = (await readdir(new URL(below, FOLDER))).filter((name) => name.endsWith('.json')).sort();
   assert.ok(files.length, `there is no scenario in ${FOLDER}${below}`);
   for (const file of files) {
-    const scenario = readScenario(await readFile(new URL(below + file, FOLDER), 'utf8'));
-    test(`scenario ${below}${file.slice(0, -5)}`, { skip: scenario.notHere }, (t) => play(t, world, scenario));
+    scenarios.push([below + file.slice(0, -5), readScenario(await readFile(new URL(below + file, FOLDER), 'utf8'))]);
   }
 }
+
+// Most of a scenario is waiting for pages to load.
+describe('scenarios', { concurrency: 4 }, () => {
+  for (const [name, scenario] of scenarios) test(name, { skip: scenario.notHere }, (t) => play(t, world, scenario));
+});

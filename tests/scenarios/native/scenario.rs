@@ -22,7 +22,7 @@ const SOON: Duration = Duration::from_secs(20);
 /// One file.
 pub struct Scenario {
     not_on: Option<String>,
-    fails_at: Option<u64>,
+    fails_at: Vec<u64>,
     steps: Vec<Value>,
 }
 
@@ -45,10 +45,15 @@ impl Scenario {
             let hosts = ["native", "browser", "python", "kotlin", "swift"];
             ensure!(hosts.contains(&host.as_str()), "there is no host {host}");
         }
-        let fails_at = file.take("fails_at").map(|at| whole(&at)).transpose()?;
+        let fails_at = file.take("fails_at").unwrap_or_else(|| json!([]));
+        let fails_at: Vec<u64> = serde_json::from_value(fails_at).context("fails_at is a list of places")?;
         let steps =
             file.take("steps").and_then(|steps| steps.as_array().cloned()).context("it has no steps")?;
         file.end()?;
+        ensure!(
+            fails_at.iter().all(|at| *at < steps.len() as u64),
+            "fails_at {fails_at:?}: there is no such step"
+        );
         Ok(Self { not_on: hosts.get(HOST).cloned(), fails_at, steps })
     }
 
@@ -70,14 +75,12 @@ impl Scenario {
         };
         for (at, step) in (0..).zip(&self.steps) {
             let ended = world.step(step).and_then(|()| world.check_books());
-            match (ended, self.fails_at == Some(at)) {
-                (Ok(()), false) => {}
-                (Err(_), true) => return Ok(()),
+            match (ended, self.fails_at.contains(&at)) {
+                (Ok(()), false) | (Err(_), true) => {}
                 (Ok(()), true) => bail!("step {at} must fail, and did not: {step}"),
                 (Err(error), false) => return Err(error.context(format!("step {at}: {step}"))),
             }
         }
-        ensure!(self.fails_at.is_none(), "there is no step {:?}, which must fail", self.fails_at);
         Ok(())
     }
 }
@@ -255,7 +258,7 @@ impl World {
     }
 
     fn ask_server(&mut self, request: &Value, mut with: Members) -> Result<()> {
-        let gives = with.take("gives");
+        let (gives, soon) = (with.take("gives"), with.take_flag("soon")?);
         with.end()?;
         let parts = request.as_array().context("a request is a list")?;
         let (method, path, body) = match parts.as_slice() {
@@ -265,8 +268,15 @@ impl World {
             }
             _ => bail!("a request is a method, a path and perhaps a body"),
         };
-        let answer = self.server.control(method, path, body.as_ref())?;
-        gives.map_or(Ok(()), |gives| pattern::check(&gives, Some(&answer), 0, &self.remembered))
+        let begun = Instant::now();
+        loop {
+            let answer = self.server.control(method, path, body.as_ref())?;
+            let Some(gives) = &gives else { return Ok(()) };
+            let held = pattern::check(gives, Some(&answer), 0, &self.remembered);
+            if held.is_ok() || !soon || begun.elapsed() > SOON {
+                return held;
+            }
+        }
     }
 
     fn hurt(&mut self, what: &Value, mut with: Members, hurt: impl Fn(&Path) -> Result<()>) -> Result<()> {
@@ -297,7 +307,8 @@ impl World {
         let begun = Instant::now();
         loop {
             let state = self.state(&name)?;
-            let held = pattern::check(pattern, Some(&state[part]), 0, &self.remembered);
+            let held = pattern::check(pattern, Some(&state[part]), 0, &self.remembered)
+                .and_then(|()| if part == "consent" { check_consent(&state) } else { Ok(()) });
             if held.is_ok() || !soon || begun.elapsed() > SOON {
                 return held;
             }
@@ -393,15 +404,9 @@ impl World {
         client.process.as_mut().with_context(|| format!("{name} is stopped"))
     }
 
-    /// What a client says of itself; that it does not contradict itself.
+    /// What a client says of itself.
     fn state(&mut self, name: &str) -> Result<Value> {
-        let state = self.running(name)?.ask(json!({"do": "state"}))?;
-        let consent = &state["consent"];
-        let denied = consent["decision"] == "denied";
-        ensure!(state["has_opted_out"] == denied, "has_opted_out() is {}: {consent}", state["has_opted_out"]);
-        let sentence = consent["sentence"].as_str().unwrap_or_default();
-        ensure!(sentence.ends_with('.'), "{sentence:?} is no sentence");
-        Ok(state)
+        self.running(name)?.ask(json!({"do": "state"}))
     }
 
     /// C15, of every client that runs.
@@ -434,6 +439,16 @@ fn checked_signals(signals: &Value) -> Result<Value> {
     }
     members.end()?;
     Ok(signals.clone())
+}
+
+/// That `has_opted_out()` does not contradict `consent()`, and there is a sentence for the person.
+fn check_consent(state: &Value) -> Result<()> {
+    let (consent, has_opted_out) = (&state["consent"], &state["has_opted_out"]);
+    let denied = consent["decision"] == "denied";
+    ensure!(*has_opted_out == denied, "has_opted_out() is {has_opted_out}: {consent}");
+    let sentence = consent["sentence"].as_str().unwrap_or_default();
+    ensure!(sentence.ends_with('.'), "{sentence:?} is no sentence");
+    Ok(())
 }
 
 /// What every event of a client's has.

@@ -10,7 +10,18 @@ Outcome(status='accepted', reason=None, hint=None)
 from ._client import Client
 from ._profile import Profile
 from ._transport import HttpClientTransport
-from ._types import Audit, AuditedErasure, AuditedFile, ConfigError, Consent, ConsentError, Error, Outcome, Stats
+from ._types import (
+    Audit,
+    AuditedErasure,
+    AuditedFile,
+    ConfigError,
+    Consent,
+    ConsentError,
+    Error,
+    Outcome,
+    Signals,
+    Stats,
+)
 from .refrain_ffi import HttpAnswer, HttpRequest, HttpTransport, version
 
 __version__ = version()
@@ -30,5 +41,6 @@ __all__ = [
     "HttpTransport",
     "Outcome",
     "Profile",
+    "Signals",
     "Stats",
 ]

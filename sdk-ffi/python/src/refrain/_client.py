@@ -11,7 +11,17 @@ from typing import Any, Callable, Dict, Iterable, List, Mapping, Optional, Set, 
 from . import refrain_ffi as ffi
 from ._profile import Profile
 from ._transport import HttpClientTransport
-from ._types import Audit, AuditedErasure, AuditedFile, ConfigError, Consent, ConsentError, Outcome, Stats
+from ._types import (
+    Audit,
+    AuditedErasure,
+    AuditedFile,
+    ConfigError,
+    Consent,
+    ConsentError,
+    Outcome,
+    Signals,
+    Stats,
+)
 from ._values import Unusable, check_text, encode
 
 _T = TypeVar("_T")
@@ -73,6 +83,8 @@ class Client:
             properties, profiles and groups, not the names of events and not user ids.
         personal_data_allow: names of properties and kinds of groups that may hold such data on purpose, such as
             ``["$email"]``.
+        signals: what the environment says already, before anything is read or written. What it says later is for
+            :meth:`signals`.
         transport: sends instead of the built-in HTTP client.
 
     Raises:
@@ -96,6 +108,7 @@ class Client:
         deny_list: Iterable[str] = (),
         personal_data: str = "off",
         personal_data_allow: Iterable[str] = (),
+        signals: Signals = Signals(),
         transport: Optional[ffi.HttpTransport] = None,
     ) -> None:
         self._process = os.getpid()
@@ -116,6 +129,7 @@ class Client:
                 library="refrain-python",
                 personal_data=_word(_PERSONAL_DATA, "personal_data", personal_data),
                 personal_data_allow=_names("personal_data_allow", personal_data_allow),
+                signals=_signals(signals),
             )
             self._native = ffi.Client(config, HttpClientTransport() if transport is None else _transport(transport))
         except ffi.ConfigError as error:
@@ -131,7 +145,7 @@ class Client:
 
     def track(self, name: str, properties: Optional[Mapping[str, Any]] = None) -> Outcome:
         """Records an event."""
-        return self._record(lambda: self._call(_TRACK, _name(name), encode(properties)))
+        return self._record(lambda: self._call(_TRACK, _name(name), encode({} if properties is None else properties)))
 
     def identify(self, user_id: str) -> Outcome:
         """The person is known as this user from now on."""
@@ -298,12 +312,17 @@ class Client:
                 return _ACCEPTED
             outcome = ffi.outcome(code)
         except Unusable as error:
+            self._count_refusal()
             return Outcome("rejected", error.reason, error.hint)
         except Exception as error:  # never into the app
             return Outcome("rejected", "internal", f"the client failed: {type(error).__name__}")
         if outcome.is_HELD():
             return _HELD
         return Outcome("rejected", outcome.reason, outcome.hint)
+
+    def _count_refusal(self) -> None:
+        # The core refuses, and counts, a name that is none.
+        self._native.call(_TIME_EVENT, 0, "")
 
     def _decide(self, call: Callable[[], None]) -> None:
         if self._forked():
@@ -410,6 +429,12 @@ def _names(setting: str, names: Iterable[str]) -> List[str]:
     if isinstance(names, (str, bytes)) or not isinstance(names, Iterable):
         raise ConfigError(f"{setting} must be a list of names, not {names!r}")
     return [_setting(setting, name) for name in names]
+
+
+def _signals(signals: Any) -> ffi.Signals:
+    if not isinstance(signals, Signals):
+        raise ConfigError(f"signals must be refrain.Signals(…), not {signals!r}")
+    return ffi.Signals(**{name: _flag(f"signals.{name}", value) for name, value in vars(signals).items()})
 
 
 def _word(words: Mapping[str, Any], setting: str, word: Any) -> Any:

@@ -33,6 +33,18 @@ class Consent:
     sentence: str
 
 
+@dataclass(frozen=True)
+class Signals:
+    """What the environment says. True means "do not track"; a choice of the person's outranks it."""
+
+    #: Global Privacy Control, as a request's ``Sec-GPC``.
+    gpc: bool = False
+    #: Do Not Track, as a request's ``DNT``.
+    dnt: bool = False
+    #: The app's own setting.
+    host: bool = False
+
+
 class Error(Exception):
     """The base of what this package raises. Recording calls raise nothing."""
 

@@ -18,7 +18,7 @@ class Unusable(Exception):
         self.hint = hint
 
 
-def encode(properties: Optional[Mapping[str, Any]]) -> str:
+def encode(properties: Mapping[str, Any]) -> str:
     """The JSON text of some properties.
 
     Dates become the wire's text form (``YYYY-MM-DDTHH:MM:SS``, times with a zone in UTC); any mapping becomes an
@@ -28,7 +28,7 @@ def encode(properties: Optional[Mapping[str, Any]]) -> str:
         Unusable: if JSON cannot hold it.
     """
     if not properties:
-        if properties is None or isinstance(properties, Mapping):
+        if isinstance(properties, Mapping):
             return "{}"
     elif type(properties) is not dict and isinstance(properties, Mapping):
         properties = _attempt(lambda: dict(properties))
