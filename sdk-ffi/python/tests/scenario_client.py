@@ -6,7 +6,7 @@ from typing import Any, Dict, Optional
 
 import refrain
 
-_CLOSING = 1.0
+_CLOSING = 20.0
 """What a client that is closed has to deliver what is queued, in seconds."""
 _PATIENCE = 60.0
 

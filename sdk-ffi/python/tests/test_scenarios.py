@@ -116,7 +116,9 @@ class World:
             process.kill()
             assert how == "kill", how
 
-    def _call(self, method: Any, on: str = "first", arguments: Any = (), gives: Any = "accepted", times: int = 1) -> None:
+    def _call(
+        self, method: Any, on: str = "first", arguments: Any = (), gives: Any = "accepted", times: int = 1
+    ) -> None:
         rejected = isinstance(gives, dict) and list(gives) == ["rejected"]
         assert rejected or gives in ("accepted", "held"), f"a call cannot give {gives}"
         for index in range(times):
@@ -136,10 +138,14 @@ class World:
         self._running(on).ask("signals", signals=_signals(signals))
         self._clients[on].signals = signals
 
-    def _flush(self, wanted: Any, on: str = "first") -> None:
+    def _flush(self, wanted: Any, on: str = "first", soon: bool = False) -> None:
         assert isinstance(wanted, bool), "a flush answers true or false"
-        answer = self._running(on).ask("flush")
-        assert answer == wanted, f"it answered {answer}"
+
+        def flush() -> None:
+            answer = self._running(on).ask("flush")
+            assert answer == wanted, f"it answered {answer}"
+
+        _attempt(flush, soon)
 
     def _ask_server(self, request: List[Any], gives: Any = pattern.NOTHING, soon: bool = False) -> None:
         method, path, *body = request
@@ -199,7 +205,10 @@ class World:
 
         _attempt(check, soon)
 
-    def _check_kept(self, word: Any, device: str = "device") -> None:
+    def _check_kept(self, word: Any, device: str = "device", soon: bool = False) -> None:
+        _attempt(lambda: self._check_kept_now(word, device), soon)
+
+    def _check_kept_now(self, word: Any, device: str) -> None:
         full = [path.name for path in self._files(device) if path.stat().st_size > 0]
         data = [name for name in full if ".consent." not in name and name != "owner"]
         recorded = any(".consent." in name for name in full)
@@ -225,9 +234,12 @@ class World:
             }
             assert holds[word], f"audit() lists {audit}"
 
-    def _check_kept_with(self, texts: Any, device: str = "device") -> None:
-        missing = [text for text, places in self._search(texts, device) if not places]
-        assert not missing, f"{missing} is not there"
+    def _check_kept_with(self, texts: Any, device: str = "device", soon: bool = False) -> None:
+        def check() -> None:
+            missing = [text for text, places in self._search(texts, device) if not places]
+            assert not missing, f"{missing} is not there"
+
+        _attempt(check, soon)
 
     def _check_kept_without(self, texts: Any, device: str = "device") -> None:
         found = [(text, places) for text, places in self._search(texts, device) if places]
@@ -411,7 +423,8 @@ class Scenarios(unittest.TestCase):
                 name = path.relative_to(_SCENARIOS).with_suffix("")
                 with self.subTest(scenario=str(name)):
                     reason = ending.result()
-                    print(f"scenario {name} ... {'ok' if reason is None else 'not on this host: ' + reason}", flush=True)
+                    said = "ok" if reason is None else f"not on this host: {reason}"
+                    print(f"scenario {name} ... {said}", flush=True)
 
 
 if not mock_server.PROGRAM:

@@ -17,7 +17,7 @@ const PART: &str = "REFRAIN_SCENARIO_CLIENT";
 /// Long enough for any machine; nothing waits for it to pass.
 const PATIENCE: Duration = Duration::from_secs(60);
 /// What a client that is closed has to deliver what is queued.
-const CLOSING: Duration = Duration::from_secs(1);
+const CLOSING: Duration = Duration::from_secs(20);
 
 /// The process, seen from the scenario.
 pub struct Process {

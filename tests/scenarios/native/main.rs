@@ -1,5 +1,5 @@
-//! The scenarios of `tests/scenarios`, played by the client for Rust programs. Takes what `cargo test` passes on: a part
-//! of a file's name, `--skip` with one, `--list`. Other options mean nothing here.
+//! The scenarios of `tests/scenarios`, played by the client for Rust programs. Takes what `cargo test` passes on: a
+//! part of a file's name, `--skip` with one, `--list`. Other options mean nothing here.
 
 mod client;
 mod pattern;

@@ -1,6 +1,6 @@
 //! A scenario and the world that it is played in.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -30,8 +30,7 @@ impl Scenario {
     /// Reads a file.
     pub fn read(path: &Path) -> Result<Self> {
         let mut file = Members::of("a scenario", &serde_json::from_slice(&fs::read(path)?)?)?;
-        let name = file.take_text("name")?.context("it has no name")?;
-        ensure!(name.ends_with('.') || !name.is_empty(), "its name says nothing");
+        file.take_text("name")?.filter(|name| !name.is_empty()).context("it has no name")?;
         let rules = file.take("rules").context("it names no rules")?;
         let known: Vec<String> = (1..=15).map(|number| format!("C{number}")).collect();
         for rule in rules.as_array().context("rules are a list")? {
@@ -85,6 +84,41 @@ impl Scenario {
     }
 }
 
+const VERBS: [&str; 21] = [
+    "start",
+    "stop",
+    "call",
+    "opt_in",
+    "opt_out",
+    "signals",
+    "flush",
+    "server",
+    "damage",
+    "remove",
+    "remember",
+    "consent",
+    "ids",
+    "stats",
+    "outbox",
+    "kept",
+    "kept_with",
+    "kept_without",
+    "arrived",
+    "profiles",
+    "groups",
+];
+const SETTINGS: [&str; 9] = [
+    "default_consent",
+    "honor_gpc",
+    "honor_dnt",
+    "flush_interval",
+    "batch_size",
+    "queue_limit_bytes",
+    "queue_limit_age",
+    "id_merge",
+    "deny_list",
+];
+
 struct World {
     server: MockServer,
     folder: PathBuf,
@@ -102,35 +136,12 @@ struct Client {
 
 impl World {
     fn step(&mut self, step: &Value) -> Result<()> {
-        const VERBS: [&str; 20] = [
-            "start",
-            "stop",
-            "call",
-            "opt_in",
-            "opt_out",
-            "signals",
-            "flush",
-            "server",
-            "damage",
-            "remove",
-            "remember",
-            "consent",
-            "ids",
-            "stats",
-            "outbox",
-            "kept",
-            "kept_with",
-            "kept_without",
-            "arrived",
-            "profiles",
-        ];
-        let named = step.as_object().context("a step is an object")?.keys();
         // `signals` is a modifier of `start`, too.
         let is_verb = |name: &&String| {
-            (VERBS.contains(&name.as_str()) || *name == "groups")
-                && !(*name == "signals" && step.get("start").is_some())
+            VERBS.contains(&name.as_str()) && !(*name == "signals" && step["start"].is_object())
         };
-        let verbs: Vec<&String> = named.filter(is_verb).collect();
+        let verbs: Vec<&String> =
+            step.as_object().context("a step is an object")?.keys().filter(is_verb).collect();
         let [verb] = verbs.as_slice() else { bail!("a step has one verb, not {verbs:?}") };
         let mut with = Members::of("a step", step)?;
         let argument = with.take(verb).unwrap_or_default();
@@ -151,23 +162,11 @@ impl World {
             "kept_with" => self.search(&argument, with, true),
             "kept_without" => self.search(&argument, with, false),
             "arrived" => self.check_arrived(&argument, with),
-            "profiles" => self.check_profiles("profiles", &argument, with),
-            _ => self.check_profiles("groups", &argument, with),
+            which => self.check_profiles(which, &argument, with),
         }
     }
 
     fn start(&mut self, settings: &Value, mut with: Members) -> Result<()> {
-        const SETTINGS: [&str; 9] = [
-            "default_consent",
-            "honor_gpc",
-            "honor_dnt",
-            "flush_interval",
-            "batch_size",
-            "queue_limit_bytes",
-            "queue_limit_age",
-            "id_merge",
-            "deny_list",
-        ];
         let (name, device) = (on(&mut with)?, with.take_text("device")?);
         let signals = with.take("signals").map(|signals| checked_signals(&signals)).transpose()?;
         with.end()?;
@@ -249,12 +248,14 @@ impl World {
     }
 
     fn flush(&mut self, wanted: &Value, mut with: Members) -> Result<()> {
-        let name = on(&mut with)?;
+        let (name, soon) = (on(&mut with)?, with.take_flag("soon")?);
         with.end()?;
         ensure!(wanted.is_boolean(), "a flush answers true or false");
-        let answer = self.running(&name)?.ask(json!({"do": "flush"}))?;
-        ensure!(answer == *wanted, "it answered {answer}");
-        Ok(())
+        attempt(soon, || {
+            let answer = self.running(&name)?.ask(json!({"do": "flush"}))?;
+            ensure!(answer == *wanted, "it answered {answer}");
+            Ok(())
+        })
     }
 
     fn ask_server(&mut self, request: &Value, mut with: Members) -> Result<()> {
@@ -268,15 +269,10 @@ impl World {
             }
             _ => bail!("a request is a method, a path and perhaps a body"),
         };
-        let begun = Instant::now();
-        loop {
+        attempt(soon, || {
             let answer = self.server.control(method, path, body.as_ref())?;
-            let Some(gives) = &gives else { return Ok(()) };
-            let held = pattern::check(gives, Some(&answer), 0, &self.remembered);
-            if held.is_ok() || !soon || begun.elapsed() > SOON {
-                return held;
-            }
-        }
+            gives.iter().try_for_each(|gives| pattern::check(gives, Some(&answer), 0, &self.remembered))
+        })
     }
 
     fn hurt(&mut self, what: &Value, mut with: Members, hurt: impl Fn(&Path) -> Result<()>) -> Result<()> {
@@ -304,42 +300,42 @@ impl World {
     fn check_state(&mut self, part: &str, pattern: &Value, mut with: Members) -> Result<()> {
         let (name, soon) = (on(&mut with)?, with.take_flag("soon")?);
         with.end()?;
-        let begun = Instant::now();
-        loop {
+        attempt(soon, || {
             let state = self.state(&name)?;
-            let held = pattern::check(pattern, Some(&state[part]), 0, &self.remembered)
-                .and_then(|()| if part == "consent" { check_consent(&state) } else { Ok(()) });
-            if held.is_ok() || !soon || begun.elapsed() > SOON {
-                return held;
-            }
-        }
+            pattern::check(pattern, Some(&state[part]), 0, &self.remembered)?;
+            if part == "consent" { check_consent(&state) } else { Ok(()) }
+        })
     }
 
     fn check_kept(&mut self, word: &Value, mut with: Members) -> Result<()> {
-        let device = device(&mut with)?;
+        let (device, soon) = (device(&mut with)?, with.take_flag("soon")?);
         with.end()?;
-        let mut audits = Vec::new();
-        for client in self.clients.values_mut().filter(|client| client.device == device) {
-            if let Some(process) = &mut client.process {
-                audits.push(process.ask(json!({"do": "state"}))?["audit"].take());
+        let word = word.as_str().context("a word")?;
+        attempt(soon, || {
+            let mut audits = Vec::new();
+            for client in self.clients.values_mut().filter(|client| client.device == device) {
+                if let Some(process) = &mut client.process {
+                    audits.push(process.ask(json!({"do": "state"}))?["audit"].take());
+                }
             }
-        }
-        store::check(word.as_str().context("a word")?, &self.folder.join(device), &audits)
+            store::check(word, &self.folder.join(&device), &audits)
+        })
     }
 
     fn search(&mut self, texts: &Value, mut with: Members, wanted: bool) -> Result<()> {
         let folder = self.folder.join(device(&mut with)?);
+        let soon = wanted && with.take_flag("soon")?;
         with.end()?;
         let texts = pattern::value(texts, 0, &self.remembered)?;
-        for text in texts.as_array().filter(|list| !list.is_empty()).context("a list of texts")? {
-            let text = text.as_str().filter(|text| !text.is_empty()).context("a text")?;
-            ensure!(
-                store::holds(&folder, text)? == wanted,
-                "{text:?} is {}there",
-                if wanted { "not " } else { "" }
-            );
-        }
-        Ok(())
+        let texts = texts.as_array().filter(|list| !list.is_empty()).context("a list of texts")?;
+        attempt(soon, || {
+            for text in texts {
+                let text = text.as_str().filter(|text| !text.is_empty()).context("a text")?;
+                let not = if wanted { "not " } else { "" };
+                ensure!(store::holds(&folder, text)? == wanted, "{text:?} is {not}there");
+            }
+            Ok(())
+        })
     }
 
     fn check_arrived(&mut self, records: &Value, mut with: Members) -> Result<()> {
@@ -424,6 +420,17 @@ impl World {
     }
 }
 
+/// Once, or until it holds.
+fn attempt(soon: bool, mut check: impl FnMut() -> Result<()>) -> Result<()> {
+    let begun = Instant::now();
+    loop {
+        let held = check();
+        if held.is_ok() || !soon || begun.elapsed() > SOON {
+            return held;
+        }
+    }
+}
+
 fn on(with: &mut Members) -> Result<String> {
     Ok(with.take_text("on")?.unwrap_or_else(|| "first".to_owned()))
 }
@@ -453,7 +460,7 @@ fn check_consent(state: &Value) -> Result<()> {
 
 /// What every event of a client's has.
 fn check_form(events: &[Value]) -> Result<()> {
-    let mut ids = std::collections::BTreeSet::new();
+    let mut ids = BTreeSet::new();
     for event in events {
         let text = |name: &str| event["properties"][name].as_str().unwrap_or_default();
         ensure!(ids.insert(text("$insert_id")) && text("$insert_id").len() == 32, "$insert_id of {event}");

@@ -118,20 +118,43 @@ const openScene = async (t, world) => {
     });
   };
 
-  const hurtConsent = (act) => async (what, { device = 'device' }) => {
+  /** Puts another text in the place of the consent record and its mirror, or nothing. */
+  const hurtConsent = (text) => async (what, { device = 'device' }) => {
     assert.equal(what, 'consent');
     assert.deepEqual(livingOn(device), [], 'a client of the device runs');
-    await inPages(device, (page) => page.evaluate(act, TOKEN));
+    const hurt = ([token, text]) =>
+      new Promise((done, fail) => {
+        if (text) localStorage[`refrain:${token}:consent`] = text;
+        else delete localStorage[`refrain:${token}:consent`];
+        const open = indexedDB.open('refrain:' + token);
+        open.onerror = () => fail(open.error);
+        open.onsuccess = () => {
+          if (!open.result.objectStoreNames.length) return fail(Error('there is no record'));
+          const change = open.result.transaction('records', 'readwrite');
+          if (text) change.objectStore('records').put(text, 'consent');
+          else change.objectStore('records').delete('consent');
+          change.oncomplete = () => done(open.result.close());
+        };
+      });
+    await inPages(device, (page) => page.evaluate(hurt, [TOKEN, text]));
   };
 
-  const search = (there) => async (texts, { device = 'device' }) => {
-    const raw = JSON.stringify(await inPages(device, kept));
-    for (const text of valueOf(texts, 0, remembered)) {
-      assert.ok(typeof text == 'string' && text);
-      // As it stands within a text of JSON that stands within another one.
-      const written = JSON.stringify(JSON.stringify(text).slice(1, -1)).slice(1, -1);
-      assert.equal(raw.includes(text) || raw.includes(written), there, `${text} is ${there ? 'not ' : ''}there`);
-    }
+  const search = (there) => async (texts, { device = 'device', soon = false }) => {
+    const wanted = valueOf(texts, 0, remembered);
+    assert.ok(wanted.length && wanted.every((text) => typeof text == 'string' && text));
+    await attempt(soon, async () => {
+      const raw = JSON.stringify(await inPages(device, kept));
+      for (const text of wanted) {
+        // As it stands within a text of JSON that stands within another one.
+        const written = JSON.stringify(JSON.stringify(text).slice(1, -1)).slice(1, -1);
+        assert.equal(raw.includes(text) || raw.includes(written), there, `${text} is ${there ? 'not ' : ''}there`);
+      }
+    });
+  };
+
+  const checkStore = async (word, device) => {
+    for (const raw of await inPages(device, kept)) checkKept(word, raw);
+    for (const client of livingOn(device)) checkAudit(word, await state(client));
   };
 
   const checkSet = (which) => async (patterns) => {
@@ -147,13 +170,15 @@ const openScene = async (t, world) => {
 
   const choose = (method, allowed) => async (how, { on = 'first' }) => {
     assert.ok(Object.keys(how).every((name) => allowed.includes(name)), `there is no ${Object.keys(how)}`);
-    await running(on).page.evaluate(([method, how]) => window.r[method](how), [method, { erase: how.erase, deleteProfile: how.delete_profile }]);
+    const options = { erase: how.erase, deleteProfile: how.delete_profile };
+    await running(on).page.evaluate(([method, options]) => window.r[method](options), [method, options]);
   };
 
   /** Every verb, with the modifiers that it takes. */
   const verbs = {
     start: [['on', 'device', 'signals'], async (settings, { on = 'first', device, signals }) => {
-      const client = clients.get(on) ?? { device: device ?? 'device', options: { endpoint: server.url, flushInterval: 3_600_000 } };
+      const options = { endpoint: server.url, flushInterval: 3_600_000 };
+      const client = clients.get(on) ?? { device: device ?? 'device', options };
       clients.set(on, client);
       assert.ok(!client.runs, 'it is running already');
       assert.ok(device === undefined || device === client.device, 'it was on another device');
@@ -191,7 +216,8 @@ const openScene = async (t, world) => {
       await client.page.close();
       client.page = undefined;
     }],
-    call: [['with', 'gives', 'times', 'on'], async (method, { with: values = [], gives = 'accepted', times = 1, on = 'first' }) => {
+    call: [['with', 'gives', 'times', 'on'], async (method, modifiers) => {
+      const { with: values = [], gives = 'accepted', times = 1, on = 'first' } = modifiers;
       const rejected = Object.keys(gives).join() === 'rejected';
       assert.ok(rejected || ['accepted', 'held'].includes(gives), `a call cannot give ${JSON.stringify(gives)}`);
       const calls = [...Array(times).keys()].map((index) => valueOf(values, index, remembered));
@@ -219,9 +245,10 @@ const openScene = async (t, world) => {
     opt_in: [['on'], choose('optIn', [])],
     opt_out: [['on'], choose('optOut', ['erase', 'delete_profile'])],
     signals: [['on'], () => assert.fail('a page takes no signals from its app')],
-    flush: [['on'], async (wanted, { on = 'first' }) => {
+    flush: [['on', 'soon'], async (wanted, { on = 'first', soon = false }) => {
       assert.equal(typeof wanted, 'boolean');
-      assert.equal(await running(on).page.evaluate(() => window.r.flush()), wanted, 'what it answered');
+      const { page } = running(on);
+      await attempt(soon, async () => assert.equal(await page.evaluate(() => window.r.flush()), wanted, 'it answered'));
     }],
     server: [['gives', 'soon'], async ([method, path, ...body], { gives, soon = false }) => {
       assert.ok(body.length <= 1, 'a request is a method, a path and perhaps a body');
@@ -230,26 +257,8 @@ const openScene = async (t, world) => {
         if (gives !== undefined) check(gives, answer, 0, remembered);
       });
     }],
-    damage: [['device'], hurtConsent(async (token) => {
-      localStorage[`refrain:${token}:consent`] = 'damaged';
-      await new Promise((done) => {
-        indexedDB.open('refrain:' + token).onsuccess = ({ target: { result: database } }) => {
-          const change = database.transaction('records', 'readwrite');
-          change.objectStore('records').put('damaged', 'consent');
-          change.oncomplete = () => done(database.close());
-        };
-      });
-    })],
-    remove: [['device'], hurtConsent(async (token) => {
-      delete localStorage[`refrain:${token}:consent`];
-      await new Promise((done) => {
-        indexedDB.open('refrain:' + token).onsuccess = ({ target: { result: database } }) => {
-          const change = database.transaction('records', 'readwrite');
-          change.objectStore('records').delete('consent');
-          change.oncomplete = () => done(database.close());
-        };
-      });
-    })],
+    damage: [['device'], hurtConsent('damaged')],
+    remove: [['device'], hurtConsent(undefined)],
     remember: [['on'], async (what, { on = 'first' }) => {
       const { ids } = await state(running(on));
       for (const [name, id] of Object.entries(what)) {
@@ -261,30 +270,14 @@ const openScene = async (t, world) => {
     ids: [['on', 'soon'], checkState('ids')],
     stats: [['on', 'soon'], checkState('stats')],
     outbox: [['on', 'soon'], checkState('outbox')],
-    kept: [['device'], async (word, { device = 'device' }) => {
-      for (const raw of await inPages(device, kept)) checkKept(word, raw);
-      for (const client of livingOn(device)) {
-        const { audit, ids, outbox } = await state(client);
-        const anonymous = !ids.device_id && !ids.distinct_id;
-        // What waits to try an unfinished outbox again is no timer of the app's.
-        const waits = outbox.some((entry) => ['requested', 'accepted'].includes(entry.state)) ? 1 : 0;
-        const quiet = !audit.queued && !audit.held && audit.timers <= waits;
-        const isConsent = (item) => /^localStorage refrain:scenario:consent$|^indexedDB refrain:scenario consent$/.test(item);
-        const data = audit.items.filter((item) => !isConsent(item));
-        const holds = {
-          untouched: anonymous && !audit.items.length,
-          nothing: anonymous && !audit.items.length,
-          consent: anonymous && quiet && audit.items.length > 0 && !data.length,
-          data: data.length > 0,
-        };
-        assert.ok(holds[word], `audit() lists ${JSON.stringify(audit)}`);
-      }
-    }],
-    kept_with: [['device'], search(true)],
+    kept: [['device', 'soon'], (word, { device = 'device', soon = false }) =>
+      attempt(soon, () => checkStore(word, device))],
+    kept_with: [['device', 'soon'], search(true)],
     kept_without: [['device'], search(false)],
     arrived: [['any_order'], async (records, { any_order: anyOrder = false }) => {
       const wanted = records.flatMap((record) => {
-        const { event, properties = {}, times = 1, ...unknown } = typeof record == 'string' ? { event: record } : record;
+        const whole = typeof record == 'string' ? { event: record } : record;
+        const { event, properties = {}, times = 1, ...unknown } = whole;
         assert.deepEqual(unknown, {});
         assert.ok(event, 'a record has an event');
         return [...Array(times).keys()].map((index) => [{ event, properties }, index]);
@@ -340,7 +333,8 @@ const checkConsent = ({ consent, hasOptedOut }) => {
 const checkKept = (word, raw) => {
   const { local, session, cookies, databases } = raw;
   const mirror = `refrain:${TOKEN}:consent`;
-  const records = Object.entries(databases).flatMap(([name, records]) => Object.keys(records).map((key) => `${name} ${key}`));
+  const keys = ([name, records]) => Object.keys(records).map((key) => `${name} ${key}`);
+  const records = Object.entries(databases).flatMap(keys);
   const own = `refrain:${TOKEN} consent`;
   const data = [
     ...Object.keys(local).filter((key) => key !== mirror),
@@ -355,6 +349,23 @@ const checkKept = (word, raw) => {
   else if (word === 'consent') assert.ok(!data.length && mirror in local && records.includes(own), shown);
   else if (word === 'data') assert.ok(data.length, shown);
   else assert.fail(`\`${word}\` is no word for what is kept`);
+};
+
+/** What a client says that it keeps. */
+const checkAudit = (word, { audit, ids, outbox }) => {
+  const anonymous = !ids.device_id && !ids.distinct_id;
+  // What waits to try an unfinished outbox again is no timer of the app's.
+  const waits = outbox.some((entry) => ['requested', 'accepted'].includes(entry.state)) ? 1 : 0;
+  const quiet = !audit.queued && !audit.held && audit.timers <= waits;
+  const consent = [`localStorage refrain:${TOKEN}:consent`, `indexedDB refrain:${TOKEN} consent`];
+  const data = audit.items.filter((item) => !consent.includes(item));
+  const holds = {
+    untouched: anonymous && !audit.items.length,
+    nothing: anonymous && !audit.items.length,
+    consent: anonymous && quiet && audit.items.length > 0 && !data.length,
+    data: data.length > 0,
+  };
+  assert.ok(holds[word], `audit() lists ${JSON.stringify(audit)}`);
 };
 
 /** What every event of a client's has. */
