@@ -34,7 +34,7 @@ class Player:
             return client.signals(**asked["signals"])
         if what == "flush":
             return client.flush(_PATIENCE)
-        if what == "close":
+        if what == "shutdown":
             client.close(_CLOSING)
             return None
         if what == "state":
@@ -81,14 +81,11 @@ def main() -> None:
     player = Player()
     for line in sys.stdin:
         asked = json.loads(line)
-        last = asked["do"] == "close"
         try:
             answer = {"done": player.obey(asked)}
         except Exception as error:
             answer = {"error": f"{type(error).__name__}: {error}"}
         print(json.dumps(answer), flush=True)
-        if last:
-            break
 
 
 if __name__ == "__main__":

@@ -44,7 +44,7 @@ class Process:
         return answer["done"]
 
     def wait(self) -> None:
-        """Waits until it has ended."""
+        """Has it end, and waits until it has."""
         self._process.communicate(timeout=60)
         if self._process.returncode != 0:
             raise AssertionError(f"the client's process ended with {self._process.returncode}")
@@ -110,11 +110,15 @@ class World:
         process = self._running(on)
         self._clients[on].process = None
         if how == "close":
-            process.ask("close")
+            process.ask("shutdown")
             process.wait()
         else:
             process.kill()
             assert how == "kill", how
+
+    def _shutdown(self, how: Any, on: str = "first") -> None:
+        assert how == {}, how
+        self._running(on).ask("shutdown")
 
     def _call(
         self, method: Any, on: str = "first", arguments: Any = (), gives: Any = "accepted", times: int = 1
@@ -322,6 +326,7 @@ class World:
 _VERBS: Dict[str, Callable[..., None]] = {
     "start": World._start,
     "stop": World._stop,
+    "shutdown": World._shutdown,
     "call": World._call,
     "opt_in": World._opt_in,
     "opt_out": World._opt_out,

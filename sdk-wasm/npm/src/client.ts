@@ -296,7 +296,7 @@ export const load = async (token: string, options: Options) => {
       wall = Date.now(),
       mono = performance.now(),
     ): Result => {
-      if (over) return refuse({ rejected: 'shut_down', hint: 'start another client' });
+      if (over) return refuse({ rejected: 'closed', hint: 'start another client' });
       try {
         const parts = texts(kind, first, second, json);
         if ('hint' in parts) return refuse(parts);
@@ -311,7 +311,7 @@ export const load = async (token: string, options: Options) => {
     },
     choose: (kind: number, also?: { erase?: boolean; deleteProfile?: boolean }) =>
       new Promise<void>((done, fail) => {
-        if (over) return fail(Error('shut_down: start another client'));
+        if (over) return fail(Error('closed: start another client'));
         tell(kind + +!!also?.erase + 2 * +!!also?.deleteProfile);
         tickets.set(number(), [done, fail]);
         pump();

@@ -442,6 +442,6 @@ test('after shutdown nothing is recorded, and what was queued has left', async (
     await window.r.shutdown();
     return window.r.track('Three');
   });
-  assert.equal(after.rejected, 'shut_down');
+  assert.equal(after.rejected, 'closed');
   assert.deepEqual(collector.events().map((event) => event.event), ['One', 'Two']);
 });

@@ -22,7 +22,8 @@ const CLOSING: Duration = Duration::from_secs(20);
 /// The process, seen from the scenario.
 pub struct Process {
     child: Child,
-    input: ChildStdin,
+    /// Its end is that of the process.
+    input: Option<ChildStdin>,
     output: BufReader<ChildStdout>,
 }
 
@@ -32,14 +33,15 @@ impl Process {
         let mut command = Command::new(std::env::current_exe()?);
         command.env(PART, "1").stdin(Stdio::piped()).stdout(Stdio::piped());
         let mut child = command.spawn().context("the client's process does not start")?;
-        let input = child.stdin.take().context("no standard input")?;
+        let input = child.stdin.take();
         let output = BufReader::new(child.stdout.take().context("no standard output")?);
         Ok(Self { child, input, output })
     }
 
     /// Has it do something; what came of it.
     pub fn ask(&mut self, what: Value) -> Result<Value> {
-        writeln!(self.input, "{what}").context("the client's process is gone")?;
+        let input = self.input.as_mut().context("no standard input")?;
+        writeln!(input, "{what}").context("the client's process is gone")?;
         let mut line = String::new();
         self.output.read_line(&mut line)?;
         let mut answer: Value = serde_json::from_str(&line)
@@ -50,8 +52,9 @@ impl Process {
         }
     }
 
-    /// Waits until it has ended.
+    /// Has it end, and waits until it has.
     pub fn wait(mut self) -> Result<()> {
+        drop(self.input.take());
         let status = self.child.wait()?;
         ensure!(status.success(), "the client's process ended with {status}");
         Ok(())
@@ -86,9 +89,6 @@ pub fn was_played() -> bool {
             Err(error) => json!({"error": format!("{error:#}")}),
         };
         println!("{answer}");
-        if line.contains("\"do\":\"close\"") {
-            break;
-        }
     }
     true
 }
@@ -118,7 +118,7 @@ fn obey(slot: &mut Option<Client>, asked: &Value) -> Result<Value> {
         "signals" => Ok(json!(client.signals(signals()))),
         "flush" => Ok(json!(client.flush(PATIENCE) == FlushState::Done)),
         "state" => state(client),
-        "close" => {
+        "shutdown" => {
             client.shutdown(CLOSING);
             Ok(Value::Null)
         }

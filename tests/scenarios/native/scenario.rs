@@ -84,9 +84,10 @@ impl Scenario {
     }
 }
 
-const VERBS: [&str; 21] = [
+const VERBS: [&str; 22] = [
     "start",
     "stop",
+    "shutdown",
     "call",
     "opt_in",
     "opt_out",
@@ -148,6 +149,7 @@ impl World {
         match verb.as_str() {
             "start" => self.start(&argument, with),
             "stop" => self.stop(&argument, with),
+            "shutdown" => self.decide("shutdown", &argument, &[], with),
             "call" => self.call(&argument, with),
             "opt_in" => self.decide("opt_in", &argument, &[], with),
             "opt_out" => self.decide("opt_out", &argument, &["erase", "delete_profile"], with),
@@ -198,7 +200,7 @@ impl World {
         let mut process = process.context("it is not running")?;
         match how.as_str() {
             Some("close") => {
-                process.ask(json!({"do": "close"}))?;
+                process.ask(json!({"do": "shutdown"}))?;
                 process.wait()
             }
             Some("kill") => process.kill(),

@@ -121,7 +121,7 @@ const openScene = async (t, world) => {
   /** Puts another text in the place of the consent record and its mirror, or nothing. */
   const hurtConsent = (text) => async (what, { device = 'device' }) => {
     assert.equal(what, 'consent');
-    assert.deepEqual(livingOn(device), [], 'a client of the device runs');
+    assert.equal(livingOn(device).length, 0, 'a client of the device runs');
     const hurt = ([token, text]) =>
       new Promise((done, fail) => {
         if (text) localStorage[`refrain:${token}:consent`] = text;
@@ -215,6 +215,10 @@ const openScene = async (t, world) => {
       await crashed;
       await client.page.close();
       client.page = undefined;
+    }],
+    shutdown: [['on'], async (how, { on = 'first' }) => {
+      assert.deepEqual(how, {});
+      await running(on).page.evaluate((timeout) => window.r.shutdown(timeout), SOON);
     }],
     call: [['with', 'gives', 'times', 'on'], async (method, modifiers) => {
       const { with: values = [], gives = 'accepted', times = 1, on = 'first' } = modifiers;
