@@ -107,14 +107,14 @@ class World:
         client.process.ask("start", settings=client.settings, signals=client.signals)
 
     def _stop(self, how: Any, on: str = "first") -> None:
+        assert how in ("close", "kill"), how
         process = self._running(on)
         self._clients[on].process = None
-        if how == "close":
+        if how == "kill":
+            process.kill()
+        else:
             process.ask("shutdown")
             process.wait()
-        else:
-            process.kill()
-            assert how == "kill", how
 
     def _shutdown(self, how: Any, on: str = "first") -> None:
         assert how == {}, how

@@ -82,6 +82,8 @@ class Values(FolderTestCase):
 
     def test_settings(self) -> None:
         for settings, word in (
+            ({"signals": "gpc"}, "signals"),
+            ({"signals": refrain.Signals(gpc=1)}, "signals.gpc"),
             ({"token": ""}, "token"),
             ({"token": None}, "token"),
             ({"default_consent": "yes"}, "default_consent"),

@@ -172,6 +172,13 @@ class Withdrawal(FolderTestCase):
         client.opt_in()
         self.assertEqual(client.consent().verdict, "allow")
 
+    def test_c3_a_signal_that_is_known_at_the_start_comes_before_everything(self) -> None:
+        client = self.client(default_consent="granted", signals=refrain.Signals(dnt=True))
+        self.assertEqual(client.consent().reason, "dnt")
+        self.assertEqual(client.track("refused").reason, "denied")
+        client.flush(timeout=30)
+        self.assertFalse(self.folder.exists())
+
     def test_a_signal_that_is_not_honoured(self) -> None:
         client = self.client(default_consent="granted", honor_gpc=False, honor_dnt=False)
         client.signals(gpc=True, dnt=True)

@@ -196,22 +196,21 @@ impl World {
     fn stop(&mut self, how: &Value, mut with: Members) -> Result<()> {
         let name = on(&mut with)?;
         with.end()?;
+        let ways = ["close", "kill"];
+        ensure!(ways.iter().any(|way| how == way), "a client is stopped by one of {ways:?}");
         let process = self.clients.get_mut(&name).and_then(|client| client.process.take());
         let mut process = process.context("it is not running")?;
-        match how.as_str() {
-            Some("close") => {
-                process.ask(json!({"do": "shutdown"}))?;
-                process.wait()
-            }
-            Some("kill") => process.kill(),
-            _ => bail!("a client is stopped by \"close\" or \"kill\""),
+        if how == "kill" {
+            return process.kill();
         }
+        process.ask(json!({"do": "shutdown"}))?;
+        process.wait()
     }
 
     fn call(&mut self, method: &Value, mut with: Members) -> Result<()> {
         let name = on(&mut with)?;
         let gives = with.take("gives").unwrap_or_else(|| json!("accepted"));
-        let rejected = gives.as_object().is_some_and(|one| one.len() == 1 && one["rejected"].is_string());
+        let rejected = gives["rejected"].is_string() && gives.as_object().is_some_and(|one| one.len() == 1);
         ensure!(rejected || gives == "accepted" || gives == "held", "a call cannot give {gives}");
         let times = with.take("times").map_or(Ok(1), |times| whole(&times))?;
         let arguments = with.take("with").unwrap_or_else(|| json!([]));

@@ -363,7 +363,8 @@ fn c12_later_records_of_the_user_wait_behind_the_deletion_of_the_profile() {
     assert_eq!(deleted, ["u1".to_string(), ["$device:", &device].concat()]);
     assert!(records[0].get("$delete").is_some());
     // A collector that has linked the device to somebody else must not take that one's profile for the device's.
-    let literal: Vec<_> = records.as_array().unwrap().iter().map(|r| r.get("$ignore_alias").is_some()).collect();
+    let literal: Vec<_> =
+        records.as_array().unwrap().iter().map(|r| r.get("$ignore_alias").is_some()).collect();
     assert_eq!(literal, [false, true]);
     app.input(Input::Done { op, result: Done::Answered(ok()) });
     app.run(&mut store);

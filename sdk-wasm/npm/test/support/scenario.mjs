@@ -205,10 +205,10 @@ const openScene = async (t, world) => {
       client.runs = true;
     }],
     stop: [['on'], async (how, { on = 'first' }) => {
+      assert.ok(['close', 'kill'].includes(how), `a client is not stopped by ${how}`);
       const client = running(on);
       client.runs = false;
       if (how === 'close') return client.page.goto(world.site.url + 'left');
-      assert.equal(how, 'kill');
       const session = await client.page.context().newCDPSession(client.page);
       const crashed = new Promise((done) => client.page.once('crash', done));
       session.send('Page.crash').catch(() => {});
