@@ -316,11 +316,13 @@ export const load = async (token: string, options: Options) => {
         tickets.set(number(), [done, fail]);
         pump();
       }),
-    flush: () =>
+    flush: (timeout = 10_000) =>
       new Promise<boolean>((done) => {
         if (over) return done(false);
         tell(Turn.Flush);
-        flushes.set(number(), done);
+        const mark = number();
+        flushes.set(mark, done);
+        setTimeout(() => flushes.delete(mark) && done(false), Math.min(timeout, FAR));
         pump();
       }),
     consent: () => ({ decision: read(3), verdict: read(4), reason: read(5), sentence: read(6) }) as Consent,
@@ -343,7 +345,7 @@ export const load = async (token: string, options: Options) => {
       return { items, queued, held, timers, inFlight, outbox: JSON.parse(read(10)!) };
     },
     shutdown: async (timeout = 2_000) => {
-      await Promise.race([client.flush(), new Promise((done) => setTimeout(done, Math.min(timeout, FAR)))]);
+      await client.flush(timeout);
       if (over) return;
       over = true;
       persist();

@@ -119,7 +119,7 @@ export const init = (token: string, options: Options = {}): Refrain => {
     stats: () => client?.stats(refused),
     distinctId: () => client?.distinctId(),
     deviceId: () => client?.deviceId(),
-    flush: () => later('flush'),
+    flush: (timeout) => later('flush', timeout),
     shutdown: (timeout) => later('shutdown', timeout),
   };
 };

@@ -160,8 +160,11 @@ export interface Refrain {
   distinctId(): string | undefined;
   /** The device id, if there is one. */
   deviceId(): string | undefined;
-  /** Sends what is queued now. Says whether everything left the queue; if not, the rest is kept and tried again. */
-  flush(): Promise<boolean>;
+  /**
+   * Sends what is queued now, and waits for it at most so many milliseconds (default 10,000). Says whether everything
+   * left the queue; if not, the rest is kept and tried again.
+   */
+  flush(timeout?: number): Promise<boolean>;
   /** Flushes for at most so many milliseconds (default 2,000), then stops. What is left is sent by a later page. */
   shutdown(timeout?: number): Promise<void>;
 }

@@ -413,6 +413,16 @@ test('a server in trouble is tried again, with the same ids', async (t) => {
   assert.equal(await page.evaluate(() => window.r.stats().delivered), 1);
 });
 
+test('a flush ends in time though the server asks for hours of rest', async (t) => {
+  const { collector, open } = await world.person(t);
+  collector.answers.push((_, response) => response.writeHead(429, { 'Retry-After': '7200' }).end());
+  const page = await open({ defaultConsent: 'granted' });
+  await page.evaluate(() => window.r.track('Kept'));
+  assert.equal(await page.evaluate(() => window.r.flush()), false, 'it has failed meanwhile');
+  assert.equal(await page.evaluate(() => window.r.flush(1)), false, 'nothing is under way');
+  assert.deepEqual(await page.evaluate(() => [window.r.stats().queued, window.r.stats().delivered]), [1, 0]);
+});
+
 test('an endpoint that fails preflights gets forms', async (t) => {
   const { collector, open } = await world.person(t);
   const page = await open();
