@@ -1,13 +1,14 @@
 //! The client.
 
 use crate::config::{Config, ConfigError};
+use crate::door::Door;
 use crate::host::HostTransport;
 use crate::outcome::{ConsentError, NO_SUCH_CALL, code};
 use crate::state::{Audit, Consent, Stats};
 use crate::transport::HttpTransport;
 use refrain::engine::{CallKind, FlushState, Signals};
 use refrain::native;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 /// How long a question waits for the folder to be read; the disk would have to be stuck.
@@ -19,6 +20,7 @@ pub struct Client {
     native: native::Client,
     /// Also held here, to bring its threads home at the end.
     transport: HostTransport,
+    door: OnceLock<Door>,
 }
 
 #[uniffi::export]
@@ -31,7 +33,7 @@ impl Client {
     pub fn new(config: Config, transport: Arc<dyn HttpTransport>) -> Result<Self, ConfigError> {
         let transport = HostTransport::new(transport);
         let native = config.builder().transport_if_first(transport.clone()).build()?;
-        Ok(Self { native, transport })
+        Ok(Self { native, transport, door: OnceLock::new() })
     }
 
     /// Any call of the app that records, one narrow door for all of them: the number of its kind, and in one text a name
@@ -44,9 +46,13 @@ impl Client {
     /// 8 alias, 9 time an event, 10 update the profile, 11 update a group's profile, 12 set a group, 13 add a group,
     /// 14 remove a group.
     pub fn call(&self, kind: u8, name_bytes: u32, name_and_text: &str) -> u8 {
-        let kind = CallKind::ALL.get(usize::from(kind));
-        let parts = usize::try_from(name_bytes).ok().and_then(|at| name_and_text.split_at_checked(at));
-        kind.zip(parts).map_or(NO_SUCH_CALL, |(kind, (name, text))| code(self.native.call(*kind, name, text)))
+        call(&self.native, kind, name_bytes, name_and_text)
+    }
+
+    /// The number by which the C function `refrain_call(door, kind, name_bytes, text_bytes, text)` of the library finds
+    /// this client: [`call`](Self::call) for a host to which a crossing by UniFFI is too dear.
+    pub fn door(&self) -> u64 {
+        self.door.get_or_init(|| Door::open(self.native.clone())).number()
     }
 
     /// The person agrees. Waits until it is recorded.
@@ -118,6 +124,13 @@ impl Client {
         self.transport.leave();
         state == FlushState::Done
     }
+}
+
+/// [`Client::call`].
+pub(crate) fn call(client: &native::Client, kind: u8, name_bytes: u32, name_and_text: &str) -> u8 {
+    let kind = CallKind::ALL.get(usize::from(kind));
+    let parts = usize::try_from(name_bytes).ok().and_then(|at| name_and_text.split_at_checked(at));
+    kind.zip(parts).map_or(NO_SUCH_CALL, |(kind, (name, text))| code(client.call(*kind, name, text)))
 }
 
 /// What is no duration is none.

@@ -99,10 +99,15 @@ impl HostTransport {
     /// Has the host carry out a request. `open` redeems its permit and gives out the body with what holds the
     /// sending lock; it runs on this thread, while the host's code runs on one of its own: the permit and the lock
     /// never leave this one, and a host that hangs can be left behind.
-    fn exchange<G>(&self, url: String, open: impl FnOnce() -> Option<(Vec<u8>, G)>) -> HttpAnswer {
+    fn exchange<G>(
+        &self,
+        url: String,
+        body_length: u64,
+        open: impl FnOnce() -> Option<(Vec<u8>, G)>,
+    ) -> HttpAnswer {
         let exchange = Arc::new(Exchange::default());
         *lock(&self.0.current) = Some(exchange.clone());
-        let answer = match self.0.begin(url, exchange.clone()) {
+        let answer = match self.0.begin(url, body_length, exchange.clone()) {
             Ok(()) => exchange.serve(open),
             Err(_) => HttpAnswer::Unreachable,
         };
@@ -113,10 +118,10 @@ impl HostTransport {
 
 impl Line {
     /// Starts the host's code on a thread of its own.
-    fn begin(&self, url: String, exchange: Arc<Exchange>) -> io::Result<()> {
+    fn begin(&self, url: String, body_length: u64, exchange: Arc<Exchange>) -> io::Result<()> {
         let visits = Gate::enter(self.host.gate).zip(Gate::enter(self.inside.clone()));
         let visits = visits.ok_or(io::ErrorKind::Interrupted)?;
-        let request = Arc::new(HttpRequest::new(url, exchange.clone()));
+        let request = Arc::new(HttpRequest::new(url, body_length, exchange.clone()));
         let host = Arc::clone(&self.host);
         let run = move || {
             let answer = host.call(|host| host.send(request));
@@ -140,7 +145,8 @@ impl Line {
 impl Transport for HostTransport {
     fn send(&mut self, request: PendingRequest<'_>) -> Answer {
         let url = request.url().to_owned();
-        let answer = self.exchange(url, || {
+        let body_length = request.body_len() as u64;
+        let answer = self.exchange(url, body_length, || {
             let (body, sending) = request.open().ok()?.into_parts();
             Some((body.into_bytes(), sending))
         });
@@ -193,7 +199,7 @@ mod tests {
     }
 
     fn run(host: &HostTransport, guard: Arc<()>) -> HttpAnswer {
-        host.exchange("http://collector/track".into(), || Some((b"[]".to_vec(), guard)))
+        host.exchange("http://collector/track".into(), 2, || Some((b"[]".to_vec(), guard)))
     }
 
     #[test]
@@ -201,7 +207,7 @@ mod tests {
         let bodies = Arc::new(Mutex::new(Vec::new()));
         let seen = bodies.clone();
         let host = host(move |request| {
-            assert_eq!(request.url(), "http://collector/track");
+            assert_eq!((request.url().as_str(), request.body_length()), ("http://collector/track", 2));
             seen.lock().unwrap().extend([request.open(), request.open()]);
             request.started();
             Ok(HttpAnswer::TimedOut)
@@ -291,7 +297,7 @@ mod tests {
         let transport = HostTransport::behind(gate, Arc::new(LetGo(sender, Duration::from_millis(200))));
         let (line, host) = (Arc::downgrade(&transport.0), Arc::downgrade(&transport.0.host));
         let inside = transport.0.inside.clone();
-        transport.0.begin(String::new(), Arc::default()).unwrap();
+        transport.0.begin(String::new(), 0, Arc::default()).unwrap();
         drop(transport);
         assert!(line.upgrade().is_none());
         assert!(inside.wait_empty(LEAVING) && gate.wait_empty(LEAVING));

@@ -10,6 +10,7 @@
 
 mod client;
 mod config;
+mod door;
 mod exchange;
 mod gate;
 mod host;
@@ -19,6 +20,7 @@ mod transport;
 
 pub use client::Client;
 pub use config::{Config, ConfigError, DefaultConsent, IdMerge, PersonalDataMode, Signals};
+pub use door::refrain_call;
 pub use outcome::{ConsentError, Outcome, outcome};
 pub use state::{Audit, AuditedErasure, AuditedFile, Consent, Stats};
 pub use transport::{HttpAnswer, HttpRequest, HttpTransport, TransportError};

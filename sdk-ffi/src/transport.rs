@@ -13,7 +13,8 @@ pub trait HttpTransport: Send + Sync {
     /// In this order: connect to [`HttpRequest::url`]; take the body by [`HttpRequest::open`], and give up if there
     /// is none; write headers and body of a `POST`, or those of a `GET` if the body is empty; call
     /// [`HttpRequest::started`]; read the answer, without following redirects. Between `open` and `started` a withdrawal
-    /// waits for the request, so nothing else may be waited for there.
+    /// waits for the request, so nothing else may be waited for there. A client that has to know its method or its
+    /// headers before it connects asks [`HttpRequest::body_length`].
     ///
     /// # Errors
     /// Whatever the host throws counts as a network failure: the records are kept and sent later.
@@ -76,12 +77,13 @@ impl From<uniffi::UnexpectedUniFFICallbackError> for TransportError {
 #[derive(uniffi::Object)]
 pub struct HttpRequest {
     url: String,
+    body_length: u64,
     exchange: Arc<Exchange>,
 }
 
 impl HttpRequest {
-    pub(crate) fn new(url: String, exchange: Arc<Exchange>) -> Self {
-        Self { url, exchange }
+    pub(crate) fn new(url: String, body_length: u64, exchange: Arc<Exchange>) -> Self {
+        Self { url, body_length, exchange }
     }
 }
 
@@ -90,6 +92,11 @@ impl HttpRequest {
     /// Where it goes: a body is posted as `application/json`.
     pub fn url(&self) -> String {
         self.url.clone()
+    }
+
+    /// How many bytes the body has that [`open`](Self::open) gives out; 0 is a `GET`.
+    pub fn body_length(&self) -> u64 {
+        self.body_length
     }
 
     /// The body, if it may be sent at this moment: consent is read again here. Gives it out once. From now until

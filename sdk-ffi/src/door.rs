@@ -1,0 +1,141 @@
+//! The way into [`Client::call`](crate::Client::call) in plain C, for a host to which UniFFI's costs several times the
+//! call: the JVM, where every structure that crosses takes microseconds.
+
+use crate::outcome::NO_SUCH_CALL;
+use refrain::native::{self, PerProcess};
+use std::collections::BTreeMap;
+use std::panic::{self, AssertUnwindSafe};
+use std::slice;
+use std::sync::{PoisonError, RwLock};
+
+/// Clients by number. A number is not an address: one whose client is gone leads nowhere.
+static OPEN: PerProcess<RwLock<Open>> = PerProcess::new();
+
+#[derive(Default)]
+struct Open {
+    last: u64,
+    clients: BTreeMap<u64, native::Client>,
+}
+
+/// A client's number, as long as it lives.
+pub(crate) struct Door(u64);
+
+impl Door {
+    pub(crate) fn open(client: native::Client) -> Self {
+        let mut open = OPEN.get().write().unwrap_or_else(PoisonError::into_inner);
+        open.last += 1;
+        let number = open.last;
+        open.clients.insert(number, client);
+        Self(number)
+    }
+
+    pub(crate) fn number(&self) -> u64 {
+        self.0
+    }
+}
+
+impl Drop for Door {
+    fn drop(&mut self) {
+        let client = OPEN.get().write().unwrap_or_else(PoisonError::into_inner).clients.remove(&self.0);
+        // To end a client takes other locks, and now this one is free.
+        drop(client);
+    }
+}
+
+/// [`Client::call`](crate::Client::call) of the client whose [`Client::door`](crate::Client::door) this is.
+///
+/// # Safety
+/// At `text` there are as many bytes as `text_bytes` says, which nobody changes during the call.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn refrain_call(
+    door: u64,
+    kind: u8,
+    name_bytes: u32,
+    text_bytes: u32,
+    text: *const u8,
+) -> u8 {
+    if text.is_null() {
+        return NO_SUCH_CALL;
+    }
+    // SAFETY: the caller's promise.
+    let text = unsafe { slice::from_raw_parts(text, text_bytes as usize) };
+    panic::catch_unwind(AssertUnwindSafe(|| enter(door, kind, name_bytes, text))).unwrap_or(NO_SUCH_CALL)
+}
+
+fn enter(door: u64, kind: u8, name_bytes: u32, text: &[u8]) -> u8 {
+    let client = OPEN.get().read().unwrap_or_else(PoisonError::into_inner).clients.get(&door).cloned();
+    client
+        .zip(str::from_utf8(text).ok())
+        .map_or(NO_SUCH_CALL, |(client, text)| crate::client::call(&client, kind, name_bytes, text))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Config;
+    use crate::transport::{HttpAnswer, HttpRequest, HttpTransport, TransportError};
+    use std::sync::Arc;
+
+    struct Nobody;
+
+    impl HttpTransport for Nobody {
+        fn send(&self, _: Arc<HttpRequest>) -> Result<HttpAnswer, TransportError> {
+            Ok(HttpAnswer::Unreachable)
+        }
+
+        fn cancel(&self) -> Result<(), TransportError> {
+            Ok(())
+        }
+    }
+
+    fn client() -> crate::Client {
+        let config = Config {
+            token: "door".into(),
+            endpoint: None,
+            data_dir: None,
+            default_consent: None,
+            honor_gpc: true,
+            honor_dnt: true,
+            flush_interval: None,
+            batch_size: None,
+            queue_limit_bytes: None,
+            queue_limit_age: None,
+            id_merge: None,
+            deny_list: Vec::new(),
+            library: None,
+            personal_data: None,
+            personal_data_allow: Vec::new(),
+            signals: None,
+        };
+        crate::Client::new(config, Arc::new(Nobody)).unwrap()
+    }
+
+    fn call(door: u64, name_bytes: u32, text: &[u8]) -> u8 {
+        // SAFETY: a slice has as many bytes as it says.
+        unsafe { refrain_call(door, 0, name_bytes, text.len() as u32, text.as_ptr()) }
+    }
+
+    #[test]
+    fn a_door_leads_to_its_client_as_long_as_that_lives() {
+        let client = client();
+        let door = client.door();
+        assert_eq!(client.door(), door);
+        client.opt_in().unwrap();
+        assert_eq!(call(door, 7, b"Crossed{}"), 0);
+        assert_eq!(client.stats().tracked, 2);
+        for (name_bytes, text) in
+            [(9, &b"too short"[..]), (10, b"too short"), (1, "ä{}".as_bytes()), (1, b"\xff{}")]
+        {
+            assert_ne!(call(door, name_bytes, text), 0, "{text:?}");
+        }
+        assert_eq!(call(door + 1, 7, b"Crossed{}"), NO_SUCH_CALL);
+        drop(client);
+        assert_eq!(call(door, 7, b"Crossed{}"), NO_SUCH_CALL);
+    }
+
+    #[test]
+    fn no_text_is_no_call() {
+        // SAFETY: it is told that there is nothing to read.
+        assert_eq!(unsafe { refrain_call(1, 0, 0, 0, std::ptr::null()) }, NO_SUCH_CALL);
+    }
+}
