@@ -9,6 +9,7 @@ use anyhow::{Result, bail, ensure};
 use crate::browser;
 use crate::command::{self, cargo};
 use crate::demo;
+use crate::kotlin;
 use crate::machine::{self, Need};
 use crate::project;
 use crate::python;
@@ -233,15 +234,11 @@ fn python_package() -> Result<Outcome> {
 }
 
 fn kotlin_package() -> Result<Outcome> {
-    let folder = project::path("sdk-ffi/kotlin");
-    if !folder.is_dir() {
-        return Ok(Outcome::Skipped(NOT_YET.to_owned()));
-    }
-    if !command::answers("javac", "-version") || !command::answers("mvn", "--version") {
-        return Ok(Outcome::Skipped("a JDK with Maven is not installed".to_owned()));
-    }
-    ensure!(folder.join("pom.xml").is_file(), "sdk-ffi/kotlin has no pom.xml");
-    passed(&mut command::program("mvn", &folder, ["--quiet", "--batch-mode", "verify"]))
+    need!(kotlin::maven());
+    // The package, and as a stranger to it the example, which has its jar and nothing else of it.
+    let folder = project::path("tests/e2e/kotlin");
+    let mut test = command::program("mvn", &folder, ["--quiet", "--batch-mode", "verify"]);
+    passed(test.env("REFRAIN_MOCK_BIN", server()?))
 }
 
 fn swift_package() -> Result<Outcome> {

@@ -1,0 +1,34 @@
+package dev.refrain
+
+/** Where consent stands. */
+public data class Consent(
+    /** What the person chose. */
+    val decision: Decision,
+    /** What may be done now. */
+    val verdict: Verdict,
+    /** Why, a stable word: `person`, `gpc`, `dnt`, `host`, `default` or `store_unavailable`. */
+    val reason: String,
+    /** One sentence that a person can read. */
+    val sentence: String,
+)
+
+/** What the person chose. */
+public enum class Decision {
+    GRANTED,
+    DENIED,
+
+    /** Nothing yet. */
+    UNSET,
+}
+
+/** What may be done now. */
+public enum class Verdict {
+    /** Record and send. */
+    ALLOW,
+
+    /** Keep calls in memory until the person decides. */
+    HOLD,
+
+    /** Nothing. */
+    DENY,
+}

@@ -1,0 +1,140 @@
+package dev.refrain
+
+import java.io.InputStream
+import java.net.HttpURLConnection
+import java.net.SocketTimeoutException
+import java.net.URL
+import java.text.ParseException
+import java.text.SimpleDateFormat
+import java.util.Date
+import java.util.Locale
+import java.util.zip.GZIPOutputStream
+import kotlin.concurrent.thread
+
+/** HTTP and HTTPS by `HttpURLConnection`, which every JVM and every Android has. */
+internal class UrlConnectionTransport : HttpTransport {
+    @Volatile private var exchange: UrlConnectionExchange? = null
+
+    override fun send(request: HttpRequest): HttpAnswer {
+        val exchange = UrlConnectionExchange(request)
+        this.exchange = exchange
+        return exchange.run()
+    }
+
+    override fun cancel() {
+        exchange?.abort()
+    }
+}
+
+private const val CONNECT_TIMEOUT_MS = 10_000
+private const val ANSWER_TIMEOUT_MS = 30_000
+
+/** Of the answer's body; no collector's is longer. */
+private const val ANSWER_BYTES = 65_536
+
+/** Below this a body grows by compression rather than shrinks. */
+private const val WORTH_COMPRESSING = 1024
+
+/** To close a TLS connection in which another thread writes can take a while. */
+private const val CLOSING_MS = 200L
+
+/** One request and its answer. */
+private class UrlConnectionExchange(private val request: HttpRequest) {
+    private val connection = URL(request.url).openConnection() as HttpURLConnection
+
+    @Volatile private var aborted = false
+
+    fun run(): HttpAnswer =
+        try {
+            talk()
+        } catch (_: SocketTimeoutException) {
+            HttpAnswer.TimedOut
+        } catch (_: Exception) { // whatever a network, a proxy or a peer can come up with
+            HttpAnswer.Unreachable
+        } finally {
+            connection.disconnect()
+        }
+
+    fun abort() {
+        aborted = true
+        // On a thread of its own: Android forbids it to the main thread, which may be the one that ends the client.
+        thread(name = "refrain-cancel", isDaemon = true) { runCatching { connection.disconnect() } }.join(CLOSING_MS)
+    }
+
+    private fun talk(): HttpAnswer {
+        // All that stands in the head is settled before the connection: afterwards it takes no more changes.
+        val length = request.bodyLength
+        val isPost = length > 0
+        val isCompressed = length >= WORTH_COMPRESSING
+        connection.connectTimeout = CONNECT_TIMEOUT_MS
+        connection.readTimeout = ANSWER_TIMEOUT_MS
+        connection.instanceFollowRedirects = false
+        connection.useCaches = false
+        connection.setRequestProperty("Accept", "application/json")
+        connection.setRequestProperty("User-Agent", "refrain-kotlin")
+        if (isPost) {
+            connection.requestMethod = "POST"
+            connection.doOutput = true
+            connection.setRequestProperty("Content-Type", "application/json")
+            // In both modes the body goes out as it is written, and is never sent again behind the consent's back.
+            if (isCompressed) {
+                connection.setRequestProperty("Content-Encoding", "gzip")
+                connection.setChunkedStreamingMode(0)
+            } else {
+                connection.setFixedLengthStreamingMode(length)
+            }
+        }
+        connection.connect()
+
+        // From here to `started` the folder's sending lock is held: a withdrawal waits for it, and no longer.
+        val body = request.open()
+        if (body == null || aborted) return HttpAnswer.Unreachable
+        if (isPost) {
+            val out = connection.outputStream
+            (if (isCompressed) GZIPOutputStream(out) else out).use { it.write(body) }
+        }
+        // A GET is written where its answer is waited for, so it cannot be done before. It asks how an erasure has come
+        // on, which a withdrawal does not stop.
+        request.started()
+
+        val status = connection.responseCode
+        val answer = connection.errorStream ?: connection.inputStream
+        return HttpAnswer.Response(
+            status = status,
+            retryAfter = inSeconds(connection.getHeaderField("Retry-After"), connection.getHeaderField("Date")),
+            body = answer.use { beginning(it) },
+        )
+    }
+}
+
+/** What has come of the body is enough to judge by. */
+private fun beginning(answer: InputStream): String {
+    val bytes = ByteArray(ANSWER_BYTES)
+    var filled = 0
+    while (filled < bytes.size) {
+        val read = answer.read(bytes, filled, bytes.size - filled)
+        if (read < 0) break
+        filled += read
+    }
+    return String(bytes, 0, filled, Charsets.UTF_8)
+}
+
+/**
+ * `Retry-After` as the core understands it: a date becomes seconds from the answer's own `Date`, so that a clock that
+ * is wrong here does not matter, or from this clock where there is none.
+ */
+internal fun inSeconds(retryAfter: String?, date: String?): String? {
+    val until = parse(retryAfter) ?: return retryAfter
+    val now = parse(date) ?: Date()
+    val seconds = (until.time - now.time) / 1000
+    return if (seconds > 0) seconds.toString() else null
+}
+
+private fun parse(date: String?): Date? =
+    try {
+        val format = SimpleDateFormat("EEE, dd MMM yyyy HH:mm:ss zzz", Locale.US)
+        format.isLenient = false
+        date?.let { format.parse(it) }
+    } catch (_: ParseException) {
+        null
+    }

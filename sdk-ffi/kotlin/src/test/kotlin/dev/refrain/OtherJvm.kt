@@ -1,0 +1,56 @@
+package dev.refrain
+
+import java.io.File
+import java.util.concurrent.TimeUnit
+import org.junit.jupiter.api.Assertions.assertEquals
+import org.junit.jupiter.api.Assertions.assertTrue
+
+/** A process of its own with a client on a folder. */
+object OtherJvm {
+    /** Has it do one of the things below, and expects that it ends well; what it printed. */
+    fun run(what: String, url: String, folder: File): String {
+        val java = File(System.getProperty("java.home"), "bin/java").path
+        val classes = System.getProperty("java.class.path")
+        val command = listOf(java, "-cp", classes, "dev.refrain.OtherJvmKt", what, url, folder.path)
+        val output = File.createTempFile("refrain", ".out")
+        val process = ProcessBuilder(command).redirectErrorStream(true).redirectOutput(output).start()
+        assertTrue(process.waitFor(120, TimeUnit.SECONDS), "$what ends")
+        val said = output.readText().trim()
+        output.delete()
+        assertEquals(0, process.exitValue(), said)
+        return said
+    }
+}
+
+fun main(arguments: Array<String>) {
+    val (what, url, folder) = arguments
+    val client =
+        Refrain.start("project-token") {
+            endpoint = url
+            dataDir = File(folder)
+            defaultConsent = DefaultConsent.GRANTED
+        }
+    when (what) {
+        "remember" -> {
+            client.track("at once") // may be held until the folder has been read
+            val consent = client.consent()
+            val refused = client.track("after") as Outcome.Rejected
+            client.reset()
+            client.flushBlocking(30.0)
+            println("${client.hasOptedOut()} ${consent.verdict} ${client.deviceId} ${refused.reason}")
+        }
+        "object" -> client.optOutBlocking()
+        // It forgets to close.
+        "forget" -> client.track("forgotten")
+        "hang" -> {
+            client.track("under way")
+            client.flushBlocking(1.0)
+        }
+        "halt" -> {
+            client.track("kept")
+            client.flushBlocking(30.0)
+            Runtime.getRuntime().halt(0)
+        }
+    }
+    if (what == "remember" || what == "object") client.close()
+}

@@ -1,0 +1,175 @@
+package dev.refrain
+
+import java.util.concurrent.CopyOnWriteArrayList
+import java.util.concurrent.TimeUnit
+import kotlin.concurrent.thread
+import kotlin.time.Duration.Companion.seconds
+import org.junit.jupiter.api.Assertions.assertEquals
+import org.junit.jupiter.api.Assertions.assertFalse
+import org.junit.jupiter.api.Assertions.assertNull
+import org.junit.jupiter.api.Assertions.assertTrue
+import org.junit.jupiter.api.Test
+
+/** The network, and whatever else may stand in for it, cannot harm the app or lose a record. */
+class TransportTest : FolderTest() {
+    @Test
+    fun `an answer may be long`() {
+        val client = granted()
+        client.track("Event")
+        collector.padding = 60_000
+        assertTrue(client.flushBlocking(30.0))
+        assertEquals(1, client.stats().delivered)
+    }
+
+    @Test
+    fun `an answer may say on which date the collector is back`() {
+        val (later, date) = "Sun, 06 Nov 1994 08:49:37 GMT" to "Sun, 06 Nov 1994 08:47:37 GMT"
+        assertEquals("120", inSeconds(later, date))
+        assertNull(inSeconds(date, later))
+        assertNull(inSeconds(later, null)) // by this clock it has passed
+        for (value in listOf(null, "", "120", "soon", "Sun, 99 Nov 1994 08:49:37 GMT")) {
+            assertEquals(value, inSeconds(value, date))
+        }
+    }
+
+    @Test
+    fun `answers that are no delivery`() {
+        for (status in listOf(302, 401, 407)) {
+            collector.statuses.add(status)
+            val client = granted()
+            client.track("kept")
+            assertFalse(client.flushBlocking(30.0), "$status")
+            assertEquals(0L to 1L, client.stats().let { it.delivered to it.queued }, "$status")
+            client.optOutBlocking()
+            client.close()
+            folder.deleteRecursively()
+        }
+        assertEquals(3, collector.requests.size) // no redirect was followed, and none was asked again with a password
+    }
+
+    @Test
+    fun `a collector that refuses for good`() {
+        collector.statuses.add(400)
+        val client = granted()
+        client.track("poison")
+        client.flushBlocking(30.0)
+        assertEquals(0L to 0L, client.stats().let { it.delivered to it.queued })
+        assertEquals(1, client.stats().dropped.values.sum())
+    }
+
+    @Test
+    fun `a transport that throws loses nothing`() {
+        for (thrown in listOf(IllegalStateException("a bug"), StackOverflowError(), NoClassDefFoundError())) {
+            val throwing = Scripted { throw thrown }
+            val client = granted { transport = throwing }
+            client.track("kept")
+            assertFalse(client.flushBlocking(30.0))
+            assertTrue(throwing.requests.isNotEmpty())
+            assertEquals(0L to 1L, client.stats().let { it.delivered to it.queued })
+            client.close(0.seconds)
+
+            val later = granted()
+            later.track("and sent")
+            assertTrue(later.flushBlocking(30.0))
+            assertEquals(listOf("and sent", "kept"), collector.names.sorted())
+            later.close()
+            collector.requests.clear()
+        }
+    }
+
+    @Test
+    fun `a body is given out once and in time only`() {
+        val hoarding = Scripted { HttpAnswer.Unreachable }
+        val client = granted { transport = hoarding }
+        client.track("kept")
+        assertFalse(client.flushBlocking(30.0))
+        client.optOutBlocking()
+        assertTrue(hoarding.requests.isNotEmpty())
+        for (request in hoarding.requests) assertNull(request.open())
+        client.close(0.seconds)
+    }
+
+    @Test
+    fun `a transport that never says it began holds nobody up`() {
+        val bodies = CopyOnWriteArrayList<ByteArray?>()
+        val greedy =
+            Scripted { request ->
+                bodies.add(request.open())
+                bodies.add(request.open())
+                assertEquals(request.bodyLength, bodies[0]?.size?.toLong())
+                HttpAnswer.Response(200, null, "1")
+            }
+        val client = granted { transport = greedy }
+        client.track("sent")
+        assertTrue(client.flushBlocking(30.0))
+        assertEquals(2, bodies.size)
+        assertTrue("\"event\":\"sent\"" in bodies[0]!!.decodeToString())
+        assertNull(bodies[1])
+        client.optOutBlocking() // throws if the sending lock were still held
+    }
+
+    @Test
+    fun `nobody listens`() {
+        val client = granted { endpoint = nobody() }
+        client.track("kept")
+        assertFalse(client.flushBlocking(30.0))
+        assertEquals(1, client.stats().queued)
+    }
+
+    @Test
+    fun `a withdrawal does not wait for an answer`() {
+        collector.hang()
+        val client = granted()
+        client.track("under way")
+        client.flushBlocking(0.0)
+        assertTrue(collector.arrived.tryAcquire(60, TimeUnit.SECONDS))
+        client.optOutBlocking()
+        assertTrue(client.hasOptedOut())
+    }
+
+    @Test
+    fun `a client ends while a request hangs, and keeps what it said`() {
+        collector.hang()
+        val client = granted()
+        client.track("under way")
+        val flushing = thread { client.flushBlocking(600.0) }
+        assertTrue(collector.arrived.tryAcquire(60, TimeUnit.SECONDS))
+        assertFalse(client.close(0.seconds))
+        flushing.join() // the end ends it, long before its time
+        collector.close()
+
+        val second = Collector()
+        second.use {
+            val later = granted { endpoint = it.url }
+            later.flushBlocking(30.0)
+            assertEquals(listOf("under way"), it.names)
+        }
+    }
+
+    @Test
+    fun `an erasure is asked for and asked after`() {
+        val client = granted()
+        client.track("before")
+        assertTrue(client.flushBlocking(30.0))
+        val device = client.deviceId
+        client.optOutBlocking(erase = true)
+        do client.flushBlocking(30.0) while (client.audit().outbox.single().state != "completed")
+        val (asked, askedAfter) = collector.requests.filter { "erasures" in it.path }
+        assertEquals("POST" to "/refrain/v1/erasures", asked.method to asked.path)
+        assertTrue("\"device_id\":\"$device\"" in asked.body, asked.body)
+        assertEquals("GET" to "/refrain/v1/erasures/e1", askedAfter.method to askedAfter.path)
+        assertEquals("", askedAfter.body)
+    }
+}
+
+/** A transport whose behaviour is a function. */
+private class Scripted(val behaviour: (HttpRequest) -> HttpAnswer) : HttpTransport {
+    val requests = CopyOnWriteArrayList<HttpRequest>()
+
+    override fun send(request: HttpRequest): HttpAnswer {
+        requests.add(request)
+        return behaviour(request)
+    }
+
+    override fun cancel(): Unit = Unit
+}

@@ -1,0 +1,179 @@
+package dev.refrain
+
+import java.io.File
+import java.nio.file.Path
+import java.util.UUID
+import kotlin.time.Duration
+import kotlin.time.Duration.Companion.seconds
+import org.junit.jupiter.api.Assertions.assertEquals
+import org.junit.jupiter.api.Assertions.assertNull
+import org.junit.jupiter.api.Assertions.assertThrows
+import org.junit.jupiter.api.Assertions.assertTrue
+import org.junit.jupiter.api.Test
+
+/** What JSON cannot hold is refused with a reason and a place, and never throws into the app. */
+class ValuesTest : FolderTest() {
+    private val recorder by lazy { granted() }
+
+    private fun refused(properties: Map<String, Any?>, reason: String, vararg places: String) {
+        val calls =
+            listOf(
+                recorder.track("Event", properties) to "properties",
+                recorder.register(properties) to "properties",
+                recorder.profile().set(properties) to "properties.\$set",
+            )
+        for ((outcome, root) in calls) {
+            outcome as Outcome.Rejected
+            assertEquals(reason, outcome.reason, outcome.hint)
+            for (place in places) {
+                val there = place.replaceFirst("properties", root)
+                assertTrue(there in outcome.hint, "${outcome.hint} names $there")
+            }
+        }
+    }
+
+    private fun reason(outcome: Outcome) = (outcome as Outcome.Rejected).reason
+
+    @Test
+    fun `circular references`() {
+        val inner = mutableMapOf<String, Any?>()
+        val circle = mapOf("list" to listOf(1, inner))
+        inner["back"] = circle
+        refused(circle, "circular_reference", "properties.list[1].back contains itself")
+        val ring = mutableListOf<Any?>()
+        ring.add(ring)
+        refused(mapOf("ring" to ring), "circular_reference", "properties.ring[0]")
+        val array = arrayOfNulls<Any?>(1)
+        array[0] = array
+        refused(mapOf("array" to array), "circular_reference", "properties.array[0]")
+    }
+
+    @Test
+    fun `numbers that are none`() {
+        for (number in listOf(Double.NaN, Double.POSITIVE_INFINITY, Float.NEGATIVE_INFINITY)) {
+            val cart = mapOf("cart" to listOf(mapOf("price" to number)))
+            refused(cart, "not_finite", "properties.cart[0].price is $number")
+        }
+        refused(mapOf("all" to doubleArrayOf(1.0, Double.NaN)), "not_finite", "properties.all[1]")
+    }
+
+    @Test
+    fun `types that JSON does not have`() {
+        val path: Path = File("folder").toPath() // contains itself, as an Iterable
+        for (value in listOf(byteArrayOf(1), Any(), 1 to 2, UUID(1, 2), path, 1.seconds, charArrayOf('a'))) {
+            refused(mapOf("value" to value), "unsupported_type", "properties.value is ", value.javaClass.simpleName)
+        }
+        refused(mapOf("value" to mapOf(1 to 3)), "unsupported_key", "properties.value", "Integer")
+        refused(mapOf("value" to listOf(mapOf(null to 3))), "unsupported_key", "properties.value[0]", "null")
+    }
+
+    @Test
+    fun `halves of surrogate pairs`() {
+        for (half in listOf("a\ud800", "\udc00", "\ud83c\ud83c\udf88", "\ud800a")) {
+            refused(mapOf("name" to half), "lone_surrogate", "properties.name")
+            refused(mapOf(half to 1), "lone_surrogate", "a key of properties")
+            refused(mapOf("a" to mapOf("b" to listOf(half))), "lone_surrogate", "properties.a.b[0]")
+            val calls =
+                listOf(
+                    recorder.track(half),
+                    recorder.identify(half),
+                    recorder.alias(half),
+                    recorder.switchUser(half),
+                    recorder.timeEvent(half),
+                    recorder.unregister(half),
+                    recorder.addGroup(half, "a"),
+                    recorder.addGroup("a", half),
+                    recorder.group("a", half).set(emptyMap()),
+                    recorder.profile().unset("a", half),
+                )
+            assertEquals(List(calls.size) { "lone_surrogate" }, calls.map { reason(it) })
+        }
+        assertTrue(recorder.flushBlocking(30.0))
+        assertEquals(0, collector.requests.size)
+    }
+
+    @Test
+    fun `too much`() {
+        var deep: List<Any?> = emptyList()
+        repeat(100_000) { deep = listOf(deep) }
+        refused(mapOf("deep" to deep), "nested_too_deep")
+        assertEquals("too_large", reason(recorder.track("Event", mapOf("text" to "x".repeat(2_000_000)))))
+        assertEquals("too_many", reason(recorder.track("Event", (0..300).associate { "key $it" to it })))
+    }
+
+    @Test
+    fun `a map that throws`() {
+        val hostile =
+            object : AbstractMap<String, Any?>() {
+                override val entries: Set<Map.Entry<String, Any?>>
+                    get() = error("not today")
+            }
+        refused(mapOf("inner" to hostile), "unreadable_value", "IllegalStateException")
+        val endless =
+            object : AbstractMap<String, Any?>() {
+                override val entries: Set<Map.Entry<String, Any?>>
+                    get() = entries
+            }
+        refused(mapOf("inner" to endless), "unreadable_value", "StackOverflowError")
+    }
+
+    @Test
+    fun names() {
+        assertEquals("empty_name", reason(recorder.track("")))
+        assertEquals("name_too_long", reason(recorder.track("x".repeat(256))))
+        assertEquals("name_too_long", reason(recorder.track("é".repeat(256))))
+        assertEquals("empty_user", reason(recorder.identify("")))
+        assertEquals("reserved_user", reason(recorder.identify("\$device:1")))
+    }
+
+    @Test
+    fun `nulls from Java`() {
+        assertEquals("invalid_name", reason(JavaCaller.trackNull(recorder)))
+        assertEquals("invalid_user", reason(JavaCaller.identifyNull(recorder)))
+        assertEquals("invalid_group", reason(JavaCaller.setGroupNull(recorder)))
+        assertEquals(Outcome.Accepted, JavaCaller.trackWithNullProperties(recorder))
+        assertThrows(ConfigException::class.java) { JavaCaller.startWithNullToken() }
+    }
+
+    @Test
+    fun settings() {
+        val unusable =
+            listOf<Pair<String, Settings.() -> Unit>>(
+                "batchSize" to { batchSize = 0 },
+                "batchSize" to { batchSize = -1 },
+                "queueLimitBytes" to { queueLimitBytes = -1 },
+                "queueLimitAge" to { queueLimitAge = (-1).seconds },
+                "flushInterval" to { flushInterval = Duration.INFINITE },
+                "dataDir is empty" to { dataDir = File("") },
+                "dataDir holds a zero byte" to { dataDir = File("a\u0000b") },
+                "denyList holds half of a surrogate pair" to { denyList = listOf("\ud800") },
+                "personalDataAllow holds half of a surrogate pair" to { personalDataAllow = listOf("\ud800") },
+                "endpoint" to { endpoint = "ftp://example.org" },
+                "endpoint" to { endpoint = "no address" },
+                "endpoint holds half of a surrogate pair" to { endpoint = "http://\ud800" },
+            )
+        for ((word, setting) in unusable) {
+            val error = assertThrows(ConfigException::class.java, { Refrain.start("t", setting) }, word)
+            assertTrue(word in error.message!!, "${error.message} names $word")
+        }
+        for (token in listOf("", "\ud800")) {
+            val error = assertThrows(ConfigException::class.java) { Refrain.start(token) }
+            assertTrue("token" in error.message!!, error.message)
+        }
+    }
+
+    @Test
+    fun `lengths in UTF-8`() {
+        for (text in listOf("", "a", "é", "購", "🎈", "aé購🎈\u0000\u007f\u0080\u07ff\u0800\uffff")) {
+            assertEquals(text.toByteArray().size, utf8Length(text), text)
+        }
+        assertEquals(-1, utf8Length("\ud800"))
+    }
+
+    @Test
+    fun `what is no text has no kind of its own`() {
+        assertEquals("null", kind(null))
+        assertTrue(kind(object {}).isNotEmpty())
+        assertNull(inSeconds(null, null))
+    }
+}
