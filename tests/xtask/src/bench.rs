@@ -8,6 +8,7 @@ use anyhow::{Result, bail};
 
 use crate::browser as package;
 use crate::command::{self, cargo};
+use crate::kotlin;
 use crate::machine::{self, Need};
 use crate::project;
 use crate::python;
@@ -36,7 +37,8 @@ pub fn run(arguments: &[String]) -> Result<ExitCode> {
     }
 }
 
-/// The native client beside other published ones, then the Python package. The options are those of the program.
+/// The native client beside other published ones, then the Python and the Kotlin package. The options are those of the
+/// program.
 fn client(options: &[String]) -> Result<ExitCode> {
     let manifest = project::path("tests/bench/client/Cargo.toml");
     let target = project::target().join("bench-client");
@@ -52,6 +54,13 @@ fn client(options: &[String]) -> Result<ExitCode> {
             command::run(command::program(python, &project::root(), [script]).arg("20000"))?;
         }
         Need::Missing(why) => println!("the Python package is left out: {why}"),
+    }
+    match kotlin::maven() {
+        Need::Met(()) => {
+            let goals = ["--quiet", "--batch-mode", "test-compile", "exec:exec@track", "-Dcalls=20000"];
+            command::run(&mut command::program("mvn", &project::path("sdk-ffi/kotlin"), goals))?;
+        }
+        Need::Missing(why) => println!("the Kotlin package is left out: {why}"),
     }
     Ok(ExitCode::SUCCESS)
 }

@@ -40,13 +40,27 @@ pub fn run() -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// What Maven needs.
+/// The oldest JDK on which the test frameworks run. The package itself asks for less.
+const JDK: u32 = 17;
+
+/// A JDK with Maven.
 pub fn maven() -> Need<()> {
-    if command::answers("javac", "-version") && command::answers("mvn", "--version") {
+    let Ok(version) = command::read(&mut command::program("javac", &project::root(), ["-version"])) else {
+        return Need::Missing("a JDK is not installed".to_owned());
+    };
+    if jdk_major(&version).is_none_or(|major| major < JDK) {
+        return Need::Missing(format!("JDK {JDK} or later is needed, this one is {version}"));
+    }
+    if command::answers("mvn", "--version") {
         Need::Met(())
     } else {
-        Need::Missing("a JDK with Maven is not installed".to_owned())
+        Need::Missing("Maven is not installed".to_owned())
     }
+}
+
+/// `javac 17.0.15` is 17; up to 8 they said `javac 1.8.0_292`.
+fn jdk_major(version: &str) -> Option<u32> {
+    version.strip_prefix("javac ")?.split(['.', '-', '+']).next()?.parse().ok()
 }
 
 fn library(profile: &str) -> PathBuf {
@@ -70,4 +84,12 @@ fn jna_platform() -> Result<String> {
         other => other,
     };
     Ok(format!("{system}-{processor}"))
+}
+
+#[test]
+fn reads_the_version_of_a_jdk() {
+    assert_eq!(jdk_major("javac 17.0.15"), Some(17));
+    assert_eq!(jdk_major("javac 25-ea"), Some(25));
+    assert_eq!(jdk_major("javac 1.8.0_292"), Some(1));
+    assert_eq!(jdk_major("17.0.15"), None);
 }

@@ -1,6 +1,7 @@
 package dev.refrain
 
 import java.io.File
+import java.util.concurrent.CountDownLatch
 import java.util.concurrent.TimeUnit
 import org.junit.jupiter.api.Assertions.assertEquals
 import org.junit.jupiter.api.Assertions.assertTrue
@@ -29,6 +30,7 @@ fun main(arguments: Array<String>) {
             endpoint = url
             dataDir = File(folder)
             defaultConsent = DefaultConsent.GRANTED
+            if (what == "hang for ever") transport = Endless
         }
     when (what) {
         "remember" -> {
@@ -42,7 +44,8 @@ fun main(arguments: Array<String>) {
         "object" -> client.optOutBlocking()
         // It forgets to close.
         "forget" -> client.track("forgotten")
-        "hang" -> {
+        "hang",
+        "hang for ever" -> {
             client.track("under way")
             client.flushBlocking(1.0)
         }
@@ -53,4 +56,14 @@ fun main(arguments: Array<String>) {
         }
     }
     if (what == "remember" || what == "object") client.close()
+}
+
+/** A transport that neither answers nor can be told to break off. */
+private object Endless : HttpTransport {
+    override fun send(request: HttpRequest): HttpAnswer {
+        CountDownLatch(1).await()
+        return HttpAnswer.TimedOut
+    }
+
+    override fun cancel(): Unit = Unit
 }

@@ -60,7 +60,6 @@ class ProcessTest : FolderTest() {
     @Test
     fun `a program that forgets to close ends, and what it recorded is sent`() {
         assertEquals("", OtherJvm.run("forget", collector.url, folder))
-        granted().flushBlocking(30.0)
         assertEquals(listOf("forgotten"), collector.names)
     }
 
@@ -69,6 +68,11 @@ class ProcessTest : FolderTest() {
         collector.hang()
         assertEquals("", OtherJvm.run("hang", collector.url, folder))
         assertTrue(collector.arrived.tryAcquire(60, TimeUnit.SECONDS))
+    }
+
+    @Test
+    fun `a program ends while a transport hangs for ever`() {
+        assertEquals("", OtherJvm.run("hang for ever", collector.url, folder))
     }
 
     @Test

@@ -128,6 +128,16 @@ class TransportTest : FolderTest() {
     }
 
     @Test
+    fun `a withdrawal in another process does not wait for it either`() {
+        collector.hang()
+        val client = granted()
+        client.track("under way")
+        client.flushBlocking(0.0)
+        assertTrue(collector.arrived.tryAcquire(60, TimeUnit.SECONDS))
+        assertEquals("", OtherJvm.run("object", collector.url, folder)) // throws if the sending lock were still held
+    }
+
+    @Test
     fun `a client ends while a request hangs, and keeps what it said`() {
         collector.hang()
         val client = granted()
@@ -136,6 +146,7 @@ class TransportTest : FolderTest() {
         assertTrue(collector.arrived.tryAcquire(60, TimeUnit.SECONDS))
         assertFalse(client.close(0.seconds))
         flushing.join() // the end ends it, long before its time
+        assertFalse(Thread.getAllStackTraces().keys.any { it.name == "refrain-host" }) // it was told to break off
         collector.close()
 
         val second = Collector()
