@@ -8,7 +8,7 @@ use crate::state::{Audit, Consent, Stats};
 use crate::transport::HttpTransport;
 use refrain::engine::{CallKind, FlushState, Signals};
 use refrain::native;
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 use std::time::Duration;
 
 /// How long a question waits for the folder to be read; the disk would have to be stuck.
@@ -20,7 +20,7 @@ pub struct Client {
     native: native::Client,
     /// Also held here, to bring its threads home at the end.
     transport: HostTransport,
-    door: OnceLock<Door>,
+    door: Door,
 }
 
 #[uniffi::export]
@@ -33,7 +33,8 @@ impl Client {
     pub fn new(config: Config, transport: Arc<dyn HttpTransport>) -> Result<Self, ConfigError> {
         let transport = HostTransport::new(transport);
         let native = config.builder().transport_if_first(transport.clone()).build()?;
-        Ok(Self { native, transport, door: OnceLock::new() })
+        let door = Door::open(native.clone());
+        Ok(Self { native, transport, door })
     }
 
     /// Any call of the app that records, one narrow door for all of them: the number of its kind, and in one text a name
@@ -52,7 +53,7 @@ impl Client {
     /// The number by which the C function `refrain_call(door, kind, name_bytes, text_bytes, text)` of the library finds
     /// this client: [`call`](Self::call) for a host to which a crossing by UniFFI is too dear.
     pub fn door(&self) -> u64 {
-        self.door.get_or_init(|| Door::open(self.native.clone())).number()
+        self.door.number()
     }
 
     /// The person agrees. Waits until it is recorded.

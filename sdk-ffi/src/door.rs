@@ -1,20 +1,27 @@
 //! The way into [`Client::call`](crate::Client::call) in plain C, for a host to which UniFFI's costs several times the
 //! call: the JVM, where every structure that crosses takes microseconds.
 
+use crate::exchange::lock;
 use crate::outcome::NO_SUCH_CALL;
 use refrain::native::{self, PerProcess};
-use std::collections::BTreeMap;
 use std::panic::{self, AssertUnwindSafe};
 use std::slice;
-use std::sync::{PoisonError, RwLock};
+use std::sync::Mutex;
 
 /// Clients by number. A number is not an address: one whose client is gone leads nowhere.
-static OPEN: PerProcess<RwLock<Open>> = PerProcess::new();
+static OPEN: PerProcess<Mutex<Open>> = PerProcess::new();
 
 #[derive(Default)]
 struct Open {
     last: u64,
-    clients: BTreeMap<u64, native::Client>,
+    /// A process has few.
+    clients: Vec<(u64, native::Client)>,
+}
+
+impl Open {
+    fn place(&self, door: u64) -> Option<usize> {
+        self.clients.iter().position(|(number, _)| *number == door)
+    }
 }
 
 /// A client's number, as long as it lives.
@@ -22,10 +29,10 @@ pub(crate) struct Door(u64);
 
 impl Door {
     pub(crate) fn open(client: native::Client) -> Self {
-        let mut open = OPEN.get().write().unwrap_or_else(PoisonError::into_inner);
+        let mut open = lock(OPEN.get());
         open.last += 1;
         let number = open.last;
-        open.clients.insert(number, client);
+        open.clients.push((number, client));
         Self(number)
     }
 
@@ -36,8 +43,10 @@ impl Door {
 
 impl Drop for Door {
     fn drop(&mut self) {
-        let client = OPEN.get().write().unwrap_or_else(PoisonError::into_inner).clients.remove(&self.0);
-        // To end a client takes other locks, and now this one is free.
+        let mut open = lock(OPEN.get());
+        let client = open.place(self.0).map(|place| open.clients.swap_remove(place));
+        // To end a client takes other locks.
+        drop(open);
         drop(client);
     }
 }
@@ -63,7 +72,9 @@ pub unsafe extern "C" fn refrain_call(
 }
 
 fn enter(door: u64, kind: u8, name_bytes: u32, text: &[u8]) -> u8 {
-    let client = OPEN.get().read().unwrap_or_else(PoisonError::into_inner).clients.get(&door).cloned();
+    let open = lock(OPEN.get());
+    let client = open.place(door).map(|place| open.clients[place].1.clone());
+    drop(open);
     client
         .zip(str::from_utf8(text).ok())
         .map_or(NO_SUCH_CALL, |(client, text)| crate::client::call(&client, kind, name_bytes, text))

@@ -4,6 +4,7 @@ import com.sun.jna.CallbackThreadInitializer
 import com.sun.jna.Native
 import dev.refrain.ffi.HttpAnswer as FfiHttpAnswer
 import dev.refrain.ffi.HttpRequest as FfiHttpRequest
+import dev.refrain.ffi.HttpRequestInterface
 import dev.refrain.ffi.HttpTransport as FfiHttpTransport
 import dev.refrain.ffi.uniffiCallbackInterfaceHttpTransport as Called
 
@@ -30,7 +31,7 @@ public interface HttpTransport {
 }
 
 /** One request, for a transport to carry out. */
-public class HttpRequest internal constructor(private val native: FfiHttpRequest) {
+public class HttpRequest internal constructor(private val native: HttpRequestInterface) {
     /** Where it goes. */
     public val url: String
         get() = native.url()

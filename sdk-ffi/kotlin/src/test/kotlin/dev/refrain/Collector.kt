@@ -56,13 +56,18 @@ class Collector : AutoCloseable {
         server.start()
     }
 
-    /** Requests are read and wait until the collector is closed. */
+    /** Requests are read and wait. */
     fun hang() {
         answering = CountDownLatch(1)
     }
 
-    override fun close() {
+    /** Those that wait are answered. */
+    fun answer() {
         answering.countDown()
+    }
+
+    override fun close() {
+        answer()
         server.stop(0)
         threads.shutdown()
     }

@@ -12,10 +12,14 @@ object OtherJvm {
     fun run(what: String, url: String, folder: File): String {
         val java = File(System.getProperty("java.home"), "bin/java").path
         val classes = System.getProperty("java.class.path")
-        val command = listOf(java, "-cp", classes, "dev.refrain.OtherJvmKt", what, url, folder.path)
+        // Newer ones warn where it is not given, older ones where it is.
+        val native = if (Runtime.version().feature() < 24) listOf() else listOf("--enable-native-access=ALL-UNNAMED")
+        val command = listOf(java) + native + listOf("-cp", classes, "dev.refrain.OtherJvmKt", what, url, folder.path)
         val output = File.createTempFile("refrain", ".out")
         val process = ProcessBuilder(command).redirectErrorStream(true).redirectOutput(output).start()
-        assertTrue(process.waitFor(120, TimeUnit.SECONDS), "$what ends")
+        val hasEnded = process.waitFor(120, TimeUnit.SECONDS)
+        process.destroyForcibly()
+        assertTrue(hasEnded, "$what ends")
         val said = output.readText().trim()
         output.delete()
         assertEquals(0, process.exitValue(), said)

@@ -176,6 +176,7 @@ class RecordTest : FolderTest() {
                 "zoned" to OffsetDateTime.parse("2026-11-24T04:30:00+02:00").toZonedDateTime(),
                 "date" to Date(1_795_487_400_999),
                 "long ago" to Date(-1),
+                "new year" to Instant.parse("2026-01-01T00:00:00Z"),
                 "leap" to Instant.parse("2000-02-29T23:59:59Z"),
                 "local" to LocalDateTime.parse("2026-11-24T04:30:00"),
                 "day" to LocalDate.parse("1900-03-01"),
@@ -192,7 +193,8 @@ class RecordTest : FolderTest() {
         assertTrue(client.flushBlocking(30.0))
         val wanted =
             """{"instant":"2026-11-24T02:30:00","offset":"2026-11-24T02:30:00","zoned":"2026-11-24T02:30:00",
-            "date":"2026-11-24T02:30:00","long ago":"1969-12-31T23:59:59","leap":"2000-02-29T23:59:59",
+            "date":"2026-11-24T02:30:00","long ago":"1969-12-31T23:59:59","new year":"2026-01-01T00:00:00",
+            "leap":"2000-02-29T23:59:59",
             "local":"2026-11-24T04:30:00","day":"1900-03-01","enum":"GRANTED","inner":{"DENIED":[1,2]},
             "array":["a","b","c"],"ints":[1,2],"big":12345678901234567890.5,"unsigned":18446744073709551615,"float":0.1,
             "text":"\u0001\t\"\\/\u2028"}"""

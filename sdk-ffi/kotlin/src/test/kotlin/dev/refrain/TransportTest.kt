@@ -1,6 +1,8 @@
 package dev.refrain
 
+import dev.refrain.ffi.HttpRequestInterface
 import java.util.concurrent.CopyOnWriteArrayList
+import java.util.concurrent.CountDownLatch
 import java.util.concurrent.TimeUnit
 import kotlin.concurrent.thread
 import kotlin.time.Duration.Companion.seconds
@@ -55,6 +57,34 @@ class TransportTest : FolderTest() {
         client.flushBlocking(30.0)
         assertEquals(0L to 0L, client.stats().let { it.delivered to it.queued })
         assertEquals(1, client.stats().dropped.values.sum())
+    }
+
+    @Test
+    fun `the built-in one says that it has begun before it waits for the answer`() {
+        for (body in listOf("""[{"event":"short"}]""", """[{"event":"${"long".repeat(1000)}"}]""", "")) {
+            collector.hang()
+            val request = Told("${collector.url}/refrain/v1/erasures", body.toByteArray())
+            var answer: HttpAnswer? = null
+            val sending = thread { answer = UrlConnectionTransport().send(HttpRequest(request)) }
+            assertTrue(request.started.await(60, TimeUnit.SECONDS))
+            assertTrue(collector.arrived.tryAcquire(60, TimeUnit.SECONDS))
+            collector.answer()
+            sending.join()
+            assertEquals(200, (answer as HttpAnswer.Response).status)
+            assertEquals(listOf("open", "started"), request.calls)
+            val arrived = collector.requests.last()
+            assertEquals((if (body.isEmpty()) "GET" else "POST") to body, arrived.method to arrived.body)
+        }
+    }
+
+    @Test
+    fun `the built-in one sends nothing that it is not given`() {
+        for (length in listOf(0L, 10L, 10_000L)) {
+            val request = Told("${collector.url}/track/", null, length)
+            assertEquals(HttpAnswer.Unreachable, UrlConnectionTransport().send(HttpRequest(request)))
+            assertEquals(listOf("open"), request.calls)
+        }
+        assertEquals(0, collector.requests.size)
     }
 
     @Test
@@ -170,6 +200,27 @@ class TransportTest : FolderTest() {
         assertTrue("\"device_id\":\"$device\"" in asked.body, asked.body)
         assertEquals("GET" to "/refrain/v1/erasures/e1", askedAfter.method to askedAfter.path)
         assertEquals("", askedAfter.body)
+    }
+}
+
+/** A request that remembers what it was told. */
+private class Told(val url: String, val body: ByteArray?, val length: Long = body!!.size.toLong()) :
+    HttpRequestInterface {
+    val calls = CopyOnWriteArrayList<String>()
+    val started = CountDownLatch(1)
+
+    override fun url(): String = url
+
+    override fun bodyLength(): ULong = length.toULong()
+
+    override fun open(): ByteArray? {
+        calls.add("open")
+        return body
+    }
+
+    override fun started() {
+        calls.add("started")
+        started.countDown()
     }
 }
 
