@@ -8,6 +8,7 @@ import dev.refrain.ffi.DefaultConsent as FfiDefaultConsent
 import dev.refrain.ffi.IdMerge as FfiIdMerge
 import dev.refrain.ffi.Outcome as FfiOutcome
 import dev.refrain.ffi.PersonalDataMode as FfiPersonalDataMode
+import dev.refrain.ffi.Signals as FfiSignals
 import dev.refrain.ffi.Stats as FfiStats
 import kotlin.time.Duration
 import kotlin.time.DurationUnit
@@ -31,12 +32,18 @@ internal fun Settings.toConfig(token: String): Config =
         library = "refrain-kotlin",
         personalData = FfiPersonalDataMode.valueOf(personalData.name),
         personalDataAllow = personalDataAllow.map { setting("personalDataAllow", it) },
+        signals = signals("signals", signals),
     )
 
 private fun setting(name: String, value: String?): String {
     if (value == null) throw ConfigException("$name must not be null")
     if (utf8Length(value) < 0) throw ConfigException("$name holds half of a surrogate pair")
     return value
+}
+
+private fun signals(name: String, value: Signals?): FfiSignals {
+    if (value == null) throw ConfigException("$name must not be null")
+    return FfiSignals(value.gpc, value.dnt, value.host)
 }
 
 private fun seconds(name: String, value: Duration): Double {

@@ -10,16 +10,16 @@ import java.util.Date
  * Dates become the wire's text form (`YYYY-MM-DDTHH:MM:SS`, in UTC unless they have no zone), a map an object, a
  * collection or an array a list, an enum its name.
  *
- * @throws Unusable JSON cannot hold it.
+ * @throws Unusable JSON cannot hold it, or there are none: Java may pass null.
  */
 internal fun StringBuilder.appendJson(properties: Map<*, *>?) {
-    val members = properties ?: emptyMap<String, Any?>()
+    if (properties == null) throw Unusable("not_an_object", "properties must be a Map, not null")
     try {
-        appendObject(members, 1)
+        appendObject(properties, 1)
     } catch (error: Exception) {
-        throw explain(members, error)
+        throw explain(properties, error)
     } catch (error: StackOverflowError) {
-        throw explain(members, error)
+        throw explain(properties, error)
     }
 }
 

@@ -30,7 +30,8 @@ public class Refrain private constructor(token: String, settings: Settings) : Au
     /** Records an event. */
     @JvmOverloads
     public fun track(name: String, properties: Map<String, Any?> = emptyMap()): Outcome =
-        record { call(TRACK, named(name)) { appendJson(properties) } }
+        // Java may pass none.
+        record { call(TRACK, named(name)) { appendJson((properties as Map<String, Any?>?).orEmpty()) } }
 
     /** Joins what is recorded to a person that the app knows. */
     public fun identify(userId: String): Outcome = record { call(IDENTIFY, user(userId)) }
@@ -196,10 +197,16 @@ public class Refrain private constructor(token: String, settings: Settings) : Au
         try {
             outcomeOf(call().toInt() and 0xff)
         } catch (error: Unusable) {
+            countRefusal()
             Outcome.Rejected(error.reason, error.hint)
         } catch (error: Exception) { // never into the app
             Outcome.Rejected("internal", "the client failed: ${kind(error)}")
         }
+
+    /** The core refuses, and counts, a name that is none. */
+    private fun countRefusal() {
+        call(TIME_EVENT, "")
+    }
 
     private inline fun decide(call: () -> Unit) {
         try {

@@ -49,6 +49,12 @@ public class Settings {
     /** Names of properties and kinds of groups that may hold such data on purpose, such as `$email`. */
     public var personalDataAllow: List<String> = emptyList()
 
+    /**
+     * What the environment says already, before anything is read or written. What it says later is for
+     * [Refrain.signals].
+     */
+    public var signals: Signals = Signals()
+
     /** Sends instead of the built-in HTTP client. */
     public var transport: HttpTransport? = null
 

@@ -23,6 +23,24 @@ final class JavaCaller {
         return client.track("Event", null);
     }
 
+    static Outcome registerNull(Refrain client) {
+        return client.register(null);
+    }
+
+    static Outcome registerOnceNull(Refrain client) {
+        return client.registerOnce(null);
+    }
+
+    static Outcome registerForSessionNull(Refrain client) {
+        return client.registerForSession(null);
+    }
+
+    static void startWithNullSignals() {
+        Settings settings = new Settings();
+        settings.setSignals(null);
+        Refrain.start("project-token", settings).close();
+    }
+
     static void startWithNullToken() {
         Refrain.start((String) null, new Settings()).close();
     }
@@ -34,7 +52,11 @@ final class JavaCaller {
         settings.setDataDir(folder);
         settings.setFlushInterval(3600);
         settings.setQueueLimitAge(3600);
+        settings.setSignals(new Signals(true));
         try (Refrain client = Refrain.start("project-token", settings)) {
+            if (!client.consent().getReason().equals("gpc")) {
+                throw new AssertionError(client.consent().toString());
+            }
             client.optInBlocking();
             client.track("Bought", Map.of("item", "umbrella"));
             if (!client.flushBlocking()) {

@@ -88,6 +88,7 @@ class ValuesTest : FolderTest() {
                 )
             assertEquals(List(calls.size) { "lone_surrogate" }, calls.map { reason(it) })
         }
+        assertEquals(0L to 4L * (3 * 3 + 10), recorder.stats().let { it.tracked to it.rejected })
         assertTrue(recorder.flushBlocking(30.0))
         assertEquals(0, collector.requests.size)
     }
@@ -131,8 +132,14 @@ class ValuesTest : FolderTest() {
         assertEquals("invalid_name", reason(JavaCaller.trackNull(recorder)))
         assertEquals("invalid_user", reason(JavaCaller.identifyNull(recorder)))
         assertEquals("invalid_group", reason(JavaCaller.setGroupNull(recorder)))
+        assertEquals("not_an_object", reason(JavaCaller.registerNull(recorder)))
+        assertEquals("not_an_object", reason(JavaCaller.registerOnceNull(recorder)))
+        assertEquals("not_an_object", reason(JavaCaller.registerForSessionNull(recorder)))
         assertEquals(Outcome.Accepted, JavaCaller.trackWithNullProperties(recorder))
+        assertEquals(1L to 6L, recorder.stats().let { it.tracked to it.rejected })
         assertThrows(ConfigException::class.java) { JavaCaller.startWithNullToken() }
+        val error = assertThrows(ConfigException::class.java) { JavaCaller.startWithNullSignals() }
+        assertEquals("signals must not be null", error.message)
     }
 
     @Test

@@ -209,6 +209,15 @@ class WithdrawalTest : FolderTest() {
     }
 
     @Test
+    fun `C3 a signal that is known at the start comes before everything`() {
+        val client = granted { signals = Signals(dnt = true) }
+        assertEquals("dnt", client.consent().reason)
+        assertEquals("denied", refusal(client.track("refused")))
+        client.flushBlocking(30.0)
+        assertFalse(folder.exists())
+    }
+
+    @Test
     fun `a signal that is not honoured`() {
         val client =
             granted {
