@@ -6,17 +6,13 @@ import java.util.concurrent.TimeUnit
 import org.junit.jupiter.api.Assertions.assertEquals
 import org.junit.jupiter.api.Assertions.assertTrue
 
-/** A process of its own with a client on a folder. */
+/** A process of its own with a client. */
 object OtherJvm {
-    /** Has it do one of the things below, and expects that it ends well; what it printed. */
+    /** Has one on a folder do one of the things below, and expects that it ends well; what it printed. */
     fun run(what: String, url: String, folder: File): String {
-        val java = File(System.getProperty("java.home"), "bin/java").path
-        val classes = System.getProperty("java.class.path")
-        // Newer ones warn where it is not given, older ones where it is.
-        val native = if (Runtime.version().feature() < 24) listOf() else listOf("--enable-native-access=ALL-UNNAMED")
-        val command = listOf(java) + native + listOf("-cp", classes, "dev.refrain.OtherJvmKt", what, url, folder.path)
         val output = File.createTempFile("refrain", ".out")
-        val process = ProcessBuilder(command).redirectErrorStream(true).redirectOutput(output).start()
+        val program = program("dev.refrain.OtherJvmKt", what, url, folder.path)
+        val process = program.redirectErrorStream(true).redirectOutput(output).start()
         val hasEnded = process.waitFor(120, TimeUnit.SECONDS)
         process.destroyForcibly()
         assertTrue(hasEnded, "$what ends")
@@ -24,6 +20,17 @@ object OtherJvm {
         output.delete()
         assertEquals(0, process.exitValue(), said)
         return said
+    }
+
+    /** One of the tests' programs, by its class. */
+    fun program(name: String, vararg arguments: String): ProcessBuilder {
+        val java = File(System.getProperty("java.home"), "bin/java").path
+        val classes = System.getProperty("java.class.path")
+        // Newer ones warn where it is not given, older ones where it is.
+        val native = if (Runtime.version().feature() < 24) listOf() else listOf("--enable-native-access=ALL-UNNAMED")
+        // A program so short is over before the better compiler has earned its keep.
+        val short = listOf("-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC")
+        return ProcessBuilder(listOf(java) + native + short + listOf("-cp", classes, name) + arguments)
     }
 }
 
