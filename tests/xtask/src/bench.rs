@@ -10,6 +10,7 @@ use crate::command::{self, cargo};
 use crate::machine::Need;
 use crate::project;
 use crate::python;
+use crate::swift;
 
 /// A benchmark: its name on the command line, and what runs it with the options that follow.
 struct Bench {
@@ -31,7 +32,7 @@ pub fn run(arguments: &[String]) -> Result<ExitCode> {
     }
 }
 
-/// The native client beside other published ones, then the Python package. The options are those of the program.
+/// The native client beside other published ones, then the Python and Swift packages. The options are those of the program.
 fn client(options: &[String]) -> Result<ExitCode> {
     let manifest = project::path("tests/bench/client/Cargo.toml");
     let target = project::target().join("bench-client");
@@ -47,6 +48,21 @@ fn client(options: &[String]) -> Result<ExitCode> {
             command::run(command::program(python, &project::root(), [script]).arg("20000"))?;
         }
         Need::Missing(why) => println!("the Python package is left out: {why}"),
+    }
+    match swift::installed() {
+        Some(swift) => {
+            swift::run()?;
+            let folder = project::path("tests/bench/client/track");
+            command::run(swift.command("build", &folder, "bench").args([
+                "--quiet",
+                "--configuration",
+                "release",
+            ]))?;
+            command::run(swift.built("bench", "track").arg("20000"))?;
+        }
+        None => println!(
+            "the Swift package is left out: `cargo xtask test --only Swift` installs Swift where it can"
+        ),
     }
     Ok(ExitCode::SUCCESS)
 }
