@@ -24,24 +24,26 @@ extension Refrain {
 
     /// One request, for a transport to carry out.
     public struct HTTPRequest: Sendable {
-        private let native: RefrainFFI.HttpRequest
-
-        init(_ native: RefrainFFI.HttpRequest) {
-            self.native = native
-        }
-
         /// Where it goes.
-        public var url: String { native.url() }
+        public let url: String
+        private let opening: @Sendable () -> Data?
+        private let starting: @Sendable () -> Void
+
+        init(url: String, open: @escaping @Sendable () -> Data?, started: @escaping @Sendable () -> Void) {
+            self.url = url
+            opening = open
+            starting = started
+        }
 
         /// The body, if it may be sent at this moment: consent is read again here. Gives it out once. From now until
         /// ``started()`` a withdrawal, of any process on the folder, waits for this request.
         public func open() -> Data? {
-            native.open()
+            opening()
         }
 
         /// Headers and body are written, or will not be.
         public func started() {
-            native.started()
+            starting()
         }
     }
 
@@ -66,7 +68,8 @@ final class Host: RefrainFFI.HttpTransport {
     }
 
     func send(request: RefrainFFI.HttpRequest) throws -> RefrainFFI.HttpAnswer {
-        switch try transport.send(Refrain.HTTPRequest(request)) {
+        let request = Refrain.HTTPRequest(url: request.url(), open: request.open, started: request.started)
+        return switch try transport.send(request) {
         case let .response(status, retryAfter, body):
             // What is no status is nobody's answer.
             UInt16(exactly: status).map { .response(status: $0, retryAfter: retryAfter, body: body) } ?? .unreachable

@@ -116,6 +116,7 @@ private final class Exchange: @unchecked Sendable {
     private var task: URLSessionTask?
     private var bodyLength = 0
     private var isUnderWay = false
+    private var isStarted = false
     private var isWriting = false
     private var body = Data()
     private var answer: Refrain.HTTPAnswer?
@@ -176,12 +177,14 @@ private final class Exchange: @unchecked Sendable {
     }
 
     func sent(_ bytes: Int64) {
-        let isAll = state.withLock {
+        let isStarting = state.withLock {
             isUnderWay = true
             state.broadcast()
-            return bytes >= Int64(bodyLength)
+            if isStarted || bytes < Int64(bodyLength) { return false }
+            isStarted = true
+            return true
         }
-        if isAll { started() }
+        if isStarting { started() }
     }
 
     func received(_ data: Data) {

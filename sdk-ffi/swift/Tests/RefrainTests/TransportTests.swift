@@ -86,8 +86,8 @@ import Testing
     }
 }
 
-/// `URLSession`, against a server that does as it is told.
-@Suite struct URLSessionTests {
+/// Requests by `URLSession` that nobody answers.
+@Suite struct HangingTests {
     let world: World
     let server: RawServer
 
@@ -96,141 +96,39 @@ import Testing
         server = try RawServer()
     }
 
-    private func client(_ transport: any Refrain.HTTPTransport = URLSessionTransport()) throws -> Refrain {
-        try world.client(granted: true) {
-            $0.endpoint = server.url
-            $0.transport = transport
-        }
-    }
-
-    @Test func whatARequestSays() async throws {
-        let client = try client()
-        client.track("Ä", ["text": String(repeating: "ä", count: 100_000)])
-        async let flushed = client.flush(timeout: 60)
-        let request = try await server.request()
-        request.answer("HTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\n1")
-        #expect(await flushed)
-        let lines = request.text.components(separatedBy: "\r\n")
-        #expect(lines[0] == "POST /track/?verbose=1&ip=0 HTTP/1.1")
-        for line in [
-            "Content-Type: application/json", "Accept: application/json", "User-Agent: refrain-swift",
-            "Accept-Language: *",
-        ] {
-            #expect(lines.contains(line))
-        }
-        #expect(!request.text.contains("Cookie"))
-        #expect(lines.last?.hasPrefix(#"[{"event":"Ä""#) == true)
-        #expect(client.stats().delivered == 1)
-    }
-
-    @Test func cookiesAreNotKept() async throws {
-        let client = try client()
-        for _ in 0..<2 {
-            client.track("Event")
-            async let flushed = client.flush(timeout: 60)
-            let request = try await server.request()
-            #expect(!request.text.contains("Cookie"))
-            request.answer("HTTP/1.1 200 OK\r\nSet-Cookie: a=b\r\nConnection: close\r\nContent-Length: 1\r\n\r\n1")
-            #expect(await flushed)
-        }
-    }
-
-    @Test func redirectsAreNotFollowed() async throws {
-        let client = try client()
-        client.track("kept")
-        async let flushed = client.flush(timeout: 60)
-        let there = "\(world.server.url)/track/?verbose=1&ip=0"
-        try await server.request().answer(
-            "HTTP/1.1 307 Temporary Redirect\r\nLocation: \(there)\r\nContent-Length: 0\r\n\r\n")
-        #expect(await !flushed)
-        #expect(client.stats().queued == 1)
-        #expect(try await world.server.arrived() == 0)
-    }
-
-    @Test func anAnswerMayBeLongAndIsNotReadForEver() async throws {
-        let watched = Watched(URLSessionTransport())
-        let client = try client(watched)
-        client.track("kept")
-        async let flushed = client.flush(timeout: 60)
-        let request = try await server.request()
-        // It says that more is to come, and nothing ever comes.
-        request.answer("HTTP/1.1 200 OK\r\nContent-Length: 9999999\r\n\r\n" + String(repeating: "x", count: 70_000))
-        #expect(await !flushed)
-        guard case let .response(200, nil, body)? = watched.answers.all.first else {
-            Issue.record("\(watched.answers.all)")
-            return
-        }
-        #expect(body.count == 65_536)
-        #expect(await request.isClosed())
-    }
-
-    @Test func retryAfterIsPassedOn() async throws {
-        let watched = Watched(URLSessionTransport())
-        let client = try client(watched)
-        client.track("kept")
-        async let flushed = client.flush(timeout: 60)
-        try await server.request().answer(
-            """
-            HTTP/1.1 503 Busy\r\nRetry-After: Sun, 06 Nov 1994 08:49:37 GMT\r\nDate: Sun, 06 Nov 1994 08:47:37 GMT\r
-            Content-Length: 0\r\n\r\n
-            """)
-        #expect(await !flushed)
-        #expect(watched.answers.all.first == .response(status: 503, retryAfter: "120", body: ""))
-    }
-
-    @Test func anAnswerThatDoesNotComeIsNotWaitedForForEver() async throws {
-        let watched = Watched(URLSessionTransport(answerTimeout: 1))
-        let client = try client(watched)
-        client.track("kept")
-        async let flushed = client.flush(timeout: 60)
-        let request = try await server.request()
-        #expect(await !flushed)
-        #expect(watched.answers.all.first == .timedOut)
-        #expect(await request.isClosed())
-    }
-
-    @Test func anAnswerThatBreaksOffIsNone() async throws {
-        let watched = Watched(URLSessionTransport())
-        let client = try client(watched)
-        client.track("kept")
-        async let flushed = client.flush(timeout: 60)
-        try await server.request().answer("HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nhalf")  // and closes
-        #expect(await !flushed)
-        #expect(watched.answers.all.first == .unreachable)
+    /// A client whose request hangs, and that request.
+    private func hanging() async throws -> (Refrain, Connection) {
+        let client = try world.client(granted: true) { $0.endpoint = server.url }
+        client.track("under way")
+        await client.flush(timeout: 0)
+        return try await (client, server.request())
     }
 
     @Test func c5AWithdrawalDoesNotWaitForAnAnswer() async throws {
-        let client = try client()
-        client.track("under way")
-        await client.flush(timeout: 0)
-        let request = try await server.request()
+        let (client, request) = try await hanging()
         try await client.optOut()
         #expect(client.hasOptedOut())
         #expect(await request.isClosed())
     }
 
     @Test func c5NorDoesOneByAnotherProcess() async throws {
-        let client = try client()
-        client.track("under way")
-        await client.flush(timeout: 0)
-        let request = try await server.request()
-        _ = try await world.elsewhere("optOut")  // fails if the sending lock were still held
+        let (client, request) = try await hanging()
+        _ = try await world.elsewhere("optOut")  // fails where the sending lock is held for long
         #expect(request.text.contains("under way"))
+        await client.flush(timeout: 60)
+        #expect(client.hasOptedOut())
     }
 
-    @Test func aClientIsClosedWhileARequestHangs() async throws {
-        let client = try client()
-        client.track("kept")
-        await client.flush(timeout: 0)
-        let request = try await server.request()
+    @Test func aClientIsClosedMeanwhile() async throws {
+        let (client, request) = try await hanging()
         #expect(await !client.close(timeout: 0))
         #expect(await request.isClosed())
 
         let later = try world.client(granted: true)
         later.track("new")
         #expect(await later.flush(timeout: 60))
-        try await world.server.wait(for: "kept")
-        #expect(try await world.server.names() == ["kept", "new"])
+        try await world.server.wait(for: "under way")
+        #expect(try await world.server.names() == ["new", "under way"])
     }
 }
 
@@ -251,26 +149,6 @@ final class Scripted: Refrain.HTTPTransport {
     }
 
     func cancel() {}
-}
-
-/// A transport whose answers are looked at.
-final class Watched: Refrain.HTTPTransport {
-    let answers = Kept<Refrain.HTTPAnswer>()
-    private let transport: any Refrain.HTTPTransport
-
-    init(_ transport: any Refrain.HTTPTransport) {
-        self.transport = transport
-    }
-
-    func send(_ request: Refrain.HTTPRequest) throws -> Refrain.HTTPAnswer {
-        let answer = try transport.send(request)
-        answers.add(answer)
-        return answer
-    }
-
-    func cancel() {
-        transport.cancel()
-    }
 }
 
 /// What came from another thread.

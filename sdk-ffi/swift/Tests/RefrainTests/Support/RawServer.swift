@@ -16,6 +16,7 @@ import Foundation
 final class RawServer: Sendable {
     let url: String
     private let listener: Int32
+    private let address: sockaddr_in
 
     struct Failure: Error {}
 
@@ -32,11 +33,38 @@ final class RawServer: Sendable {
             }
         }
         guard isBound else { throw Failure() }
+        self.address = address
         url = "http://127.0.0.1:\(UInt16(bigEndian: address.sin_port))"
     }
 
     deinit {
         close(listener)
+    }
+
+    /// Whether nobody has connected that was not taken yet.
+    func isUntouched() -> Bool {
+        let flags = fcntl(listener, F_GETFL)
+        _ = fcntl(listener, F_SETFL, flags | O_NONBLOCK)
+        defer { _ = fcntl(listener, F_SETFL, flags) }
+        let socket = accept(listener, nil, nil)
+        if socket >= 0 { close(socket) }
+        return socket < 0 && errno == EWOULDBLOCK
+    }
+
+    /// Takes no more connections: as many wait as may, for as long as the answer lives.
+    func filled() throws -> Sockets {
+        guard listen(listener, 0) == 0 else { throw Failure() }
+        let sockets = Sockets((0..<4).map { _ in socket(AF_INET, stream, 0) })
+        for socket in sockets.all {
+            _ = fcntl(socket, F_SETFL, O_NONBLOCK)
+            var address = address
+            _ = withUnsafePointer(to: &address) {
+                $0.withMemoryRebound(to: sockaddr.self, capacity: 1) {
+                    connect(socket, $0, socklen_t(MemoryLayout<sockaddr_in>.size))
+                }
+            }
+        }
+        return sockets
     }
 
     /// Waits for a request, and reads it to its end.
@@ -45,6 +73,19 @@ final class RawServer: Sendable {
         return try await waiting {
             Result { try Connection(accepted: accept(listener, nil, nil)) }
         }.get()
+    }
+}
+
+/// Sockets that are open as long as this lives.
+final class Sockets: Sendable {
+    let all: [Int32]
+
+    init(_ all: [Int32]) {
+        self.all = all
+    }
+
+    deinit {
+        for socket in all { close(socket) }
     }
 }
 
