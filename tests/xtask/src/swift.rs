@@ -99,10 +99,10 @@ pub fn installed() -> Option<Swift> {
         return Some(Swift::Here);
     }
     let debian = debian();
-    debian.is_dir().then_some(Swift::Debian(debian))
+    (debian.is_dir() && can_mount()).then_some(Swift::Debian(debian))
 }
 
-/// Swift, installed where that can be done without touching the machine's own packages.
+/// Swift, fetched where it is missing and that can be done.
 pub fn toolchain() -> Result<Need<Swift>> {
     if let Some(swift) = installed() {
         return Ok(Need::Met(swift));
@@ -116,7 +116,7 @@ pub fn toolchain() -> Result<Need<Swift>> {
     if command::read(&mut command::program("id", &project::root(), ["-u"]))? != "0" {
         return missing("to fetch it takes root");
     }
-    if command::read(&mut alone(&["true"])).is_err() {
+    if !can_mount() {
         return missing("nothing can be mounted here");
     }
     if machine::on_path("debootstrap").is_none()
@@ -137,6 +137,10 @@ pub fn toolchain() -> Result<Need<Swift>> {
     }
     fs::rename(&part, &debian)?;
     Ok(Need::Met(Swift::Debian(debian)))
+}
+
+fn can_mount() -> bool {
+    command::read(&mut alone(&["true"])).is_ok()
 }
 
 fn debian() -> PathBuf {

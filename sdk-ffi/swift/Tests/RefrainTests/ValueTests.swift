@@ -173,6 +173,12 @@ private let refused = [
         #expect(try text(numbers) == #"name{"b":null}"#)
     }
 
+    @Test func numbersOfFoundationsAreTaken() {
+        let numbers: [NSNumber] = [true, false, 7, -7, 1.25, NSNumber(value: UInt64.max), NSNumber(value: Int8(1))]
+        #expect(Refrain.Value(any: numbers) == [true, false, 7, -7, 1.25, UInt64.max, 1])
+        #expect(Refrain.Value(any: [NSNull(), String?.none as Any]) == [nil, nil])
+    }
+
     @Test func whatJSONSerializationHasReadIsTaken() throws {
         let given = #"{"a":[true,1,1.5,null,"x",{"k":0}],"big":18446744073709551615}"#
         let value = Refrain.Value(any: try JSONSerialization.jsonObject(with: Data(given.utf8)))
