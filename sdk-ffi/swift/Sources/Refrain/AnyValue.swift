@@ -2,7 +2,7 @@ import Foundation
 
 extension Refrain.Value {
     /// A value that is known only at run time, such as what `JSONSerialization` has read. What JSON cannot hold is
-    /// ``unsupported(kind:)``.
+    /// ``unsupported(kind:)``. A whole `[String: Any]` becomes properties by `mapValues(Refrain.Value.init(any:))`.
     public init(any value: Any?) {
         self.init(any: value, depth: 0)
     }

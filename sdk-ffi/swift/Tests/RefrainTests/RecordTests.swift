@@ -93,7 +93,8 @@ import Testing
         #expect(await client.flush(timeout: 60))
 
         let read = try await world.server.properties(of: "Read")
-        #expect(read.only(["company", "tab", "$user_id"]) == ["company": ["acme", "other"], "tab": 1, "$user_id": "ada"])
+        #expect(
+            read.only(["company", "tab", "$user_id"]) == ["company": ["acme", "other"], "tab": 1, "$user_id": "ada"])
         #expect(read.names.contains("$duration"))
         let second = try await world.server.properties(of: "second")
         #expect(second["$device_id"] != read["$device_id"])

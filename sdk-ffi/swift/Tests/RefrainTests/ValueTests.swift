@@ -166,11 +166,13 @@ private let refused = [
         #expect(client.stats().rejected == 7)
     }
 
-    @Test func dictionariesOfOneKindAreTakenAsTheyAre() throws {
+    @Test func dictionariesAreTakenAsTheyAre() throws {
         let texts: [String: String] = ["a": "x"]
         let numbers: [String: Int?] = ["b": nil]
         #expect(try text(texts) == #"name{"a":"x"}"#)
         #expect(try text(numbers) == #"name{"b":null}"#)
+        let anything: [String: Any] = ["c": [1, "x"] as [Any]]
+        #expect(try text(anything.mapValues(Refrain.Value.init(any:))) == #"name{"c":[1,"x"]}"#)
     }
 
     @Test func numbersOfFoundationsAreTaken() {
