@@ -171,8 +171,8 @@ private let refused = [
         let numbers: [String: Int?] = ["b": nil]
         #expect(try text(texts) == #"name{"a":"x"}"#)
         #expect(try text(numbers) == #"name{"b":null}"#)
-        let anything: [String: Any] = ["c": [1, "x"] as [Any]]
-        #expect(try text(anything.mapValues(Refrain.Value.init(any:))) == #"name{"c":[1,"x"]}"#)
+        let anything: [String: Any] = ["c": [1, "x", true, 0.5, Plan.pro] as [Any]]
+        #expect(try text(anything.mapValues(Refrain.Value.init(any:))) == #"name{"c":[1,"x",true,0.5,"pro"]}"#)
     }
 
     @Test func numbersOfFoundationsAreTaken() {
