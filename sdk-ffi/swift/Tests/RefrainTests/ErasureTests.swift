@@ -20,8 +20,9 @@ import Testing
         let outbox = await finished(client)
         #expect(outbox.map(\.kind) == ["device", "profile"])
         #expect(outbox.map(\.state) == ["completed", "completed"])
-        #expect(outbox[0].deviceId == device)
-        let answer = try #require(outbox[0].answer)
+        let erasure = try #require(outbox.first)
+        #expect(erasure.deviceId == device)
+        let answer = try #require(erasure.answer)
         let receipt = Refrain.Value(any: try JSONSerialization.jsonObject(with: Data(answer.utf8)))["receipt"]
         #expect(receipt["counts"]["events"] == 2)
         #expect(receipt.names.contains("signature"))

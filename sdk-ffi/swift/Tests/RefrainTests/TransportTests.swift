@@ -41,18 +41,17 @@ import Testing
     }
 
     @Test func oneThatNeverSaysItBeganHoldsNobodyUp() async throws {
-        let bodies = Kept<Data?>()
+        let bodies = Kept<String?>()
         let greedy = Scripted { request in
-            bodies.add(request.open())
-            bodies.add(request.open())
+            for _ in 0..<2 {
+                bodies.add(request.open().map { String(decoding: $0, as: UTF8.self) })
+            }
             return .response(status: 200, retryAfter: nil, body: "1")
         }
         let client = try world.client(granted: true) { $0.transport = greedy }
         client.track("sent")
         #expect(await client.flush(timeout: 60))
-        #expect(bodies.all.count == 2)
-        #expect(bodies.all[0].map { String(decoding: $0, as: UTF8.self).contains(#""event":"sent""#) } == true)
-        #expect(bodies.all[1] == nil)
+        #expect(bodies.all.map { $0?.contains(#""event":"sent""#) } == [true, nil])
         try await client.optOut()  // throws if the sending lock were still held
     }
 

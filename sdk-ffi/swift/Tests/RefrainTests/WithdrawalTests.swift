@@ -30,7 +30,12 @@ private let planted = "planted-4711-value"
 
         #expect(try world.folder.holds(planted) == [])
         #expect(try world.folder.holds(device) == [])
-        #expect(Set(client.audit().files.map(\.kind)) == ["consent"])
+        let left = client.audit().files
+        #expect(Set(left.map(\.kind)) == ["consent"])
+        for file in left {
+            let bytes = try Data(contentsOf: world.folder.url.appendingPathComponent(file.name))
+            #expect(bytes.count == Int(file.bytes))
+        }
         for (file, bytes) in try world.folder.files() where !bytes.isEmpty {
             #expect(String(decoding: bytes, as: UTF8.self).contains(#""decision":"denied""#), "\(file)")
         }
