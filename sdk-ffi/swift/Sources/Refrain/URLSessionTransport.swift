@@ -148,7 +148,7 @@ private final class Exchange: @unchecked Sendable {
             }
             return true
         }
-        if !isConnected { end(.timedOut) }
+        if !isConnected { end(.unreachable) }
         return state.withLock {
             while true {
                 if let answer { return answer }
