@@ -12,6 +12,7 @@ use crate::kotlin;
 use crate::machine::{self, Need};
 use crate::project;
 use crate::python;
+use crate::swift;
 
 /// A benchmark: its name on the command line, and what runs it with the options that follow.
 struct Bench {
@@ -37,8 +38,8 @@ pub fn run(arguments: &[String]) -> Result<ExitCode> {
     }
 }
 
-/// The native client beside other published ones, then the Python and the Kotlin package. The options are those of the
-/// program.
+/// The native client beside other published ones, then the Python, Kotlin and Swift packages. The options are those of
+/// the program.
 fn client(options: &[String]) -> Result<ExitCode> {
     let manifest = project::path("tests/bench/client/Cargo.toml");
     let target = project::target().join("bench-client");
@@ -61,6 +62,21 @@ fn client(options: &[String]) -> Result<ExitCode> {
             command::run(&mut command::program("mvn", &project::path("sdk-ffi/kotlin"), goals))?;
         }
         Need::Missing(why) => println!("the Kotlin package is left out: {why}"),
+    }
+    match swift::installed() {
+        Some(swift) => {
+            swift::run()?;
+            let folder = project::path("tests/bench/client/track");
+            command::run(swift.command("build", &folder, "bench").args([
+                "--quiet",
+                "--configuration",
+                "release",
+            ]))?;
+            command::run(swift.built("bench", "track").arg("20000"))?;
+        }
+        None => println!(
+            "the Swift package is left out: `cargo xtask test --only Swift` installs Swift where it can"
+        ),
     }
     Ok(ExitCode::SUCCESS)
 }

@@ -123,7 +123,8 @@ fn installed_chromium() -> Option<PathBuf> {
     ["chromium", "chromium-browser", "google-chrome", "google-chrome-stable"].into_iter().find_map(on_path)
 }
 
-fn apt_install(package: &str) -> Result<()> {
+/// A package of Debian's, installed by its package manager as root.
+pub fn apt_install(package: &str) -> Result<()> {
     on_path("apt-get").context("no apt-get on this machine")?;
     let id = command::read(&mut command::program("id", &project::root(), ["-u"]))?;
     let with_sudo = id != "0";

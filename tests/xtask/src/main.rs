@@ -14,6 +14,7 @@ mod python;
 mod report;
 mod simulate;
 mod size;
+mod swift;
 mod test;
 mod wasm;
 
@@ -22,7 +23,7 @@ use std::process::ExitCode;
 const USAGE: &str = "\
 cargo xtask demo [--once]                  a small shop, its visitors and its collector in a browser page; --once checks it and ends
 cargo xtask test [--all] [--only ROW]...   every test; --all adds Swift, --only runs the rows whose names contain ROW
-cargo xtask bench client [--rounds N]        the native client beside other published ones, and the Python and Kotlin packages
+cargo xtask bench client [--rounds N]        the native client beside other published ones, and the Python, Kotlin and Swift packages
 cargo xtask bench browser [--rounds N]       the browser package beside other published ones
 cargo xtask bench server [--large] [--only PART]
                                            the server's speed and size, beside a plain insert and beside other mock servers
@@ -32,6 +33,7 @@ cargo xtask simulate [--worlds N] [--from SEED] | --seed SEED [--trace] | --sear
 cargo xtask mutants [NAME]...              puts deliberate faults into a copy of the core; the simulation must notice each
 cargo xtask fuzz TARGET [--seconds N]      mutations of a target's corpus until something breaks; `fuzz` alone lists targets and options
 cargo xtask size                           sizes of the browser package and of the mobile library, against their budgets, and what each part costs
+cargo xtask swift                          build the native library and its Swift bindings into sdk-ffi/swift/native/
 cargo xtask wasm                           build the WebAssembly module and its glue into sdk-wasm/npm/wasm/
 cargo xtask kotlin                         build the native library and its Kotlin bindings into sdk-ffi/kotlin/target/native/
 ";
@@ -64,6 +66,7 @@ fn run(arguments: &[String]) -> anyhow::Result<ExitCode> {
         "mutants" => mutants::run(options),
         "fuzz" => fuzz::run(options),
         "size" => no_options(name, options).and_then(|()| size::run()),
+        "swift" => no_options(name, options).and_then(|()| swift::run()),
         "wasm" => no_options(name, options).and_then(|()| wasm::run()),
         "kotlin" => no_options(name, options).and_then(|()| kotlin::run()),
         "help" | "--help" | "-h" => {

@@ -15,6 +15,7 @@ use crate::project;
 use crate::python;
 use crate::report::{self, Outcome, Row};
 use crate::simulate;
+use crate::swift;
 use crate::wasm;
 
 /// What the person asked for.
@@ -242,14 +243,12 @@ fn kotlin_package() -> Result<Outcome> {
 }
 
 fn swift_package() -> Result<Outcome> {
-    let folder = project::path("sdk-ffi/swift");
-    if !folder.is_dir() {
-        return Ok(Outcome::Skipped(NOT_YET.to_owned()));
-    }
-    if !command::answers("swift", "--version") {
-        return Ok(Outcome::Skipped("a Swift toolchain is not installed".to_owned()));
-    }
-    passed(&mut command::program("swift", &folder, ["test"]))
+    let swift = need!(swift::toolchain()?);
+    swift::run()?;
+    let mut test = swift.command("test", &project::path("sdk-ffi/swift"), "package");
+    command::run(test.arg("--disable-xctest").env("REFRAIN_MOCK_BIN", server()?))?;
+    // A stranger to the package, which has its product and nothing else of it.
+    passed(&mut swift.command("build", &project::path("examples/swift/quickstart"), "quickstart"))
 }
 
 /// The mock server's program. Built with the same selection of packages as the Rust tests, so that cargo does not

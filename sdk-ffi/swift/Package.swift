@@ -1,0 +1,24 @@
+// swift-tools-version: 6.0
+import PackageDescription
+
+// `cargo xtask swift` writes the library and its bindings there; nothing generated is kept in the source tree.
+let native = "native"
+
+let package = Package(
+    name: "Refrain",
+    platforms: [.iOS(.v15), .macOS(.v12), .tvOS(.v15), .watchOS(.v8)],
+    products: [.library(name: "Refrain", targets: ["Refrain"])],
+    targets: [
+        .target(name: "Refrain", dependencies: ["RefrainFFI"]),
+        .target(
+            name: "RefrainFFI",
+            dependencies: ["CRefrain"],
+            path: "\(native)/RefrainFFI",
+            swiftSettings: [.swiftLanguageMode(.v5)],  // generated, and not written for 6
+            linkerSettings: [.unsafeFlags(["-L\(Context.packageDirectory)/\(native)/lib"])]
+        ),
+        .systemLibrary(name: "CRefrain", path: "\(native)/CRefrain"),
+        .testTarget(name: "RefrainTests", dependencies: ["Refrain", "Elsewhere"]),
+        .executableTarget(name: "Elsewhere", dependencies: ["Refrain"], path: "Tests/Elsewhere"),
+    ]
+)

@@ -1,0 +1,46 @@
+import Foundation
+
+extension Refrain.Value {
+    /// A value that is known only at run time, such as what `JSONSerialization` has read. What JSON cannot hold is
+    /// ``unsupported(kind:)``. A whole `[String: Any]` becomes properties by `mapValues(Refrain.Value.init(any:))`.
+    public init(any value: Any?) {
+        self.init(any: value, depth: 0)
+    }
+
+    private init(any value: Any?, depth: Int) {
+        // What is deeper is refused when it is recorded; an object may contain itself.
+        guard depth <= JSONText.maxDepth else {
+            self = .array([])
+            return
+        }
+        switch value {
+        case nil, is NSNull:
+            self = .null
+        #if canImport(Darwin)
+            case let number as NSNumber:
+                self = Self(number)
+        #endif
+        case let value as any RefrainValue:
+            self = value.refrainValue
+        case let value as [String: Any?]:
+            self = .object(value.mapValues { Self(any: $0, depth: depth + 1) })
+        case let value as [Any?]:
+            self = .array(value.map { Self(any: $0, depth: depth + 1) })
+        case let value as NSNumber:
+            self = Self(value)
+        case let value?:
+            self = .unsupported(kind: "\(type(of: value))")
+        }
+    }
+
+    /// Objective-C has one type for truth values and numbers.
+    private init(_ number: NSNumber) {
+        switch String(cString: number.objCType) {
+        case "c" where number === NSNumber(value: true) || number === NSNumber(value: false):
+            self = .bool(number.boolValue)
+        case "d", "f": self = .double(number.doubleValue)
+        case "Q": self = .uint(number.uint64Value)
+        default: self = .int(number.int64Value)
+        }
+    }
+}

@@ -1,0 +1,74 @@
+import Foundation
+internal import RefrainFFI
+
+extension Refrain {
+    /// Everything that the client holds now, in memory and in its folder. After an objection: the consent record,
+    /// erasures that were asked for, and nothing else.
+    public struct Audit: Sendable, Hashable {
+        /// The files of this project in the folder, but for empty ones that only serve as locks.
+        public let files: [File]
+        /// The device's random id.
+        public let deviceId: String?
+        /// Whom the records are about.
+        public let distinctId: String?
+        /// The names of the registered properties.
+        public let superProperties: [String]
+        /// Events that are being timed.
+        public let timers: UInt64
+        /// Records waiting to be delivered.
+        public let queuedRecords: UInt64
+        /// Their bytes.
+        public let queuedBytes: UInt64
+        /// Calls waiting for a decision.
+        public let heldRecords: UInt64
+        /// Requests under way.
+        public let requestsInFlight: UInt64
+        /// In how many seconds the client next acts by itself.
+        public let nextActionIn: TimeInterval?
+        /// Erasures that were asked for.
+        public let outbox: [Erasure]
+
+        /// A file in the folder.
+        public struct File: Sendable, Hashable {
+            /// Its path in the folder.
+            public let name: String
+            /// What it holds: `consent` or `data`.
+            public let kind: String
+            /// Its length.
+            public let bytes: UInt64
+        }
+
+        /// Something that the server was asked for with an objection. The proof that goes with it is not shown.
+        public struct Erasure: Sendable, Hashable {
+            /// Its id.
+            public let id: String
+            /// `device`: to erase everything that carries the device's id. `profile`: to delete the profiles of the
+            /// device and its user, which erases no event.
+            public let kind: String
+            /// The withdrawn device.
+            public let deviceId: String
+            /// How far it has come: `requested`, `accepted`, `completed` or `refused`.
+            public let state: String
+            /// What the server has said last, where that is a JSON object: its text, with the receipt at the end.
+            public let answer: String?
+        }
+    }
+}
+
+extension Refrain.Audit {
+    init(_ audit: RefrainFFI.Audit) {
+        files = audit.files.map { File(name: $0.name, kind: $0.kind, bytes: $0.bytes) }
+        deviceId = audit.deviceId
+        distinctId = audit.distinctId
+        superProperties = audit.superProperties
+        timers = audit.timers
+        queuedRecords = audit.queuedRecords
+        queuedBytes = audit.queuedBytes
+        heldRecords = audit.heldRecords
+        requestsInFlight = audit.requestsInFlight
+        nextActionIn = audit.nextActionIn
+        outbox = audit.outbox.map {
+            Erasure(id: $0.id, kind: $0.kind, deviceId: $0.deviceId, state: $0.state, answer: $0.answer)
+        }
+    }
+}
