@@ -51,6 +51,10 @@ extension Refrain {
         /// Names of properties and kinds of groups that may hold such data on purpose, such as `$email`.
         public var personalDataAllow: [String] = []
 
+        /// What the environment says already, before anything is read or written. What it says later is for
+        /// ``Refrain/signals(gpc:dnt:host:)``.
+        public var signals = Signals()
+
         /// Sends instead of `URLSession`.
         public var transport: (any HTTPTransport)?
 
@@ -105,7 +109,8 @@ extension Refrain.Configuration {
             denyList: denyList,
             library: "refrain-swift",
             personalData: personalData.native,
-            personalDataAllow: personalDataAllow
+            personalDataAllow: personalDataAllow,
+            signals: RefrainFFI.Signals(gpc: signals.gpc, dnt: signals.dnt, host: signals.host)
         )
     }
 

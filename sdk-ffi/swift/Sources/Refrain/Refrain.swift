@@ -243,8 +243,14 @@ public final class Refrain: Sendable {
             try text.append(properties)
             return cross(kind, nameBytes, text)
         } catch {
+            countRefusal()
             return .rejected(reason: error.reason, hint: error.hint)
         }
+    }
+
+    private func countRefusal() {
+        // The core refuses, and counts, a name that is none.
+        _ = native.call(kind: Call.timeEvent.rawValue, nameBytes: 0, nameAndText: "")
     }
 
     private func call(_ kind: Call, _ name: String = "", _ id: String = "") -> Outcome {

@@ -129,6 +129,7 @@ private let refused = [
             #expect(said == it.reason)
             #expect(hint.hasPrefix(it.place), "\(hint)")
         }
+        #expect(client.stats().rejected == 2)
     }
 
     @Test func profilesNameThePlaceToo() throws {

@@ -166,6 +166,14 @@ private let planted = "planted-4711-value"
         #expect(client.consent().verdict == .allow)
     }
 
+    @Test func c3ASignalAtTheStartLeavesNothing() async throws {
+        let client = try world.client(granted: true) { $0.signals = Refrain.Signals(gpc: true) }
+        #expect(client.consent().reason == "gpc")
+        #expect(reason(client.track("refused")) == "denied")
+        #expect(await client.close())
+        #expect(!world.folder.exists)
+    }
+
     @Test func aSignalThatIsNotHonoured() throws {
         let client = try world.client(granted: true) {
             $0.honorGpc = false
