@@ -7,6 +7,7 @@ import { readFile } from 'node:fs/promises';
 import { createServer } from 'node:http';
 import { gzipSync } from 'node:zlib';
 import { chromium } from 'playwright-core';
+import { FLAGS } from '../../e2e/node/chromium-flags.mjs';
 import { startCollector } from './collector.mjs';
 import { properties } from './properties.mjs';
 
@@ -18,17 +19,8 @@ const GAP = 20;
 /** How long all records may take to arrive, in milliseconds; some never do. */
 const PATIENCE = 20_000;
 
-const ARGUMENTS = [
-  '--no-sandbox',
-  '--disable-gpu',
-  '--disable-quic',
-  '--no-first-run',
-  '--disable-background-networking',
-  '--disable-component-update',
-  '--disable-sync',
-  '--disable-background-timer-throttling',
-  '--disable-renderer-backgrounding',
-];
+/** A page that nobody sees keeps its pace. */
+const ARGUMENTS = [...FLAGS, '--disable-background-timer-throttling', '--disable-renderer-backgrounding'];
 const DIST = new URL('../../../sdk-wasm/npm/dist/', import.meta.url);
 /** What a page loads of the package before a record can leave. */
 const LOADED = ['index.js', 'client.js', 'refrain_wasm_bg.wasm'];

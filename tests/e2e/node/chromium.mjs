@@ -6,15 +6,7 @@ import { join } from 'node:path'
 
 import { chromium } from 'playwright-core'
 
-const FLAGS = [
-  '--no-sandbox',
-  '--disable-gpu',
-  '--disable-quic',
-  '--no-first-run',
-  '--disable-background-networking',
-  '--disable-component-update',
-  '--disable-sync',
-]
+import { FLAGS } from './chromium-flags.mjs'
 
 /** Opens a browser for a test, and closes it with the test. `CHROMIUM` names the program. */
 export async function openBrowser(test) {

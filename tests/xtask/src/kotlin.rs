@@ -1,17 +1,14 @@
 //! The Kotlin package: its native library and its bindings by this program, the rest by Maven, which calls it.
 
 use std::env::consts;
-use std::path::PathBuf;
 use std::process::ExitCode;
 
 use anyhow::{Context, Result, bail};
 
-use crate::command::{self, cargo};
+use crate::bindings;
+use crate::command;
 use crate::machine::Need;
 use crate::project;
-
-/// What ships is built so; the generator reads symbols that are stripped from it, so that one comes from `debug`.
-const PROFILE: &str = "ffi";
 
 /// `cargo xtask kotlin`: writes the bindings and, where JNA looks for it in a jar, the library of this machine into
 /// `sdk-ffi/kotlin/target/native/`.
@@ -24,19 +21,11 @@ pub fn run() -> Result<ExitCode> {
         }
     }
 
-    command::run(&mut cargo(["build", "--quiet", "-p", "refrain-ffi", "-p", "refrain-bindgen"]))?;
-    let mut generate = command::program(
-        project::program("debug", "refrain-bindgen"),
-        &project::root(),
-        ["generate", "--no-format", "--language", "kotlin", "--out-dir"],
-    );
-    // It tells where it looked for settings.
-    command::read(generate.arg(&sources).arg(library("debug")))?;
-
-    command::run(&mut cargo(["build", "--quiet", "-p", "refrain-ffi", "--profile", PROFILE]))?;
+    bindings::build("kotlin", &sources)?;
     let folder = resources.join(jna_platform()?);
     std::fs::create_dir_all(&folder).with_context(|| format!("cannot make {}", folder.display()))?;
-    std::fs::copy(library(PROFILE), folder.join(library_name()))?;
+    let library = bindings::library_name();
+    std::fs::copy(bindings::shipped(&library), folder.join(library))?;
     Ok(ExitCode::SUCCESS)
 }
 
@@ -61,14 +50,6 @@ pub fn maven() -> Need<()> {
 /// `javac 17.0.15` is 17; up to 8 they said `javac 1.8.0_292`.
 fn jdk_major(version: &str) -> Option<u32> {
     version.strip_prefix("javac ")?.split(['.', '-', '+']).next()?.parse().ok()
-}
-
-fn library(profile: &str) -> PathBuf {
-    project::target().join(profile).join(library_name())
-}
-
-fn library_name() -> String {
-    format!("{}refrain_ffi{}", consts::DLL_PREFIX, consts::DLL_SUFFIX)
 }
 
 /// The folder of a jar in which JNA looks for the libraries of this platform.

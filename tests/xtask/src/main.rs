@@ -1,6 +1,7 @@
 //! The project's commands. `cargo xtask` without arguments lists them.
 
 mod bench;
+mod bindings;
 mod browser;
 mod command;
 mod demo;

@@ -6,6 +6,7 @@ use std::process::{Command, ExitCode};
 
 use anyhow::{Context, Result, bail, ensure};
 
+use crate::bindings;
 use crate::browser;
 use crate::command::{self, cargo};
 use crate::machine::{self, Need};
@@ -120,7 +121,8 @@ fn parts() -> Result<String> {
 /// The library that Kotlin and Swift load, as it ships: stripped by its profile and built together with a standard
 /// library for size. `flags` go to the compiler of the library itself.
 fn library(flags: &[&str]) -> Result<PathBuf> {
-    let mut build = cargo(["rustc", "--quiet", "--package", "refrain-ffi", "--lib", "--profile", "ffi"]);
+    let mut build = cargo(["rustc", "--quiet", "--package", "refrain-ffi", "--lib", "--profile"]);
+    build.arg(bindings::PROFILE);
     let mut folder = project::target();
     let features = "panic-unwind,optimize_for_size";
     if with_small_std(&mut build, "std,panic_unwind", features, "the mobile library") {
@@ -129,8 +131,7 @@ fn library(flags: &[&str]) -> Result<PathBuf> {
         folder.push(host);
     }
     command::run(build.arg("--").args(flags))?;
-    let name = format!("{}refrain_ffi{}", std::env::consts::DLL_PREFIX, std::env::consts::DLL_SUFFIX);
-    let library = folder.join("ffi").join(name);
+    let library = folder.join(bindings::PROFILE).join(bindings::library_name());
     ensure!(library.is_file(), "{} was not built", library.display());
     Ok(library)
 }

@@ -8,12 +8,11 @@ use std::process::{Command, ExitCode};
 
 use anyhow::{Context, Result};
 
-use crate::command::{self, cargo};
+use crate::bindings;
+use crate::command;
 use crate::machine::{self, Need};
 use crate::project;
 
-/// What ships is built so; the generator reads symbols that are stripped from it, so that one comes from `debug`.
-const PROFILE: &str = "ffi";
 /// The oldest Swift that reads the package.
 const SWIFT: u32 = 6;
 /// The oldest Debian that has it.
@@ -23,16 +22,7 @@ const MIRROR: &str = "http://deb.debian.org/debian";
 /// `cargo xtask swift`: writes the library of this machine and its bindings into `sdk-ffi/swift/native/`.
 pub fn run() -> Result<ExitCode> {
     let generated = project::target().join("swift/bindings");
-    command::run(&mut cargo(["build", "--quiet", "-p", "refrain-ffi", "-p", "refrain-bindgen"]))?;
-    let mut generate = command::program(
-        project::program("debug", "refrain-bindgen"),
-        &project::root(),
-        ["generate", "--no-format", "--language", "swift", "--out-dir"],
-    );
-    let described = format!("{}refrain_ffi{}", std::env::consts::DLL_PREFIX, std::env::consts::DLL_SUFFIX);
-    // It tells where it looked for settings.
-    command::read(generate.arg(&generated).arg(project::target().join("debug").join(described)))?;
-    command::run(&mut cargo(["build", "--quiet", "-p", "refrain-ffi", "--profile", PROFILE]))?;
+    bindings::build("swift", &generated)?;
 
     let read = |path: PathBuf| fs::read(&path).with_context(|| format!("{} was not written", path.display()));
     let map = String::from_utf8(read(generated.join("CRefrain.modulemap"))?)?;
@@ -40,7 +30,7 @@ pub fn run() -> Result<ExitCode> {
         ("RefrainFFI/RefrainFFI.swift", read(generated.join("RefrainFFI.swift"))?),
         ("CRefrain/CRefrain.h", read(generated.join("CRefrain.h"))?),
         ("CRefrain/module.modulemap", linking(&map).into_bytes()),
-        ("lib/librefrain_ffi.a", read(project::target().join(PROFILE).join("librefrain_ffi.a"))?),
+        ("lib/librefrain_ffi.a", read(bindings::shipped("librefrain_ffi.a"))?),
     ];
     let out = project::path("sdk-ffi/swift/native");
     // All or none: the package manager does not look at the library, and links again when a source is new.

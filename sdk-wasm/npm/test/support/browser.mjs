@@ -3,17 +3,9 @@
 import { chromium } from 'playwright-core';
 import { createServer } from 'node:http';
 import { readFile } from 'node:fs/promises';
+import { FLAGS } from '../../../../tests/e2e/node/chromium-flags.mjs';
 import { startCollector } from './collector.mjs';
 
-const ARGUMENTS = [
-  '--no-sandbox',
-  '--disable-gpu',
-  '--disable-quic',
-  '--no-first-run',
-  '--disable-background-networking',
-  '--disable-component-update',
-  '--disable-sync',
-];
 const TYPES = { html: 'text/html', js: 'text/javascript', wasm: 'application/wasm' };
 const DIST = new URL('../../dist/', import.meta.url);
 
@@ -43,7 +35,7 @@ export const startWorld = async () => {
   const site = await startSite();
   const browser = await chromium.launch({
     executablePath: process.env.CHROMIUM ?? '/usr/bin/chromium',
-    args: ARGUMENTS,
+    args: FLAGS,
   });
   /** A browser that has never been anywhere, until the test ends. */
   const profile = async (t) => {
