@@ -1,19 +1,12 @@
-// Bundles `src` and the glue in `wasm/` (written by `cargo xtask wasm`) into `dist/`: the entry, which takes calls at
-// once, and what it loads behind them.
+// Bundles `src` and the glue in `wasm/` (written by `cargo xtask wasm`) into `dist/`: for browsers the entry, which takes
+// calls at once, and what it loads behind them; for Node one file.
 
 import { build } from 'esbuild';
 import { copyFile, rm } from 'node:fs/promises';
 
 await rm('dist', { recursive: true, force: true });
-await build({
-  entryPoints: { index: 'src/index.ts' },
-  outdir: 'dist',
-  chunkNames: '[name]',
-  bundle: true,
-  splitting: true,
-  minify: true,
-  format: 'esm',
-  target: 'es2022',
-  logLevel: 'warning',
-});
+const bundle = (options) =>
+  build({ bundle: true, minify: true, format: 'esm', target: 'es2022', logLevel: 'warning', outdir: 'dist', ...options });
+await bundle({ entryPoints: { index: 'src/index.ts' }, chunkNames: '[name]', splitting: true });
+await bundle({ entryPoints: { node: 'src/node/index.ts' }, platform: 'node' });
 await copyFile('wasm/refrain_wasm_bg.wasm', 'dist/refrain_wasm_bg.wasm');

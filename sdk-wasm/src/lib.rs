@@ -18,9 +18,9 @@ mod lane;
 #[cfg(target_arch = "wasm32")]
 mod memory;
 mod outward;
-mod page;
 #[cfg(feature = "personal-data")]
 mod personal;
+mod random;
 mod report;
 mod store;
 
@@ -28,14 +28,14 @@ use alloc::collections::VecDeque;
 use alloc::string::String;
 use alloc::vec::Vec;
 use lane::Writing;
-use page::{Random, SignalingNavigator};
+use random::Random;
 use refrain::engine::{
     Also, Call, CallKind, Config, DefaultConsent, Effect, Engine, EventId, FlushMark, FlushState, IdMerge,
-    Input, Item, Lifecycle, Now, Op, Outcome, Recovered, Secret,
+    Input, Item, Lifecycle, Now, Op, Outcome, Recovered, Secret, Signals,
 };
 use store::PageStore;
 use wasm_bindgen::prelude::*;
-use web_sys::{Document, Storage};
+use web_sys::Storage;
 
 /// Browsers let 64 KiB outlive a page; a request under way may have a part of it, and escaping takes some.
 const LEAVING_BYTES: usize = 44 << 10;
@@ -48,7 +48,6 @@ const LEAVING_BYTES: usize = 44 << 10;
 pub struct Core {
     engine: Engine,
     now: Now,
-    document: Document,
     random: Random,
     store: PageStore,
     /// Storage effects, in order. The head is under way.
@@ -73,19 +72,19 @@ pub struct Core {
 #[wasm_bindgen]
 impl Core {
     /// A client, unless a setting cannot work. `default_consent`: 0 pending, 1 granted, 2 denied; `honored`: 1 Global
-    /// Privacy Control, 2 Do Not Track, their sum; each name of `deny_list` ends with a line break. An absent storage is one that the browser denies us.
+    /// Privacy Control, 2 Do Not Track, their sum; `signals` as in the method of that name; each name of
+    /// `deny_list` ends with a line break. An absent storage is one that we are denied.
     #[allow(
         clippy::too_many_arguments,
         reason = "reading an object of options would take more room than all of these"
     )]
     pub fn open(
         token: &str,
-        document: Document,
-        navigator: SignalingNavigator,
         local: Option<Storage>,
         default_consent: u32,
         original: bool,
         honored: u32,
+        signals: u32,
         flush_interval_ms: f64,
         batch_size: u32,
         queue_limit_bytes: f64,
@@ -116,7 +115,6 @@ impl Core {
         let mut core = Self {
             engine: Engine::new(config).ok()?,
             now: Now::default(),
-            document,
             random: Random::default(),
             store: PageStore::new(token, local),
             lane: VecDeque::new(),
@@ -131,7 +129,7 @@ impl Core {
             text: String::new(),
             path: String::new(),
         };
-        core.feed(Input::Signals(navigator.signals()));
+        core.signals(signals);
         Some(core)
     }
 
@@ -170,6 +168,10 @@ impl Core {
             }
             52 => self.stale(one, two).into(),
             53 => self.answer(|core| core.redeem(Op(x as u64), one, y > 0.0)),
+            54 => {
+                self.signals(x as u32);
+                0.0
+            }
             _ => {
                 self.tell(what, one, two, x, y);
                 0.0
@@ -194,13 +196,12 @@ impl Core {
 
     /// A call of the host, by the number of its [`CallKind`], or something that happened to the page: 20 start, 21 the
     /// person agrees, 22 objects (+ 1 erase, + 2 delete the profile), 26 flush, 27 time has passed, 28 the page is
-    /// leaving, 29 the network is back, 30 the page came into view or went out of it. Answers: 0 nothing to say, 1
+    /// leaving, 29 the network is back, 30 the page came into view, 31 went out of it. Answers: 0 nothing to say, 1
     /// accepted, 2 held, 3 rejected (`read` says why), 4 under way (`number`: the ticket), 5 flushing (`number`: the
-    /// mark), 6 out of view.
+    /// mark).
     fn call(&mut self, kind: u32, first: &str, second: &str) -> u32 {
         let bits = self.random.bits();
         let (id, secret) = (EventId(bits), Secret(bits));
-        let hidden = kind == 30 && self.document.hidden();
         let input = match (kind, CallKind::ALL.get(kind as usize)) {
             (_, Some(kind)) => Input::Call(Call::new(*kind, first, second, bits)),
             (20, _) => Input::Start { secret },
@@ -213,12 +214,11 @@ impl Core {
             (27, _) => Input::Tick { secret },
             (28, _) => Input::Lifecycle(Lifecycle::Leaving),
             (29, _) => Input::Lifecycle(Lifecycle::Online),
-            _ if hidden => Input::Lifecycle(Lifecycle::Background),
-            _ => Input::Lifecycle(Lifecycle::Foreground),
+            (30, _) => Input::Lifecycle(Lifecycle::Foreground),
+            _ => Input::Lifecycle(Lifecycle::Background),
         };
         self.feed(input);
         match self.engine.outcome() {
-            Outcome::Nothing if hidden => 6,
             Outcome::Nothing => 0,
             Outcome::Accepted => 1,
             Outcome::Held => 2,
@@ -245,6 +245,15 @@ impl Core {
         }
         self.marks.swap_remove(at);
         if state == FlushState::Failing { 2 } else { 1 }
+    }
+
+    /// What says no from now on, besides the person: 1 Global Privacy Control, 2 Do Not Track, 4 the page, their sum.
+    fn signals(&mut self, signals: u32) {
+        self.feed(Input::Signals(Signals {
+            gpc: signals & 1 != 0,
+            dnt: signals & 2 != 0,
+            host: signals & 4 != 0,
+        }));
     }
 
     /// Hands an input to the engine and sorts what it wants done.

@@ -15,7 +15,7 @@ import mock_server
 import pattern
 
 _HOST = "python"
-_HOSTS = {"native", "browser", "python", "kotlin", "swift"}
+_HOSTS = {"native", "browser", "node", "python", "kotlin", "swift"}
 _SCENARIOS = Path(__file__).resolve().parents[3] / "tests" / "scenarios"
 _SOON = 20.0
 """How long ``soon`` may take, in seconds; only a broken client ever uses it up."""

@@ -1,12 +1,11 @@
-// Web Locks. Where there are none (plain HTTP) or they are denied to the page, work is done without them, and only the
+// Web Locks. Where there are none (plain HTTP, Node) or they are denied to the page, work is done without them, and only the
 // own tab's queue is touched.
 
 /** A fence and a tab's name are waited for so long, in milliseconds. */
 const FENCE = 5_000;
 const NAME = 1_000;
 
-export const openLocks = (prefix: string) => {
-  let locks: LockManager | undefined = navigator.locks;
+export const openLocks = (prefix: string, locks: LockManager | undefined) => {
   /** Names of tabs that are taken, and how to let go of each. */
   const names = new Map<string, () => void>();
 

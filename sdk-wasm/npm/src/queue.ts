@@ -1,5 +1,7 @@
-// What stands in `localStorage`: this tab's queue, and those of tabs that are gone. The module writes and deletes
+// What stands in `localStorage` or what the host has for it: this tab's queue, and those of tabs that are gone. The module writes and deletes
 // single events; here it is looked through. The keys are listed in the crate's `store.rs`.
+
+import type { Host } from './host';
 
 /** Whose key it is, and the event's number in the queue; a key without one is a tab's `nb`. */
 interface Place {
@@ -8,13 +10,13 @@ interface Place {
   seq: string | undefined;
 }
 
-export const openQueue = (prefix: string, local: Storage | undefined, session: Storage | undefined, fresh: string) => {
+export const openQueue = (prefix: string, { local, session, keys }: Host, fresh: string) => {
   const name = prefix + 'tab';
   /** Whose queues these are: the first is the own one, the others were taken over. */
   const tabs = [session?.getItem(name) ?? fresh];
 
   const places = (): Place[] =>
-    Object.keys(local ?? {}).flatMap((key) => {
+    keys().flatMap((key) => {
       const found = key.startsWith(prefix) && /^(?:q:([^:]*):(\d{1,15})|nb:(.*))$/.exec(key.slice(prefix.length));
       return found ? { key, tab: found[1] ?? found[3]!, seq: found[2] } : [];
     });
@@ -81,12 +83,7 @@ export const openQueue = (prefix: string, local: Storage | undefined, session: S
         if (!own || tabs.includes(tab)) item(key, epoch(key), local!.getItem(key)?.length ?? 0);
       }
     },
-    /** All keys, with the storage they are in. */
-    keys: () => [
-      ...[...places().map(({ key }) => key), ...(local?.getItem(prefix + 'consent') == null ? [] : [prefix + 'consent'])].map(
-        (key) => 'localStorage ' + key,
-      ),
-      ...(session?.getItem(name) ? ['sessionStorage ' + name] : []),
-    ],
+    /** All keys. */
+    keys: () => places().map(({ key }) => key),
   };
 };

@@ -1,11 +1,10 @@
 // The two records in IndexedDB: the store whose reads are ordered after other tabs' finished writes.
 
-/** The records that a database of one project holds. */
-export type Key = 'consent' | 'identity';
+import type { Key, Records } from './host';
 
 const STORE = 'records';
 
-export const openRecords = (name: string) => {
+export const openRecords = (name: string): Records & { close(): void } => {
   let open: Promise<IDBDatabase | undefined> | undefined;
 
   const connect = (create: boolean) =>

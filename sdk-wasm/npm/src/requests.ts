@@ -9,22 +9,33 @@ const PATIENCE = 30_000;
 const LAST = 50 << 10;
 /** … and so much for one that was under way. */
 const OTHER = 12 << 10;
-const FORM = 'application/x-www-form-urlencoded';
 
-export const openRequests = (endpoint: string) => {
+/** Texts below it are not worth packing, in characters. */
+const SMALL = 1_000;
+
+export const openRequests = (endpoint: string, gzip: boolean, online: () => boolean) => {
   const base = endpoint.replace(/\/+$/, '');
   /** Whether requests have to do without a preflight, since one has failed. */
   let simple = false;
+  const asForm = (path: string, leaving: boolean) => (simple || leaving) && !path.startsWith('/refrain');
 
-  /** Starts a request before it returns. */
-  return async (path: string, json: string, leaving: boolean, cancel: AbortController): Promise<Answer> => {
-    const form = (simple || leaving) && !path.startsWith('/refrain');
-    let body = form ? 'data=' + encodeURIComponent(json) : json;
-    if (leaving && body.length > LAST) {
+  /** What goes out for a text in JSON: packed, where that is allowed and can be waited for. */
+  const pack = async (path: string, json: string) =>
+    gzip && json.length >= SMALL && !asForm(path, false) && globalThis.CompressionStream
+      ? new Response(new Blob([json]).stream().pipeThrough(new CompressionStream('gzip'))).blob()
+      : json;
+
+  /** Starts a request before it returns. A text may become a form. */
+  const start = async (path: string, what: string | Blob, leaving: boolean, cancel: AbortController): Promise<Answer> => {
+    let body = what;
+    let type = 'application/json';
+    const packed = typeof what != 'string';
+    if (!packed && asForm(path, leaving)) {
+      type = 'application/x-www-form-urlencoded';
+      body = 'data=' + encodeURIComponent(what);
       // What a reader of forms would take for something else is escaped, and nothing more.
-      body = 'data=' + json.replace(/[%&+]/g, encodeURIComponent);
+      if (leaving && body.length > LAST) body = 'data=' + what.replace(/[%&+]/g, encodeURIComponent);
     }
-    const type = form ? FORM : 'application/json';
     let late = 0;
     const timer = setTimeout(() => {
       late = 1;
@@ -37,21 +48,22 @@ export const openRequests = (endpoint: string) => {
       }
       const response = await fetch(base + path, {
         // A request without a body asks how far an erasure has come.
-        ...(body && { method: 'POST', body, headers: { 'Content-Type': type } }),
+        ...(body && { method: 'POST', body, headers: { 'Content-Type': type, ...(packed && { 'Content-Encoding': 'gzip' }) } }),
         credentials: 'omit',
         // What was meant for the collector must not be posted to wherever it points.
         redirect: 'manual',
-        keepalive: leaving || body.length < OTHER,
+        keepalive: leaving || (typeof body == 'string' ? body.length : body.size) < OTHER,
         signal: cancel.signal,
       });
       const retryAfter = response.headers.get('Retry-After') ?? undefined;
       return [response.status, retryAfter, (await response.text()).slice(0, 65_536)];
     } catch {
       // Browsers do not tell a preflight that failed from a network that did: take turns.
-      if (!cancel.signal.aborted && navigator.onLine) simple = !simple;
+      if (!cancel.signal.aborted && online()) simple = !simple;
       return [late, undefined, ''];
     } finally {
       clearTimeout(timer);
     }
   };
+  return { pack, start };
 };

@@ -1,17 +1,26 @@
 // The options of `init`: their names in a browser, their defaults there, and what is wrong with them.
 
-import type { Options } from './types';
+import type { Options, Signals } from './types';
 import { HALF } from './values';
 
 /** `localStorage` holds about 5 MB for the whole site, in two bytes a character: most of it must stay the site's. */
 const QUEUE_BYTES = 1 << 20;
 const DAY = 86_400_000;
 
+const flag = (name: string, value: unknown) => {
+  if (value !== !!value) throw Error(name + ' must be true or false');
+  return +value;
+};
+
+/** What the app says beside the browser: 1 Global Privacy Control, 2 Do Not Track, 4 its own, their sum. */
+export const said = ({ gpc = false, dnt = false, host = false }: Signals = {}) =>
+  flag('gpc', gpc) + 2 * flag('dnt', dnt) + 4 * flag('host', host);
+
 /**
- * The collector's address, and what the module is opened with. Throws for what cannot be. Unknown keys are the page's
+ * The collector's address, whether to pack, and what the module is opened with. Throws for what cannot be. Unknown keys are the page's
  * own affair.
  */
-export const settings = (token: unknown, options: Options) => {
+export const settings = (token: unknown, options: Options, signals: number) => {
   const text = (name: string, value: unknown) => {
     if (typeof value != 'string' || HALF.test(value)) throw Error(name + ' must be a text');
     return value;
@@ -21,11 +30,6 @@ export const settings = (token: unknown, options: Options) => {
     const at = words.indexOf(options[name] ?? words[0]!);
     if (at < 0) throw Error(`${name} must be one of: ${words}`);
     return at;
-  };
-  const flag = (name: 'honorGpc' | 'honorDnt') => {
-    const value = options[name] ?? true;
-    if (value !== !!value) throw Error(name + ' must be true or false');
-    return +value;
   };
   const whole = (name: 'flushInterval' | 'batchSize' | 'queueLimitBytes' | 'queueLimitAge', otherwise: number, most = 2 ** 53) => {
     const value = options[name] ?? otherwise;
@@ -38,10 +42,13 @@ export const settings = (token: unknown, options: Options) => {
   };
   return [
     // A `<base>` must not point it elsewhere; where a page has no address, its parent's is the base.
-    text('endpoint', options.endpoint ?? location.origin.replace(/^null$/, '')),
+    text('endpoint', options.endpoint ?? globalThis.location?.origin.replace(/^null$/, '')),
+    !!flag('gzip', options.gzip ?? true),
     word('defaultConsent', 'pending', 'granted', 'denied'),
     !!word('idMerge', 'simplified', 'original'),
-    flag('honorGpc') + 2 * flag('honorDnt'),
+    flag('honorGpc', options.honorGpc ?? true) + 2 * flag('honorDnt', options.honorDnt ?? true),
+    // What the browser says counts, whatever the app says.
+    signals | said(options.signals),
     whole('flushInterval', 5000),
     whole('batchSize', 50, 2000),
     whole('queueLimitBytes', QUEUE_BYTES),

@@ -8,7 +8,8 @@ export const enum Turn {
   Tick = 27,
   Leaving = 28,
   Online = 29,
-  Visibility = 30,
+  Foreground = 30,
+  Background = 31,
 
   At = 40,
   Next,
@@ -24,6 +25,7 @@ export const enum Turn {
   Queue,
   Stale,
   Redeem,
+  Signals,
 
   Done = 60,
   Opened,

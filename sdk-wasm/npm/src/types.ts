@@ -8,6 +8,11 @@ export interface Options {
   honorGpc?: boolean;
   /** Whether Do Not Track counts as a "no" while nobody has decided. Default: true. */
   honorDnt?: boolean;
+  /**
+   * What else says "no" while nobody has decided: signals that the browser does not pass on, such as Do Not Track in a
+   * worker, or one of the app's own (`host`). They add to what the browser says.
+   */
+  signals?: Signals;
   /** How long events are gathered before they are sent, in milliseconds. Default: 5,000. */
   flushInterval?: number;
   /** Events in one request at most. Default: 50. */
@@ -16,6 +21,8 @@ export interface Options {
   queueLimitBytes?: number;
   /** Age of undelivered events in milliseconds; older ones go, counted. Default: 5 days. */
   queueLimitAge?: number;
+  /** Whether larger requests are compressed, where the browser can and the page is not being left. Default: true. */
+  gzip?: boolean;
   /** How the project at the collector joins ids. Default: `simplified`. */
   idMerge?: 'simplified' | 'original';
   /** Names of properties that are never recorded, whoever sets them. Nested ones are not looked at. */
@@ -24,6 +31,21 @@ export interface Options {
   wasmUrl?: string | URL;
   /** The compiled WebAssembly file, if the page has it already. */
   wasm?: WebAssembly.Module;
+  /**
+   * Node only: the folder that keeps the choice and what is not delivered yet, for one process at a time. Without one
+   * nothing is collected until the person agrees, and then for this process only.
+   */
+  dataDir?: string;
+}
+
+/** Signals against tracking; what is left out says nothing. */
+export interface Signals {
+  /** Global Privacy Control. */
+  gpc?: boolean;
+  /** Do Not Track. */
+  dnt?: boolean;
+  /** One of the app's own. */
+  host?: boolean;
 }
 
 /** A call that recorded nothing, and why. */
@@ -148,6 +170,11 @@ export interface Refrain {
    * the profiles of this device and its user, which erases no event. Fails if the refusal could not be written down (it then holds in this page only, and writing is tried again), or something is left.
    */
   optOut(options?: { erase?: boolean; deleteProfile?: boolean }): Promise<void>;
+  /**
+   * What says "no" from now on beside the browser, as in the options: what is left out is taken back. Ends when
+   * everything that follows has been done.
+   */
+  signals(signals: Signals): Promise<void>;
   /** Where consent stands; after `ready` with what was stored. */
   consent(): Consent;
   /** Whether the person has objected; after `ready` with what was stored. */

@@ -32,6 +32,8 @@ class Memory {
   }
 }
 
+const host = (local, session) => ({ local, session, keys: () => Object.keys(local ?? {}) });
+
 const P = 'refrain:T:';
 const FOREIGN = {
   [P + 'consent']: '{}',
@@ -48,7 +50,7 @@ const recover = (queue, epoch, gone, found = () => true) => {
 
 test('keys are understood or left alone', () => {
   const local = new Memory({ ...FOREIGN, [P + 'q:me:7']: '1|{}', [P + 'nb:other']: '1|5' });
-  const queue = openQueue(P, local, undefined, 'me');
+  const queue = openQueue(P, host(local), 'me');
   assert.deepEqual([...queue.others()], ['other']);
   assert.equal(queue.wipe(9, false, []), 2);
   assert.deepEqual({ ...local }, FOREIGN);
@@ -58,7 +60,7 @@ test('keys are understood or left alone', () => {
 test('C6 only the epoch asked for is read; the rest is deleted unread', () => {
   const local = new Memory({ [P + 'q:me:1']: '3|{"a":1}' });
   ['2|{}', '{}', '|{}', '3.0|{}', '', '33|{}'].forEach((value, at) => local.setItem(P + 'q:me:1' + at, value));
-  const [events, notBefore, wiped] = recover(openQueue(P, local, undefined, 'me'), 3, []);
+  const [events, notBefore, wiped] = recover(openQueue(P, host(local), 'me'), 3, []);
   assert.deepEqual(events, [[0, 1, '{"a":1}']]);
   assert.deepEqual([notBefore, wiped], [0, 6]);
   assert.deepEqual(Object.keys(local), [P + 'q:me:1']);
@@ -74,20 +76,20 @@ test('queues of tabs that are gone come first, in order, and a living one is lef
     [P + 'nb:gone']: '1|90',
   });
   const session = new Memory({});
-  const queue = openQueue(P, local, session, 'me');
+  const queue = openQueue(P, host(local, session), 'me');
   const [events, notBefore, wiped] = recover(queue, 1, ['gone'], (_, seq) => seq != 9);
   assert.deepEqual(events, [[1, 9, 'a'], [1, 10, 'b'], [0, 2, 'c']]);
   assert.deepEqual([notBefore, wiped], [90, 0]);
   assert.equal(P + 'q:gone:9' in local, false, 'what cannot be read goes');
   assert.equal(session.getItem(P + 'tab'), 'me');
-  assert.equal(openQueue(P, local, session, 'other').tabs[0], 'me');
+  assert.equal(openQueue(P, host(local, session), 'other').tabs[0], 'me');
 });
 
 test('C4 a wipe takes what is older or cannot be told; of living tabs only if it is for the whole store', () => {
   const fill = () => new Memory({ [P + 'q:me:1']: '1|', [P + 'q:me:2']: '2|', [P + 'q:living:1']: '1|', [P + 'nb:me']: '?' });
   for (const [own, wiped, left] of [[true, 2, [P + 'q:me:2', P + 'q:living:1']], [false, 3, [P + 'q:me:2']]]) {
     const local = fill();
-    const queue = openQueue(P, local, undefined, 'me');
+    const queue = openQueue(P, host(local), 'me');
     const listed = [];
     queue.list(false, (_, epoch) => listed.push(epoch));
     assert.deepEqual(listed, [1, 2, 1, -1]);
@@ -97,29 +99,37 @@ test('C4 a wipe takes what is older or cannot be told; of living tabs only if it
 });
 
 test('without storage there is nothing', () => {
-  const queue = openQueue(P, undefined, undefined, 'me');
+  const queue = openQueue(P, host(), 'me');
   assert.deepEqual(recover(queue, 1, []), [[], 0, 0]);
   assert.equal(queue.wipe(1, false, []), 0);
   assert.deepEqual(queue.keys(), []);
 });
 
 test('an empty object gives the defaults of a browser, and every option arrives', () => {
-  assert.deepEqual(settings('T', { endpoint: '' }), ['', 0, false, 3, 5000, 50, 1 << 20, 432_000_000, '']);
+  assert.deepEqual(settings('T', { endpoint: '' }, 0), ['', true, 0, false, 3, 0, 5000, 50, 1 << 20, 432_000_000, '']);
   assert.deepEqual(
     settings('T', {
       defaultConsent: 'denied',
       idMerge: 'original',
       honorGpc: false,
       honorDnt: true,
+      signals: { host: true },
       flushInterval: 10,
       batchSize: 7,
       queueLimitBytes: 8,
       queueLimitAge: 9,
       denyList: ['ssn', 'iban'],
       endpoint: 'x',
-    }),
-    ['x', 2, true, 2, 10, 7, 8, 9, 'ssn\niban\n'],
+      gzip: false,
+    }, 0),
+    ['x', false, 2, true, 2, 4, 10, 7, 8, 9, 'ssn\niban\n'],
   );
+});
+
+test('signals of the app add to what the browser says, and take nothing from it', () => {
+  for (const [said, signals, sum] of [[1, {}, 1], [1, { gpc: false, dnt: true }, 3], [2, { dnt: true, host: true }, 6]]) {
+    assert.equal(settings('T', { endpoint: '', signals }, said)[5], sum);
+  }
 });
 
 test('a setting that cannot work is named', () => {
@@ -127,6 +137,8 @@ test('a setting that cannot work is named', () => {
     [{ defaultConsent: 'yes' }, /defaultConsent/],
     [{ idMerge: 1 }, /idMerge/],
     [{ honorGpc: 1 }, /honorGpc/],
+    [{ signals: { gpc: 'yes' } }, /gpc/],
+    [{ gzip: 1 }, /gzip/],
     [{ flushInterval: -1 }, /flushInterval/],
     [{ flushInterval: '5' }, /flushInterval/],
     [{ batchSize: 2001 }, /batchSize/],
@@ -134,12 +146,12 @@ test('a setting that cannot work is named', () => {
     [{ denyList: [7] }, /denyList/],
     [{ endpoint: new URL('https://collector.example') }, /endpoint/],
   ]) {
-    assert.throws(() => settings('T', { endpoint: 'x', ...options }), word);
+    assert.throws(() => settings('T', { endpoint: 'x', ...options }, 0), word);
   }
 });
 
 test('a token is a whole text', () => {
-  for (const token of [undefined, null, 7, {}, ['T'], 'T\ud800']) assert.throws(() => settings(token, { endpoint: '' }), /token/);
+  for (const token of [undefined, null, 7, {}, ['T'], 'T\ud800']) assert.throws(() => settings(token, { endpoint: '' }, 0), /token/);
 });
 
 test('C15 every number of the books has its name', () => {

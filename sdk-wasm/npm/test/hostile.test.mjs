@@ -204,6 +204,53 @@ test('a Content Security Policy as the README has it is enough', async (t) => {
   await collector.arrived('Strict');
 });
 
+/** A client in a page whose policy forbids WebAssembly. */
+const withoutAssembly = async ({ collector, context }, options) => {
+  const page = await context.newPage();
+  const policy = `default-src 'none'; script-src 'self'; connect-src 'self' ${collector.url}`;
+  await page.goto(world.site.url + '?policy=' + encodeURIComponent(policy));
+  await start(page, collector, options);
+  return page;
+};
+
+test('a page that forbids WebAssembly gets the same as JavaScript', async (t) => {
+  const person = await world.person(t);
+  const { collector } = person;
+  const asked = [];
+  person.context.on('request', (request) => asked.push(new URL(request.url()).pathname));
+  const page = await withoutAssembly(person, {});
+  assert.deepEqual(asked.filter((path) => /plain|wasm/.test(path)), ['/dist/plain.js']);
+  const held = await page.evaluate(() => [window.r.consent().verdict, window.r.track('Held', { n: 1.5, text: 'é\u{1f600}' })]);
+  assert.deepEqual(held, ['hold', 'held']);
+  await page.evaluate(() => window.r.optIn());
+  const [event] = await collector.arrived('Held');
+  assert.deepEqual([event.properties.n, event.properties.text], [1.5, 'é\u{1f600}']);
+  // More than its memory has at first, by far.
+  const books = await page.evaluate(async () => {
+    const text = 'x'.repeat(20_000);
+    for (let at = 0; at < 40; at++) window.r.track('Large', { at, text });
+    await window.r.flush();
+    return window.r.stats();
+  });
+  const large = await collector.arrived('Large', 40);
+  assert.deepEqual(large.map(({ properties }) => [properties.at, properties.text.length]), [...Array(40).keys()].map((at) => [at, 20_000]));
+  assert.equal(books.delivered, books.tracked);
+  await page.evaluate(() => window.r.optOut({ erase: true }));
+  assert.equal(await page.evaluate(() => window.r.track('After').rejected), 'denied');
+  const { local, databases } = await kept(page);
+  assert.deepEqual([Object.keys(local), Object.keys(databases['refrain:T'])], [['refrain:T:consent'], ['consent']]);
+});
+
+test('both kinds of pages of one site obey the same record', async (t) => {
+  const person = await world.person(t);
+  const plain = await withoutAssembly(person, { defaultConsent: 'granted' });
+  const usual = await person.open({ defaultConsent: 'granted' });
+  const device = (page) => page.evaluate(() => (window.r.track('E'), window.r.deviceId()));
+  assert.equal(await device(plain), await device(usual));
+  await plain.evaluate(() => window.r.optOut());
+  await usual.waitForFunction(() => window.r.consent().verdict === 'deny');
+});
+
 test('without an endpoint the page\'s own origin is asked, wherever a `<base>` points', async (t) => {
   const { open } = await world.person(t);
   const page = await open();

@@ -5,6 +5,8 @@ import assert from 'node:assert/strict';
 import { readdir, readFile } from 'node:fs/promises';
 import { after, before, describe, test } from 'node:test';
 import { startWorld } from './support/browser.mjs';
+import { openPages } from './support/pages.mjs';
+import { openProcesses } from './support/processes.mjs';
 import { play, readScenario } from './support/scenario.mjs';
 
 const FOLDER = new URL('../../../tests/scenarios/', import.meta.url);
@@ -22,7 +24,11 @@ for (const below of ['', 'must-fail/']) {
   }
 }
 
-// Most of a scenario is waiting for pages to load.
-describe('scenarios', { concurrency: 4 }, () => {
-  for (const [name, scenario] of scenarios) test(name, { skip: scenario.notHere }, (t) => play(t, world, scenario));
-});
+// Most of a scenario is waiting: for pages to load, for processes to start.
+for (const [host, open] of [['browser', (t) => openPages(t, world)], ['node', openProcesses]]) {
+  describe(`scenarios, ${host}`, { concurrency: 4 }, () => {
+    for (const [name, scenario] of scenarios) {
+      test(name, { skip: scenario.notOn[host] }, async (t) => play(t, await open(t), scenario));
+    }
+  });
+}

@@ -455,3 +455,21 @@ test('after shutdown nothing is recorded, and what was queued has left', async (
   assert.equal(after.rejected, 'closed');
   assert.deepEqual(collector.events().map((event) => event.event), ['One', 'Two']);
 });
+
+test('larger requests are packed while the page lives, and none if the app says so', async (t) => {
+  const { collector, open } = await world.person(t);
+  const page = await open({ defaultConsent: 'granted', flushInterval: 3_600_000 });
+  await page.evaluate(async () => {
+    const text = 'umbrella '.repeat(1_000);
+    window.r.track('Small');
+    await window.r.flush();
+    window.r.track('Large', { text });
+    await window.r.flush();
+  });
+  await collector.arrived('Large');
+  assert.deepEqual(collector.tracks().map(({ encoding, type }) => [encoding, type]), [['', 'application/json'], ['gzip', 'application/json']]);
+  await start(page, collector, { defaultConsent: 'granted', gzip: false, token: 'U' });
+  await page.evaluate(() => (window.r.track('Plain', { text: 'x'.repeat(5_000) }), window.r.flush()));
+  await collector.arrived('Plain');
+  assert.equal(collector.tracks().at(-1).encoding, '');
+});

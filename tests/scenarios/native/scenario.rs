@@ -41,7 +41,7 @@ impl Scenario {
             Some(hosts) => serde_json::from_value(hosts).context("not_on is an object of texts")?,
         };
         for host in hosts.keys() {
-            let hosts = ["native", "browser", "python", "kotlin", "swift"];
+            let hosts = ["native", "browser", "node", "python", "kotlin", "swift"];
             ensure!(hosts.contains(&host.as_str()), "there is no host {host}");
         }
         let fails_at = file.take("fails_at").unwrap_or_else(|| json!([]));

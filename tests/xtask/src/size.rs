@@ -62,6 +62,11 @@ pub fn run() -> Result<ExitCode> {
         },
         Row { what: "browser: all", weight: of(&loaded.all, |_| true)?, budget: Budget::Gzip(16 * KB) },
         Row {
+            what: "browser: in place of WebAssembly",
+            weight: of(&loaded.instead, |_| true)?,
+            budget: Budget::None,
+        },
+        Row {
             what: "mobile library, without HTTP",
             weight: weigh(&[library])?,
             budget: Budget::Raw(500 * KB),
@@ -175,12 +180,16 @@ struct Loaded {
     at_once: BTreeSet<PathBuf>,
     /// Those, and all that they name otherwise: dynamic imports, and the WebAssembly module.
     all: BTreeSet<PathBuf>,
+    /// What a page loads in place of that module where its policy forbids it.
+    instead: BTreeSet<PathBuf>,
 }
 
 impl Loaded {
     fn from_entry(entry: &Path) -> Result<Self> {
         let at_once = reachable(entry, |before| before.ends_with("from") || before.ends_with("import"))?;
-        Ok(Self { at_once, all: reachable(entry, |_| true)? })
+        let (instead, all) =
+            reachable(entry, |_| true)?.into_iter().partition(|path| path.ends_with(wasm::PLAIN));
+        Ok(Self { at_once, all, instead })
     }
 }
 

@@ -1,4 +1,4 @@
-//! `cargo xtask wasm`: the engine as WebAssembly with its JavaScript glue, in `sdk-wasm/npm/wasm/`.
+//! `cargo xtask wasm`: the engine as WebAssembly with its JavaScript glue, and as JavaScript, in `sdk-wasm/npm/wasm/`.
 
 use std::cmp::Reverse;
 use std::path::{Path, PathBuf};
@@ -15,6 +15,8 @@ use crate::size;
 pub const TARGET: &str = "wasm32-unknown-unknown";
 const NAME: &str = "refrain_wasm";
 const MODULE: &str = "refrain_wasm_bg.wasm";
+/// The module as JavaScript.
+pub const PLAIN: &str = "plain.js";
 
 /// What rustc emits for this target by default; the optimiser must not be stricter than the compiler.
 const FEATURES: [&str; 6] = [
@@ -84,18 +86,23 @@ fn compile(flags: &[&str]) -> Result<PathBuf> {
 }
 
 /// Builds the module and its glue, and returns their folder: `refrain_wasm.js`, `refrain_wasm.d.ts`,
-/// `refrain_wasm_bg.wasm` (optimised) and its `.d.ts`.
+/// `refrain_wasm_bg.wasm` (optimised), `plain.js` in its place, and their `.d.ts`.
 pub fn build() -> Result<Need<PathBuf>> {
     let built = build_in(project::path("sdk-wasm/npm/wasm"), &[], &["--strip-debug"])?;
     if let Need::Met(folder) = &built {
-        shorten(&folder.join(MODULE), &folder.join(format!("{NAME}.js")))?;
+        let (module, glue) = (folder.join(MODULE), folder.join(format!("{NAME}.js")));
+        shorten(&module, &glue)?;
+        rewrite(&glue, |glue| {
+            replace_once(glue, INSTANTIATE, "const instance = module(__wbg_get_imports());")
+        })?;
+        without_assembly(&module, folder)?;
     }
     Ok(built)
 }
 
 /// Gives short names to what the module and its glue call in each other; wasm-bindgen's are long, some with a hash.
 fn shorten(wasm: &Path, glue: &Path) -> Result<()> {
-    let mut rename = wasm_opt();
+    let mut rename = binaryen("wasm-opt");
     rename.arg("--minify-imports-and-exports-and-modules").args(FEATURES);
     // Lists `["module", "import", "short"]` and `["export", "short"]`.
     let renamed = command::read(rename.arg(wasm).arg("-o").arg(wasm))?;
@@ -109,14 +116,59 @@ fn shorten(wasm: &Path, glue: &Path) -> Result<()> {
     }
     // One may begin as a shorter one does.
     names.sort_by_key(|(name, _)| Reverse(name.len()));
-    let script = std::fs::read_to_string(glue).with_context(|| format!("cannot read {}", glue.display()))?;
-    let script = names.iter().fold(script, |script, (name, short)| script.replace(name, short));
-    std::fs::write(glue, script).with_context(|| format!("cannot write {}", glue.display()))
+    rewrite(glue, |script| {
+        Ok(names.iter().fold(script.to_owned(), |script, (name, short)| script.replace(name, short)))
+    })
 }
 
-fn wasm_opt() -> Command {
+/// How the glue makes the instance. In its place whoever loads the module does, since it need not be WebAssembly.
+const INSTANTIATE: &str = "const imports = __wbg_get_imports();
+    if (!(module instanceof WebAssembly.Module)) {
+        module = new WebAssembly.Module(module);
+    }
+    const instance = new WebAssembly.Instance(module, imports);";
+
+/// Writes the module as JavaScript, for pages whose policy forbids WebAssembly.
+fn without_assembly(module: &Path, folder: &Path) -> Result<()> {
+    let (lowered, plain) = (folder.join("lowered.wasm"), folder.join(PLAIN));
+    // What the translation does not know is put in other words first.
+    let mut lower = binaryen("wasm-opt");
+    lower.args(["--llvm-nontrapping-fptoint-lowering", "--signext-lowering"]).args(FEATURES);
+    command::run(lower.arg(module).arg("-o").arg(&lowered))?;
+    let mut translate = binaryen("wasm2js");
+    translate.args(["--enable-bulk-memory", "--enable-mutable-globals", "-Oz"]);
+    // It prints the module.
+    command::read(translate.arg(&lowered).arg("-o").arg(&plain))?;
+    std::fs::remove_file(&lowered).with_context(|| format!("cannot remove {}", lowered.display()))?;
+    rewrite(&plain, |script| {
+        let script = replace_once(script, "import * as a from 'a';", "")?;
+        // The glue knows memory that has grown by its old buffer being detached.
+        let grown = "structuredClone(buffer, { transfer: [buffer] });\n   buffer = newBuffer;";
+        let script = replace_once(&script, "buffer = newBuffer;", grown)?;
+        let (function, _) = script.split_once("var retasmFunc").context("wasm2js writes in another way")?;
+        Ok(format!("{function}export default (imports) => ({{ exports: asmFunc(imports) }});\n"))
+    })?;
+    let types = "declare const instantiate: (imports: WebAssembly.Imports) => Pick<WebAssembly.Instance, 'exports'>;\n\
+        export default instantiate;\n";
+    std::fs::write(folder.join("plain.d.ts"), types).context("cannot write plain.d.ts")
+}
+
+fn rewrite(file: &Path, change: impl FnOnce(&str) -> Result<String>) -> Result<()> {
+    let text = std::fs::read_to_string(file).with_context(|| format!("cannot read {}", file.display()))?;
+    let text = change(&text).with_context(|| format!("cannot change {}", file.display()))?;
+    std::fs::write(file, text).with_context(|| format!("cannot write {}", file.display()))
+}
+
+fn replace_once(text: &str, from: &str, to: &str) -> Result<String> {
+    if text.matches(from).count() != 1 {
+        bail!("`{from}` stands there {} times, not once", text.matches(from).count());
+    }
+    Ok(text.replacen(from, to, 1))
+}
+
+fn binaryen(tool: &str) -> Command {
     let tools = project::path("tests/xtask/wasm-opt");
-    command::program("node", &tools, ["node_modules/binaryen/bin/wasm-opt"])
+    command::program("node", &tools, [format!("node_modules/binaryen/bin/{tool}")])
 }
 
 fn build_in(out: PathBuf, flags: &[&str], options: &[&str]) -> Result<Need<PathBuf>> {
@@ -132,7 +184,7 @@ fn build_in(out: PathBuf, flags: &[&str], options: &[&str]) -> Result<Need<PathB
 
     machine::npm_packages(&project::path("tests/xtask/wasm-opt"))?;
     let wasm = out.join(MODULE);
-    let mut optimise = wasm_opt();
+    let mut optimise = binaryen("wasm-opt");
     command::run(optimise.args(SMALL).args(options).args(FEATURES).arg(&wasm).arg("-o").arg(&wasm))?;
     Ok(Need::Met(out))
 }

@@ -1,11 +1,12 @@
 // A collector that answers as the real one does, on a port of its own, and remembers what arrived in its order.
 
 import { createServer } from 'node:http';
+import { gunzipSync } from 'node:zlib';
 
 const DEADLINE = 20_000;
 
 export const startCollector = async () => {
-  /** Everything that arrived: `{ seq, method, path, type, events, updates }`. */
+  /** Everything that arrived: `{ seq, method, path, type, encoding, events, updates }`. */
   const requests = [];
   /** What to answer instead, one after the other: `(request, response) => void`. */
   const answers = [];
@@ -14,18 +15,20 @@ export const startCollector = async () => {
   const server = createServer(async (request, response) => {
     const chunks = [];
     for await (const chunk of request) chunks.push(chunk);
-    const text = Buffer.concat(chunks).toString();
+    const whole = Buffer.concat(chunks);
+    const encoding = request.headers['content-encoding'] ?? '';
+    const text = (encoding === 'gzip' ? gunzipSync(whole) : whole).toString();
     const type = request.headers['content-type'] ?? '';
     const path = request.url.split('?')[0];
     const json = type.startsWith('application/x-www-form-urlencoded') ? new URLSearchParams(text).get('data') : text;
     const records = /^\/(track|engage|groups)\/$/.test(path) && request.method === 'POST' ? JSON.parse(json) : [];
     const [events, updates] = path === '/track/' ? [records, []] : [[], records];
-    const seen = { seq: requests.length, method: request.method, path, url: request.url, type, events, updates, text };
+    const seen = { seq: requests.length, method: request.method, path, url: request.url, type, encoding, events, updates, text };
     requests.push(seen);
 
     const answer = request.method === 'POST' && path === '/track/' ? answers.shift() : undefined;
     response.setHeader('Access-Control-Allow-Origin', request.headers.origin ?? '*');
-    response.setHeader('Access-Control-Allow-Headers', 'Content-Type');
+    response.setHeader('Access-Control-Allow-Headers', 'Content-Type, Content-Encoding');
     response.setHeader('Access-Control-Expose-Headers', 'Retry-After');
     if (answer) answer(request, response);
     else if (request.method === 'OPTIONS') response.writeHead(204).end();

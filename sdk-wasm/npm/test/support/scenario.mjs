@@ -1,13 +1,13 @@
-// Plays a scenario of `tests/scenarios`, whose README is the format, with pages of a real browser.
+// Plays a scenario of `tests/scenarios`, whose README is the format, on a stage: pages of a real browser (`pages.mjs`),
+// or processes of Node (`processes.mjs`).
 
 import assert from 'node:assert/strict';
 import { startServer } from '../../../../tests/e2e/node/mock-server.mjs';
-import { kept, NOTHING } from './browser.mjs';
 import { check, matches, valueOf } from './pattern.mjs';
 
-const HOSTS = ['native', 'browser', 'python', 'kotlin', 'swift'];
+const HOSTS = ['native', 'browser', 'node', 'python', 'kotlin', 'swift'];
 const RULES = [...Array(15).keys()].map((number) => 'C' + (number + 1));
-const TOKEN = 'scenario';
+export const TOKEN = 'scenario';
 /** How long `soon` may take, in milliseconds; only a broken client ever uses it up. */
 const SOON = 20_000;
 /** Settings, by their names in a browser and what its unit is of the format's. */
@@ -30,12 +30,17 @@ export const readScenario = (text) => {
   assert.ok(name && rules.every((rule) => RULES.includes(rule)) && Array.isArray(steps));
   assert.ok(Object.keys(not_on).every((host) => HOSTS.includes(host)));
   assert.ok(failsAt.every((at) => at in steps), `fails_at ${failsAt}`);
-  return { notHere: not_on.browser, failsAt, steps };
+  return { notOn: not_on, failsAt, steps };
 };
 
-/** Plays it. */
-export const play = async (t, world, { steps, failsAt }) => {
-  const scene = await openScene(t, world);
+/**
+ * Plays it. A stage has `client(t, device)`, a client that is not there yet: `start(token, options, signals)`,
+ * `evaluate(work, argument)`, `close()`, `kill()`; `stores(device)`, what the device keeps, as often as there is
+ * somebody to look at it; `hurt(device, text)`, which puts a text, or nothing, in the place of the consent record;
+ * `checkKept(word, raw)`; and `isConsent(item)`, of what `audit()` lists.
+ */
+export const play = async (t, stage, { steps, failsAt }) => {
+  const scene = await openScene(t, stage);
   for (const [at, step] of steps.entries()) {
     try {
       await scene(step);
@@ -47,17 +52,11 @@ export const play = async (t, world, { steps, failsAt }) => {
   }
 };
 
-const openScene = async (t, world) => {
+const openScene = async (t, stage) => {
   const server = await startServer(t);
-  /** Browser contexts. */
-  const devices = new Map();
   const clients = new Map();
   const remembered = new Map();
 
-  const deviceOf = async (name) => {
-    if (!devices.has(name)) devices.set(name, await world.profile(t));
-    return devices.get(name);
-  };
   const running = (name) => {
     const client = clients.get(name);
     assert.ok(client?.runs, `${name} is not running`);
@@ -65,23 +64,9 @@ const openScene = async (t, world) => {
   };
   const livingOn = (device) => [...clients.values()].filter((client) => client.runs && client.device === device);
 
-  /** Does something in a page of a device: with each tab that there is, or in a new one. */
-  const inPages = async (device, act) => {
-    const context = await deviceOf(device);
-    const pages = [...clients.values()].filter((client) => client.device === device && client.page);
-    if (pages.length) return Promise.all(pages.map(({ page }) => act(page)));
-    const page = await context.newPage();
-    try {
-      await page.goto(world.site.url);
-      return [await act(page)];
-    } finally {
-      await page.close();
-    }
-  };
-
   /** What a client says of itself. */
   const state = async (client) => {
-    const said = await client.page.evaluate(async () => {
+    const said = await client.stands.evaluate(async () => {
       const { r } = window;
       const { outbox, ...audit } = await r.audit();
       return {
@@ -101,7 +86,7 @@ const openScene = async (t, world) => {
   const checkBooks = async () => {
     for (const [name, client] of clients) {
       if (!client.runs) continue;
-      const stats = await client.page.evaluate(() => window.r.stats());
+      const stats = await client.stands.evaluate(() => window.r.stats());
       const dropped = Object.values(stats.dropped).reduce((sum, count) => sum + count, 0);
       const given = stats.tracked + stats.recovered + stats.adopted;
       const taken = stats.delivered + stats.queued + stats.held + dropped + stats.givenUp;
@@ -118,32 +103,17 @@ const openScene = async (t, world) => {
     });
   };
 
-  /** Puts another text in the place of the consent record and its mirror, or nothing. */
   const hurtConsent = (text) => async (what, { device = 'device' }) => {
     assert.equal(what, 'consent');
     assert.equal(livingOn(device).length, 0, 'a client of the device runs');
-    const hurt = ([token, text]) =>
-      new Promise((done, fail) => {
-        if (text) localStorage[`refrain:${token}:consent`] = text;
-        else delete localStorage[`refrain:${token}:consent`];
-        const open = indexedDB.open('refrain:' + token);
-        open.onerror = () => fail(open.error);
-        open.onsuccess = () => {
-          if (!open.result.objectStoreNames.length) return fail(Error('there is no record'));
-          const change = open.result.transaction('records', 'readwrite');
-          if (text) change.objectStore('records').put(text, 'consent');
-          else change.objectStore('records').delete('consent');
-          change.oncomplete = () => done(open.result.close());
-        };
-      });
-    await inPages(device, (page) => page.evaluate(hurt, [TOKEN, text]));
+    await stage.hurt(device, text);
   };
 
   const search = (there) => async (texts, { device = 'device', soon = false }) => {
     const wanted = valueOf(texts, 0, remembered);
     assert.ok(wanted.length && wanted.every((text) => typeof text == 'string' && text));
     await attempt(soon, async () => {
-      const raw = JSON.stringify(await inPages(device, kept));
+      const raw = JSON.stringify(await stage.stores(device));
       for (const text of wanted) {
         // As it stands within a text of JSON that stands within another one.
         const written = JSON.stringify(JSON.stringify(text).slice(1, -1)).slice(1, -1);
@@ -153,8 +123,8 @@ const openScene = async (t, world) => {
   };
 
   const checkStore = async (word, device) => {
-    for (const raw of await inPages(device, kept)) checkKept(word, raw);
-    for (const client of livingOn(device)) checkAudit(word, await state(client));
+    for (const raw of await stage.stores(device)) stage.checkKept(word, raw);
+    for (const client of livingOn(device)) checkAudit(word, await state(client), stage.isConsent);
   };
 
   const checkSet = (which) => async (patterns) => {
@@ -171,14 +141,15 @@ const openScene = async (t, world) => {
   const choose = (method, allowed) => async (how, { on = 'first' }) => {
     assert.ok(Object.keys(how).every((name) => allowed.includes(name)), `there is no ${Object.keys(how)}`);
     const options = { erase: how.erase, deleteProfile: how.delete_profile };
-    await running(on).page.evaluate(([method, options]) => window.r[method](options), [method, options]);
+    await running(on).stands.evaluate(([method, options]) => window.r[method](options), [method, options]);
   };
 
   /** Every verb, with the modifiers that it takes. */
   const verbs = {
     start: [['on', 'device', 'signals'], async (settings, { on = 'first', device, signals }) => {
       const options = { endpoint: server.url, flushInterval: 3_600_000 };
-      const client = clients.get(on) ?? { device: device ?? 'device', options };
+      const made = { device: device ?? 'device', options, stands: stage.client(device ?? 'device') };
+      const client = clients.get(on) ?? made;
       clients.set(on, client);
       assert.ok(!client.runs, 'it is running already');
       assert.ok(device === undefined || device === client.device, 'it was on another device');
@@ -187,45 +158,26 @@ const openScene = async (t, world) => {
         const [option, unit] = SETTINGS[name];
         client.options[option] = unit ? value * unit : value;
       }
-      client.page ??= await (await deviceOf(client.device)).newPage();
-      if (signals) {
-        const { gpc = false, dnt = false, ...unknown } = signals;
-        assert.deepEqual(unknown, {}, 'a browser has no such signal');
-        await client.page.addInitScript(([gpc, dnt]) => {
-          Object.defineProperty(navigator, 'globalPrivacyControl', { value: gpc, configurable: true });
-          Object.defineProperty(navigator, 'doNotTrack', { value: dnt ? '1' : null, configurable: true });
-        }, [gpc, dnt]);
-      }
-      await client.page.goto(world.site.url);
-      await client.page.evaluate(async ([token, options]) => {
-        const { init } = await import('/dist/index.js');
-        window.r = init(token, options);
-        await window.r.ready;
-      }, [TOKEN, client.options]);
+      if (signals) client.signals = signalsOf(signals);
+      await client.stands.start(TOKEN, client.options, client.signals);
       client.runs = true;
     }],
     stop: [['on'], async (how, { on = 'first' }) => {
       assert.ok(['close', 'kill'].includes(how), `a client is not stopped by ${how}`);
       const client = running(on);
       client.runs = false;
-      if (how === 'close') return client.page.goto(world.site.url + 'left');
-      const session = await client.page.context().newCDPSession(client.page);
-      const crashed = new Promise((done) => client.page.once('crash', done));
-      session.send('Page.crash').catch(() => {});
-      await crashed;
-      await client.page.close();
-      client.page = undefined;
+      await client.stands[how]();
     }],
     shutdown: [['on'], async (how, { on = 'first' }) => {
       assert.deepEqual(how, {});
-      await running(on).page.evaluate((timeout) => window.r.shutdown(timeout), SOON);
+      await running(on).stands.evaluate((timeout) => window.r.shutdown(timeout), SOON);
     }],
     call: [['with', 'gives', 'times', 'on'], async (method, modifiers) => {
       const { with: values = [], gives = 'accepted', times = 1, on = 'first' } = modifiers;
       const rejected = Object.keys(gives).join() === 'rejected';
       assert.ok(rejected || ['accepted', 'held'].includes(gives), `a call cannot give ${JSON.stringify(gives)}`);
       const calls = [...Array(times).keys()].map((index) => valueOf(values, index, remembered));
-      const results = await running(on).page.evaluate(([name, calls]) => {
+      const results = await running(on).stands.evaluate(([name, calls]) => {
         const whole = (value) => {
           if (typeof value != 'object' || value === null) return value;
           if ('@half' in value) return value['@half'] + '\ud83d';
@@ -248,11 +200,12 @@ const openScene = async (t, world) => {
     }],
     opt_in: [['on'], choose('optIn', [])],
     opt_out: [['on'], choose('optOut', ['erase', 'delete_profile'])],
-    signals: [['on'], () => assert.fail('a page takes no signals from its app')],
+    signals: [['on'], (signals, { on = 'first' }) =>
+      running(on).stands.evaluate((signals) => window.r.signals(signals), signalsOf(signals))],
     flush: [['on', 'soon'], async (wanted, { on = 'first', soon = false }) => {
       assert.equal(typeof wanted, 'boolean');
-      const { page } = running(on);
-      await attempt(soon, async () => assert.equal(await page.evaluate(() => window.r.flush()), wanted, 'it answered'));
+      const { stands } = running(on);
+      await attempt(soon, async () => assert.equal(await stands.evaluate(() => window.r.flush()), wanted, 'it answered'));
     }],
     server: [['gives', 'soon'], async ([method, path, ...body], { gives, soon = false }) => {
       assert.ok(body.length <= 1, 'a request is a method, a path and perhaps a body');
@@ -316,6 +269,12 @@ const openScene = async (t, world) => {
   };
 };
 
+/** Signals, each of which there is. */
+const signalsOf = ({ gpc = false, dnt = false, host = false, ...unknown }) => {
+  assert.deepEqual(unknown, {}, 'there is no such signal');
+  return { gpc, dnt, host };
+};
+
 /** Once, or until it holds. */
 const attempt = async (soon, look) => {
   for (const late = Date.now() + SOON; ; ) {
@@ -333,36 +292,13 @@ const checkConsent = ({ consent, hasOptedOut }) => {
   assert.match(consent.sentence, /\.$/);
 };
 
-/** What all of a page's stores hold. */
-const checkKept = (word, raw) => {
-  const { local, session, cookies, databases } = raw;
-  const mirror = `refrain:${TOKEN}:consent`;
-  const keys = ([name, records]) => Object.keys(records).map((key) => `${name} ${key}`);
-  const records = Object.entries(databases).flatMap(keys);
-  const own = `refrain:${TOKEN} consent`;
-  const data = [
-    ...Object.keys(local).filter((key) => key !== mirror),
-    ...Object.keys(session),
-    ...records.filter((record) => record !== own),
-    ...(cookies ? [cookies] : []),
-  ];
-  const recorded = mirror in local || records.includes(own);
-  const shown = JSON.stringify(raw);
-  if (word === 'untouched') assert.deepEqual(raw, NOTHING);
-  else if (word === 'nothing') assert.ok(!data.length && !recorded, shown);
-  else if (word === 'consent') assert.ok(!data.length && mirror in local && records.includes(own), shown);
-  else if (word === 'data') assert.ok(data.length, shown);
-  else assert.fail(`\`${word}\` is no word for what is kept`);
-};
-
 /** What a client says that it keeps. */
-const checkAudit = (word, { audit, ids, outbox }) => {
+const checkAudit = (word, { audit, ids, outbox }, isConsent) => {
   const anonymous = !ids.device_id && !ids.distinct_id;
   // What waits to try an unfinished outbox again is no timer of the app's.
   const waits = outbox.some((entry) => ['requested', 'accepted'].includes(entry.state)) ? 1 : 0;
   const quiet = !audit.queued && !audit.held && audit.timers <= waits;
-  const consent = [`localStorage refrain:${TOKEN}:consent`, `indexedDB refrain:${TOKEN} consent`];
-  const data = audit.items.filter((item) => !consent.includes(item));
+  const data = audit.items.filter((item) => !isConsent(item));
   const holds = {
     untouched: anonymous && !audit.items.length,
     nothing: anonymous && !audit.items.length,

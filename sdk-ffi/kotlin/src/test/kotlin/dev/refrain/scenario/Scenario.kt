@@ -4,7 +4,7 @@ import java.io.File
 import kotlinx.serialization.json.Json
 
 private const val HOST = "kotlin"
-private val HOSTS = setOf("native", "browser", "python", "kotlin", "swift")
+private val HOSTS = setOf("native", "browser", "node", "python", "kotlin", "swift")
 
 /** A file of `tests/scenarios`. */
 internal class Scenario(file: File) {

@@ -1,0 +1,356 @@
+// The driver: it executes what the engine wants done, in whatever host, and decides nothing.
+
+import { Core, initSync } from '../wasm/refrain_wasm.js';
+import { books } from './books';
+import type { Host, Key } from './host';
+import { openLocks } from './locks';
+import { openQueue } from './queue';
+import { openRequests } from './requests';
+import { said, settings } from './settings';
+import { Turn } from './turns';
+import type { Audit, Consent, Options, Rejected, Result, Signals, Stats } from './types';
+import { texts } from './values';
+
+export type Client = Awaited<ReturnType<typeof load>>[0];
+
+/** The longest that a timer waits, in milliseconds: anything above counts as nothing. */
+const FAR = 2 ** 31 - 1;
+
+/** The prefix of a project's keys. */
+export const prefixOf = (token: string) => `refrain:${token}:`;
+
+export const load = async (token: string, options: Options, host: Host) => {
+  const [endpoint, gzip, ...set] = settings(token, options, host.signals);
+  // What is passed makes the instance; the glue's types do not know it.
+  initSync({ module: (await host.compile(options)) as never });
+
+  const prefix = prefixOf(token);
+  const { records } = host;
+  const core = Core.open(token, host.local, ...set)!;
+  if (!core) throw Error('this cannot work: is the token empty, or batchSize 0?');
+  const fresh = crypto.getRandomValues(new Uint32Array(2)).join('');
+  const queue = openQueue(prefix, host, fresh);
+  const locks = openLocks(prefix, host.locks);
+  const request = openRequests(endpoint, gzip, host.online);
+
+  const tickets = new Map<number, [() => void, (error: Error) => void]>();
+  const flushes = new Map<number, (all: boolean) => void>();
+  const underway = new Map<number, AbortController>();
+  let timer: ReturnType<typeof setTimeout> | undefined;
+  let due = -1;
+  let storing: Promise<void> | undefined;
+  let leaving = false;
+  let over = false;
+
+  const turn = (what: number, x = 0, y = 0, one?: string, two?: string) => core.turn(what, one, two, x, y);
+  /** The same at this moment: something has happened, or has ended. */
+  const tell = (what: number, x?: number, y?: number, one?: string, two?: string) => {
+    turn(Turn.At, Date.now(), performance.now());
+    return turn(what, x, y, one, two);
+  };
+  const number = () => turn(Turn.Number);
+  const read = (what: number) => (turn(Turn.Read, what) ? core.text() : undefined);
+
+  /** Does everything that the engine wants done. Due after whatever may have changed something. */
+  const pump = () => {
+    for (let kind; (kind = turn(Turn.Next)); ) {
+      const of = number();
+      if (kind == 1) {
+        send(of);
+      } else if (kind == 2) {
+        underway.get(of)?.abort();
+      } else if (kind < 5) {
+        const [done, fail] = tickets.get(of) ?? [];
+        tickets.delete(of);
+        if (kind == 3) done?.();
+        else fail?.(Error(core.text()));
+      } else {
+        console.warn('refrain: ' + (kind == 5 ? `the collector answers ${of}; sending rests` : core.text()));
+      }
+    }
+    flushes.forEach((done, mark) => {
+      const state = turn(Turn.Flushed, mark);
+      if (state) {
+        flushes.delete(mark);
+        done(state == 1);
+      }
+    });
+    const wakeup = over ? -1 : turn(Turn.Wakeup);
+    if (wakeup != due) {
+      due = wakeup;
+      clearTimeout(timer);
+      timer = due < 0 ? undefined : setTimeout(tick, Math.min(due - performance.now(), FAR));
+      if (timer !== undefined) host.idle?.(timer);
+    }
+    store();
+  };
+
+  const tick = () => {
+    due = -1;
+    timer = undefined;
+    tell(Turn.Tick);
+    pump();
+  };
+
+  /** Executes the storage effects, one after the other; ends when there are none left. */
+  const store = () => (storing ??= turn(Turn.Step) ? execute() : undefined);
+  const execute = async () => {
+    // Not in the caller's task, and together with what else is recorded in it.
+    await new Promise((done) => setTimeout(done));
+    for (let kind; !over && (kind = turn(Turn.Step)); pump()) {
+      try {
+        await steps[kind]!();
+      } catch (error) {
+        tell((error as Error)?.name == 'QuotaExceededError' ? Turn.Full : Turn.Failed);
+      }
+    }
+    storing = undefined;
+  };
+
+  const amend = (key: Key) => () =>
+    locks.changing(async () => {
+      const copy = await records.read(key);
+      const consent = await records.read('consent');
+      if (tell(Turn.Amend, 0, 0, copy, consent)) {
+        await records.write(key, core.text());
+        tell(Turn.Written);
+        host.tell(key);
+      }
+    });
+
+  /** Those of the other tabs with something in the store that are gone, now ours. */
+  const gone = async () => {
+    const tabs = [];
+    for (const tab of queue.others()) {
+      if (await locks.take(tab, false)) tabs.push(tab);
+    }
+    return tabs;
+  };
+  const own = () => locks.take(queue.tabs[0]!, true);
+
+  /** Whether the last wipe left what belongs to living tabs, so that listing passes it over too. */
+  let ownOnly = false;
+  const wipe = (only: boolean) => () =>
+    locks.changing(async () => {
+      const tabs = await gone();
+      const identity = await records.read('identity');
+      const stale = turn(Turn.Stale, 0, 0, await records.read('consent'), identity);
+      const before = number();
+      let wiped = queue.wipe(before, (ownOnly = only), tabs);
+      if (stale) {
+        wiped++;
+        await records.remove('identity');
+      }
+      tell(Turn.Wiped, wiped, before);
+    });
+
+  const steps: (() => unknown)[] = [
+    () => {},
+    async () => tell(Turn.Opened, +queue.hasData(), 0, await records.read('consent'), await records.read('identity')),
+    async () => {
+      const epoch = number();
+      if (!(await own())) {
+        queue.rename();
+        await own();
+      }
+      const tabs = await gone();
+      const [notBefore, wiped] = queue.recover(epoch, tabs, (...event) => !!turn(Turn.Found, ...event));
+      queue.tabs.forEach((tab, at) => turn(Turn.Tab, at, 0, tab));
+      tell(Turn.Recovered, notBefore, wiped);
+    },
+    amend('consent'),
+    amend('identity'),
+    () =>
+      locks.sending(async () => {
+        const copy = await records.read('consent');
+        tell(Turn.Queue, 0, 0, copy);
+      }),
+    async () => tell((await locks.fence()) ? Turn.Done : Turn.Unfenced, 0, 0, 'a tab of this site does not answer'),
+    wipe(false),
+    wipe(true),
+    async () => {
+      const identity = await records.read('identity');
+      queue.list(ownOnly, (key, epoch, length) => turn(Turn.Item, epoch, length, key));
+      if (identity !== undefined) {
+        let epoch;
+        try {
+          ({ epoch } = JSON.parse(identity));
+        } catch {
+          // Then it cannot be told.
+        }
+        turn(Turn.Item, epoch ?? -1, identity.length, 'identity');
+      }
+      tell(Turn.Listed);
+    },
+  ];
+
+  /** Executes a request: the permit is redeemed and the request started under the sending lock, or else at once. */
+  const send = async (op: number) => {
+    const cancel = new AbortController();
+    let answer: ReturnType<typeof request.start> | undefined;
+    /** Ends when the request has begun; at once if this is the last task. */
+    const start = async (copy?: string) => {
+      if (tell(Turn.Redeem, op, +leaving, copy)) {
+        underway.set(op, cancel);
+        const text = core.text();
+        const path = read(0)!;
+        const last = leaving;
+        answer = request.start(path, last ? text : await request.pack(path, text), last, cancel);
+      }
+    };
+    try {
+      if (leaving) start();
+      else {
+        await locks.sending(async () => {
+          const copy = await records.read('consent');
+          if (!over) await start(copy);
+        });
+      }
+      const ended = await answer;
+      if (ended) tell(Turn.Answered, op, ...ended);
+    } catch {
+      tell(Turn.Answered, op);
+    }
+    underway.delete(op);
+    if (!over) pump();
+  };
+
+  const reread = async (key: Key) => {
+    const copy = await records.read(key);
+    tell(key == 'consent' ? Turn.ConsentChanged : Turn.IdentityChanged, 0, 0, copy);
+    pump();
+  };
+
+  const hear = new AbortController();
+  /** Whether this may be the last task: the app's own listeners come after ours. */
+  let last = false;
+  /** Writes what waits to be written, without waiting for anything. */
+  const persist = () => tell(Turn.Queue, 1);
+  /** Also sends it. */
+  const leave = () => {
+    leaving = true;
+    persist();
+    tell(Turn.Leaving);
+    pump();
+    leaving = false;
+  };
+  const close = () => {
+    locks.release();
+    host.close();
+  };
+  host.hear(
+    {
+      view: (hidden) => {
+        tell(hidden ? Turn.Background : Turn.Foreground);
+        if (hidden) persist();
+        pump();
+      },
+      persist,
+      leave: () => {
+        last = true;
+        leave();
+        close();
+      },
+      resume: () => {
+        last = false;
+        own();
+        reread('consent');
+        reread('identity');
+      },
+      online: () => {
+        tell(Turn.Online);
+        pump();
+      },
+      changed: reread,
+    },
+    hear.signal,
+  );
+
+  /** Calls that were refused here. */
+  let refused = 0;
+  const refuse = (rejected: Rejected) => (refused++, rejected);
+
+  const client = {
+    call: (
+      kind: number,
+      first: unknown,
+      second: unknown,
+      json: string,
+      wall = Date.now(),
+      mono = performance.now(),
+    ): Result => {
+      if (over) return refuse({ rejected: 'closed', hint: 'start another client' });
+      try {
+        const parts = texts(kind, first, second, json);
+        if ('hint' in parts) return refuse(parts);
+        turn(Turn.At, wall, mono);
+        const code = turn(kind, 0, 0, ...parts);
+        const result: Result = code == 3 ? { rejected: read(1)!, hint: read(2)! } : code == 2 ? 'held' : 'accepted';
+        (last ? leave : pump)();
+        return result;
+      } catch (error) {
+        return refuse({ rejected: 'broken', hint: '' + error });
+      }
+    },
+    choose: (kind: number, also?: { erase?: boolean; deleteProfile?: boolean }) =>
+      new Promise<void>((done, fail) => {
+        if (over) return fail(Error('closed: start another client'));
+        tell(kind + +!!also?.erase + 2 * +!!also?.deleteProfile);
+        tickets.set(number(), [done, fail]);
+        pump();
+      }),
+    flush: (timeout = 10_000) =>
+      new Promise<boolean>((done) => {
+        if (over) return done(false);
+        tell(Turn.Flush);
+        const mark = number();
+        const late = setTimeout(() => {
+          flushes.delete(mark);
+          done(false);
+        }, Math.min(timeout, FAR));
+        flushes.set(mark, async (all) => {
+          // What is to be written is no less a part of it.
+          await store();
+          clearTimeout(late);
+          done(all);
+        });
+        pump();
+      }),
+    signals: async (signals: Signals) => {
+      const bits = host.signals | said(signals);
+      if (over) return;
+      tell(Turn.Signals, bits);
+      // Where they allow what they forbade, an identity has to be made; the tick brings what that takes.
+      tell(Turn.Tick);
+      pump();
+      await storing;
+    },
+    consent: () => ({ decision: read(3), verdict: read(4), reason: read(5), sentence: read(6) }) as Consent,
+    /** The books, with the calls that the module has not seen: so many were refused before it had loaded. */
+    stats: (early: number): Stats => {
+      const [, , stats] = books(read(9)!);
+      stats.rejected += early + refused;
+      return stats;
+    },
+    distinctId: () => read(7),
+    deviceId: () => read(8),
+    audit: async (): Promise<Audit> => {
+      const items = await host.items(queue.keys());
+      const [inFlight, timed, { queued, held }] = books(read(9)!);
+      const timers = timed + (timer === undefined ? 0 : 1);
+      return { items, queued, held, timers, inFlight, outbox: JSON.parse(read(10)!) };
+    },
+    shutdown: async (timeout = 2_000) => {
+      await client.flush(timeout);
+      if (over) return;
+      over = true;
+      persist();
+      pump();
+      hear.abort();
+      close();
+    },
+  };
+
+  tell(Turn.Start);
+  return [client, store] as const;
+};

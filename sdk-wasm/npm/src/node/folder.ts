@@ -1,0 +1,116 @@
+// A project's data folder: a file for each key of the queue, and for each record. It is made when the first one is
+// written, and read anew whenever it is asked for.
+
+import { createHash } from 'node:crypto';
+import { mkdirSync, readFileSync, readdirSync, realpathSync, rmSync, unlinkSync, writeFileSync } from 'node:fs';
+import { open, readFile, rename, rm } from 'node:fs/promises';
+import { basename, dirname, join, resolve } from 'node:path';
+import type { Key, Records } from '../host';
+
+/** What is being written has another name until it is whole. */
+const UNFINISHED = '.new';
+
+/** Runs it; what is not there is `otherwise`. */
+const orAbsent = <T>(act: () => T, otherwise: T): T => {
+  try {
+    return act();
+  } catch (error: any) {
+    if (error.code != 'ENOENT') throw error;
+    return otherwise;
+  }
+};
+
+/** The path without links, also of what does not exist yet. */
+const real = (path: string): string =>
+  orAbsent(() => realpathSync(path), '') || join(real(dirname(path)), basename(path));
+
+/** The key whose file it is; none of ours has another name. */
+const decode = (name: string) => {
+  try {
+    return decodeURIComponent(name);
+  } catch {
+    return undefined;
+  }
+};
+
+export const openFolder = (dataDir: unknown, token: string, prefix: string) => {
+  if (typeof dataDir != 'string' || !dataDir) throw Error('dataDir must be the path of a folder');
+  // Tokens may differ in what file systems take for the same.
+  const path = join(real(resolve(dataDir)), 'refrain-' + createHash('sha256').update('' + token).digest('hex').slice(0, 16));
+
+  const names = () => orAbsent(() => readdirSync(path), []);
+  const of = (name: string) => join(path, name);
+  const fileOf = (key: string) => of(encodeURIComponent(key.slice(prefix.length)));
+  /** The first folder that was not there, if any was not. */
+  const make = () => mkdirSync(path, { recursive: true, mode: 0o700 });
+  const MIRROR = prefix + 'consent';
+
+  /** Browsers' `Storage`, as far as it is used. The consent record needs no mirror: it can be read at any time. */
+  const storage = {
+    getItem: (key: string) => orAbsent(() => readFileSync(fileOf(key), 'utf8'), null),
+    setItem: (key: string, value: string) => {
+      if (key == MIRROR) return;
+      make();
+      try {
+        writeFileSync(fileOf(key), value, { mode: 0o600 });
+      } catch (error) {
+        rmSync(fileOf(key), { force: true });
+        throw error;
+      }
+    },
+    removeItem: (key: string) => {
+      if (key != MIRROR) orAbsent(() => unlinkSync(fileOf(key)), undefined);
+    },
+  };
+
+  /** The names in a folder survive the power going off, where folders can be synced; up to that of `made`, too. */
+  const sync = async (folder: string, made: string | undefined): Promise<void> => {
+    if (process.platform == 'win32') return;
+    const handle = await open(folder);
+    await handle.sync().finally(() => handle.close());
+    if (made !== undefined) await sync(dirname(folder), folder == made ? undefined : made);
+  };
+
+  const records: Records = {
+    read: async (key: Key) => {
+      try {
+        return await readFile(of(key), 'utf8');
+      } catch (error: any) {
+        return error.code == 'ENOENT' ? undefined : '';
+      }
+    },
+    write: async (key: Key, text: string) => {
+      const made = make();
+      const unfinished = of(key + UNFINISHED);
+      try {
+        const file = await open(unfinished, 'w', 0o600);
+        await file.writeFile(text).then(() => file.sync()).finally(() => file.close());
+        await rename(unfinished, of(key));
+      } catch (error) {
+        await rm(unfinished, { force: true });
+        throw error;
+      }
+      await sync(path, made);
+    },
+    remove: (key: Key) => rm(of(key), { force: true }),
+  };
+
+  return {
+    path,
+    storage: storage as Storage,
+    records,
+    /** The keys of the storage. */
+    keys: () => names().flatMap((name) => decode(name) ?? []).map((key) => prefix + key),
+    files: () => names().map(of),
+    /** Deletes what somebody was writing who was killed. */
+    open: () => {
+      try {
+        for (const name of names()) {
+          if (name.endsWith(UNFINISHED)) rmSync(of(name), { force: true });
+        }
+      } catch (error: any) {
+        throw Error('dataDir cannot be used: ' + error.message);
+      }
+    },
+  };
+};

@@ -1,0 +1,49 @@
+// The host that Node is. One process owns a project's data folder, so that nothing is shared and nothing need be locked
+// or told; without a folder nothing can be kept, which is a "no" until the person decides (C8).
+
+import { readFile } from 'node:fs/promises';
+import { load as drive, prefixOf } from '../driver';
+import type { Options } from '../types';
+import { openFolder } from './folder';
+import { own } from './owner';
+
+const compile = async ({ wasm, wasmUrl = new URL('./refrain_wasm_bg.wasm', import.meta.url) }: Options) => {
+  const module = wasm ?? (await WebAssembly.compile(await readFile(wasmUrl)));
+  return (imports: WebAssembly.Imports) => new WebAssembly.Instance(module, imports);
+};
+
+export const load = async (token: string, options: Options) => {
+  const { dataDir } = options;
+  const folder = dataDir === undefined ? undefined : openFolder(dataDir, token, prefixOf(token));
+  const release = folder && (await own(folder.path));
+  try {
+    folder?.open();
+    return await drive(token, options, {
+      local: folder?.storage,
+      session: folder?.storage,
+      keys: () => folder?.keys() ?? [],
+      records: folder?.records ?? NO_RECORDS,
+      locks: undefined,
+      signals: 0,
+      compile,
+      // There are no preflights here.
+      online: () => false,
+      hear: ({ persist }, until) => {
+        process.on('exit', persist);
+        until.addEventListener('abort', () => process.off('exit', persist));
+      },
+      tell: () => {},
+      items: async () => folder?.files() ?? [],
+      idle: (timer) => void (timer as unknown as NodeJS.Timeout).unref(),
+      close: () => release?.(),
+    });
+  } catch (error) {
+    release?.();
+    throw error;
+  }
+};
+
+const nowhere = async () => {
+  throw Error('there is no dataDir');
+};
+const NO_RECORDS = { read: async () => '', write: nowhere, remove: nowhere };

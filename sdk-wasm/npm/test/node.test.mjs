@@ -1,0 +1,190 @@
+// The package in Node: real processes, a real data folder, the real server.
+
+import assert from 'node:assert/strict';
+import { spawnSync } from 'node:child_process';
+import { readdir, symlink, unlink, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { test } from 'node:test';
+import { fileURLToPath } from 'node:url';
+import { startServer } from '../../../tests/e2e/node/mock-server.mjs';
+import { filesIn, startClient, startProcess, temporary } from './support/processes.mjs';
+
+const PACKAGE = fileURLToPath(new URL('..', import.meta.url));
+
+/** A server, an empty place for a data folder, and clients on it. */
+const scene = async (t) => {
+  const server = await startServer(t);
+  const dataDir = join(await temporary(), 'data');
+  return {
+    server,
+    dataDir,
+    client: async (options) => {
+      const stands = startProcess(t);
+      await startClient(stands, 'T', { endpoint: server.url, dataDir, defaultConsent: 'granted', ...options });
+      return stands;
+    },
+  };
+};
+
+/** Runs a program that uses the package, and waits until it ends by itself. */
+const run = (script) =>
+  spawnSync(process.execPath, ['--input-type=module', '--eval', script], { cwd: PACKAGE, encoding: 'utf8', timeout: 60_000 });
+
+const unreachable = (options) => `
+  import { init } from '@refrain/web';
+  const r = init('T', ${JSON.stringify({ endpoint: 'http://127.0.0.1:9', flushInterval: 3_600_000, ...options })});
+  await r.ready;`;
+
+test('C8 without a data folder nothing is collected until the person agrees, and then for the process', async (t) => {
+  const { server, client } = await scene(t);
+  const one = await client({ dataDir: undefined });
+  const before = await one.evaluate(() => [r.consent().reason, r.track('Refused').rejected]);
+  assert.deepEqual(before, ['store_unavailable', 'denied']);
+  const items = await one.evaluate(async () => {
+    await r.optIn();
+    r.track('Allowed');
+    await r.flush();
+    return (await r.audit()).items;
+  });
+  assert.deepEqual(items, []);
+  const [, event] = await server.wait({ min: 2 });
+  assert.equal(event.event, 'Allowed');
+  assert.match(await one.evaluate(() => r.optOut().catch((error) => error.message)), /^not_recorded: /);
+  assert.equal(await one.evaluate(() => r.track('Refused').rejected), 'denied');
+});
+
+test('a folder has one client at a time, under whatever name, and a killed one leaves it free', async (t) => {
+  const { client, dataDir } = await scene(t);
+  const first = await client();
+  const link = `${dataDir}-link`;
+  await symlink(dataDir, link);
+  await first.evaluate(async () => {
+    r.track('Stays');
+    await r.audit();
+  });
+  for (const path of [dataDir, link, join(dataDir, '..', 'data')]) {
+    await assert.rejects(client({ dataDir: path }), /dataDir is in use/);
+  }
+  // Another project is another folder.
+  const other = startProcess(t);
+  await startClient(other, 't', { endpoint: 'http://127.0.0.1:9', dataDir });
+  await first.kill();
+  await client({ dataDir: link });
+});
+
+test('after a shutdown the same process may start again', async (t) => {
+  const { server, client, dataDir } = await scene(t);
+  const one = await client();
+  await one.evaluate(async () => {
+    r.track('First');
+    await r.shutdown();
+  });
+  await startClient(one, 'T', { endpoint: server.url, dataDir, defaultConsent: 'granted' });
+  await one.evaluate(async () => {
+    r.track('Second');
+    await r.flush();
+  });
+  const events = await server.wait({ min: 2 });
+  assert.equal(events[0].properties.$device_id, events[1].properties.$device_id);
+});
+
+test('what a process has recorded when it exits or ends is sent by the next one', async (t) => {
+  const { server, client, dataDir } = await scene(t);
+  const options = { defaultConsent: 'granted', dataDir };
+  const exit = run(`${unreachable(options)} r.track('At exit'); process.exit(3)`);
+  assert.deepEqual([exit.status, exit.stderr], [3, '']);
+  const end = run(`${unreachable(options)} r.track('At the end')`);
+  assert.deepEqual([end.status, end.stderr], [0, '']);
+  const one = await client();
+  await one.evaluate(() => r.flush());
+  const events = await server.wait({ min: 2 });
+  assert.deepEqual(events.map(({ event }) => event), ['At exit', 'At the end']);
+});
+
+test('a program is not kept from ending, whatever waits', () => {
+  for (const options of [{}, { defaultConsent: 'pending' }]) {
+    const { status, stderr } = run(`${unreachable(options)} await r.optIn(); r.track('Queued'); r.timeEvent('Timed')`);
+    assert.deepEqual([status, stderr], [0, '']);
+  }
+});
+
+test('importing does nothing, and a client that cannot start says why', async (t) => {
+  const { dataDir } = await scene(t);
+  const imported = run("const { init } = await import('@refrain/web'); console.log(typeof init)");
+  assert.deepEqual([imported.status, imported.stdout, imported.stderr], [0, 'function\n', '']);
+  await writeFile(dataDir, 'a file');
+  const one = startProcess(t);
+  for (const [token, options, why] of [
+    ['T', { dataDir: '' }, /dataDir must be the path/],
+    ['T', { dataDir: 7 }, /dataDir must be the path/],
+    ['T', { dataDir }, /dataDir cannot be used: ENOTDIR/],
+    ['T', { endpoint: undefined }, /endpoint must be a text/],
+    ['', {}, /is the token empty/],
+    [7, {}, /token must be a text/],
+  ]) {
+    await assert.rejects(startClient(one, token, { endpoint: 'http://127.0.0.1:9', ...options }), why);
+    assert.equal(await one.evaluate(() => r.track('E').rejected), 'not_loaded');
+  }
+});
+
+test('C4 C14 after an opt-out the folder holds the refusal, whatever else was left there', async (t) => {
+  const { client, dataDir } = await scene(t);
+  const one = await client();
+  await one.evaluate(async () => {
+    r.identify('ada');
+    r.register({ trait: 'umbrella' });
+    await r.flush();
+  });
+  const [folder] = await readdir(dataDir);
+  await one.kill();
+  // Torn, unfinished, foreign, of another time.
+  const place = join(dataDir, folder);
+  await writeFile(join(place, 'identity.new'), '{"v":1,"user":"ada');
+  await writeFile(join(place, 'q%3Agone%3A1'), '');
+  await writeFile(join(place, 'q%3Agone%3A2'), '7|{"event":"umbrella"}');
+  await writeFile(join(place, '%'), '');
+  const two = await client();
+  await two.evaluate(() => r.optOut({ erase: true }));
+  const files = await filesIn(dataDir);
+  assert.deepEqual(Object.keys(files).map((file) => file.slice(place.length + 1)).sort(), ['%', 'consent']);
+  assert.doesNotMatch(JSON.stringify(files), /umbrella|ada/);
+  const audit = await two.evaluate(() => r.audit());
+  assert.deepEqual([audit.queued, audit.outbox.map(({ kind }) => kind)], [0, ['device']]);
+  const state = await two.evaluate(async () => {
+    for (;;) {
+      const { outbox } = await r.audit();
+      if (outbox[0].state !== 'requested') return outbox[0].state;
+      await new Promise((done) => setTimeout(done, 10));
+    }
+  });
+  assert.match(state, /^(accepted|completed)$/);
+});
+
+test('C4 a choice that cannot be written down holds for the process, and is written when that goes again', async (t) => {
+  const { client, dataDir } = await scene(t);
+  const one = await client({ defaultConsent: 'pending' });
+  await writeFile(dataDir, 'in the way');
+  const error = await one.evaluate(() => r.optOut().catch((error) => error.message));
+  assert.match(error, /^not_recorded: /);
+  assert.deepEqual(await one.evaluate(() => [r.track('E').rejected, r.consent().verdict]), ['denied', 'deny']);
+  await unlink(dataDir);
+  await one.evaluate(() => r.optOut());
+  await one.kill();
+  const two = await client();
+  assert.equal(await two.evaluate(() => r.consent().reason), 'person');
+});
+
+test('larger requests are packed, and none if the app says so', async (t) => {
+  const { client, server } = await scene(t);
+  for (const gzip of [true, false]) {
+    const one = await client({ gzip });
+    await one.evaluate(async (gzip) => {
+      r.track('Packed: ' + gzip, { text: 'x'.repeat(5_000) });
+      await r.flush();
+      await r.shutdown();
+    }, gzip);
+  }
+  await server.wait({ min: 2 });
+  const { requests } = await server.get('/mock/requests');
+  assert.deepEqual(requests.filter(({ path }) => path === '/track/').map(({ encoding }) => encoding), ['gzip', '']);
+});
