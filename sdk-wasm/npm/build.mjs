@@ -10,3 +10,4 @@ const bundle = (options) =>
 await bundle({ entryPoints: { index: 'src/index.ts' }, chunkNames: '[name]', splitting: true });
 await bundle({ entryPoints: { node: 'src/node/index.ts' }, platform: 'node' });
 await copyFile('wasm/refrain_wasm_bg.wasm', 'dist/refrain_wasm_bg.wasm');
+for (const licence of ['LICENSE-APACHE', 'LICENSE-MIT']) await copyFile('../../' + licence, 'dist/' + licence);

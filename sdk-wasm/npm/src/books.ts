@@ -1,6 +1,6 @@
 // The books, out of the row of numbers that the module gives.
 
-import type { Stats } from './types';
+import type { Stats } from './types.js';
 
 const COUNTS = 'tracked,recovered,adopted,delivered,queued,held,givenUp,queuedBytes,damaged,wiped,rejected';
 const DROPS = 'withdrawn,hold_full,hold_expired,evicted,expired,oversize,refused,unrecordable';

@@ -1,9 +1,9 @@
 // The host that a browser is: a page, or a worker, which has less of everything.
 
-import { load as drive, prefixOf } from './driver';
-import type { Heard, Instantiate, Key } from './host';
-import { openRecords } from './records';
-import type { Options } from './types';
+import { load as drive, prefixOf } from './driver.js';
+import type { Heard, Instantiate, Key } from './host.js';
+import { openRecords } from './records.js';
+import type { Options } from './types.js';
 
 /** Whether there is a page to look at, and to leave. */
 const page = typeof document != 'undefined';

@@ -1,15 +1,15 @@
 // The driver: it executes what the engine wants done, in whatever host, and decides nothing.
 
 import { Core, initSync } from '../wasm/refrain_wasm.js';
-import { books } from './books';
-import type { Host, Key } from './host';
-import { openLocks } from './locks';
-import { openQueue } from './queue';
-import { openRequests } from './requests';
-import { said, settings } from './settings';
-import { Turn } from './turns';
-import type { Audit, Consent, Options, Rejected, Result, Signals, Stats } from './types';
-import { texts } from './values';
+import { books } from './books.js';
+import type { Host, Key } from './host.js';
+import { openLocks } from './locks.js';
+import { openQueue } from './queue.js';
+import { openRequests } from './requests.js';
+import { said, settings } from './settings.js';
+import { Turn } from './turns.js';
+import type { Audit, Consent, Options, Rejected, Result, Signals, Stats } from './types.js';
+import { texts } from './values.js';
 
 export type Client = Awaited<ReturnType<typeof load>>[0];
 

@@ -1,8 +1,8 @@
 // What an application holds. It takes calls at once, with their moment, and passes them on when the module has loaded.
 
-import type { Client } from './driver';
-import { Turn } from './turns';
-import type { Consent, Options, Profile, Refrain, Rejected, Result } from './types';
+import type { Client } from './driver.js';
+import { Turn } from './turns.js';
+import type { Consent, Options, Profile, Refrain, Rejected, Result } from './types.js';
 
 /** Calls that end later. */
 type Slow = 'choose' | 'audit' | 'flush' | 'shutdown' | 'signals';

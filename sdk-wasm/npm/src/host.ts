@@ -1,6 +1,6 @@
 // What a client needs of the place where it runs: a browser's page or worker (`client.ts`), or Node (`node.ts`).
 
-import type { Options } from './types';
+import type { Options } from './types.js';
 
 /** The records of one project. */
 export type Key = 'consent' | 'identity';

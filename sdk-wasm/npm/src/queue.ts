@@ -1,7 +1,7 @@
 // What stands in `localStorage` or what the host has for it: this tab's queue, and those of tabs that are gone. The module writes and deletes
 // single events; here it is looked through. The keys are listed in the crate's `store.rs`.
 
-import type { Host } from './host';
+import type { Host } from './host.js';
 
 /** Whose key it is, and the event's number in the queue; a key without one is a tab's `nb`. */
 interface Place {

@@ -1,6 +1,6 @@
 // The two records in IndexedDB: the store whose reads are ordered after other tabs' finished writes.
 
-import type { Key, Records } from './host';
+import type { Key, Records } from './host.js';
 
 const STORE = 'records';
 

@@ -1,7 +1,7 @@
 // The options of `init`: their names in a browser, their defaults there, and what is wrong with them.
 
-import type { Options, Signals } from './types';
-import { HALF } from './values';
+import type { Options, Signals } from './types.js';
+import { HALF } from './values.js';
 
 /** `localStorage` holds about 5 MB for the whole site, in two bytes a character: most of it must stay the site's. */
 const QUEUE_BYTES = 1 << 20;

@@ -1,7 +1,7 @@
 // What the values of a call become: the texts that the module takes. What no text can hold is refused here, in the
 // words of the other packages.
 
-import type { Rejected } from './types';
+import type { Rejected } from './types.js';
 
 /** Does without properties. */
 const TRACK = 0;

@@ -5,7 +5,7 @@ import { createHash } from 'node:crypto';
 import { mkdirSync, readFileSync, readdirSync, realpathSync, rmSync, unlinkSync, writeFileSync } from 'node:fs';
 import { open, readFile, rename, rm } from 'node:fs/promises';
 import { basename, dirname, join, resolve } from 'node:path';
-import type { Key, Records } from '../host';
+import type { Key, Records } from '../host.js';
 
 /** What is being written has another name until it is whole. */
 const UNFINISHED = '.new';

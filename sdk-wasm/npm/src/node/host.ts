@@ -2,10 +2,10 @@
 // or told; without a folder nothing can be kept, which is a "no" until the person decides (C8).
 
 import { readFile } from 'node:fs/promises';
-import { load as drive, prefixOf } from '../driver';
-import type { Options } from '../types';
-import { openFolder } from './folder';
-import { own } from './owner';
+import { load as drive, prefixOf } from '../driver.js';
+import type { Options } from '../types.js';
+import { openFolder } from './folder.js';
+import { own } from './owner.js';
 
 const compile = async ({ wasm, wasmUrl = new URL('./refrain_wasm_bg.wasm', import.meta.url) }: Options) => {
   const module = wasm ?? (await WebAssembly.compile(await readFile(wasmUrl)));

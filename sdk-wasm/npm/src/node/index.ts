@@ -1,8 +1,9 @@
 // The entry for Node: the same client, with a data folder in place of a browser's stores.
 
-import { entry } from '../entry';
-import { load } from './host';
+import { entry } from '../entry.js';
+import type { Options, Refrain } from '../types.js';
+import { load } from './host.js';
 
-export type { Audit, Consent, Options, Profile, Refrain, Rejected, Result, Signals, Stats } from '../types';
+export type { Audit, Consent, Options, Profile, Refrain, Rejected, Result, Signals, Stats } from '../types.js';
 
-export const init = entry(async () => ({ load }));
+export const init: (token: string, options?: Options) => Refrain = entry(async () => ({ load }));

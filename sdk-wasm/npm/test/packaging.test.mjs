@@ -1,0 +1,87 @@
+// What is published: the package as a stranger's project has it.
+
+import assert from 'node:assert/strict';
+import { spawnSync } from 'node:child_process';
+import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { after, before, test } from 'node:test';
+import { fileURLToPath } from 'node:url';
+import { build } from 'esbuild';
+
+const PACKAGE = fileURLToPath(new URL('..', import.meta.url));
+const TSC = join(PACKAGE, 'node_modules/typescript/bin/tsc');
+
+/** A project with the package in it, and nothing else. */
+let project;
+before(async () => {
+  project = await mkdtemp(join(tmpdir(), 'refrain-project-'));
+  const place = join(project, 'node_modules/@refrain/web');
+  await mkdir(place, { recursive: true });
+  const [{ filename }] = JSON.parse(run('npm', ['pack', '--json', '--pack-destination', project], PACKAGE));
+  run('tar', ['-xzf', join(project, filename), '--strip-components=1', '-C', place]);
+  await writeFile(join(project, 'package.json'), '{"type":"module"}');
+});
+after(() => rm(project, { recursive: true, force: true }));
+
+const run = (program, args, cwd = project) => {
+  const { status, stdout, stderr, error } = spawnSync(program, args, { cwd, encoding: 'utf8' });
+  assert.equal(status, 0, `${program} ${args.join(' ')}: ${error ?? stdout + stderr}`);
+  return stdout;
+};
+
+const TYPED = `
+import { init, type Consent, type Options, type Refrain, type Result } from '@refrain/web';
+const options: Options = { endpoint: 'https://collector.example', defaultConsent: 'pending', dataDir: 'data' };
+const r: Refrain = init('T', options);
+const result: Result = r.track('Signed up', { plan: 'pro' });
+if (typeof result == 'object') result.hint.length;
+const consent: Consent = r.consent();
+// @ts-expect-error: a name is a text
+r.track(7);
+// @ts-expect-error: there is no such word
+init('T', { defaultConsent: 'yes' });
+// @ts-expect-error: a result is no number
+const wrong: number = r.track('E');
+export { consent, wrong };
+`;
+
+for (const module of ['nodenext', 'esnext']) {
+  test(`its types are whole, with modules as in ${module}`, async () => {
+    await writeFile(join(project, 'typed.ts'), TYPED);
+    const resolution = module === 'esnext' ? ['--moduleResolution', 'bundler'] : [];
+    run(process.execPath, [TSC, '--noEmit', '--strict', '--target', 'es2022', '--types', '', '--module', module, ...resolution, 'typed.ts']);
+  });
+}
+
+test('a bundler for browsers takes it without anything of Node', async () => {
+  await writeFile(join(project, 'shop.js'), "import { init } from '@refrain/web'; init('T').track('E');");
+  const { metafile } = await build({
+    entryPoints: [join(project, 'shop.js')],
+    outdir: join(project, 'out'),
+    bundle: true,
+    splitting: true,
+    format: 'esm',
+    metafile: true,
+    logLevel: 'silent',
+  });
+  const inputs = Object.keys(metafile.inputs).filter((name) => name.includes('@refrain')).map((name) => name.split('/').pop());
+  assert.deepEqual(inputs.sort(), ['client.js', 'index.js', 'plain.js']);
+});
+
+test('Node takes it as it is', () => {
+  const script = `
+    import { init } from '@refrain/web';
+    const r = init('T', { endpoint: 'http://127.0.0.1:9' });
+    await r.ready;
+    await r.optIn();
+    console.log(r.track('E'), r.consent().verdict);`;
+  assert.equal(run(process.execPath, ['--input-type=module', '--eval', script]), 'accepted allow\n');
+});
+
+test('it has its licences with it', () => {
+  const [{ files }] = JSON.parse(run('npm', ['pack', '--json', '--dry-run'], PACKAGE));
+  const names = files.map(({ path }) => path);
+  for (const name of ['dist/LICENSE-APACHE', 'dist/LICENSE-MIT', 'README.md']) assert.ok(names.includes(name), name);
+  assert.deepEqual(names.filter((name) => /test|src|\.ts$/.test(name)).sort(), ['dist/index.d.ts', 'dist/types.d.ts']);
+});
