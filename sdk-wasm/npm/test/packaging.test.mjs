@@ -32,10 +32,12 @@ const run = (program, args, cwd = project) => {
 
 const TYPED = `
 import { init, type Consent, type Options, type Refrain, type Result } from '@refrain/web';
+import { pageContext } from '@refrain/web/context';
 const options: Options = { endpoint: 'https://collector.example', defaultConsent: 'pending', dataDir: 'data' };
 const r: Refrain = init('T', options);
 const result: Result = r.track('Signed up', { plan: 'pro' });
 if (typeof result == 'object') result.hint.length;
+r.registerForSession(pageContext());
 const consent: Consent = r.consent();
 // @ts-expect-error: a name is a text
 r.track(7);
@@ -83,5 +85,5 @@ test('it has its licences with it', () => {
   const [{ files }] = JSON.parse(run('npm', ['pack', '--json', '--dry-run'], PACKAGE));
   const names = files.map(({ path }) => path);
   for (const name of ['dist/LICENSE-APACHE', 'dist/LICENSE-MIT', 'README.md']) assert.ok(names.includes(name), name);
-  assert.deepEqual(names.filter((name) => /test|src|\.ts$/.test(name)).sort(), ['dist/index.d.ts', 'dist/types.d.ts']);
+  assert.deepEqual(names.filter((name) => /test|src|\.ts$/.test(name)).sort(), ['dist/context.d.ts', 'dist/index.d.ts', 'dist/types.d.ts']);
 });

@@ -473,3 +473,25 @@ test('larger requests are packed while the page lives, and none if the app says 
   await collector.arrived('Plain');
   assert.equal(collector.tracks().at(-1).encoding, '');
 });
+
+test('a page says of itself what it is asked for, and nothing that stands behind an address', async (t) => {
+  const { collector, open } = await world.person(t);
+  const page = await open();
+  await page.goto(world.site.url + 'shop/umbrellas?utm_source=letter&utm_term=&email=ada%40example.com#ada', {
+    referer: world.site.url + 'search?q=ada',
+  });
+  await start(page, collector, { defaultConsent: 'granted' });
+  const context = await page.evaluate(async () => {
+    const { pageContext } = await import('/dist/context.js');
+    window.r.track('Viewed', pageContext());
+    return pageContext();
+  });
+  const { $current_url, $referrer, $referring_domain, utm_source, $screen_width, ...others } = context;
+  assert.deepEqual([$current_url, $referrer], [world.site.url + 'shop/umbrellas', world.site.url + 'search']);
+  assert.deepEqual([$referring_domain, utm_source, $screen_width > 0], ['127.0.0.1', 'letter', true]);
+  const names = ['$browser', '$browser_language', '$browser_version', '$device_type', '$os', '$screen_height'];
+  assert.deepEqual(Object.keys(others).filter((name) => !names.includes(name)), []);
+  assert.doesNotMatch(JSON.stringify(context), /ada|email/);
+  const [event] = await collector.arrived('Viewed');
+  assert.equal(event.properties.$current_url, $current_url);
+});

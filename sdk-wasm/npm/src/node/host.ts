@@ -29,6 +29,8 @@ export const load = async (token: string, options: Options) => {
       // There are no preflights here.
       online: () => false,
       hear: ({ persist }, until) => {
+        // A server that renders pages may make a client for each of them, with nothing to write down.
+        if (!folder) return;
         process.on('exit', persist);
         until.addEventListener('abort', () => process.off('exit', persist));
       },
