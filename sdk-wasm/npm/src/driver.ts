@@ -51,6 +51,11 @@ export const load = async (token: string, options: Options, host: Host) => {
   const number = () => turn(Turn.Number);
   const read = (what: number) => (turn(Turn.Read, what) ? core.text() : undefined);
 
+  let warned: string | undefined;
+  const warn = (text: string) => {
+    if (text != warned) console.warn('refrain: ' + (warned = text));
+  };
+
   /** Does everything that the engine wants done. Due after whatever may have changed something. */
   const pump = () => {
     for (let kind; (kind = turn(Turn.Next)); ) {
@@ -65,7 +70,7 @@ export const load = async (token: string, options: Options, host: Host) => {
         if (kind == 3) done?.();
         else fail?.(Error(core.text()));
       } else {
-        console.warn('refrain: ' + (kind == 5 ? `the collector answers ${of}; sending rests` : core.text()));
+        warn(kind == 5 ? `the collector answers ${of}; sending rests` : core.text());
       }
     }
     flushes.forEach((done, mark) => {

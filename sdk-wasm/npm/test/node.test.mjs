@@ -2,7 +2,7 @@
 
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
-import { readdir, symlink, unlink, writeFile } from 'node:fs/promises';
+import { mkdir, readdir, symlink, unlink, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { fileURLToPath } from 'node:url';
@@ -172,6 +172,48 @@ test('C4 a choice that cannot be written down holds for the process, and is writ
   await one.kill();
   const two = await client();
   assert.equal(await two.evaluate(() => r.consent().reason), 'person');
+});
+
+test('C4 a refusal that cannot take the place of the old record is written over it', async (t) => {
+  const { client, dataDir } = await scene(t);
+  const one = await client();
+  await one.evaluate(() => (r.track('E'), r.flush()));
+  const [folder] = await readdir(dataDir);
+  // As on a full disk: nothing new can be made beside the record.
+  await mkdir(join(dataDir, folder, 'consent.new'));
+  await one.evaluate(() => r.optOut());
+  const files = await filesIn(dataDir);
+  assert.deepEqual(Object.keys(files), [join(dataDir, folder, 'consent')]);
+  assert.equal(JSON.parse(Object.values(files)[0]).decision, 'denied');
+});
+
+test('what was written down when a process was killed is sent by a later one, and once', async (t) => {
+  const { client, dataDir, server } = await scene(t);
+  const names = async () => (await readdir(dataDir, { recursive: true }).catch(() => [])).length;
+  const whole = async () => Object.values(await filesIn(dataDir)).filter((text) => /^\d+\|.*}$/.test(text)).length;
+  let before = 0;
+  for (let round = 0; round < 12; round++) {
+    const one = await client({ endpoint: 'http://127.0.0.1:9' });
+    const there = await names();
+    one.evaluate(async (round) => {
+      for (let at = 0; at < 300; at++) {
+        r.track('E', { round, at });
+        if (at % 7 === 0) await new Promise((done) => setTimeout(done));
+      }
+    }, round).catch(() => {});
+    // In the middle of it.
+    while ((await names()) === there) await new Promise((done) => setImmediate(done));
+    await one.kill();
+    before = await whole();
+  }
+  const last = await client();
+  const stats = await last.evaluate(async () => {
+    await r.flush(60_000);
+    return r.stats();
+  });
+  assert.deepEqual([stats.recovered, stats.delivered, stats.queued], [before, before, 0]);
+  const { stored, duplicates } = await server.get('/mock/stats');
+  assert.deepEqual([stored, duplicates], [before, 0]);
 });
 
 test('larger requests are packed, and none if the app says so', async (t) => {

@@ -33,6 +33,23 @@ const decode = (name: string) => {
   }
 };
 
+/** As browsers call it when there is no room. */
+const named = (error: any) =>
+  ['ENOSPC', 'EDQUOT', 'EFBIG'].includes(error.code) ? new DOMException(error.message, 'QuotaExceededError') : error;
+
+/**
+ * Writes the consent record where the old one stands, which takes no room: a refusal must not fail because what is to be
+ * deleted for it fills the disk. Cut off in the middle it cannot be read, which is a "no" (C8).
+ */
+const overwrite = async (file: string, text: string) => {
+  const old = await open(file, 'r+');
+  await old
+    .truncate(Buffer.byteLength(text))
+    .then(() => old.write(text, 0))
+    .then(() => old.sync())
+    .finally(() => old.close());
+};
+
 export const openFolder = (dataDir: unknown, token: string, prefix: string) => {
   if (typeof dataDir != 'string' || !dataDir) throw Error('dataDir must be the path of a folder');
   // Tokens may differ in what file systems take for the same.
@@ -87,8 +104,11 @@ export const openFolder = (dataDir: unknown, token: string, prefix: string) => {
         await file.writeFile(text).then(() => file.sync()).finally(() => file.close());
         await rename(unfinished, of(key));
       } catch (error) {
-        await rm(unfinished, { force: true });
-        throw error;
+        await rm(unfinished, { force: true }).catch(() => {});
+        if (key != 'consent') throw named(error);
+        await overwrite(of(key), text).catch(() => {
+          throw named(error);
+        });
       }
       await sync(path, made);
     },

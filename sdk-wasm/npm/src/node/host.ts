@@ -20,7 +20,7 @@ export const load = async (token: string, options: Options) => {
     folder?.open();
     return await drive(token, options, {
       local: folder?.storage,
-      session: folder?.storage,
+      session: folder && ONE,
       keys: () => folder?.keys() ?? [],
       records: folder?.records ?? NO_RECORDS,
       locks: undefined,
@@ -44,6 +44,9 @@ export const load = async (token: string, options: Options) => {
     throw error;
   }
 };
+
+/** The name of the one queue that a folder has. */
+const ONE = { getItem: () => 'one', setItem: () => {}, removeItem: () => {} } as unknown as Storage;
 
 const nowhere = async () => {
   throw Error('there is no dataDir');
