@@ -2,12 +2,13 @@
 
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
-import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { copyFile, mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { build } from 'esbuild';
+import { startServer } from '../../../tests/e2e/node/mock-server.mjs';
 
 const PACKAGE = fileURLToPath(new URL('..', import.meta.url));
 const TSC = join(PACKAGE, 'node_modules/typescript/bin/tsc');
@@ -79,6 +80,16 @@ test('Node takes it as it is', () => {
     await r.optIn();
     console.log(r.track('E'), r.consent().verdict);`;
   assert.equal(run(process.execPath, ['--input-type=module', '--eval', script]), 'accepted allow\n');
+});
+
+test('the example does what it says', async (t) => {
+  const server = await startServer(t);
+  await copyFile(new URL('../../../examples/node/quickstart.mjs', import.meta.url), join(project, 'quickstart.mjs'));
+  const said = run(process.execPath, ['quickstart.mjs', server.url]);
+  assert.match(said, /before a decision: +held\nafter a yes: +accepted\ndelivered: +\d records\nafter a no: +denied - nothing may be collected/);
+  assert.match(said, /all that is left: +\[ '[^']*consent' \]\n$/);
+  const { events } = await server.get('/mock/events');
+  assert.deepEqual(events.map(({ event }) => event).sort(), ['$identify', '$opt_in', 'Bought', 'Opened the shop']);
 });
 
 test('it has its licences with it', () => {
