@@ -18,7 +18,8 @@ let package = Package(
             linkerSettings: [.unsafeFlags(["-L\(Context.packageDirectory)/\(native)/lib"])]
         ),
         .systemLibrary(name: "CRefrain", path: "\(native)/CRefrain"),
-        .testTarget(name: "RefrainTests", dependencies: ["Refrain", "Elsewhere"]),
+        .testTarget(name: "RefrainTests", dependencies: ["Refrain", "Elsewhere", "ScenarioClient"]),
         .executableTarget(name: "Elsewhere", dependencies: ["Refrain"], path: "Tests/Elsewhere"),
+        .executableTarget(name: "ScenarioClient", dependencies: ["Refrain"], path: "Tests/ScenarioClient"),
     ]
 )

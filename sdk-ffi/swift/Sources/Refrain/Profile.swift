@@ -50,6 +50,12 @@ extension Refrain {
         /// Removes properties.
         @discardableResult
         public func unset(_ names: String...) -> Outcome {
+            unset(names)
+        }
+
+        /// Removes properties.
+        @discardableResult
+        public func unset(_ names: [String]) -> Outcome {
             apply("$unset", names)
         }
 

@@ -47,26 +47,36 @@ final class MockServer: Sendable {
     }
 
     func get(_ path: String) async throws -> Refrain.Value {
-        try await ask(URLRequest(url: URL(string: url + path)!))
+        try await ask("GET", path)
     }
 
     @discardableResult
     func post(_ path: String, _ document: Refrain.Value) async throws -> Refrain.Value {
-        var request = URLRequest(url: URL(string: url + path)!)
-        request.httpMethod = "POST"
-        request.setValue("application/json", forHTTPHeaderField: "Content-Type")
-        request.httpBody = Data(try json(document).utf8)
-        request.timeoutInterval = 90
-        return try await ask(request)
+        try await ask("POST", path, document)
     }
 
-    private func ask(_ request: URLRequest) async throws -> Refrain.Value {
-        let (data, response) = try await URLSession.shared.data(for: request)
-        let status = (response as? HTTPURLResponse)?.statusCode ?? 0
-        guard status == 200 else {
-            throw Failure(description: "\(request.url!): \(status) \(String(decoding: data, as: UTF8.self))")
+    /// Its answer to a request, whatever the status.
+    func send(_ method: String, _ path: String, _ document: Refrain.Value? = nil) async throws -> (
+        status: Int, body: Data
+    ) {
+        guard let url = URL(string: url + path) else { throw Failure(description: "\(path) is no path") }
+        var request = URLRequest(url: url)
+        request.httpMethod = method
+        request.timeoutInterval = 90
+        if let document {
+            request.setValue("application/json", forHTTPHeaderField: "Content-Type")
+            request.httpBody = Data(try json(document).utf8)
         }
-        return Refrain.Value(any: try JSONSerialization.jsonObject(with: data, options: .fragmentsAllowed))
+        let (body, response) = try await URLSession.shared.data(for: request)
+        return ((response as? HTTPURLResponse)?.statusCode ?? 0, body)
+    }
+
+    private func ask(_ method: String, _ path: String, _ document: Refrain.Value? = nil) async throws -> Refrain.Value {
+        let (status, body) = try await send(method, path, document)
+        guard status == 200 else {
+            throw Failure(description: "\(path): \(status) \(String(decoding: body, as: UTF8.self))")
+        }
+        return Refrain.Value(any: try JSONSerialization.jsonObject(with: body, options: .fragmentsAllowed))
     }
 
     /// The events that it has stored.

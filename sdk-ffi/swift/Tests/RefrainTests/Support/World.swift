@@ -69,7 +69,8 @@ private struct Said: Sendable {
     }
 }
 
-private func builtProducts() -> URL {
+/// Where the tests' programs are.
+func builtProducts() -> URL {
     #if canImport(Darwin)
         let bundle = Bundle.allBundles.first { $0.bundlePath.hasSuffix(".xctest") } ?? .main
         return bundle.bundleURL.deletingLastPathComponent()
