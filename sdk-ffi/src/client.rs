@@ -50,6 +50,11 @@ impl Client {
         call(&self.native, kind, name_bytes, name_and_text)
     }
 
+    /// Counts in [`Stats::rejected`] a call that the host has refused itself, because no text can hold what it was given.
+    pub fn count_rejected(&self) {
+        self.native.count_rejected();
+    }
+
     /// The number by which the C function `refrain_call(door, kind, name_bytes, text_bytes, text)` of the library finds
     /// this client: [`call`](Self::call) for a host to which a crossing by UniFFI is too dear.
     pub fn door(&self) -> u64 {
@@ -137,4 +142,21 @@ pub(crate) fn call(client: &native::Client, kind: u8, name_bytes: u32, name_and_
 /// What is no duration is none.
 fn seconds(timeout: f64) -> Duration {
     Duration::try_from_secs_f64(timeout.min(f64::from(u32::MAX))).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::door::tests::client;
+
+    #[test]
+    fn what_the_host_refuses_itself_is_counted_and_nothing_else() {
+        let client = client();
+        let before = client.stats();
+        client.count_rejected();
+        client.count_rejected();
+        let mut after = client.stats();
+        assert_eq!(after.rejected, before.rejected + 2);
+        after.rejected = before.rejected;
+        assert_eq!(after, before);
+    }
 }

@@ -81,7 +81,7 @@ fn enter(door: u64, kind: u8, name_bytes: u32, text: &[u8]) -> u8 {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
     use crate::Config;
     use crate::transport::{HttpAnswer, HttpRequest, HttpTransport, TransportError};
@@ -99,7 +99,7 @@ mod tests {
         }
     }
 
-    fn client() -> crate::Client {
+    pub(crate) fn client() -> crate::Client {
         let config = Config {
             token: "door".into(),
             endpoint: None,

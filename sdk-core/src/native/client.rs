@@ -239,6 +239,16 @@ impl Client {
         stats
     }
 
+    /// Counts in [`Stats::rejected`] a call that has not come as far as here: bindings refuse what no text can hold.
+    pub fn count_rejected(&self) {
+        if self.0.closed.load(Ordering::Relaxed) {
+            return;
+        }
+        if let Some(mut core) = self.core() {
+            core.count_lost();
+        }
+    }
+
     /// Everything that is held now, here and in the data folder (C14). Reads the folder on the calling thread.
     pub fn audit(&self) -> Audit {
         let mut audit = Audit::new(self.consent());
@@ -347,10 +357,9 @@ impl Client {
         self.input(|entropy| Input::Call(Call::new(kind, name, text, entropy.bits())))
     }
 
-    /// Refuses a call, and has it counted.
+    /// Refuses a call, and counts it.
     pub(super) fn refuse(&self, rejection: Rejection) -> Outcome {
-        // The engine counts and refuses a name that is none.
-        self.make(CallKind::TimeEvent, "", "");
+        self.count_rejected();
         Outcome::Rejected(rejection)
     }
 

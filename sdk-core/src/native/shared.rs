@@ -430,6 +430,10 @@ impl Core {
         self.lost
     }
 
+    pub(super) fn count_lost(&mut self) {
+        self.lost += 1;
+    }
+
     /// Whether the records were not read again for a while.
     pub(super) fn watch_is_due(&self, now: Now) -> bool {
         now.mono_ms.saturating_sub(self.watched_ms) >= WATCH_MS

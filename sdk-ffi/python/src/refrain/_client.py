@@ -312,17 +312,13 @@ class Client:
                 return _ACCEPTED
             outcome = ffi.outcome(code)
         except Unusable as error:
-            self._count_refusal()
+            self._native.count_rejected()
             return Outcome("rejected", error.reason, error.hint)
         except Exception as error:  # never into the app
             return Outcome("rejected", "internal", f"the client failed: {type(error).__name__}")
         if outcome.is_HELD():
             return _HELD
         return Outcome("rejected", outcome.reason, outcome.hint)
-
-    def _count_refusal(self) -> None:
-        # The core refuses, and counts, a name that is none.
-        self._native.call(_TIME_EVENT, 0, "")
 
     def _decide(self, call: Callable[[], None]) -> None:
         if self._forked():

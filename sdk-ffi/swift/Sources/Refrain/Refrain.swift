@@ -243,14 +243,9 @@ public final class Refrain: Sendable {
             try text.append(properties)
             return cross(kind, nameBytes, text)
         } catch {
-            countRefusal()
+            native.countRejected()
             return .rejected(reason: error.reason, hint: error.hint)
         }
-    }
-
-    private func countRefusal() {
-        // The core refuses, and counts, a name that is none.
-        _ = native.call(kind: Call.timeEvent.rawValue, nameBytes: 0, nameAndText: "")
     }
 
     private func call(_ kind: Call, _ name: String = "", _ id: String = "") -> Outcome {
@@ -262,6 +257,7 @@ public final class Refrain: Sendable {
 
     private func cross(_ kind: Call, _ nameBytes: Int, _ text: borrowing JSONText) -> Outcome {
         guard let nameBytes = UInt32(exactly: nameBytes) else {
+            native.countRejected()
             return .rejected(reason: "name_too_long", hint: "a name of 4 GiB is none")
         }
         return Outcome(code: native.call(kind: kind.rawValue, nameBytes: nameBytes, nameAndText: text.string))

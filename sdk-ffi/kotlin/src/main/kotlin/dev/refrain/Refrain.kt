@@ -197,16 +197,11 @@ public class Refrain private constructor(token: String, settings: Settings) : Au
         try {
             outcomeOf(call().toInt() and 0xff)
         } catch (error: Unusable) {
-            countRefusal()
+            native.countRejected()
             Outcome.Rejected(error.reason, error.hint)
         } catch (error: Exception) { // never into the app
             Outcome.Rejected("internal", "the client failed: ${kind(error)}")
         }
-
-    /** The core refuses, and counts, a name that is none. */
-    private fun countRefusal() {
-        call(TIME_EVENT, "")
-    }
 
     private inline fun decide(call: () -> Unit) {
         try {
