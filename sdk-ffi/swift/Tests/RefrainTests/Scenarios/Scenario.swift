@@ -2,7 +2,7 @@ import Foundation
 import Refrain
 
 private let host = "swift"
-private let hosts: Set = ["native", "browser", "python", "kotlin", "swift"]
+private let hosts: Set = ["native", "browser", "node", "python", "kotlin", "swift"]
 private let rules = Set((1...15).map { Refrain.Value.string("C\($0)") })
 
 /// A file of `tests/scenarios`.
