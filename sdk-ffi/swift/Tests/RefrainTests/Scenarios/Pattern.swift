@@ -23,7 +23,9 @@ struct Words {
     }
 
     private func text(_ name: Refrain.Value) throws -> String {
-        guard let text = remembered[try name.string()] else { throw Unplayable("nothing is remembered as \(shown(name))") }
+        guard let text = remembered[try name.string()] else {
+            throw Unplayable("nothing is remembered as \(shown(name))")
+        }
         return text
     }
 
@@ -121,7 +123,9 @@ struct Words {
             try mustBeTrue(word, argument)
             return found.map { isEqual($0, .int(Int64(index))) } ?? false
         case "@at_least", "@at_most":
-            guard let limit = argument.number else { throw Unplayable("\(word) takes a number, not \(shown(argument))") }
+            guard let limit = argument.number else {
+                throw Unplayable("\(word) takes a number, not \(shown(argument))")
+            }
             return found?.number.map { word == "@at_least" ? $0 >= limit : $0 <= limit } ?? false
         case "@each":
             guard case let .array(elements) = found, !elements.isEmpty else { return false }

@@ -26,9 +26,8 @@ struct Scenario {
         guard failsAt.isSubset(of: steps.indices) else { throw Unplayable("there are no such steps: \(failsAt)") }
     }
 
-    /// Plays it, in a folder for its devices.
-    func play(in folder: URL) async throws {
-        let world = try ScenarioWorld(folder)
+    func play() async throws {
+        let world = try ScenarioWorld()
         for (at, step) in steps.enumerated() {
             let mustFail = failsAt.contains(at)
             do {

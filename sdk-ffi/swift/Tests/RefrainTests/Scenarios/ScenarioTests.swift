@@ -33,8 +33,7 @@ struct ScenarioFile: Sendable, CustomTestStringConvertible {
                 print("scenario \(name) ... not on this host: \(reason)")
                 return
             }
-            let folder = Folder()
-            try await scenario.play(in: folder.above)
+            try await scenario.play()
             print("scenario \(name) ... ok")
         } catch {
             print("scenario \(name) ... FAILED")

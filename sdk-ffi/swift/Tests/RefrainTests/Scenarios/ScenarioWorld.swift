@@ -12,7 +12,7 @@ private let signals: Set = ["gpc", "dnt", "host"]
 
 /// What a scenario is played in.
 final class ScenarioWorld {
-    private let folder: URL
+    private let folders = Folder()
     private let server: MockServer
     private var clients: [String: Client] = [:]
     private var words = Words()
@@ -25,9 +25,7 @@ final class ScenarioWorld {
         var process: ClientProcess?
     }
 
-    /// - Parameter folder: for the folders of its devices.
-    init(_ folder: URL) throws {
-        self.folder = folder
+    init() throws {
         server = try MockServer()
     }
 
@@ -109,7 +107,7 @@ final class ScenarioWorld {
         clients[on] = client
         let own: [String: Refrain.Value] = [
             "token": .string(token), "endpoint": .string(server.url),
-            "data_dir": .string(folder.appendingPathComponent(client.device).path),
+            "data_dir": .string(folder(client.device).path),
         ]
         let all = client.settings.merging(own) { $1 }
         _ = try await process.ask("start", ["settings": .object(all), "signals": .object(client.signals)])
@@ -206,7 +204,7 @@ final class ScenarioWorld {
         if !running.isEmpty { throw Unplayable("\(running) runs") }
         let slots = files(device).map(\.path).filter { $0.contains(".consent.") }
         if slots.count != 2 { throw Unplayable("\(slots)") }
-        return slots.map { folder.appendingPathComponent(device).appendingPathComponent($0) }
+        return slots.map(folder(device).appendingPathComponent)
     }
 
     private func remember(_ step: Step) async throws {
@@ -255,7 +253,7 @@ final class ScenarioWorld {
         let data = full.filter { !$0.contains(".consent.") && $0.split(separator: "/").last != "owner" }
         let holds =
             switch word {
-            case "untouched": !FileManager.default.fileExists(atPath: folder.appendingPathComponent(device).path)
+            case "untouched": !FileManager.default.fileExists(atPath: folder(device).path)
             case "nothing": full.isEmpty
             case "consent": !consent.isEmpty && data.isEmpty
             default: !data.isEmpty
@@ -367,9 +365,13 @@ final class ScenarioWorld {
         try await running(name).ask("state")
     }
 
+    private func folder(_ device: String) -> URL {
+        folders.above.appendingPathComponent(device)
+    }
+
     /// What a device's folder holds, by path in it. What goes at this moment is gone.
     private func files(_ device: String) -> [(path: String, bytes: Data)] {
-        let above = folder.appendingPathComponent(device)
+        let above = folder(device)
         let paths = FileManager.default.enumerator(atPath: above.path)?.compactMap { $0 as? String } ?? []
         return paths.sorted().compactMap { path in
             (try? Data(contentsOf: above.appendingPathComponent(path))).map { (path, $0) }
