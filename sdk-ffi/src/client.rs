@@ -32,7 +32,9 @@ impl Client {
     #[uniffi::constructor]
     pub fn new(config: Config, transport: Arc<dyn HttpTransport>) -> Result<Self, ConfigError> {
         let transport = HostTransport::new(transport);
-        let native = config.builder().transport_if_first(transport.clone()).build()?;
+        let log = transport.clone();
+        let builder = config.builder().transport_if_first(transport.clone());
+        let native = builder.on_notice(move |notice| log.tell(notice)).build()?;
         let door = Door::open(native.clone());
         Ok(Self { native, transport, door })
     }

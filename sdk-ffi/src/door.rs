@@ -97,6 +97,10 @@ pub(crate) mod tests {
         fn cancel(&self) -> Result<(), TransportError> {
             Ok(())
         }
+
+        fn notice(&self, _: String) -> Result<(), TransportError> {
+            Ok(())
+        }
     }
 
     pub(crate) fn client() -> crate::Client {

@@ -3,7 +3,7 @@
 use crate::exchange::{Exchange, lock};
 use crate::gate::Gate;
 use crate::transport::{HttpAnswer, HttpRequest, HttpTransport};
-use refrain::engine::Answer;
+use refrain::engine::{Answer, Notice};
 use refrain::native::{PendingRequest, PerProcess, Transport};
 use std::io;
 use std::mem;
@@ -90,6 +90,25 @@ impl HostTransport {
         Self(Arc::new(Line { host, current: Mutex::default(), inside: Arc::default() }))
     }
 
+    /// Has the host log something, on a thread of its own: a log may be slow. Who comes too late is not heard.
+    pub(crate) fn tell(&self, notice: &Notice) {
+        let text = match notice {
+            Notice::Paused { status } => {
+                format!("the collector answers {status}; sending rests, nothing is lost")
+            }
+            Notice::StoreTrouble(fault) => format!("{}; records are kept in memory", fault.as_str()),
+            _ => return,
+        };
+        let Some(visit) = Gate::enter(self.0.host.gate) else { return };
+        let host = Arc::clone(&self.0.host);
+        let run = move || {
+            host.call(|host| host.notice(text));
+            drop(host);
+            drop(visit);
+        };
+        let _ = on_own_thread(Box::new(run));
+    }
+
     /// Has the host break off, and waits until no thread that sends is in the host's code.
     pub(crate) fn leave(&self) {
         self.0.cancel();
@@ -130,7 +149,7 @@ impl Line {
             drop(visits);
             exchange.end(answer.and_then(Result::ok).unwrap_or(HttpAnswer::Unreachable));
         };
-        thread::Builder::new().name("refrain-host".into()).spawn(run).map(drop)
+        on_own_thread(Box::new(run))
     }
 
     /// Breaks off what is under way. Called by a thread that may be in the host's code.
@@ -140,6 +159,11 @@ impl Line {
         self.host.call(|host| host.cancel());
         exchange.end(HttpAnswer::Unreachable);
     }
+}
+
+/// Runs what calls the host. Boxed, since each kind of thread takes two kilobytes of the library.
+fn on_own_thread(run: Box<dyn FnOnce() + Send>) -> io::Result<()> {
+    thread::Builder::new().name("refrain-host".into()).spawn(run).map(drop)
 }
 
 impl Transport for HostTransport {
@@ -188,6 +212,10 @@ mod tests {
 
         fn cancel(&self) -> Result<(), TransportError> {
             Err(TransportError::Failed { reason: "not looked at".into() })
+        }
+
+        fn notice(&self, _: String) -> Result<(), TransportError> {
+            Ok(())
         }
     }
 
@@ -276,6 +304,10 @@ mod tests {
         }
 
         fn cancel(&self) -> Result<(), TransportError> {
+            Ok(())
+        }
+
+        fn notice(&self, _: String) -> Result<(), TransportError> {
             Ok(())
         }
     }

@@ -1,10 +1,10 @@
-//! What the host implements and gets for HTTP.
+//! What the host implements: its HTTP client, and a log; and what it gets for that.
 
 use crate::exchange::Exchange;
 use std::fmt;
 use std::sync::Arc;
 
-/// The host's HTTP client.
+/// The host's HTTP client, and its log.
 #[uniffi::export(foreign)]
 pub trait HttpTransport: Send + Sync {
     /// Sends one request and returns its answer. Called on a thread of its own, without a lock held, and one call at a
@@ -26,6 +26,13 @@ pub trait HttpTransport: Send + Sync {
     /// # Errors
     /// Not looked at.
     fn cancel(&self) -> Result<(), TransportError>;
+
+    /// Something that a developer wants to find in a log, without anything that was recorded: that the collector refuses
+    /// this client, or that the store fails. Called on a thread of its own.
+    ///
+    /// # Errors
+    /// Not looked at.
+    fn notice(&self, text: String) -> Result<(), TransportError>;
 }
 
 /// How a request ended.

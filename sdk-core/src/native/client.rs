@@ -119,10 +119,11 @@ impl Client {
             world,
             ..
         } = parts;
-        let own = if transport.is_some() && !transport_yields {
-            Some("transport")
-        } else {
-            on_notice.as_ref().map(|_| "on_notice")
+        let own = match (&transport, &on_notice) {
+            _ if transport_yields => None,
+            (Some(_), _) => Some("transport"),
+            (None, Some(_)) => Some("on_notice"),
+            (None, None) => None,
         };
         let terms = Terms::new(&settings, &config);
         let folder = settings.data_dir.as_deref().map(registry::absolute);

@@ -407,8 +407,8 @@ impl Builder {
         self
     }
 
-    /// As [`transport`](Self::transport), but a client that is open on the folder already keeps its own: for
-    /// bindings, where every client brings one and all are alike.
+    /// As [`transport`](Self::transport), but a client that is open on the folder already keeps its own, and its own
+    /// [`on_notice`](Self::on_notice): for bindings, where every client brings them and all are alike.
     pub fn transport_if_first(mut self, transport: impl Transport + 'static) -> Self {
         self.transport = Some(Box::new(transport));
         self.transport_yields = true;

@@ -1,5 +1,7 @@
 """The network, and whatever else may stand in for it, cannot harm the app or lose a record."""
 
+import logging
+import queue
 import unittest
 from typing import List, Optional
 
@@ -61,6 +63,31 @@ class Answers(FolderTestCase):
         self.assertIsNone(_in_seconds(later, None))  # by this clock it has passed
         for value in (None, "", "120", "soon", "Sun, 99 Nov 1994 08:49:37 GMT"):
             self.assertEqual(_in_seconds(value, date), value)
+
+
+class Logged(logging.Handler):
+    """What the package logs."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.records: "queue.Queue[logging.LogRecord]" = queue.Queue()
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.records.put(record)
+
+
+class Notices(FolderTestCase):
+    def test_a_developer_reads_why_nothing_is_sent(self) -> None:
+        logged = Logged()
+        logging.getLogger("refrain").addHandler(logged)
+        self.addCleanup(logging.getLogger("refrain").removeHandler, logged)
+        self.collector.statuses.append(401)
+        client = self.client(default_consent="granted")
+        client.track("Bought", {"item": "umbrella"})
+        self.assertFalse(client.flush(timeout=30))
+        record = logged.records.get(timeout=30)
+        self.assertEqual(record.levelno, logging.WARNING)
+        self.assertEqual(record.getMessage(), "the collector answers 401; sending rests, nothing is lost")
 
 
 class Transports(FolderTestCase):

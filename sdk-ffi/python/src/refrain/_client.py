@@ -1,6 +1,7 @@
 """The client."""
 
 import atexit
+import logging
 import operator
 import os
 import weakref
@@ -25,6 +26,7 @@ from ._types import (
 from ._values import Unusable, check_text, encode
 
 _T = TypeVar("_T")
+_LOG = logging.getLogger("refrain")
 _ACCEPTED = Outcome("accepted")
 _HELD = Outcome("held")
 _DEFAULT_CONSENT = {
@@ -131,7 +133,7 @@ class Client:
                 personal_data_allow=_names("personal_data_allow", personal_data_allow),
                 signals=_signals(signals),
             )
-            self._native = ffi.Client(config, HttpClientTransport() if transport is None else _transport(transport))
+            self._native = ffi.Client(config, _Host(HttpClientTransport() if transport is None else _transport(transport)))
         except ffi.ConfigError as error:
             raise ConfigError(error.reason) from None
         except ConfigError:
@@ -413,6 +415,22 @@ def _count(setting: str, value: Any, bits: int) -> Optional[int]:
     if not 0 <= value < 1 << bits:
         raise ConfigError(f"{setting} must be 0 or more, and less than 2**{bits}")
     return value
+
+
+class _Host(ffi.HttpTransport):
+    """A transport as the core calls it, with the log of this package."""
+
+    def __init__(self, transport: ffi.HttpTransport) -> None:
+        self._transport = transport
+
+    def send(self, request: ffi.HttpRequest) -> ffi.HttpAnswer:
+        return self._transport.send(request)
+
+    def cancel(self) -> None:
+        self._transport.cancel()
+
+    def notice(self, text: str) -> None:
+        _LOG.warning(text)
 
 
 def _transport(transport: Any) -> ffi.HttpTransport:

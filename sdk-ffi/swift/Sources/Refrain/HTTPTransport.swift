@@ -1,6 +1,10 @@
 import Foundation
 internal import RefrainFFI
 
+#if canImport(os)
+import os
+#endif
+
 extension Refrain {
     /// An app's own HTTP client, in place of `URLSession`.
     public protocol HTTPTransport: AnyObject, Sendable {
@@ -80,5 +84,13 @@ final class Host: RefrainFFI.HttpTransport {
 
     func cancel() {
         transport.cancel()
+    }
+
+    func notice(text: String) {
+        #if canImport(os)
+        Logger(subsystem: "dev.refrain", category: "refrain").warning("\(text, privacy: .public)")
+        #else
+        FileHandle.standardError.write(Data("refrain: \(text)\n".utf8))
+        #endif
     }
 }

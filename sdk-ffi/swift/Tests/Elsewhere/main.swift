@@ -23,6 +23,15 @@ case "killed":
     refrain.track("kept")
     await refrain.flush(timeout: 30)
     kill(getpid(), SIGKILL)
+case "refused":
+    refrain.track("Bought", ["item": "umbrella"])
+    await refrain.flush(timeout: 30)
+    // It is logged by a thread of its own; the test has given us a file.
+    var log = stat()
+    repeat {
+        fstat(2, &log)
+        try await Task.sleep(for: .milliseconds(1))
+    } while log.st_size == 0
 default:
     fatalError("no such command: \(arguments[3])")
 }

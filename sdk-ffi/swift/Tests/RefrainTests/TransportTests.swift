@@ -11,6 +11,13 @@ import Testing
         world = try World()
     }
 
+    @Test func aDeveloperReadsWhyNothingIsSent() async throws {
+        let rule: Refrain.Value = ["match": ["method": "POST"] as Refrain.Value, "act": ["status": 401] as Refrain.Value]
+        try await world.server.post("/mock/faults", [rule])
+        let said = try await world.elsewhere("refused")
+        #expect(said == "refrain: the collector answers 401; sending rests, nothing is lost")
+    }
+
     @Test func oneThatThrowsLosesNothing() async throws {
         let throwing = Scripted { _ in throw RawServer.Failure() }
         let client = try world.client(granted: true) { $0.transport = throwing }

@@ -7,6 +7,7 @@ import dev.refrain.ffi.HttpRequest as FfiHttpRequest
 import dev.refrain.ffi.HttpRequestInterface
 import dev.refrain.ffi.HttpTransport as FfiHttpTransport
 import dev.refrain.ffi.uniffiCallbackInterfaceHttpTransport as Called
+import java.util.logging.Logger
 
 /** An app's own HTTP client, in place of the built-in one. */
 public interface HttpTransport {
@@ -86,6 +87,14 @@ internal class Host(private val transport: HttpTransport) : FfiHttpTransport {
         }
     }
 
+    override fun notice(text: String) {
+        try {
+            LOG.warning(text)
+        } catch (_: Throwable) {
+            // The app's handlers are its own affair.
+        }
+    }
+
     private fun native(answer: HttpAnswer): FfiHttpAnswer =
         when (answer) {
             is HttpAnswer.Response -> FfiHttpAnswer.Response(answer.status.toUShort(), answer.retryAfter, answer.body)
@@ -94,10 +103,12 @@ internal class Host(private val transport: HttpTransport) : FfiHttpTransport {
         }
 
     companion object {
+        private val LOG = Logger.getLogger("dev.refrain")
+
         init {
             // As JNA brings them into the JVM otherwise, a request that hangs would keep a program from ending.
             val daemons = CallbackThreadInitializer(true, true, "refrain-host")
-            for (callback in listOf(Called.send, Called.cancel, Called.uniffiFree, Called.uniffiClone)) {
+            for (callback in listOf(Called.send, Called.cancel, Called.notice, Called.uniffiFree, Called.uniffiClone)) {
                 Native.setCallbackThreadInitializer(callback, daemons)
             }
         }

@@ -1,6 +1,7 @@
 package dev.refrain
 
 import java.io.InputStream
+import java.net.HttpRetryException
 import java.net.HttpURLConnection
 import java.net.SocketTimeoutException
 import java.net.URL
@@ -49,6 +50,10 @@ private class UrlConnectionExchange(private val request: HttpRequest) {
             talk()
         } catch (_: SocketTimeoutException) {
             HttpAnswer.TimedOut
+        } catch (refusal: HttpRetryException) {
+            // Asked for a password (401, 407), the JDK would send the body once more, which it may not; it gives out
+            // the status in this way only.
+            HttpAnswer.Response(refusal.responseCode(), null, "")
         } catch (_: Exception) { // whatever a network, a proxy or a peer can come up with
             HttpAnswer.Unreachable
         } finally {

@@ -3,7 +3,12 @@ package dev.refrain
 import dev.refrain.ffi.HttpRequestInterface
 import java.util.concurrent.CopyOnWriteArrayList
 import java.util.concurrent.CountDownLatch
+import java.util.concurrent.LinkedBlockingQueue
 import java.util.concurrent.TimeUnit
+import java.util.logging.Handler
+import java.util.logging.Level
+import java.util.logging.LogRecord
+import java.util.logging.Logger
 import kotlin.concurrent.thread
 import kotlin.time.Duration.Companion.seconds
 import org.junit.jupiter.api.Assertions.assertEquals
@@ -31,6 +36,31 @@ class TransportTest : FolderTest() {
         assertNull(inSeconds(later, null)) // by this clock it has passed
         for (value in listOf(null, "", "120", "soon", "Sun, 99 Nov 1994 08:49:37 GMT")) {
             assertEquals(value, inSeconds(value, date))
+        }
+    }
+
+    @Test
+    fun `a developer reads why nothing is sent`() {
+        val logged = LinkedBlockingQueue<LogRecord>()
+        val handler =
+            object : Handler() {
+                override fun publish(record: LogRecord) = logged.put(record)
+
+                override fun flush() = Unit
+
+                override fun close() = Unit
+            }
+        val log = Logger.getLogger("dev.refrain").apply { addHandler(handler) }
+        try {
+            collector.statuses.add(401)
+            val client = granted()
+            client.track("Bought", mapOf("item" to "umbrella"))
+            assertFalse(client.flushBlocking(30.0))
+            val record = logged.poll(60, TimeUnit.SECONDS)
+            assertEquals(Level.WARNING, record?.level)
+            assertEquals("the collector answers 401; sending rests, nothing is lost", record?.message)
+        } finally {
+            log.removeHandler(handler)
         }
     }
 
