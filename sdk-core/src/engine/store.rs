@@ -1,10 +1,11 @@
 //! The store as the engine sees it: effects under way, how they ended, and what is tried again.
 
+use super::call::{CallKind, Kept};
 use super::choice::{Want, Work};
 use super::effect::{
     Amendment, Change, Done, Effect, Lane, Notice, Op, RecordId, RecordRead, Recovered, StoreFault,
 };
-use super::identity::{Identity, IdentityChange};
+use super::identity::{Identity, IdentityChange, merged};
 use super::queue::Batch;
 use super::sha256;
 use super::time::{Now, Secret};
@@ -87,6 +88,44 @@ impl Retries {
         }
     }
 
+    /// A change of the identity that is to be tried again. The store may fail for long, and calls go on.
+    fn keep(&mut self, change: &IdentityChange) {
+        if let IdentityChange::Call(call) = change {
+            // These two stand in each other's way nowhere, and of each kind one holds all.
+            for earlier in self.identity.iter_mut().rev() {
+                match earlier {
+                    IdentityChange::Call(kept)
+                        if kept.kind == call.kind && kept.kind == CallKind::Register =>
+                    {
+                        kept.text = merged(&call.text, &kept.text, "");
+                        return;
+                    }
+                    IdentityChange::Call(kept)
+                        if kept.kind == call.kind && kept.kind == CallKind::Identify =>
+                    {
+                        kept.name.clone_from(&call.name);
+                        return;
+                    }
+                    IdentityChange::Call(kept)
+                        if matches!(kept.kind, CallKind::Register | CallKind::Identify) => {}
+                    _ => break,
+                }
+            }
+        }
+        self.identity.push(change.clone());
+    }
+
+    /// The store has taken a change, perhaps before one that was made earlier and is still to be tried again: that one
+    /// must not have the last word. What was said about a person is void once another one has come.
+    fn settle(&mut self, change: &IdentityChange, changed: bool) {
+        let another = |call: &Kept| matches!(call.kind, CallKind::Reset | CallKind::SwitchUser);
+        if changed && matches!(change, IdentityChange::Call(call) if another(call)) {
+            self.identity.clear();
+        } else if !self.identity.is_empty() {
+            self.keep(change);
+        }
+    }
+
     /// Forgets data; a refusal stays.
     pub(super) fn forget_data(&mut self) {
         self.identity.clear();
@@ -127,14 +166,18 @@ impl Engine {
             (Pending::Look { .. }, Done::Opened { .. }) => self.look(),
             (Pending::Look { .. }, _) => self.retries.arm(self.now),
 
-            (Pending::Identity(_), Done::Amended { read, .. }) => self.adopt_identity(read),
+            (Pending::Identity(change), Done::Amended { read, changed }) => {
+                self.retries.settle(change, *changed);
+                self.adopt_identity(read);
+            }
             (Pending::Identity(_), Done::Refused(read)) => self.observe_consent(read),
             (Pending::Identity(change), Done::Failed(fault)) => {
+                let known = self.retries.at.is_some();
                 if *fault != StoreFault::Unreadable {
-                    self.retries.identity.push(change.clone());
+                    self.retries.keep(change);
                     self.retries.arm(self.now);
                 }
-                self.notify(Notice::StoreTrouble(*fault));
+                self.notify_once(known, *fault);
             }
 
             (Pending::Send { lane, batch, bytes }, Done::Answered(answer)) => {
@@ -174,8 +217,9 @@ impl Engine {
                 self.not_stored(number);
             }
             Done::Failed(fault) => {
+                let known = self.retries.at.is_some();
                 self.not_stored(number);
-                self.notify(Notice::StoreTrouble(*fault));
+                self.notify_once(known, *fault);
             }
             _ => {
                 self.retries.worked();
@@ -271,6 +315,13 @@ impl Engine {
         };
         if Identity::of(read).is_some_and(|new| newer(&new)) {
             self.adopt_identity(read);
+        }
+    }
+
+    /// Once for each time that the store is tried: what it does not take may be very much.
+    fn notify_once(&mut self, known: bool, fault: StoreFault) {
+        if !known {
+            self.notify(Notice::StoreTrouble(fault));
         }
     }
 

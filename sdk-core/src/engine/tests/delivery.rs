@@ -482,3 +482,75 @@ fn a_wrong_clock_costs_nothing() {
         assert!(!store.has_data() && next.engine.consent().decision == Decision::Denied);
     }
 }
+
+#[test]
+fn c9_what_the_store_did_not_take_of_a_person_is_not_said_of_the_next_one() {
+    let another = |bits: [u8; 16]| {
+        [Call::reset(Secret(bits)), Call::switch_user("grace", Secret(bits))].into_iter().enumerate()
+    };
+    for (at, call) in another([77; 16]) {
+        let mut store = Store::default();
+        let mut app = Driver::started(0, granted(), &mut store);
+        store.fault = Some(StoreFault::Other);
+        let id = EventId(app.bits());
+        app.input(Input::Call(Call::register(CallKind::Register, r#"{"plan":"gold"}"#)));
+        app.input(Input::Call(Call::identify("ada", id)));
+        app.run(&mut store);
+        store.fault = None;
+        app.input(Input::Call(call));
+        app.run(&mut store);
+        let device = app.engine.device_id();
+        app.advance(2_000);
+        app.run(&mut store);
+        let expected = [None, Some("grace".to_string())];
+        let who = app.engine.distinct_id().filter(|id| !id.starts_with("$device:"));
+        assert_eq!((who, app.engine.super_properties()), (expected[at].clone(), "{}"));
+        assert_eq!(app.engine.device_id(), device);
+        let next = Driver::started(0, granted(), &mut store);
+        assert_eq!((next.engine.device_id(), next.engine.super_properties()), (device, "{}"));
+    }
+}
+
+#[test]
+fn the_last_word_about_a_person_is_not_the_one_that_was_tried_again() {
+    let mut store = Store::default();
+    let mut app = Driver::started(0, granted(), &mut store);
+    let register = |text| Input::Call(Call::register(CallKind::Register, text));
+    store.fault = Some(StoreFault::Other);
+    app.input(register(r#"{"plan":"free","n":1}"#));
+    app.run(&mut store);
+    store.fault = None;
+    app.input(register(r#"{"plan":"gold"}"#));
+    app.run(&mut store);
+    app.advance(2_000);
+    app.run(&mut store);
+    assert_eq!(app.engine.super_properties(), r#"{"plan":"gold","n":1}"#);
+    let next = Driver::started(0, granted(), &mut store);
+    assert_eq!(next.engine.super_properties(), r#"{"plan":"gold","n":1}"#);
+}
+
+#[test]
+fn a_store_that_fails_for_long_costs_neither_memory_nor_a_notice_a_call() {
+    let mut store = Store::default();
+    let mut app = Driver::started(0, granted(), &mut store);
+    store.fault = Some(StoreFault::Full);
+    for n in 0..400 {
+        let id = EventId(app.bits());
+        let text = ["{\"page\":", &n.to_string(), "}"].concat();
+        app.input(Input::Call(Call::register(CallKind::Register, &text)));
+        app.input(Input::Call(Call::identify(["u1", "u2"][n % 2], id)));
+        app.track("Viewed");
+        app.run(&mut store);
+    }
+    assert_eq!(app.notices, [Notice::StoreTrouble(StoreFault::Full)]);
+    app.requests.clear();
+    app.advance(1_000);
+    let identity = app.storage.iter().filter(|effect| matches!(effect, Effect::Amend { .. })).count();
+    assert_eq!(identity, 2, "what is tried again");
+    store.fault = None;
+    app.run(&mut store);
+    let next = Driver::started(0, granted(), &mut store);
+    assert_eq!(next.engine.distinct_id().as_deref(), Some("u2"));
+    assert_eq!(next.engine.super_properties(), r#"{"page":399}"#);
+    assert_eq!(next.engine.stats().recovered, 401, "with the first $identify");
+}
