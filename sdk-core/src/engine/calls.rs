@@ -167,7 +167,8 @@ impl Engine {
 
     /// Writes a record down: into the queue in memory, and to the store.
     fn record(&mut self, text: String) -> Outcome {
-        if text.len() > RECORD_BYTES {
+        // One that the queue has no room for must not cost all others their place.
+        if text.len() > RECORD_BYTES || text.len() as u64 > self.config.queue_limit_bytes {
             return Outcome::Rejected(Rejection::TooLarge);
         }
         let text: Arc<str> = text.into();
@@ -177,8 +178,7 @@ impl Engine {
         if durable {
             self.append(record);
         }
-        let evicted = self.queue.evict(self.config.queue_limit_bytes);
-        self.give_up(evicted, Dropped::Evicted);
+        self.evict();
         self.record_queued(lane);
         Outcome::Accepted
     }

@@ -51,7 +51,7 @@ pub enum Rejection {
     /// The properties hold personal data, and the detector is set to refuse that.
     #[cfg(feature = "personal-data")]
     PersonalData,
-    /// The record is larger than the 1 MB that a collector takes (SPEC §2.4).
+    /// The record is larger than the 1 MB that a collector takes (SPEC §2.4), or than the queue's limit.
     TooLarge,
     /// Too much is waiting for the person's decision.
     HoldFull,
@@ -142,7 +142,7 @@ impl Rejection {
             Self::EmptyGroup => "pass the group's key and its id",
             #[cfg(feature = "personal-data")]
             Self::PersonalData => "something in it looks like personal data; leave it out",
-            Self::TooLarge => "a record has at most 1 MB; send less in one",
+            Self::TooLarge => "a record has at most 1 MB, and no more than the queue; send less in one",
             Self::HoldFull => "too many calls are waiting for the person's decision",
             #[cfg(feature = "native")]
             Self::Filtered => "the filter that this app has set does not want it recorded",

@@ -176,6 +176,8 @@ impl Engine {
 
     /// Sends a batch; the request's number, and the bytes in it.
     fn send(&mut self, lane: Lane, records: usize, bytes: usize, leaving: bool) -> Option<(Op, usize)> {
+        // A flush, a full batch and what an earlier process has left come without a tick.
+        self.expire_queue();
         let (body, batch) = self.queue.take_batch(lane, records, bytes)?;
         let size = body.len();
         let request = Request { path: lane.path().into(), body, records: batch.len(), leaving };
@@ -372,6 +374,12 @@ impl Engine {
         let limit = i64::try_from(self.config.queue_limit_age_ms).unwrap_or(i64::MAX);
         let expired = self.queue.expire((self.now.mono_ms as i64).saturating_sub(limit));
         self.give_up(expired, Dropped::Expired);
+    }
+
+    /// Keeps the queue within its bytes.
+    pub(super) fn evict(&mut self) {
+        let evicted = self.queue.evict(self.config.queue_limit_bytes);
+        self.give_up(evicted, Dropped::Evicted);
     }
 
     /// Records that have left the queue undelivered.

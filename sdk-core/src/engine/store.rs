@@ -265,6 +265,7 @@ impl Engine {
             *(if record.adopted { &mut self.books.adopted } else { &mut self.books.recovered }) += 1;
             self.queue.restore(record.id, record.text.as_str().into(), self.now);
         }
+        self.evict();
         self.books.damaged = self.books.damaged.saturating_add(recovered.damaged);
         self.books.wiped = self.books.wiped.saturating_add(recovered.wiped);
         if let Some(wall_ms) = recovered.not_before_ms {

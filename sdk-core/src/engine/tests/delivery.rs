@@ -484,6 +484,60 @@ fn a_wrong_clock_costs_nothing() {
 }
 
 #[test]
+fn what_waits_for_longer_than_it_may_does_not_leave_for_want_of_a_tick() {
+    let mut store = Store::default();
+    let mut app = Driver::started(0, granted(), &mut store);
+    for _ in 0..60 {
+        app.track("old");
+    }
+    app.run(&mut store);
+    // A full batch leaves as soon as it is found; it has waited for two days.
+    let limits = Config { queue_limit_age_ms: 86_400_000, ..granted() };
+    let mut next = Driver::new(0, limits.clone());
+    next.now.wall_ms += 2 * 86_400_000;
+    next.input(Input::Start { secret: Secret([7; 16]) });
+    next.run(&mut store);
+    assert!(next.requests.is_empty());
+    let stats = next.engine.stats();
+    assert_eq!((stats.recovered, stats.dropped_for(Dropped::Expired), stats.queued), (60, 60, 0));
+    assert!(store.records.is_empty());
+    // Nor at a flush.
+    let mut app = Driver::started(0, Config { flush_interval_ms: u64::MAX, ..limits }, &mut store);
+    app.track("old");
+    app.run(&mut store);
+    app.now.mono_ms += 86_400_001;
+    app.input(Input::Flush);
+    app.run(&mut store);
+    assert!(app.requests.is_empty() && store.records.is_empty());
+}
+
+#[test]
+fn a_queue_of_earlier_is_cut_to_its_bytes() {
+    let mut store = Store::default();
+    let mut app = Driver::started(0, granted(), &mut store);
+    for _ in 0..10 {
+        app.track("a");
+    }
+    app.run(&mut store);
+    let bytes = app.engine.stats().queued_bytes;
+    let next = Driver::started(0, Config { queue_limit_bytes: bytes / 2, ..granted() }, &mut store);
+    let stats = next.engine.stats();
+    assert_eq!((stats.queued, stats.dropped_for(Dropped::Evicted), store.records.len()), (5, 5, 5));
+}
+
+#[test]
+fn a_record_that_the_queue_cannot_hold_takes_no_other_ones_place() {
+    let mut store = Store::default();
+    let mut app = Driver::started(0, Config { queue_limit_bytes: 2_000, ..granted() }, &mut store);
+    app.track("a");
+    let large = ["{\"x\":\"", &"y".repeat(2_000), "\"}"].concat();
+    let id = EventId(app.bits());
+    let outcome = app.input(Input::Call(Call::track("large", &large, id)));
+    assert_eq!(outcome, Outcome::Rejected(Rejection::TooLarge));
+    assert_eq!((app.engine.stats().queued, app.engine.stats().dropped_total()), (1, 0));
+}
+
+#[test]
 fn c9_what_the_store_did_not_take_of_a_person_is_not_said_of_the_next_one() {
     let another = |bits: [u8; 16]| {
         [Call::reset(Secret(bits)), Call::switch_user("grace", Secret(bits))].into_iter().enumerate()
