@@ -115,12 +115,16 @@ impl Engine {
 
     /// Events name the groups as a property of every event (SPEC §10); the profile of a known person lists them, too.
     fn change_membership(&mut self, at: Now, call: &Call<'_>, operator: &str) -> Outcome {
+        let list = operator != "$remove";
+        let denied = message::is_denied(call.name, &self.config);
+        if denied && list {
+            return Outcome::Accepted;
+        }
         let outcome = self.change_identity(at, call);
         let known = self.subject.identity().is_some_and(|identity| identity.user.is_some());
-        if !known || outcome != Outcome::Accepted {
+        if !known || denied || outcome != Outcome::Accepted {
             return outcome;
         }
-        let list = operator != "$remove";
         let mut operators = String::from("{");
         write::key(&mut operators, operator);
         operators.push('{');

@@ -158,6 +158,14 @@ impl Identity {
     }
 }
 
+impl Identity {
+    /// How many members of a group of this kind the records are about.
+    pub(super) fn members(&self, key: &str) -> usize {
+        let list = Object::parse(&self.super_properties).ok().and_then(|properties| properties.get(key));
+        list.map_or(0, |list| list.elements().count())
+    }
+}
+
 /// Two objects as one without a member; the first is the stronger. Text that is no object is none.
 pub(super) fn merged(strong: &str, weak: &str, without: &str) -> String {
     let parse = |text| Object::parse(text).unwrap_or(Object::EMPTY);

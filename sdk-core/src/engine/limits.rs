@@ -33,7 +33,11 @@ pub(super) fn check(call: &Call<'_>, survey: &mut Survey) -> Result<(), Rejectio
         }
         CallKind::Profile | CallKind::Group => check_operators(call, survey),
         CallKind::SetGroup | CallKind::AddGroup | CallKind::RemoveGroup => {
-            if call.name.is_empty() || call.text.is_empty() { Err(Rejection::EmptyGroup) } else { Ok(()) }
+            if call.name.is_empty() || call.text.is_empty() {
+                return Err(Rejection::EmptyGroup);
+            }
+            // It is the name of a property.
+            if is_long(call.name) { Err(Rejection::KeyTooLong) } else { Ok(()) }
         }
         CallKind::Unregister | CallKind::Reset => Ok(()),
     }
@@ -43,10 +47,11 @@ fn check_name(name: &str) -> Result<(), Rejection> {
     if name.trim_ascii().is_empty() {
         return Err(Rejection::EmptyName);
     }
-    if name.len() > NAME_CHARS && name.chars().count() > NAME_CHARS {
-        return Err(Rejection::NameTooLong);
-    }
-    Ok(())
+    if is_long(name) { Err(Rejection::NameTooLong) } else { Ok(()) }
+}
+
+fn is_long(name: &str) -> bool {
+    name.len() > NAME_CHARS && name.chars().count() > NAME_CHARS
 }
 
 fn check_user(user: &str) -> Result<(), Rejection> {
@@ -191,5 +196,8 @@ mod tests {
         assert_eq!(identify("$device:x"), Err(Rejection::ReservedUser));
         let membership = Call::membership(CallKind::AddGroup, "company", "");
         assert_eq!(check(&membership, &mut Survey::default()), Err(Rejection::EmptyGroup));
+        let key = "k".repeat(256);
+        let membership = Call::membership(CallKind::SetGroup, &key, "acme");
+        assert_eq!(check(&membership, &mut Survey::default()), Err(Rejection::KeyTooLong));
     }
 }

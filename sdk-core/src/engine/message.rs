@@ -238,7 +238,7 @@ fn objects<'a>(
 }
 
 /// Whether the host wants to hear nothing of this property.
-fn is_denied(name: &str, config: &Config) -> bool {
+pub(super) fn is_denied(name: &str, config: &Config) -> bool {
     config.deny_list.iter().any(|other| other == name)
 }
 

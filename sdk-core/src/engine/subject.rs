@@ -4,6 +4,7 @@
 use super::call::{Call, CallKind};
 use super::config::Config;
 use super::identity::{self, Identity};
+use super::limits::COUNT;
 use super::message::Head;
 use super::outcome::Rejection;
 use super::time::Now;
@@ -48,10 +49,13 @@ impl Subject {
     /// Makes a call that changes whom records are about.
     ///
     /// # Errors
-    /// With it there would be no room for an event's own properties.
+    /// With it there would be no room for an event's own properties, or a collector would cut it.
     pub(super) fn change(&mut self, call: &Call<'_>, config: &Config) -> Result<(), Rejection> {
         let Some(mut identity) = self.identity.clone() else { return Ok(()) };
         identity.change(call);
+        if call.kind == CallKind::AddGroup && identity.members(call.name) > COUNT {
+            return Err(Rejection::TooMany);
+        }
         let (session, anew) = match call.kind {
             CallKind::RegisterForSession => (identity::merged(call.text, &self.session, ""), false),
             CallKind::Unregister => (identity::merged("", &self.session, call.name), false),

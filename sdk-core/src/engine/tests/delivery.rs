@@ -608,3 +608,48 @@ fn a_store_that_fails_for_long_costs_neither_memory_nor_a_notice_a_call() {
     assert_eq!(next.engine.super_properties(), r#"{"page":399}"#);
     assert_eq!(next.engine.stats().recovered, 401, "with the first $identify");
 }
+
+#[test]
+fn groups_of_a_kind_are_no_more_than_a_list_has_elements() {
+    let mut store = Store::default();
+    let mut app = Driver::started(0, granted(), &mut store);
+    let add = |id: &str, app: &mut Driver| {
+        app.input(Input::Call(Call::membership(CallKind::AddGroup, "company", id)))
+    };
+    for n in 0..255 {
+        assert_eq!(add(&n.to_string(), &mut app), Outcome::Accepted);
+    }
+    assert_eq!(add("another", &mut app), Outcome::Rejected(Rejection::TooMany));
+    assert_eq!(add("7", &mut app), Outcome::Accepted, "it is there already");
+    app.input(Input::Call(Call::membership(CallKind::RemoveGroup, "company", "7")));
+    assert_eq!(add("another", &mut app), Outcome::Accepted);
+    app.run(&mut store);
+    assert!(!app.engine.super_properties().contains("\"7\""));
+}
+
+#[test]
+fn c3_a_denied_group_is_recorded_nowhere() {
+    let mut store = Store::default();
+    let config = Config { deny_list: ["clinic".into()].into(), ..granted() };
+    let mut before = Driver::started(0, granted(), &mut store);
+    before.input(Input::Call(Call::membership(CallKind::AddGroup, "clinic", "denied-1")));
+    before.run(&mut store);
+    let mut app = Driver::started(0, config, &mut store);
+    let id = EventId(app.bits());
+    app.input(Input::Call(Call::identify("u1", id)));
+    for (kind, member) in [
+        (CallKind::RemoveGroup, "denied-1"),
+        (CallKind::SetGroup, "denied-2"),
+        (CallKind::AddGroup, "denied-3"),
+    ] {
+        app.input(Input::Call(Call::membership(kind, "clinic", member)));
+    }
+    app.track("a");
+    app.run(&mut store);
+    let RecordRead::Content(identity) = &store.identity else { panic!() };
+    let texts = [identity].into_iter().chain(store.records.iter().map(|record| &record.3));
+    for text in texts {
+        assert!(!text.contains("clinic") && !text.contains("denied"), "{text}");
+    }
+    assert_eq!(store.records.len(), 2, "no profile is told either");
+}
