@@ -267,15 +267,24 @@ fn judge_erasure(status: u16, body: &str, before: ErasureState) -> Option<Erasur
             }
         }
         // Wrong proof, or a request that makes no sense there: asking again would not help.
-        400 | 403 | 410 | 422 if before == ErasureState::Requested => Some(ErasureState::Refused),
+        400 | 403 | 410 | 422 if before == ErasureState::Requested && is_word(body) => {
+            Some(ErasureState::Refused)
+        }
         _ => None,
     }
+}
+
+/// Whether a collector speaks. A proxy or a captive portal that refuses says so in another way, and does not for good.
+fn is_word(body: &str) -> bool {
+    body.trim_ascii() == "0" || Object::parse(body).is_ok()
 }
 
 fn judge_deletion(answer: &Answer) -> Option<ErasureState> {
     match judge(answer) {
         Judgement::Delivered => Some(ErasureState::Completed),
-        Judgement::Bisect | Judgement::Split => Some(ErasureState::Refused),
-        Judgement::Retry | Judgement::Pause => None,
+        Judgement::Bisect if matches!(answer, Answer::Response { body, .. } if is_word(body)) => {
+            Some(ErasureState::Refused)
+        }
+        _ => None,
     }
 }

@@ -300,7 +300,10 @@ fn c12_an_erasure_is_written_with_the_refusal_and_sent_whatever_the_verdict() {
 #[test]
 fn c12_a_wrong_proof_is_refused_for_good_and_a_captive_portal_is_not_believed() {
     for (first, state) in [
-        (answer(403, ""), ErasureState::Refused),
+        (answer(403, r#"{"error":"the secret is not this device's"}"#), ErasureState::Refused),
+        (answer(403, ""), ErasureState::Requested),
+        (answer(403, "<html>blocked by your administrator"), ErasureState::Requested),
+        (answer(400, "<html>"), ErasureState::Requested),
         (answer(200, "<html>"), ErasureState::Requested),
         (answer(200, "{}"), ErasureState::Requested),
         (answer(202, r#"{"id":"a/b","state":"accepted"}"#), ErasureState::Requested),
@@ -310,6 +313,27 @@ fn c12_a_wrong_proof_is_refused_for_good_and_a_captive_portal_is_not_believed() 
         let mut store = Store::default();
         let mut app = Driver::started(0, granted(), &mut store);
         app.opt_out(true);
+        app.run(&mut store);
+        let (op, _) = app.erasures.pop_front().unwrap();
+        app.input(Input::Done { op, result: Done::Answered(first.clone()) });
+        app.run(&mut store);
+        assert_eq!(app.engine.erasure_outbox()[0].state, state, "{first:?}");
+        assert_eq!(app.engine.next_wakeup().is_some(), state == ErasureState::Requested);
+    }
+}
+
+#[test]
+fn c12_a_deletion_is_refused_by_a_collector_only() {
+    for (first, state) in [
+        (answer(400, r#"{"error":"$distinct_id, invalid","status":0}"#), ErasureState::Refused),
+        (answer(200, "0"), ErasureState::Refused),
+        (answer(400, "<html>"), ErasureState::Requested),
+        (answer(451, ""), ErasureState::Requested),
+        (answer(413, ""), ErasureState::Requested),
+    ] {
+        let mut store = Store::default();
+        let mut app = Driver::started(0, granted(), &mut store);
+        app.opt_out_also(Also { erase: false, delete_profile: true });
         app.run(&mut store);
         let (op, _) = app.erasures.pop_front().unwrap();
         app.input(Input::Done { op, result: Done::Answered(first.clone()) });
