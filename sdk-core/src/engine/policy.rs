@@ -57,7 +57,11 @@ pub(super) fn retry_after_ms(answer: &Answer) -> Option<u64> {
     let Answer::Response { retry_after: Some(text), .. } = answer else { return None };
     let text = text.trim_ascii().as_bytes();
     let (seconds, part) = text.split_at(text.iter().position(|byte| *byte == b'.').unwrap_or(text.len()));
-    let seconds = whole(seconds)?.min(ASKED_CAP_MS);
+    // More than can be counted is a number even so.
+    let seconds = match whole(seconds) {
+        None if seconds.iter().all(u8::is_ascii_digit) && !seconds.is_empty() => ASKED_CAP_MS,
+        counted => counted?.min(ASKED_CAP_MS),
+    };
     let tenth = part.get(1).map_or(0, |b| u64::from(b.wrapping_sub(b'0').min(9)));
     Some((seconds * 1_000 + tenth * 100).min(ASKED_CAP_MS))
 }
@@ -115,6 +119,9 @@ mod tests {
         assert_eq!(after("2"), Some(2_000));
         assert_eq!(after(" 1.5 "), Some(1_500));
         assert_eq!(after("99999999999"), Some(86_400_000));
+        assert_eq!(after("99999999999999999999999"), Some(86_400_000));
+        assert_eq!(after("99999999999999999999999x"), None);
+        assert_eq!(after(".5"), None);
         assert_eq!(after("soon"), None);
         assert_eq!(retry_after_ms(&Answer::Unreachable), None);
     }
