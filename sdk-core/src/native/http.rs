@@ -88,7 +88,8 @@ impl HttpTransport {
         self
     }
 
-    /// Whether bodies are compressed. Default: yes, until a collector answers that it does not take that (415).
+    /// Whether bodies are compressed. Default: yes, until somebody answers that it does not take that (415), or no body
+    /// whose length is not said before (411, 501).
     pub fn gzip(mut self, gzip: bool) -> Self {
         self.gzip = gzip;
         self
@@ -166,8 +167,8 @@ impl Transport for HttpTransport {
         let result = if request.is_get() { self.get(request) } else { self.post(request, gzip) };
         *lock(&self.gate) = Gate::default();
         match result {
-            Ok(response) if gzip && response.status() == 415 => {
-                // The records are sent again, in the clear.
+            Ok(response) if gzip && matches!(response.status().as_u16(), 411 | 415 | 501) => {
+                // It is the form that is refused, not what stands in it. The records are sent again, in the clear.
                 self.gzip = false;
                 Answer::Unreachable
             }
@@ -177,8 +178,10 @@ impl Transport for HttpTransport {
                 let retry_after = header("Retry-After").map(seconds);
                 let status = response.status().as_u16();
                 let mut text = Vec::new();
-                // What has arrived of it is enough to judge by.
-                let _ = response.body_mut().as_reader().take(BODY_BYTES).read_to_end(&mut text);
+                // Half of an answer says nothing but its status: what begins with a `1` or a `0` may go on otherwise.
+                if response.body_mut().as_reader().take(BODY_BYTES).read_to_end(&mut text).is_err() {
+                    text.clear();
+                }
                 Answer::Response { status, retry_after, body: String::from_utf8_lossy(&text).into_owned() }
             }
             Err(ureq::Error::Timeout(_)) => Answer::TimedOut,

@@ -4,6 +4,9 @@ use crate::support::{Collector, Folder, PATIENCE, TOKEN, accepted, delivered, qu
 use refrain::engine::{Answer, FlushState, Notice, Outcome, Rejection};
 use refrain::native::{Client, PendingRequest, Transport};
 use serde_json::json;
+use std::io::{Read, Write};
+use std::net::TcpListener;
+use std::thread;
 
 #[test]
 fn a_record_arrives_with_its_properties() {
@@ -221,4 +224,49 @@ fn an_answer_to_a_request_that_was_never_opened_is_none() {
     accepted(&client, "kept");
     assert_eq!(client.flush(PATIENCE), FlushState::Failing);
     assert_eq!((client.stats().queued, client.stats().delivered), (1, 0));
+}
+
+#[test]
+fn who_takes_no_body_of_unknown_length_gets_one_of_a_known_length() {
+    for status in [411, 415, 501] {
+        let (folder, collector) = (Folder::new(), Collector::start());
+        let client = quiet(&folder, &collector).build().unwrap();
+        ready(&client);
+        client.track("large", json!({"text": "x".repeat(2_000)}));
+        collector.set_status(status);
+        assert_eq!(client.flush(PATIENCE), FlushState::Failing, "{status}");
+        assert_eq!((client.stats().queued, client.stats().dropped_total()), (1, 0), "{status}");
+        collector.set_status(200);
+        delivered(&client);
+        let heads: Vec<_> = collector.requests().into_iter().map(|r| r.head.to_lowercase()).collect();
+        assert!(heads[0].contains("transfer-encoding: chunked"), "{heads:?}");
+        assert!(heads[1].contains("content-length: ") && !heads[1].contains("gzip"), "{heads:?}");
+    }
+}
+
+#[test]
+fn half_of_an_answer_is_neither_a_yes_nor_a_no() {
+    for word in ["1", "0"] {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        let proxy = thread::spawn(move || {
+            let (mut stream, _) = listener.accept().unwrap();
+            let mut request = Vec::new();
+            while !request.ends_with(b"}}]") {
+                let mut bytes = [0; 4_096];
+                let read = stream.read(&mut bytes).unwrap();
+                request.extend_from_slice(&bytes[..read]);
+            }
+            let answer = format!("HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n{word}");
+            stream.write_all(answer.as_bytes()).unwrap();
+        });
+        let folder = Folder::new();
+        let collector = Collector::start();
+        let client = quiet(&folder, &collector).endpoint(url).build().unwrap();
+        ready(&client);
+        accepted(&client, "kept");
+        assert_eq!(client.flush(PATIENCE), FlushState::Failing);
+        assert_eq!((client.stats().queued, client.stats().dropped_total()), (1, 0), "{word}");
+        proxy.join().unwrap();
+    }
 }
