@@ -153,8 +153,10 @@ impl<'a> Iterator for Records<'a> {
                     None => continue,
                 }
             }
+            // A file may have been given its length without its bytes. Zeros to the end are not looked at one by one.
+            let written = self.bytes.iter().rposition(|byte| *byte != 0).map_or(0, |last| last + 1);
             while self.at < self.bytes.len() && self.record_at(self.at).is_none() {
-                self.at += 1;
+                self.at = if self.at < written { self.at + 1 } else { self.bytes.len() };
             }
             return Some(Found::Damage { at: start, len: self.at - start });
         }
@@ -204,6 +206,16 @@ mod tests {
             let expected = [54, 84, 109].iter().filter(|&&end| end <= cut).count();
             assert_eq!(seqs.len(), expected, "cut at {cut}");
             assert_eq!(damage > 0, ![24, 54, 84].contains(&cut), "cut at {cut}");
+        }
+    }
+
+    #[test]
+    fn a_length_without_bytes_costs_nothing_else() {
+        let mut bytes = segment();
+        let written = bytes.len();
+        for tail in [1, RECORD_HEAD, 1 << 20] {
+            bytes.resize(written + tail, 0);
+            assert_eq!(seqs(&bytes), (vec![1, 2, 3], tail));
         }
     }
 

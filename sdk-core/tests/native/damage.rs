@@ -275,3 +275,22 @@ fn bytes_behind_the_last_record_do_not_hide_later_ones() {
     delivered(&client);
     assert_eq!(collector.names(), ["a", "b"]);
 }
+
+#[test]
+fn a_segment_that_has_grown_beyond_reason_is_not_read_to_its_end() {
+    const GROWN: u64 = 40 << 20;
+    let (folder, collector) = (Folder::new(), Collector::start());
+    recorded(&folder, &collector, &["a", "b"]);
+    let segment = file_ending(&folder.data(), ".log");
+    OpenOptions::new().write(true).open(&segment).unwrap().set_len(GROWN).unwrap();
+
+    let client = quiet(&folder, &collector).build().unwrap();
+    ready(&client);
+    assert_eq!((client.stats().recovered, client.stats().damaged), (2, 1));
+    let aside = fs::metadata(file_ending(&folder.data(), ".bad")).unwrap().len();
+    assert!(aside < GROWN / 2, "{aside} bytes were read");
+    assert!(fs::metadata(&segment).unwrap().len() < 10_000, "the rest is gone");
+    accepted(&client, "c");
+    delivered(&client);
+    assert_eq!(collector.names(), ["a", "b", "c"]);
+}

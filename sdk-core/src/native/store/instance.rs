@@ -14,6 +14,9 @@ use std::time::Duration;
 
 /// A segment that has grown to this is closed, and a new one begun.
 pub(super) const SEGMENT_BYTES: u64 = 256 << 10;
+/// No segment grows to this, however much is delivered while nothing is recorded: what stands behind was not written by
+/// us, and is not read.
+const READ_BYTES: u64 = 16 << 20;
 /// What stands before a record's payload.
 const RECORD_HEAD: usize = 17;
 
@@ -147,7 +150,7 @@ impl<D: Disk> Instance<D> {
         }
         let last = files.last().map(|(_, number)| *number);
         for (path, number) in files {
-            let bytes = self.disk.read(&path, u64::MAX)?;
+            let bytes = self.disk.read(&path, READ_BYTES)?;
             match Header::decode(&bytes) {
                 Some(header) if header.epoch == epoch => {
                     self.load_segment(path, &bytes, Some(number) == last, &mut loaded, &mut acknowledged)?;

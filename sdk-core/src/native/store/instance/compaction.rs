@@ -69,7 +69,9 @@ impl<D: Disk> Instance<D> {
 
 /// Leaves a segment with the events in it that must be kept, and nothing else; `false` if somebody has deleted it.
 fn rewrite(disk: &impl Disk, segment: &mut Segment) -> io::Result<bool> {
-    let Some(bytes) = if_there(disk.read(&segment.path, u64::MAX))? else { return Ok(false) };
+    let Some(bytes) = if_there(disk.read(&segment.path, segment.bytes.saturating_add(1)))? else {
+        return Ok(false);
+    };
     let damaged = || io::Error::from(io::ErrorKind::InvalidData);
     let records = Records::new(&bytes).filter(|records| records.header() == segment.header);
     let mut read = HEADER_LEN as u64;
