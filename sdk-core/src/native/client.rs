@@ -293,7 +293,7 @@ impl Client {
         // What is held while the folder is being opened is to be sent too.
         self.ready(timeout);
         let outcome = self.input(|_| Input::Flush);
-        self.sync(timeout);
+        self.sync(timeout.saturating_sub(start.elapsed()));
         match outcome {
             Outcome::Flushing(mark) => {
                 self.0.shared.wait_flushed(mark, timeout.saturating_sub(start.elapsed()))
@@ -326,7 +326,7 @@ impl Client {
         }
     }
 
-    #[cfg(feature = "testing")]
+    #[cfg(any(test, feature = "testing"))]
     pub(super) fn shared(&self) -> &Shared {
         &self.0.shared
     }

@@ -66,7 +66,8 @@ pub(super) struct Core {
     /// Ends that nobody has asked for yet; few, so that they are lists.
     settled: Vec<(Ticket, Result<(), Trouble>)>,
     next_barrier: u64,
-    barriers: Vec<(u64, bool)>,
+    /// Those that somebody waits for, and how they have ended.
+    barriers: Vec<(u64, Option<bool>)>,
     /// Calls that were refused before they reached the engine.
     lost: u64,
     #[cfg(feature = "flight-recorder")]
@@ -310,15 +311,19 @@ impl Shared {
         core.next_barrier += 1;
         let barrier = core.next_barrier;
         core.storage.push_back(StorageJob::Barrier(barrier));
+        core.barriers.push((barrier, None));
         core.urgent = true;
         drop(core);
         self.storage_wake.notify_one();
-        let mut stored = None;
-        self.wait(timeout.saturating_sub(start.elapsed()), |core| {
-            stored = take(&mut core.barriers, barrier);
-            stored.is_some()
-        });
-        stored
+        let ended = |core: &Core| {
+            let ended = core.barriers.iter().find(|(number, _)| *number == barrier);
+            ended.and_then(|(_, stored)| *stored)
+        };
+        self.wait(timeout.saturating_sub(start.elapsed()), |core| ended(core).is_some());
+        // One that nobody waits for any more takes no place.
+        let mut core = self.lock();
+        core.storage.retain(|job| !matches!(job, StorageJob::Barrier(number) if *number == barrier));
+        take(&mut core.barriers, barrier).flatten()
     }
 
     /// Waits until the store has been opened and, where collecting is allowed, what was held meanwhile is recorded.
@@ -364,7 +369,9 @@ impl Shared {
         let mut core = self.lock();
         let later = core.storage.iter().filter(|job| job.is_append()).count();
         let stored = synced && core.engine.stats().queued <= (kept + later) as u64;
-        core.barriers.push((barrier, stored));
+        if let Some((_, ended)) = core.barriers.iter_mut().find(|(number, _)| *number == barrier) {
+            *ended = Some(stored);
+        }
         drop(core);
         self.progress.notify_all();
     }
@@ -462,5 +469,22 @@ impl Core {
     /// Whether a call made now would not be held for want of an open store.
     fn is_settled(&self, now: Now) -> bool {
         self.engine.is_settled() && self.is_named(now)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::native::Client;
+    use std::time::Duration;
+
+    #[test]
+    fn what_nobody_waits_for_any_more_takes_no_place() {
+        let client = Client::builder("T").build().unwrap();
+        assert!(client.ready(Duration::from_secs(30)));
+        for _ in 0..1_000 {
+            client.sync(Duration::ZERO);
+        }
+        client.sync(Duration::from_secs(30));
+        assert!(client.shared().lock().barriers.is_empty());
     }
 }
