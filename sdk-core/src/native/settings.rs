@@ -204,11 +204,21 @@ impl Settings {
 
     fn check_endpoint(&self) -> Result<String, BuildError> {
         let endpoint = self.endpoint.trim_end_matches('/');
-        let host = endpoint.strip_prefix("https://").or_else(|| endpoint.strip_prefix("http://"));
-        let plain =
-            |host: &str| !host.is_empty() && !host.contains(['?', '#', '@', ' ']) && !host.starts_with('/');
-        if host.is_some_and(plain) { Ok(endpoint.into()) } else { Err(BuildError::Endpoint) }
+        let rest = endpoint.strip_prefix("https://").or_else(|| endpoint.strip_prefix("http://"));
+        if rest.is_some_and(is_address) { Ok(endpoint.into()) } else { Err(BuildError::Endpoint) }
     }
+}
+
+/// Whether this is host, perhaps port and path. What could never be connected to would look like a network that fails.
+fn is_address(rest: &str) -> bool {
+    let authority = rest.split('/').next().unwrap_or_default();
+    let (host, behind) = match authority.rsplit_once(']') {
+        Some((host, behind)) => (host.strip_prefix('[').unwrap_or_default(), behind),
+        None => authority.split_at(authority.find(':').unwrap_or(authority.len())),
+    };
+    let port = behind.is_empty() || behind.strip_prefix(':').is_some_and(|port| port.parse::<u16>().is_ok());
+    let plain = |byte: u8| byte.is_ascii_graphic() && !b"?#@\\\"<>^`{|}".contains(&byte);
+    !host.is_empty() && !host.contains('[') && port && rest.bytes().all(plain)
 }
 
 /// What the clients on one folder must agree on, because one engine serves them all.
@@ -614,10 +624,31 @@ mod tests {
     fn bad_settings_say_what_is_wrong() {
         assert!(parse(r#"{"token":"T","endpiont":"x"}"#).unwrap_err().contains("endpiont"));
         assert!(parse(r#"{"token":"T","default_consent":"yes"}"#).unwrap_err().contains("yes"));
-        for endpoint in ["", "api.mixpanel.com", "ftp://x", "https://", "https://x/?token=T", "https://u:p@x"]
-        {
+        let bad = ["", "api.mixpanel.com", "ftp://x", "https://", "https://x/?token=T", "https://u:p@x"];
+        let never =
+            ["http://:80", "http://x:99999", "http://x:", "http://x:y", "http://[::1", "http://ü.example"];
+        let odd = [
+            "http://x\n",
+            "http://x\0",
+            "http://x y",
+            "http://x\\y",
+            "http:///x",
+            "http://x/\"",
+            "http://[]",
+        ];
+        for endpoint in bad.into_iter().chain(never).chain(odd) {
             let error = Builder::new(Settings::new("T")).endpoint(endpoint).build().map(drop);
             assert_eq!(error, Err(BuildError::Endpoint), "{endpoint}");
+        }
+        for endpoint in [
+            "http://x",
+            "https://x.example:8443/a/b/",
+            "http://[::1]:80/x",
+            "http://127.0.0.1:1",
+            "http://[::1]",
+        ] {
+            let endpoint = Settings { endpoint: endpoint.into(), ..Settings::new("T") }.check_endpoint();
+            assert!(endpoint.is_ok(), "{endpoint:?}");
         }
         let error =
             Builder::new(Settings { flush_interval: Some(-1.0), ..Settings::new("T") }).build().map(drop);
