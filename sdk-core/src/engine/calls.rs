@@ -3,6 +3,7 @@
 use super::books::Dropped;
 use super::call::{Call, CallKind, Kept};
 use super::config::IdMerge;
+use super::consent::ConsentState;
 use super::effect::{Effect, Entry, Lane, Op};
 use super::hold::Room;
 use super::identity::{Identity, IdentityChange};
@@ -199,8 +200,14 @@ impl Engine {
         if let Err(rejection) = self.subject.change(call, &self.config) {
             return Outcome::Rejected(rejection);
         }
-        if self.durable() && call.kind != CallKind::RegisterForSession {
-            self.store_identity(IdentityChange::Call(Kept::new(at, *call)));
+        if call.kind != CallKind::RegisterForSession {
+            let change = IdentityChange::Call(Kept::new(at, *call));
+            if self.durable() {
+                self.store_identity(change);
+            } else if self.consent != ConsentState::Unreadable {
+                // Once the store takes something again, what it says of the person is older than this.
+                self.retries.keep(&change);
+            }
         }
         Outcome::Accepted
     }

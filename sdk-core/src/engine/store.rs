@@ -89,8 +89,11 @@ impl Retries {
     }
 
     /// A change of the identity that is to be tried again. The store may fail for long, and calls go on.
-    fn keep(&mut self, change: &IdentityChange) {
+    pub(super) fn keep(&mut self, change: &IdentityChange) {
         if let IdentityChange::Call(call) = change {
+            if call.kind == CallKind::Reset {
+                self.identity.clear();
+            }
             // These two stand in each other's way nowhere, and of each kind one holds all.
             for earlier in self.identity.iter_mut().rev() {
                 match earlier {

@@ -566,6 +566,68 @@ fn c9_what_the_store_did_not_take_of_a_person_is_not_said_of_the_next_one() {
 }
 
 #[test]
+fn c9_who_is_known_when_the_store_works_again_is_who_was_said_meanwhile() {
+    let register = Call::register(CallKind::Register, r#"{"plan":"gold"}"#);
+    for (user, call, expected, properties) in [
+        (Some("ada"), Call::reset(Secret([77; 16])), None, "{}"),
+        (Some("ada"), Call::switch_user("grace", Secret([77; 16])), Some("grace"), "{}"),
+        (None, Call::identify("grace", EventId([3; 16])), Some("grace"), "{}"),
+        (None, register, None, r#"{"plan":"gold"}"#),
+    ] {
+        let mut store = Store::default();
+        let mut app = Driver::started(0, granted(), &mut store);
+        if let Some(user) = user {
+            app.input(Input::Call(Call::identify(user, EventId([9; 16]))));
+        }
+        app.run(&mut store);
+        // The queue cannot be taken over: everything lives in memory.
+        let mut next = Driver::new(0, granted());
+        next.input(Input::Start { secret: Secret([7; 16]) });
+        next.step(&mut store);
+        let Some(Effect::Recover { op, .. }) = next.storage.pop_front() else { panic!() };
+        next.input(Input::Done { op, result: Done::Failed(StoreFault::Other) });
+        next.run(&mut store);
+        next.input(Input::Call(call));
+        let device = next.engine.device_id();
+        for _ in 0..8 {
+            next.run(&mut store);
+            next.advance(1_000);
+        }
+        next.run(&mut store);
+        for driver in [next, Driver::started(1, granted(), &mut store)] {
+            let who = driver.engine.distinct_id().filter(|id| !id.starts_with("$device:"));
+            assert_eq!((who.as_deref(), driver.engine.super_properties()), (expected, properties));
+            assert_eq!(driver.engine.device_id(), device);
+        }
+    }
+}
+
+#[test]
+fn c9_a_user_who_was_named_under_a_grant_that_was_not_recorded_stays_named() {
+    let mut store = Store::default();
+    let mut app = Driver::started(0, config(), &mut store);
+    store.fault = Some(StoreFault::Full);
+    app.opt_in();
+    app.run(&mut store);
+    app.input(Input::Call(Call::identify("ada", EventId([9; 16]))));
+    app.run(&mut store);
+    store.fault = None;
+    let mut other = Driver::started(1, config(), &mut store);
+    other.opt_in();
+    other.run(&mut store);
+    app.input(Input::RecordChanged { name: RecordName::Consent, read: store.consent.clone() });
+    for _ in 0..4 {
+        app.run(&mut store);
+        app.advance(1_000);
+    }
+    app.run(&mut store);
+    assert_eq!(app.engine.distinct_id().as_deref(), Some("ada"));
+    assert_eq!(app.engine.device_id(), other.engine.device_id());
+    let next = Driver::started(2, config(), &mut store);
+    assert_eq!(next.engine.distinct_id().as_deref(), Some("ada"));
+}
+
+#[test]
 fn the_last_word_about_a_person_is_not_the_one_that_was_tried_again() {
     let mut store = Store::default();
     let mut app = Driver::started(0, granted(), &mut store);
