@@ -4,6 +4,7 @@
 use crate::transport::HttpAnswer;
 use std::mem;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
 /// The place where both meet.
 #[derive(Default)]
@@ -55,9 +56,15 @@ impl Exchange {
     }
 
     /// For the request thread: answers the host until the exchange has ended. `open` redeems the permit, and gives
-    /// out the body with what holds the sending lock.
-    pub(crate) fn serve<G>(&self, open: impl FnOnce() -> Option<(Vec<u8>, G)>) -> HttpAnswer {
-        let mut open = Some(open);
+    /// out the body with what holds the sending lock. `late` has the host break off; it is called once, if the exchange
+    /// takes longer than it may.
+    pub(crate) fn serve<G>(
+        &self,
+        patience: Duration,
+        open: impl FnOnce() -> Option<(Vec<u8>, G)>,
+        late: impl FnOnce(),
+    ) -> HttpAnswer {
+        let (mut open, mut late, start) = (Some(open), Some(late), Instant::now());
         let mut guard = None;
         let mut state = lock(&self.state);
         loop {
@@ -78,7 +85,16 @@ impl Exchange {
                 return answer;
             }
             let waits = |state: &mut State| !state.started && !state.asked && state.ended.is_none();
-            state = self.changed.wait_while(state, waits).unwrap_or_else(PoisonError::into_inner);
+            let left = patience.saturating_sub(start.elapsed());
+            let waited = self.changed.wait_timeout_while(state, left, waits);
+            let (still, waited) = waited.unwrap_or_else(PoisonError::into_inner);
+            state = still;
+            if waited.timed_out() {
+                drop(state);
+                late.take().into_iter().for_each(|late| late());
+                state = lock(&self.state);
+                state.ended.get_or_insert(HttpAnswer::TimedOut);
+            }
         }
     }
 }

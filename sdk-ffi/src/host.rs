@@ -12,6 +12,9 @@ use std::sync::{Arc, Mutex, Weak};
 use std::thread;
 use std::time::Duration;
 
+/// How long a whole request may take. Hosts limit how long nothing comes, which a peer that sends a byte now and then
+/// makes last for days; and no other request leaves meanwhile.
+const WHOLE: Duration = Duration::from_secs(60);
 /// How long is waited for the host's code to come back after it was asked to break off.
 const LEAVING: Duration = Duration::from_secs(2);
 /// How long it has until it is asked once more: the first time it may not have begun yet.
@@ -48,6 +51,8 @@ struct Line {
     current: Mutex<Option<Arc<Exchange>>>,
     /// Threads that are in the host's code.
     inside: Arc<Gate>,
+    /// How long an exchange may take.
+    patience: Duration,
 }
 
 /// The host's object. To let go of it is to call the host's code too, and whichever thread is last does it.
@@ -77,7 +82,7 @@ impl Drop for Host {
 
 impl HostTransport {
     pub(crate) fn new(host: Arc<dyn HttpTransport>) -> Self {
-        let transport = Self::behind(&GATE, host);
+        let transport = Self::behind(&GATE, host, WHOLE);
         let mut lines = lock(LINES.get());
         lines.retain(|line| line.strong_count() > 0);
         lines.push(Arc::downgrade(&transport.0));
@@ -85,9 +90,9 @@ impl HostTransport {
         transport
     }
 
-    fn behind(gate: &'static Gate, host: Arc<dyn HttpTransport>) -> Self {
+    fn behind(gate: &'static Gate, host: Arc<dyn HttpTransport>, patience: Duration) -> Self {
         let host = Arc::new(Host { object: Some(host), gate });
-        Self(Arc::new(Line { host, current: Mutex::default(), inside: Arc::default() }))
+        Self(Arc::new(Line { host, current: Mutex::default(), inside: Arc::default(), patience }))
     }
 
     /// Has the host log something, on a thread of its own: a log may be slow. Who comes too late is not heard.
@@ -127,7 +132,7 @@ impl HostTransport {
         let exchange = Arc::new(Exchange::default());
         *lock(&self.0.current) = Some(exchange.clone());
         let answer = match self.0.begin(url, body_length, exchange.clone()) {
-            Ok(()) => exchange.serve(open),
+            Ok(()) => exchange.serve(self.0.patience, open, || self.0.break_off()),
             Err(_) => HttpAnswer::Unreachable,
         };
         lock(&self.0.current).take();
@@ -150,6 +155,13 @@ impl Line {
             exchange.end(answer.and_then(Result::ok).unwrap_or(HttpAnswer::Unreachable));
         };
         on_own_thread(Box::new(run))
+    }
+
+    /// Breaks off what is under way, unless the host's runtime ends.
+    fn break_off(&self) {
+        if let Some(_visit) = Gate::enter(self.host.gate) {
+            self.cancel();
+        }
     }
 
     /// Breaks off what is under way. Called by a thread that may be in the host's code.
@@ -185,11 +197,7 @@ impl Transport for HostTransport {
 
     fn breaker(&self) -> Option<Box<dyn Fn() + Send + Sync>> {
         let line = Arc::clone(&self.0);
-        Some(Box::new(move || {
-            if let Some(_visit) = Gate::enter(line.host.gate) {
-                line.cancel();
-            }
-        }))
+        Some(Box::new(move || line.break_off()))
     }
 }
 
@@ -326,7 +334,8 @@ mod tests {
     #[test]
     fn a_thread_has_left_when_it_holds_nothing_of_the_host() {
         let (gate, (sender, let_go)) = (gate(), mpsc::channel());
-        let transport = HostTransport::behind(gate, Arc::new(LetGo(sender, Duration::from_millis(200))));
+        let transport =
+            HostTransport::behind(gate, Arc::new(LetGo(sender, Duration::from_millis(200))), WHOLE);
         let (line, host) = (Arc::downgrade(&transport.0), Arc::downgrade(&transport.0.host));
         let inside = transport.0.inside.clone();
         transport.0.begin(String::new(), 0, Arc::default()).unwrap();
@@ -339,7 +348,7 @@ mod tests {
     #[test]
     fn a_host_whose_runtime_ends_is_neither_called_nor_let_go() {
         let (gate, (sender, let_go)) = (gate(), mpsc::channel());
-        let transport = HostTransport::behind(gate, Arc::new(LetGo(sender, Duration::ZERO)));
+        let transport = HostTransport::behind(gate, Arc::new(LetGo(sender, Duration::ZERO)), WHOLE);
         gate.close();
         assert_eq!(run(&transport, Arc::new(())), HttpAnswer::Unreachable);
         drop(transport);
@@ -368,5 +377,31 @@ mod tests {
         });
         drop(hang.0);
         assert_eq!(late.recv().unwrap(), None);
+    }
+
+    #[test]
+    fn an_exchange_that_takes_too_long_is_broken_off_while_the_lock_is_held() {
+        struct Drips(mpsc::Sender<usize>, Arc<()>, Mutex<mpsc::Receiver<()>>);
+
+        impl HttpTransport for Drips {
+            fn send(&self, request: Arc<HttpRequest>) -> Result<HttpAnswer, TransportError> {
+                request.open();
+                let _ = lock(&self.2).recv();
+                Ok(HttpAnswer::TimedOut)
+            }
+
+            fn cancel(&self) -> Result<(), TransportError> {
+                self.0.send(Arc::strong_count(&self.1)).unwrap();
+                Ok(())
+            }
+        }
+
+        let (guard, (sender, cancelled), (never, hang)) = (Arc::new(()), mpsc::channel(), mpsc::channel());
+        let host = Arc::new(Drips(sender, guard.clone(), Mutex::new(hang)));
+        let transport = HostTransport::behind(gate(), host, Duration::from_millis(1));
+        assert_eq!(run(&transport, guard.clone()), HttpAnswer::Unreachable);
+        // Here, with the host, and where the lock is held.
+        assert_eq!(cancelled.recv(), Ok(3));
+        drop(never);
     }
 }
