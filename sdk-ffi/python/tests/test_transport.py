@@ -2,6 +2,8 @@
 
 import logging
 import queue
+import socket
+import threading
 import unittest
 from typing import List, Optional
 
@@ -48,6 +50,15 @@ class Greedy(NeverUnderWay):
         return refrain.HttpAnswer.RESPONSE(status=200, retry_after=None, body="1")
 
 
+def _answer_in_half(listener: socket.socket, word: bytes) -> None:
+    connection, _ = listener.accept()
+    with connection:
+        request = b""
+        while not request.endswith(b"}}]"):
+            request += connection.recv(4096)
+        connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n" + word)
+
+
 class Answers(FolderTestCase):
     def test_one_may_be_long(self) -> None:
         client = self.client(default_consent="granted")
@@ -55,6 +66,33 @@ class Answers(FolderTestCase):
         self.collector.padding = 60_000
         self.assertTrue(client.flush(timeout=30))
         self.assertEqual(client.stats().delivered, 1)
+
+    def test_half_of_one_is_neither_a_yes_nor_a_no(self) -> None:
+        for queued, word in enumerate((b"1", b"0"), 1):
+            with socket.create_server(("127.0.0.1", 0)) as listener:
+                proxy = threading.Thread(target=_answer_in_half, args=(listener, word), daemon=True)
+                proxy.start()
+                url = "http://127.0.0.1:%d" % listener.getsockname()[1]
+                client = self.client(endpoint=url, default_consent="granted")
+                client.track("kept")
+                self.assertFalse(client.flush(timeout=30))
+                proxy.join()
+                stats = client.stats()
+                self.assertEqual((stats.queued, stats.delivered), (queued, 0), stats)
+                client.close(timeout=0)
+
+    def test_what_is_not_taken_compressed_is_sent_again_in_the_clear(self) -> None:
+        for status in (411, 415, 501):
+            self.collector.statuses = [status]
+            client = self.client(default_consent="granted")
+            client.track("large", {"text": "x" * 2_000})
+            self.assertFalse(client.flush(timeout=30))
+            self.assertEqual(client.stats().queued, 1)
+            self.assertTrue(client.flush(timeout=30))
+            self.assertEqual(client.stats().delivered, 1)
+            encodings = [request["headers"].get("Content-Encoding") for request in self.collector.requests]
+            self.assertEqual(encodings[-2:], ["gzip", None])
+            client.close(timeout=0)
 
     def test_one_may_say_on_which_date_the_collector_is_back(self) -> None:
         later, date = "Sun, 06 Nov 1994 08:49:37 GMT", "Sun, 06 Nov 1994 08:47:37 GMT"

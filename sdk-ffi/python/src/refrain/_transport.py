@@ -18,6 +18,8 @@ _ANSWER_TIMEOUT = 30.0
 _ANSWER_BYTES = 65536
 #: Below this a body grows by compression rather than shrinks.
 _WORTH_COMPRESSING = 1024
+#: It is the form of a body that is refused, not what stands in it.
+_NOT_IN_THIS_FORM = (411, 415, 501)
 
 
 class HttpClientTransport(HttpTransport):
@@ -30,11 +32,17 @@ class HttpClientTransport(HttpTransport):
 
     def __init__(self) -> None:
         self._exchange: Optional[_Exchange] = None
+        self._compresses = True
 
     def send(self, request: HttpRequest) -> HttpAnswer:
-        exchange = self._exchange = _Exchange(request)
+        exchange = self._exchange = _Exchange(request, self._compresses)
         threading.Thread(target=exchange.run, name="refrain-http", daemon=True).start()
-        return exchange.wait()
+        answer = exchange.wait()
+        if exchange.compressed and answer.is_RESPONSE() and answer.status in _NOT_IN_THIS_FORM:
+            # The records are sent again, in the clear.
+            self._compresses = False
+            return HttpAnswer.UNREACHABLE()
+        return answer
 
     def cancel(self) -> None:
         exchange = self._exchange
@@ -45,8 +53,10 @@ class HttpClientTransport(HttpTransport):
 class _Exchange:
     """One request and its answer."""
 
-    def __init__(self, request: HttpRequest) -> None:
+    def __init__(self, request: HttpRequest, compresses: bool) -> None:
+        self.compressed = False
         self._request = request
+        self._compresses = compresses
         self._connection: Optional[http.client.HTTPConnection] = None
         self._answer: HttpAnswer = HttpAnswer.UNREACHABLE()
         self._aborted = False
@@ -105,14 +115,19 @@ class _Exchange:
             connection.request("GET", path, headers=headers)
         else:
             headers["Content-Type"] = "application/json"
-            if len(body) >= _WORTH_COMPRESSING:
+            if self._compresses and len(body) >= _WORTH_COMPRESSING:
+                self.compressed = True
                 body = gzip.compress(body, compresslevel=1)
                 headers["Content-Encoding"] = "gzip"
             connection.request("POST", path, body, headers)
         self._request.started()
 
         response = connection.getresponse()
-        text = response.read(_ANSWER_BYTES).decode("utf-8", "replace")
+        body = response.read(_ANSWER_BYTES)
+        if response.length and len(body) < _ANSWER_BYTES:
+            # Half of an answer says nothing but its status: what begins with a `1` or a `0` may go on otherwise.
+            body = b""
+        text = body.decode("utf-8", "replace")
         return HttpAnswer.RESPONSE(
             status=response.status,
             retry_after=_in_seconds(response.getheader("Retry-After"), response.getheader("Date")),
