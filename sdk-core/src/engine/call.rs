@@ -180,6 +180,11 @@ impl Kept {
         Call { kind: self.kind, name: &self.name, text: &self.text, bits: self.bits }
     }
 
+    /// Whether it is about another person from then on.
+    pub(super) fn is_another_person(&self) -> bool {
+        matches!(self.kind, CallKind::Reset | CallKind::SwitchUser)
+    }
+
     pub(super) fn bytes(&self) -> usize {
         64 + self.name.len() + self.text.len()
     }

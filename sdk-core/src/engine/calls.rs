@@ -3,7 +3,6 @@
 use super::books::Dropped;
 use super::call::{Call, CallKind, Kept};
 use super::config::IdMerge;
-use super::consent::ConsentState;
 use super::effect::{Effect, Entry, Lane, Op};
 use super::hold::Room;
 use super::identity::{Identity, IdentityChange};
@@ -201,12 +200,11 @@ impl Engine {
             return Outcome::Rejected(rejection);
         }
         if call.kind != CallKind::RegisterForSession {
-            let change = IdentityChange::Call(Kept::new(at, *call));
-            if self.durable() {
-                self.store_identity(change);
-            } else if self.consent != ConsentState::Unreadable {
-                // Once the store takes something again, what it says of the person is older than this.
-                self.retries.keep(&change);
+            if self.durable() && !self.retries.identity_missing {
+                self.store_identity(IdentityChange::Call(Kept::new(at, *call)));
+            } else {
+                // The store holds less already; once it takes something again, it gets all of it at once.
+                self.retries.identity_missing = true;
             }
         }
         Outcome::Accepted

@@ -92,14 +92,24 @@ pub(super) enum IdentityChange {
     Ensure(Identity),
     /// What an app has called.
     Call(Kept),
+    /// The identity in memory, of which the store holds a part at most: it did not take something. It goes over the one
+    /// that the store was known to hold, by the device's secret. If another one stands there, somebody else has made
+    /// it since, and that counts.
+    Save(Identity, Option<Secret>),
 }
 
 impl IdentityChange {
+    /// Whether another device may stand in the store once it is made.
+    pub(super) fn may_be_another_device(&self) -> bool {
+        !matches!(self, Self::Call(call) if !call.is_another_person())
+    }
+
     pub(super) fn apply(&self, epoch: u64, read: &RecordRead) -> Amended {
         let changed = match Identity::of(read) {
             Some(old) if old.epoch > epoch => return Amended::Refuse,
             Some(mut identity) if identity.epoch == epoch => match self {
                 Self::Ensure(_) => None,
+                Self::Save(ours, known) => identity.save(ours, *known).then_some(identity),
                 Self::Call(kept) => identity.change(&kept.call()).then_some(identity),
             },
             _ => self.create(epoch),
@@ -110,8 +120,8 @@ impl IdentityChange {
     /// The identity that this makes where there is none; most changes need one.
     fn create(&self, epoch: u64) -> Option<Identity> {
         match self {
-            Self::Ensure(identity) => Some(identity.clone()),
-            Self::Call(kept) if matches!(kept.kind, CallKind::Reset | CallKind::SwitchUser) => {
+            Self::Ensure(identity) | Self::Save(identity, _) => Some(identity.clone()),
+            Self::Call(kept) if kept.is_another_person() => {
                 let mut identity = Identity::fresh(epoch, Secret(kept.bits));
                 identity.change(&kept.call());
                 Some(identity)
@@ -159,6 +169,22 @@ impl Identity {
 }
 
 impl Identity {
+    /// Takes what was said of the person in memory; whether anything is different.
+    fn save(&mut self, ours: &Self, known: Option<Secret>) -> bool {
+        let before = self.clone();
+        if self.secret == ours.secret || known == Some(self.secret) {
+            *self = ours.clone();
+        } else if known.is_none() {
+            // The first device wins; what was said of the person holds for it.
+            self.user = ours.user.clone().or(self.user.take());
+            self.super_properties = merged(&ours.super_properties, &self.super_properties, "");
+        }
+        self.revision = before.revision;
+        let changed = *self != before;
+        self.revision = before.revision.max(ours.revision).saturating_add(1);
+        changed
+    }
+
     /// How many members of a group of this kind the records are about.
     pub(super) fn members(&self, key: &str) -> usize {
         let list = Object::parse(&self.super_properties).ok().and_then(|properties| properties.get(key));

@@ -1,11 +1,10 @@
 //! The store as the engine sees it: effects under way, how they ended, and what is tried again.
 
-use super::call::{CallKind, Kept};
 use super::choice::{Want, Work};
 use super::effect::{
     Amendment, Change, Done, Effect, Lane, Notice, Op, RecordId, RecordRead, Recovered, StoreFault,
 };
-use super::identity::{Identity, IdentityChange, merged};
+use super::identity::{Identity, IdentityChange};
 use super::queue::Batch;
 use super::sha256;
 use super::time::{Now, Secret};
@@ -55,9 +54,10 @@ pub(super) enum Pending {
 #[derive(Default)]
 #[cfg_attr(feature = "simulation", derive(Debug))]
 pub(super) struct Retries {
-    identity: Vec<IdentityChange>,
-    /// The identity in memory stands nowhere in the store.
+    /// The store does not hold all that was said of the person.
     pub(super) identity_missing: bool,
+    /// The device that the store was last known to hold, by its secret.
+    pub(super) device: Option<Secret>,
     /// A refusal that could not be written; it holds in this process meanwhile.
     pub(super) refusal: Option<ConsentChange>,
     /// Erasures of a record that somebody has deleted.
@@ -88,51 +88,10 @@ impl Retries {
         }
     }
 
-    /// A change of the identity that is to be tried again. The store may fail for long, and calls go on.
-    pub(super) fn keep(&mut self, change: &IdentityChange) {
-        if let IdentityChange::Call(call) = change {
-            if call.kind == CallKind::Reset {
-                self.identity.clear();
-            }
-            // These two stand in each other's way nowhere, and of each kind one holds all.
-            for earlier in self.identity.iter_mut().rev() {
-                match earlier {
-                    IdentityChange::Call(kept)
-                        if kept.kind == call.kind && kept.kind == CallKind::Register =>
-                    {
-                        kept.text = merged(&call.text, &kept.text, "");
-                        return;
-                    }
-                    IdentityChange::Call(kept)
-                        if kept.kind == call.kind && kept.kind == CallKind::Identify =>
-                    {
-                        kept.name.clone_from(&call.name);
-                        return;
-                    }
-                    IdentityChange::Call(kept)
-                        if matches!(kept.kind, CallKind::Register | CallKind::Identify) => {}
-                    _ => break,
-                }
-            }
-        }
-        self.identity.push(change.clone());
-    }
-
-    /// The store has taken a change, perhaps before one that was made earlier and is still to be tried again: that one
-    /// must not have the last word. What was said about a person is void once another one has come.
-    fn settle(&mut self, change: &IdentityChange, changed: bool) {
-        let another = |call: &Kept| matches!(call.kind, CallKind::Reset | CallKind::SwitchUser);
-        if changed && matches!(change, IdentityChange::Call(call) if another(call)) {
-            self.identity.clear();
-        } else if !self.identity.is_empty() {
-            self.keep(change);
-        }
-    }
-
     /// Forgets data; a refusal stays.
     pub(super) fn forget_data(&mut self) {
-        self.identity.clear();
         self.identity_missing = false;
+        self.device = None;
         self.refill = None;
     }
 }
@@ -170,14 +129,16 @@ impl Engine {
             (Pending::Look { .. }, _) => self.retries.arm(self.now),
 
             (Pending::Identity(change), Done::Amended { read, changed }) => {
-                self.retries.settle(change, *changed);
+                if *changed && change.may_be_another_device() {
+                    self.retries.device = Identity::of(read).map(|identity| identity.secret);
+                }
                 self.adopt_identity(read);
             }
             (Pending::Identity(_), Done::Refused(read)) => self.observe_consent(read),
-            (Pending::Identity(change), Done::Failed(fault)) => {
+            (Pending::Identity(_), Done::Failed(fault)) => {
                 let known = self.retries.at.is_some();
                 if *fault != StoreFault::Unreadable {
-                    self.retries.keep(change);
+                    self.retries.identity_missing = true;
                     self.retries.arm(self.now);
                 }
                 self.notify_once(known, *fault);
@@ -251,7 +212,9 @@ impl Engine {
             _ => Unclean::No,
         };
         let record_epoch = self.consent.record().filter(|r| r.decision != Decision::Denied).map(|r| r.epoch);
-        self.subject.set(Identity::of(identity).filter(|identity| Some(identity.epoch) == record_epoch));
+        let identity = Identity::of(identity).filter(|identity| Some(identity.epoch) == record_epoch);
+        self.retries.device = identity.as_ref().map(|identity| identity.secret);
+        self.subject.set(identity);
     }
 
     /// The queue of this epoch has been taken over.
@@ -299,13 +262,18 @@ impl Engine {
         Amendment(Change::Identity(self.permit(change)))
     }
 
+    /// Whether a change of the identity is under way.
+    fn changing(&self) -> bool {
+        self.pending.iter().any(|(_, pending)| matches!(pending, Pending::Identity(_)))
+    }
+
     /// The identity as it stands in the store, once it holds every change made here.
     fn adopt_identity(&mut self, read: &RecordRead) {
-        let changing = self.pending.iter().any(|(_, pending)| matches!(pending, Pending::Identity(_)));
-        if changing || !self.retries.identity.is_empty() || self.subject.identity().is_none() {
+        if self.changing() || self.retries.identity_missing || self.subject.identity().is_none() {
             return;
         }
         let read = Identity::of(read).filter(|identity| identity.epoch == self.epoch);
+        self.retries.device = read.as_ref().map(|identity| identity.secret).or(self.retries.device);
         if read.is_some() && read.as_ref() != self.subject.identity() {
             self.subject.set(read);
         }
@@ -377,13 +345,13 @@ impl Engine {
             return self.retries.arm(self.now);
         }
         self.append_missing();
-        if core::mem::take(&mut self.retries.identity_missing)
+        // What is still under way decides what this goes over.
+        if self.retries.identity_missing && self.changing() {
+            self.retries.arm(self.now);
+        } else if core::mem::take(&mut self.retries.identity_missing)
             && let Some(identity) = self.subject.identity()
         {
-            self.store_identity(IdentityChange::Ensure(identity.clone()));
-        }
-        for change in core::mem::take(&mut self.retries.identity) {
-            self.store_identity(change);
+            self.store_identity(IdentityChange::Save(identity.clone(), self.retries.device));
         }
     }
 }

@@ -1,4 +1,5 @@
-//! Random histories: two drivers on one store, crashes, store failures, lost answers, changes of mind.
+//! Random histories: two drivers on one store, crashes, store failures, lost answers, changes of mind; and one whose
+//! store fails now and then under what is said of a person.
 
 use super::world::*;
 use crate::engine::*;
@@ -151,4 +152,59 @@ fn live(seed: u64) {
     for name in withdrawn {
         assert!(!arrived.contains(&name), "C6: {name} was withdrawn and has arrived");
     }
+}
+
+#[test]
+fn c9_whatever_the_store_fails_to_take_who_was_said_to_be_here_is() {
+    for seed in 1..=400 {
+        if let Err(panic) = std::panic::catch_unwind(|| name(seed)) {
+            eprintln!("seed {seed} fails");
+            std::panic::resume_unwind(panic);
+        }
+    }
+}
+
+/// Nobody else writes here: between two calls who is known does not change, and in the end the store says the same.
+fn name(seed: u64) {
+    let who = |app: &Driver| {
+        let engine = &app.engine;
+        (engine.distinct_id(), engine.device_id(), String::from(engine.super_properties()))
+    };
+    let mut dice = Dice(seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1);
+    let mut store = Store::default();
+    let mut app = Driver::started(0, granted(), &mut store);
+    let mut said = who(&app);
+    for _ in 0..40 {
+        match dice.roll(12) {
+            0..=5 => {
+                let bits = app.bits();
+                let user = alloc::format!("u{}", dice.roll(3));
+                let text = alloc::format!("{{\"a{}\":{}}}", dice.roll(2), dice.roll(3));
+                app.input(Input::Call(match dice.roll(9) {
+                    0 => Call::reset(Secret(bits)),
+                    1 => Call::switch_user(&user, Secret(bits)),
+                    2 | 3 => Call::identify(&user, EventId(bits)),
+                    4 | 5 => Call::register(CallKind::Register, &text),
+                    6 => Call::register(CallKind::RegisterOnce, &text),
+                    7 => Call::unregister("a0"),
+                    _ => Call::membership(CallKind::AddGroup, "a1", &user),
+                }));
+                said = who(&app);
+            }
+            6 => store.fault = None,
+            7 => store.fault = Some(StoreFault::Other),
+            8 => app.advance(dice.roll(3_000)),
+            9 | 10 => drop(app.step(&mut store)),
+            _ => app.run(&mut store),
+        }
+        assert_eq!(who(&app), said);
+    }
+    store.fault = None;
+    for _ in 0..3 {
+        app.run(&mut store);
+        app.advance(60_000);
+    }
+    app.run(&mut store);
+    assert_eq!(who(&app), said);
+    assert_eq!(who(&Driver::started(1, granted(), &mut store)), said);
 }
