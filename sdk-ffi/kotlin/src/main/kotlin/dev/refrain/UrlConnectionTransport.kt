@@ -16,10 +16,17 @@ import kotlin.concurrent.thread
 internal class UrlConnectionTransport : HttpTransport {
     @Volatile private var exchange: UrlConnectionExchange? = null
 
+    @Volatile private var compresses = true
+
     override fun send(request: HttpRequest): HttpAnswer {
-        val exchange = UrlConnectionExchange(request)
+        val isCompressed = compresses && request.bodyLength >= WORTH_COMPRESSING
+        val exchange = UrlConnectionExchange(request, isCompressed)
         this.exchange = exchange
-        return exchange.run()
+        val answer = exchange.run()
+        if (!isCompressed || answer !is HttpAnswer.Response || answer.status !in NOT_IN_THIS_FORM) return answer
+        // The records are sent again, in the clear and with their length.
+        compresses = false
+        return HttpAnswer.Unreachable
     }
 
     override fun cancel() {
@@ -36,11 +43,14 @@ private const val ANSWER_BYTES = 65_536
 /** Below this a body grows by compression rather than shrinks. */
 private const val WORTH_COMPRESSING = 1024
 
+/** It is the form of a body that is refused, not what stands in it. */
+private val NOT_IN_THIS_FORM = setOf(411, 415, 501)
+
 /** To close a TLS connection in which another thread writes can take a while. */
 private const val CLOSING_MS = 200L
 
 /** One request and its answer. */
-private class UrlConnectionExchange(private val request: HttpRequest) {
+private class UrlConnectionExchange(private val request: HttpRequest, private val isCompressed: Boolean) {
     private val connection = URL(request.url).openConnection() as HttpURLConnection
 
     @Volatile private var aborted = false
@@ -70,7 +80,6 @@ private class UrlConnectionExchange(private val request: HttpRequest) {
         // All that stands in the head is settled before the connection: afterwards it takes no more changes.
         val length = request.bodyLength
         val isPost = length > 0
-        val isCompressed = length >= WORTH_COMPRESSING
         connection.connectTimeout = CONNECT_TIMEOUT_MS
         connection.readTimeout = ANSWER_TIMEOUT_MS
         connection.instanceFollowRedirects = false
@@ -107,13 +116,16 @@ private class UrlConnectionExchange(private val request: HttpRequest) {
         return HttpAnswer.Response(
             status = status,
             retryAfter = inSeconds(connection.getHeaderField("Retry-After"), connection.getHeaderField("Date")),
-            body = answer.use { beginning(it) },
+            body = answer.use { beginning(it, connection.contentLengthLong) },
         )
     }
 }
 
-/** What has come of the body is enough to judge by. */
-private fun beginning(answer: InputStream): String {
+/**
+ * The body, as far as it is read. Half of one says nothing but its status: what begins with a `1` or a `0` may go on
+ * otherwise.
+ */
+private fun beginning(answer: InputStream, length: Long): String {
     val bytes = ByteArray(ANSWER_BYTES)
     var filled = 0
     while (filled < bytes.size) {
@@ -121,6 +133,7 @@ private fun beginning(answer: InputStream): String {
         if (read < 0) break
         filled += read
     }
+    if (filled < bytes.size && filled < length) return ""
     return String(bytes, 0, filled, Charsets.UTF_8)
 }
 

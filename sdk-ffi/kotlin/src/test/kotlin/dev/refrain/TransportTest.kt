@@ -1,6 +1,8 @@
 package dev.refrain
 
 import dev.refrain.ffi.HttpRequestInterface
+import java.net.InetAddress
+import java.net.ServerSocket
 import java.util.concurrent.CopyOnWriteArrayList
 import java.util.concurrent.CountDownLatch
 import java.util.concurrent.LinkedBlockingQueue
@@ -77,6 +79,39 @@ class TransportTest : FolderTest() {
             folder.deleteRecursively()
         }
         assertEquals(3, collector.requests.size) // no redirect was followed, and none was asked again with a password
+    }
+
+    @Test
+    fun `what is not taken compressed is sent again in the clear`() {
+        for (status in listOf(411, 415, 501)) {
+            collector.statuses.add(status)
+            val client = granted()
+            client.track("large", mapOf("text" to "x".repeat(2_000)))
+            assertFalse(client.flushBlocking(30.0), "$status")
+            assertEquals(1, client.stats().queued, "$status")
+            assertTrue(client.flushBlocking(30.0), "$status")
+            assertEquals(1, client.stats().delivered, "$status")
+            client.close()
+        }
+    }
+
+    @Test
+    fun `half of an answer is neither a yes nor a no`() {
+        ServerSocket(0, 1, InetAddress.getLoopbackAddress()).use { listener ->
+            val proxy = thread {
+                listener.accept().use {
+                    val request = it.getInputStream().bufferedReader()
+                    var end = ""
+                    while (end != "}}]") end = (end + request.read().toChar()).takeLast(3)
+                    it.getOutputStream().write("HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n0".toByteArray())
+                }
+            }
+            val body = """[{"event":"e","properties":{}}]""".toByteArray()
+            val request = Told("http://127.0.0.1:${listener.localPort}/track/", body)
+            val answer = UrlConnectionTransport().send(HttpRequest(request))
+            proxy.join()
+            assertEquals("", (answer as? HttpAnswer.Response)?.body ?: "")
+        }
     }
 
     @Test
