@@ -69,7 +69,7 @@ pub struct Config {
     pub id_merge: IdMerge,
     /// Properties that the host adds to every event: the text of a JSON object. They yield to all others.
     pub automatic_properties: String,
-    /// Names of properties that are never recorded, whoever sets them: in events, registered or in profiles. Those inside
+    /// Names of properties that are never recorded, whoever sets them: in events, registered, as groups or in profiles. Those inside
     /// of other values are not looked at.
     pub deny_list: Vec<String>,
     /// The name of this library on the wire (`mp_lib`).

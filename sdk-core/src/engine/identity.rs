@@ -120,7 +120,8 @@ impl IdentityChange {
     /// The identity that this makes where there is none; most changes need one.
     fn create(&self, epoch: u64) -> Option<Identity> {
         match self {
-            Self::Ensure(identity) | Self::Save(identity, _) => Some(identity.clone()),
+            // What has lived in memory may have been made under an epoch that was not recorded.
+            Self::Ensure(identity) | Self::Save(identity, _) => Some(Identity { epoch, ..identity.clone() }),
             Self::Call(kept) if kept.is_another_person() => {
                 let mut identity = Identity::fresh(epoch, Secret(kept.bits));
                 identity.change(&kept.call());
@@ -173,7 +174,7 @@ impl Identity {
     fn save(&mut self, ours: &Self, known: Option<Secret>) -> bool {
         let before = self.clone();
         if self.secret == ours.secret || known == Some(self.secret) {
-            *self = ours.clone();
+            *self = Self { epoch: self.epoch, ..ours.clone() };
         } else if known.is_none() {
             // The first device wins; what was said of the person holds for it.
             self.user = ours.user.clone().or(self.user.take());
@@ -304,6 +305,23 @@ mod tests {
         let new = apply(&IdentityChange::Ensure(Identity::fresh(2, Secret([8; 16]))), 2, &old).unwrap();
         assert_eq!(Identity::of(&new).unwrap().secret, Secret([8; 16]));
         assert!(matches!(IdentityChange::Ensure(Identity::fresh(1, SECRET)).apply(1, &new), Amended::Refuse));
+    }
+
+    #[test]
+    fn c9_what_has_lived_in_memory_goes_over_what_was_known_to_be_there() {
+        let ours = Identity { user: Some("ada".into()), ..Identity::fresh(1, Secret([8; 16])) };
+        let theirs = Identity { revision: 7, user: Some("grace".into()), ..Identity::fresh(2, SECRET) };
+        let stored = RecordRead::Content(theirs.encode());
+        let save = |known, read| {
+            let saved = apply(&IdentityChange::Save(ours.clone(), known), 2, read);
+            saved.map(|saved| Identity::of(&saved).unwrap())
+        };
+        let saved = save(Some(SECRET), &stored).unwrap();
+        assert_eq!((saved.secret, saved.epoch, saved.revision), (ours.secret, 2, 8));
+        assert_eq!(save(Some(Secret([9; 16])), &stored), None, "somebody else has made it since");
+        let saved = save(None, &stored).unwrap();
+        assert_eq!((saved.secret, saved.user.as_deref()), (SECRET, Some("ada")), "the first device wins");
+        assert_eq!(save(None, &RecordRead::Absent).unwrap().epoch, 2);
     }
 
     fn made(calls: &[Call<'_>]) -> Identity {

@@ -67,7 +67,7 @@ pub struct Settings {
     /// How the collector joins ids: `simplified` (the default) or `original`.
     #[cfg_attr(feature = "typed", serde(default, with = "IdMergeWord"))]
     pub id_merge: IdMerge,
-    /// Names of properties that are never recorded, whoever sets them: in events, registered or in profiles. Those inside
+    /// Names of properties that are never recorded, whoever sets them: in events, registered, as groups or in profiles. Those inside
     /// of other values are not looked at.
     #[cfg_attr(feature = "typed", serde(default))]
     pub deny_list: Vec<String>,
