@@ -46,7 +46,9 @@ fn amend_durably<D: Disk>(layout: &Layout<D>, amendment: Amendment) -> io::Resul
     let name = amendment.record();
     let slots = match read_slots(layout, name) {
         Ok(slots) => slots,
-        Err(error) if fault(&error) == StoreFault::Other => SlotFiles::Foreign,
+        Err(error) if fault(&error) == StoreFault::Other && !is_out_of_descriptors(&error) => {
+            SlotFiles::Foreign
+        }
         Err(error) => return Err(error),
     };
     let read = slots.record();
@@ -66,6 +68,13 @@ fn amend_durably<D: Disk>(layout: &Layout<D>, amendment: Amendment) -> io::Resul
             Done::Amended { read: RecordRead::Content(text), changed: true }
         }
     })
+}
+
+/// Whether the process or the system has no descriptor to spare at the moment. What could not be opened is sound: nothing
+/// may be written over it as over damage, or the erasures in it were lost (C12).
+fn is_out_of_descriptors(error: &io::Error) -> bool {
+    let codes: &[i32] = if cfg!(windows) { &[4] } else { &[23, 24] };
+    error.raw_os_error().is_some_and(|code| codes.contains(&code))
 }
 
 /// Deletes a record; how many files went. The caller holds the lock.
@@ -150,4 +159,102 @@ fn write_slot(disk: &impl Disk, path: &Path, bytes: &[u8]) -> io::Result<()> {
     file.write_all(bytes)?;
     file.set_len(bytes.len() as u64)?;
     file.sync()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::disk::{FileLock, Files};
+    use super::*;
+    use crate::engine::{Also, Config, Effect, Engine, EventId, Input, Now, Secret};
+    use std::fs::{self, File};
+    use std::path::PathBuf;
+
+    /// Nothing can be opened to read from it, for want of a descriptor.
+    #[derive(Debug, Clone)]
+    struct Starved;
+
+    impl Disk for Starved {
+        type File = File;
+        type Lock = FileLock;
+
+        fn read(&self, _: &Path, _: u64) -> io::Result<Vec<u8>> {
+            Err(io::Error::from_raw_os_error(if cfg!(windows) { 4 } else { 24 }))
+        }
+
+        fn open(&self, path: &Path, mode: Mode) -> io::Result<File> {
+            Files.open(path, mode)
+        }
+
+        fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
+            Files.rename(from, to)
+        }
+
+        fn remove(&self, path: &Path) -> io::Result<()> {
+            Files.remove(path)
+        }
+
+        fn remove_folder(&self, path: &Path) -> io::Result<()> {
+            Files.remove_folder(path)
+        }
+
+        fn list(&self, folder: &Path) -> io::Result<Vec<(String, bool)>> {
+            Files.list(folder)
+        }
+
+        fn len(&self, path: &Path) -> io::Result<u64> {
+            Files.len(path)
+        }
+
+        fn create_folder(&self, path: &Path) -> io::Result<()> {
+            Files.create_folder(path)
+        }
+
+        fn sync_folder(&self, path: &Path) -> io::Result<()> {
+            Files.sync_folder(path)
+        }
+
+        fn lock(&self, path: &Path, hold: Hold, make: bool, patience: Duration) -> io::Result<FileLock> {
+            Files.lock(path, hold, make, patience)
+        }
+
+        fn note(&self, lock: &FileLock, text: &str) {
+            Files.note(lock, text);
+        }
+    }
+
+    /// What a client asks of its store when the person objects.
+    fn refusal() -> Amendment {
+        let mut engine = Engine::new(Config::new("T")).unwrap();
+        let mut amendment = None;
+        let mut handle = |input| {
+            for effect in engine.handle(Now { wall_ms: 1_788_220_800_000, mono_ms: 0 }, input) {
+                match effect {
+                    Effect::Amend { amendment: wanted, .. } => amendment = Some(wanted),
+                    Effect::Open { op } => return Some(op),
+                    _ => {}
+                }
+            }
+            None
+        };
+        let op = handle(Input::Start { secret: Secret([1; 16]) }).unwrap();
+        let (consent, identity) = (RecordRead::Absent, RecordRead::Absent);
+        handle(Input::Done { op, result: Done::Opened { consent, identity, data: false } });
+        handle(Input::OptOut { also: Also::default(), id: EventId([2; 16]) });
+        amendment.unwrap()
+    }
+
+    #[test]
+    fn c12_a_record_that_cannot_be_opened_for_want_of_a_descriptor_is_not_written_over() {
+        let folder = std::env::temp_dir().join(format!("refrain-record-{}", std::process::id()));
+        let layout = Layout::on(Files, folder.clone(), "T");
+        assert!(matches!(amend(&layout, refusal()), Done::Amended { changed: true, .. }));
+        let slots = || layout.slots(RecordName::Consent).map(|slot: PathBuf| fs::read(slot).unwrap());
+        let before = slots();
+        let starved = Layout::on(Starved, folder.clone(), "T");
+        let done = amend(&starved, refusal());
+        let after = slots();
+        fs::remove_dir_all(folder).unwrap();
+        assert!(matches!(done, Done::Failed(StoreFault::Other)), "{done:?}");
+        assert_eq!(after, before);
+    }
 }
