@@ -3,16 +3,18 @@
 use std::env::consts;
 use std::path::{Path, PathBuf};
 
-use anyhow::Result;
+use anyhow::{Result, ensure};
 
 use crate::command::{self, cargo};
 use crate::project;
+use crate::small_std;
 
 /// What ships is built so; the generator reads symbols that are stripped from it, so it gets one from `debug`.
-pub const PROFILE: &str = "ffi";
+const PROFILE: &str = "ffi";
 
-/// Builds the library as it ships, and writes a language's bindings into a folder.
-pub fn build(language: &str, out: &Path) -> Result<()> {
+/// Builds the library as it ships, and writes a language's bindings into a folder; the library's path. Beside it stands
+/// the one to link statically.
+pub fn build(language: &str, out: &Path) -> Result<PathBuf> {
     command::run(&mut cargo(["build", "--quiet", "-p", "refrain-ffi", "-p", "refrain-bindgen"]))?;
     let mut generate = command::program(
         project::program("debug", "refrain-bindgen"),
@@ -21,15 +23,27 @@ pub fn build(language: &str, out: &Path) -> Result<()> {
     );
     // It tells where it looked for settings.
     command::read(generate.arg(out).arg(project::target().join("debug").join(library_name())))?;
-    command::run(&mut cargo(["build", "--quiet", "-p", "refrain-ffi", "--profile", PROFILE]))
+    library(&[])
 }
 
-/// A file of the library as it ships, once it is built.
-pub fn shipped(name: &str) -> PathBuf {
-    project::target().join(PROFILE).join(name)
+/// The library as it ships: stripped, built together with a standard library for size, and without the places in the
+/// source that a panic would name, which the host never gets to see. `flags` go to its own compilation.
+pub fn library(flags: &[&str]) -> Result<PathBuf> {
+    let mut build = cargo(["rustc", "--quiet", "--package", "refrain-ffi", "--lib", "--profile", PROFILE]);
+    let mut folder = project::target();
+    let features = "panic-unwind,optimize_for_size";
+    if small_std::build_along(&mut build, "std,panic_unwind", features, "the mobile library") {
+        let host = small_std::host()?;
+        build.args(["--target", &host]).env("RUSTFLAGS", "-Zlocation-detail=none");
+        folder.push(host);
+    }
+    command::run(build.arg("--").args(flags))?;
+    let library = folder.join(PROFILE).join(library_name());
+    ensure!(library.is_file(), "{} was not built", library.display());
+    Ok(library)
 }
 
 /// The library's file on this platform.
-pub fn library_name() -> String {
+fn library_name() -> String {
     format!("{}refrain_ffi{}", consts::DLL_PREFIX, consts::DLL_SUFFIX)
 }

@@ -21,11 +21,10 @@ pub fn run() -> Result<ExitCode> {
         }
     }
 
-    bindings::build("kotlin", &sources)?;
+    let library = bindings::build("kotlin", &sources)?;
     let folder = resources.join(jna_platform()?);
     std::fs::create_dir_all(&folder).with_context(|| format!("cannot make {}", folder.display()))?;
-    let library = bindings::library_name();
-    std::fs::copy(bindings::shipped(&library), folder.join(library))?;
+    std::fs::copy(&library, folder.join(library.file_name().unwrap_or_default()))?;
     Ok(ExitCode::SUCCESS)
 }
 

@@ -15,6 +15,7 @@ mod python;
 mod report;
 mod simulate;
 mod size;
+mod small_std;
 mod swift;
 mod test;
 mod wasm;

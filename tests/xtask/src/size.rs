@@ -2,14 +2,13 @@
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
-use std::process::{Command, ExitCode};
+use std::process::ExitCode;
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, bail};
 
 use crate::bindings;
 use crate::browser;
-use crate::command::{self, cargo};
-use crate::machine::{self, Need};
+use crate::command;
 use crate::parts;
 use crate::project;
 use crate::wasm;
@@ -44,7 +43,7 @@ pub fn run() -> Result<ExitCode> {
     let parts = parts()?;
     let package = browser::build()?.met()?;
     let loaded = Loaded::from_entry(&entry(&package)?)?;
-    let library = library(&[])?;
+    let library = bindings::library(&[])?;
     let of = |paths: &BTreeSet<PathBuf>, keep: fn(&Path) -> bool| {
         weigh(&paths.iter().filter(|path| keep(path)).cloned().collect::<Vec<_>>())
     };
@@ -113,7 +112,7 @@ fn is_wasm(path: &Path) -> bool {
 
 /// What each part costs in the browser's module and in the library.
 fn parts() -> Result<String> {
-    let named = library(&["-Cstrip=none"])?;
+    let named = bindings::library(&["-Cstrip=none"])?;
     let library = std::fs::read(&named).with_context(|| format!("cannot read {}", named.display()))?;
     let module = wasm::with_names()?.met()?;
     let module = std::fs::read(&module).with_context(|| format!("cannot read {}", module.display()))?;
@@ -121,47 +120,6 @@ fn parts() -> Result<String> {
         Ok(table) => Ok(table),
         Err(why) => Ok(format!("no parts: {why:#}\n")),
     }
-}
-
-/// The library that Kotlin and Swift load, as it ships: stripped by its profile and built together with a standard
-/// library for size. `flags` go to the compiler of the library itself.
-fn library(flags: &[&str]) -> Result<PathBuf> {
-    let mut build = cargo(["rustc", "--quiet", "--package", "refrain-ffi", "--lib", "--profile"]);
-    build.arg(bindings::PROFILE);
-    let mut folder = project::target();
-    let features = "panic-unwind,optimize_for_size";
-    if with_small_std(&mut build, "std,panic_unwind", features, "the mobile library") {
-        let host = host()?;
-        build.args(["--target", &host]);
-        folder.push(host);
-    }
-    command::run(build.arg("--").args(flags))?;
-    let library = folder.join(bindings::PROFILE).join(bindings::library_name());
-    ensure!(library.is_file(), "{} was not built", library.display());
-    Ok(library)
-}
-
-/// Has Cargo build these crates of the standard library along, for size; whether their source can be had.
-pub fn with_small_std(build: &mut Command, crates: &str, features: &str, what: &str) -> bool {
-    match machine::rust_source() {
-        Need::Met(()) => {
-            build.arg(format!("-Zbuild-std={crates}")).arg(format!("-Zbuild-std-features={features}"));
-            // Cargo on the stable channel takes `-Z` only with this.
-            build.env("RUSTC_BOOTSTRAP", "1");
-            true
-        }
-        Need::Missing(why) => {
-            println!("{why}: {what} is built with the ordinary standard library");
-            false
-        }
-    }
-}
-
-/// The target triple of this machine.
-fn host() -> Result<String> {
-    let version = command::read(&mut command::program("rustc", &project::root(), ["-vV"]))?;
-    let host = version.lines().find_map(|line| line.strip_prefix("host: "));
-    Ok(host.context("rustc does not name its host")?.to_owned())
 }
 
 /// The file behind the package's default entry.

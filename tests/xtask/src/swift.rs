@@ -22,7 +22,7 @@ const MIRROR: &str = "http://deb.debian.org/debian";
 /// `cargo xtask swift`: writes the library of this machine and its bindings into `sdk-ffi/swift/native/`.
 pub fn run() -> Result<ExitCode> {
     let generated = project::target().join("swift/bindings");
-    bindings::build("swift", &generated)?;
+    let library = bindings::build("swift", &generated)?;
 
     let read = |path: PathBuf| fs::read(&path).with_context(|| format!("{} was not written", path.display()));
     let map = String::from_utf8(read(generated.join("CRefrain.modulemap"))?)?;
@@ -30,7 +30,7 @@ pub fn run() -> Result<ExitCode> {
         ("RefrainFFI/RefrainFFI.swift", read(generated.join("RefrainFFI.swift"))?),
         ("CRefrain/CRefrain.h", read(generated.join("CRefrain.h"))?),
         ("CRefrain/module.modulemap", linking(&map).into_bytes()),
-        ("lib/librefrain_ffi.a", read(bindings::shipped("librefrain_ffi.a"))?),
+        ("lib/librefrain_ffi.a", read(library.with_file_name("librefrain_ffi.a"))?),
     ];
     let out = project::path("sdk-ffi/swift/native");
     // All or none: the package manager does not look at the library, and links again when a source is new.

@@ -9,7 +9,7 @@ use anyhow::{Context, Result, bail};
 use crate::command;
 use crate::machine::{self, Need};
 use crate::project;
-use crate::size;
+use crate::small_std;
 
 /// The compilation target of a browser.
 pub const TARGET: &str = "wasm32-unknown-unknown";
@@ -72,7 +72,7 @@ fn compile(flags: &[&str]) -> Result<PathBuf> {
     let mut module = command::cargo(["build", "--quiet", "--package", "refrain-wasm", "--lib"]);
     module.args(["--target", TARGET, "--profile", "wasm"]);
     let mut flags = [&LEAN, flags].concat();
-    if size::with_small_std(&mut module, "core,alloc", "optimize_for_size", "the browser's module") {
+    if small_std::build_along(&mut module, "core,alloc", "optimize_for_size", "the browser's module") {
         // A panic ends the module either way; so it does without a message for nobody.
         flags.extend(["-Cpanic=immediate-abort", "-Zunstable-options"]);
     }

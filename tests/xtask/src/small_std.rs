@@ -1,0 +1,33 @@
+//! A standard library of our own build, for what ships to pages and phones: optimised for size, as the one that comes with
+//! the compiler is not.
+
+use std::process::Command;
+
+use anyhow::{Context, Result};
+
+use crate::command;
+use crate::machine::{self, Need};
+use crate::project;
+
+/// Has Cargo build these crates of the standard library along, for size; whether their source can be had.
+pub fn build_along(build: &mut Command, crates: &str, features: &str, what: &str) -> bool {
+    match machine::rust_source() {
+        Need::Met(()) => {
+            build.arg(format!("-Zbuild-std={crates}")).arg(format!("-Zbuild-std-features={features}"));
+            // Cargo on the stable channel takes `-Z` only with this.
+            build.env("RUSTC_BOOTSTRAP", "1");
+            true
+        }
+        Need::Missing(why) => {
+            println!("{why}: {what} is built with the ordinary standard library");
+            false
+        }
+    }
+}
+
+/// The target triple of this machine, without which Cargo builds no standard library.
+pub fn host() -> Result<String> {
+    let version = command::read(&mut command::program("rustc", &project::root(), ["-vV"]))?;
+    let host = version.lines().find_map(|line| line.strip_prefix("host: "));
+    Ok(host.context("rustc does not name its host")?.to_owned())
+}
