@@ -21,8 +21,8 @@ pub struct Packed {
 impl From<Event> for Packed {
     fn from(event: Event) -> Packed {
         let text = EventText::of(&event);
-        let new = NewEvent { ids: event.ids, time: event.time, dedupe: event.dedupe, text };
-        Packed { event: new, verb: event.verb }
+        let Event { ids, distinct_id, time, dedupe, verb, .. } = event;
+        Packed { event: NewEvent { ids, distinct_id, time, dedupe, text }, verb }
     }
 }
 

@@ -13,6 +13,8 @@ use crate::domain::identity::Ids;
 pub struct NewEvent {
     /// Whose it is.
     pub ids: Ids,
+    /// The distinct id as sent.
+    pub distinct_id: Option<String>,
     /// When it happened, in milliseconds.
     pub time: i64,
     /// What makes two events the same.

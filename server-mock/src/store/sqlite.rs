@@ -1,6 +1,7 @@
 //! Rows in SQLite, in memory or in a folder. What came from a person is only there as ciphertext.
 
 mod audit;
+mod dedupe;
 mod erasing;
 mod events;
 mod identities;
@@ -21,6 +22,7 @@ use std::path::Path;
 
 use rusqlite::Connection;
 
+use self::dedupe::KnownHolders;
 use self::keys::KnownKeys;
 pub use self::schema::PRAGMAS;
 use super::vault::{self, Vault};
@@ -38,6 +40,7 @@ pub struct SqliteStore {
     /// How many of them there were at the savepoint.
     fresh_at_savepoint: usize,
     known: KnownKeys,
+    holders: KnownHolders,
     /// Something is decided to go: its keys may still be there.
     has_dying: bool,
     /// And its rows may still be there.
@@ -110,6 +113,7 @@ impl SqliteStore {
             fresh: Vec::new(),
             fresh_at_savepoint: 0,
             known: KnownKeys::default(),
+            holders: KnownHolders::default(),
             has_dying: true,
             has_rows_to_shred: true,
             barred_until: 0,
@@ -125,12 +129,18 @@ impl SqliteStore {
         Ok(store)
     }
 
+    /// Keys that were looked up may be gone.
+    fn forget_known(&mut self) {
+        self.known.clear();
+        self.holders.clear();
+    }
+
     fn discard_fresh_from(&mut self, start: usize) {
         let orphans = self.fresh.split_off(start.min(self.fresh.len()));
         if orphans.is_empty() {
             return;
         }
-        self.known.clear();
+        self.forget_known();
         // A key that cannot be destroyed now seals nothing that was committed; the next start destroys it.
         if self.vault.destroy(&orphans).is_ok() {
             self.vault.release(&orphans);
@@ -184,7 +194,7 @@ impl Transactions for SqliteStore {
     }
 
     fn clear(&mut self) -> Result<(), StoreError> {
-        self.known.clear();
+        self.forget_known();
         let transaction = self.connection.transaction()?;
         transaction.execute_batch(&format!(
             "DROP TRIGGER audit_stays; DROP TRIGGER audit_is_fixed;

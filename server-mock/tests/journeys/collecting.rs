@@ -37,6 +37,59 @@ fn a_resend_replaces_and_is_counted() {
     );
 }
 
+/// SPEC §20.4: what makes two events equal names the distinct id, and not the device.
+#[test]
+fn a_copy_that_names_another_device_replaces() {
+    for (token, count) in [("T", 3), ("O", 3), ("T", 20)] {
+        let server = server(StorePlace::Memory);
+        let now = server.get("/mock/clock")["now_s"].as_f64().unwrap().floor();
+        let event = |device: usize| {
+            let (user, device) = ("u", format!("D{device}"));
+            json!({"event": "A", "properties": {"token": token, "distinct_id": user, "$user_id": user, "$device_id": device,
+                "time": now, "$insert_id": "i"}})
+        };
+        for device in (0..count).chain((0..count).rev()) {
+            assert_eq!(server.track(event(device)), "1");
+            let seen = server.get("/mock/events");
+            assert_eq!(seen["total"], 1, "{token}, the device {device} of {count}");
+            assert_eq!(
+                seen["events"][0]["properties"]["$device_id"],
+                format!("D{device}"),
+                "the newest stays"
+            );
+        }
+        let mut others = [event(0), event(0), event(0), event(0)];
+        others[0]["event"] = json!("B");
+        others[1]["properties"]["distinct_id"] = json!("v");
+        others[2]["properties"]["time"] = json!(now - 1.0);
+        others[3]["properties"]["$insert_id"] = json!("j");
+        server.track(json!(others));
+        assert_eq!(server.total(""), 5, "{token}");
+        let stats = server.get("/mock/stats");
+        assert_eq!((&stats["stored"], &stats["duplicates"]), (&json!(5), &json!(2 * count - 1)));
+    }
+}
+
+/// Without a distinct id it is the resolved one that tells.
+#[test]
+fn events_of_two_devices_without_a_distinct_id_are_two() {
+    let server = server(StorePlace::Memory);
+    let event = |device: &str| json!({"event": "A", "properties": {"token": "T", "$device_id": device, "time": 5, "$insert_id": "i"}});
+    let import = |events: serde_json::Value| {
+        let headers = [JSON, ("authorization", "Basic VDo=")];
+        server.send("POST", "/import", &headers, events.to_string().as_bytes()).text()
+    };
+    assert_eq!(import(json!([event("a"), event("b"), event("a")])), "1");
+    assert_eq!(server.total(""), 2);
+    let of_user = |device: &str| {
+        let mut event = event(device);
+        event["properties"]["$user_id"] = json!("u");
+        event
+    };
+    assert_eq!(import(json!([of_user("a"), of_user("b")])), "1");
+    assert_eq!(server.total(""), 3);
+}
+
 #[test]
 fn methods_in_any_case_and_paths_with_or_without_a_slash() {
     let server = server(StorePlace::Memory);

@@ -115,6 +115,33 @@ fn a_reset_project_begins_anew_and_what_came_meanwhile_joins_what_is_restored() 
 }
 
 #[test]
+fn a_copy_that_names_another_device_is_told_when_a_project_is_restored() {
+    for count in [1, 12] {
+        let server = server(StorePlace::Memory);
+        at(&server, START);
+        let send = |device: usize, value: i32| {
+            let device = format!("D{device}");
+            let ids = json!({"distinct_id": "u", "$user_id": "u", "$device_id": device});
+            let mut properties = json!({"$insert_id": "same", "time": START - 5, "v": value});
+            properties.as_object_mut().unwrap().extend(ids.as_object().unwrap().clone());
+            track(&server, "A", properties.clone());
+            properties["$insert_id"] = device.into();
+            track(&server, "B", properties);
+        };
+        (0..count).for_each(|device| send(device, 1));
+        act(&server, "reset");
+        // All of them come again from devices that come in another order, and one more.
+        (0..=count).rev().for_each(|device| send(device, 2));
+        act(&server, "restore");
+        let a = server.get("/mock/events?event=A");
+        assert_eq!((&a["total"], &a["events"][0]["properties"]["v"]), (&json!(1), &json!(2)), "{count}");
+        assert_eq!(server.total("event=B"), count as u64 + 1);
+        send(count + 1, 3);
+        assert_eq!((server.total("event=A"), server.total("event=B")), (1, count as u64 + 2));
+    }
+}
+
+#[test]
 fn deletions_and_resets_are_undone_from_the_last_to_the_first() {
     let server = server(StorePlace::Memory);
     let names = || {

@@ -19,10 +19,11 @@ use crate::store::{AuditLog, Counts, Erasing, Erasure, NewAudit, ProjectRow, Shr
 const DESTROYED: &str = "keys INDEXED BY keys_dying WHERE dying IS NOT NULL AND destroyed = 1";
 
 /// Rows that hang on a key and go with it, in the end: they are few. `GONE` is [`DESTROYED`].
-const LEFTOVERS: [&str; 7] = [
+const LEFTOVERS: [&str; 8] = [
     "DELETE FROM profiles WHERE key IN (SELECT id FROM GONE)",
     "DELETE FROM edges WHERE first IN (SELECT id FROM GONE) OR second IN (SELECT id FROM GONE)",
     "DELETE FROM key_ids WHERE key IN (SELECT id FROM GONE)",
+    "DELETE FROM crowd_members WHERE key IN (SELECT id FROM GONE) OR crowd IN (SELECT id FROM GONE)",
     "DELETE FROM archive_keys WHERE task IN (SELECT task FROM archives WHERE key IN (SELECT id FROM GONE))
        OR key IN (SELECT id FROM GONE)",
     "DELETE FROM archives WHERE key IN (SELECT id FROM GONE)",
@@ -34,6 +35,13 @@ impl Erasing for SqliteStore {
     fn erase(&mut self, erasure: &Erasure) -> Result<(), StoreError> {
         let project = erasure.project;
         for key in &erasure.keys {
+            // What the combination's rows are found by goes with it, others' too.
+            self.connection
+                .prepare_cached(
+                    "UPDATE keys SET dying = ?, lookup = NULL
+                     WHERE dying IS NULL AND id IN (SELECT crowd FROM crowd_members WHERE key = ?)",
+                )?
+                .execute([erasure.task, *key])?;
             self.connection
                 .prepare_cached(
                     "UPDATE keys SET dying = ?, lookup = NULL, device = NULL, user = NULL WHERE dying IS NULL AND id = ?",
@@ -140,7 +148,7 @@ impl SqliteStore {
     pub(super) fn marked_dying(&mut self, rows: usize) {
         if rows > 0 {
             self.has_dying = true;
-            self.known.clear();
+            self.forget_known();
         }
     }
 
@@ -340,7 +348,7 @@ mod tests {
             verb: None,
         };
         let text = EventText::of(&event);
-        NewEvent { ids: event.ids, time: 1, dedupe: None, text }
+        NewEvent { ids: event.ids, distinct_id: event.distinct_id, time: 1, dedupe: None, text }
     }
 
     fn space(store: &mut SqliteStore) -> Space {

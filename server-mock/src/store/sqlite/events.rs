@@ -10,8 +10,7 @@ use rusqlite::{OptionalExtension, params};
 use super::SqliteStore;
 use super::keys::{OpenKey, ids_from, slot_of};
 use crate::domain::config::RetentionBasis;
-use crate::domain::event;
-use crate::domain::identity::{self, Ids};
+use crate::domain::identity::Ids;
 use crate::store::{
     EventParts, EventRange, Events, KeyRow, NewEvent, Order, Put, Space, StoreError, StoredEvent, Window,
 };
@@ -47,14 +46,28 @@ impl Events for SqliteStore {
     fn put_event(&mut self, space: Space, event: &NewEvent, received: i64) -> Result<Put, StoreError> {
         let key = self.events_key(space, &event.ids)?;
         let sealed = key.seal("event", event.text.as_bytes())?;
-        let dedupe = event.dedupe.as_ref().map(|text| dedupe_hash(&key, text));
+        let place = match &event.dedupe {
+            Some(text) => Some(self.place(space, &key, &event.ids, event.distinct_id.as_deref(), text)?),
+            None => None,
+        };
+        let (dedupe, crowd) = place.as_ref().map_or((None, None), |place| (Some(place.hash), place.crowd));
+        if let Some(row) = place.and_then(|place| place.copy_of) {
+            // Two equal rows that were written before copies were looked for under other combinations become one.
+            self.connection
+                .prepare_cached(
+                    "UPDATE OR REPLACE events SET key = ?, time = ?, received = ?, dedupe = ?, crowd = ?, body = ?
+                     WHERE id = ?",
+                )?
+                .execute(params![key.row, event.time, received, dedupe, crowd, sealed, row])?;
+            return Ok(Put::Duplicate);
+        }
         let added = self
             .connection
             .prepare_cached(
-                "INSERT INTO events(space, key, time, received, dedupe, body) VALUES (?, ?, ?, ?, ?, ?)
+                "INSERT INTO events(space, key, time, received, dedupe, crowd, body) VALUES (?, ?, ?, ?, ?, ?, ?)
                  ON CONFLICT(key, dedupe) DO NOTHING",
             )?
-            .execute(params![space.row, key.row, event.time, received, dedupe, sealed])?;
+            .execute(params![space.row, key.row, event.time, received, dedupe, crowd, sealed])?;
         if added > 0 {
             return Ok(Put::Stored);
         }
@@ -149,17 +162,4 @@ impl Events for SqliteStore {
         ))?;
         Ok(statement.execute([space.row, window.expired_until, limit.min(i64::MAX as usize) as i64])?)
     }
-}
-
-/// Hashed with the person's own key, so that nothing can be told from it once that key is destroyed.
-fn dedupe_hash(key: &OpenKey, text: &[u8]) -> [u8; 16] {
-    key.key.hash("dedupe", &[text])
-}
-
-/// The same for an event that was sealed under another key.
-pub(super) fn dedupe_of_text(text: &[u8], key: &OpenKey, time: i64) -> Result<Option<[u8; 16]>, StoreError> {
-    let parts = EventParts::read(text)?;
-    let (sent, insert_id) = (parts.sent_time(time), identity::id_text(parts.properties.get("$insert_id")));
-    let key_of = |id: String| event::dedupe_key(&parts.name, parts.distinct_id.as_deref(), sent, &id);
-    Ok(insert_id.map(|id| dedupe_hash(key, &key_of(id))))
 }

@@ -136,7 +136,12 @@ impl Identities for SqliteStore {
                  WHERE other.space = keys.space AND other.device = keys.device AND other.id <> keys.id))",
             [after, last],
         )?;
-        self.marked_dying(marked);
+        let empty = self.connection.execute(
+            "UPDATE keys SET dying = 0, lookup = NULL WHERE id > ?1 AND id <= ?2 AND kind = 5 AND dying IS NULL
+               AND NOT EXISTS (SELECT 1 FROM events WHERE crowd = keys.id)",
+            [after, last],
+        )?;
+        self.marked_dying(marked + empty);
         Ok(Some(last))
     }
 }

@@ -26,6 +26,8 @@ pub(super) enum Kind {
     Task = 3,
     /// The usage log of an account.
     Account = 4,
+    /// What the rows of many combinations with the same distinct id are found by.
+    Crowd = 5,
 }
 
 /// The place of keys that belong to no space.
@@ -131,7 +133,7 @@ impl SqliteStore {
             bytes.push(if part.is_some() { b"1" } else { b"0" });
             bytes.push(part.unwrap_or_default().as_bytes());
         }
-        let domain = ["events", "profile", "group", "task", "account"][kind as usize];
+        let domain = ["events", "profile", "group", "task", "account", "crowd"][kind as usize];
         self.vault.hash(domain, &bytes)
     }
 
@@ -207,20 +209,28 @@ impl SqliteStore {
             Some(key) => key,
             None => {
                 let about = ids_json(ids);
-                self.make_key(&NewKey { kind: Kind::Events, space, lookup, ids, about: &about })?
+                let key = self.make_key(&NewKey { kind: Kind::Events, space, lookup, ids, about: &about })?;
+                self.new_holder(space, ids);
+                key
             }
         };
         self.known.insert(space, lookup, &key);
         Ok(key)
     }
 
-    /// A key by its row, with the ids of its combination.
+    /// The ids of a combination, by the row of its key.
     pub(super) fn ids_of_row(&self, row: KeyRow) -> Result<(KeyRow, Ids), StoreError> {
+        self.combination(row).map(|(_, ids)| (row, ids))
+    }
+
+    /// A key by its row, with the ids of its combination.
+    pub(super) fn combination(&self, row: KeyRow) -> Result<(OpenKey, Ids), StoreError> {
         let (slot, sealed): (Slot, Vec<u8>) = self
             .connection
             .prepare_cached("SELECT slot, generation, ids FROM keys WHERE id = ?")?
             .query_row([row], |found| Ok((slot_of(found, 0)?, found.get(2)?)))?;
-        let text = OpenKey { row, key: self.vault.key(slot)? }.open("ids", &sealed)?;
-        Ok((row, ids_from(&text).unwrap_or_default()))
+        let key = OpenKey { row, key: self.vault.key(slot)? };
+        let ids = ids_from(&key.open("ids", &sealed)?).unwrap_or_default();
+        Ok((key, ids))
     }
 }

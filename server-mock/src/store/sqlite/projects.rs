@@ -3,7 +3,7 @@
 use rusqlite::{OptionalExtension, Row, params};
 
 use super::SqliteStore;
-use super::events::dedupe_of_text;
+use super::dedupe::own_hash;
 use super::keys::{OpenKey, slot_of};
 use crate::store::{Hidden, HideCause, Home, KeyRow, Profiles, ProjectRow, Projects, Space, StoreError};
 
@@ -167,10 +167,21 @@ struct Twin {
 impl SqliteStore {
     /// Puts everything of one space into another one, where the newer of two equal things stays.
     fn move_into(&mut self, from: Space, into: Space) -> Result<(), StoreError> {
-        self.known.clear();
+        self.forget_known();
+        let mut moved: Vec<KeyRow> = self
+            .connection
+            .prepare("SELECT id FROM keys WHERE space = ? AND kind = 0 AND dying IS NULL")?
+            .query_map([from.row], |row| row.get(0))?
+            .collect::<Result<_, _>>()?;
         for twin in self.twins(from, into)? {
             match twin.kind {
-                0 => self.move_rows(&twin)?,
+                0 => {
+                    self.move_rows(&twin)?;
+                    moved.retain(|key| *key != twin.old.row);
+                    moved.push(twin.new.row);
+                }
+                // Its rows are found by the other one.
+                5 => {}
                 _ => self.move_profile(&twin, into)?,
             }
             self.connection.execute("DELETE FROM key_ids WHERE key = ?", [twin.old.row])?;
@@ -185,7 +196,7 @@ impl SqliteStore {
             self.connection.execute(&sql, [into.row, from.row])?;
         }
         self.connection.execute("DELETE FROM spaces WHERE id = ?", [from.row])?;
-        Ok(())
+        moved.into_iter().try_for_each(|key| self.place_again(into, key))
     }
 
     fn twins(&self, from: Space, into: Space) -> Result<Vec<Twin>, StoreError> {
@@ -216,11 +227,11 @@ impl SqliteStore {
             .collect::<Result<_, _>>()?;
         for (row, time, is_deduped, body) in rows {
             let text = old.open("event", &body)?;
-            let dedupe = if is_deduped { dedupe_of_text(&text, new, time)? } else { None };
+            let dedupe = if is_deduped { own_hash(&text, new, time)? } else { None };
             self.connection
                 .execute("DELETE FROM events WHERE key = ? AND dedupe = ?", params![new.row, dedupe])?;
             self.connection.execute(
-                "UPDATE events SET key = ?, dedupe = ?, body = ? WHERE id = ?",
+                "UPDATE events SET key = ?, dedupe = ?, crowd = NULL, body = ? WHERE id = ?",
                 params![new.row, dedupe, new.seal("event", &text)?, row],
             )?;
         }

@@ -6,7 +6,7 @@ use rusqlite::{Connection, OpenFlags, OptionalExtension, params};
 
 use crate::store::StoreError;
 
-const VERSION: i64 = 2;
+const VERSION: i64 = 3;
 
 /// In the clear are only: numbers, times of events and receipt, states, counts, and hashes under the vault's keys.
 const TABLES: &str = "
@@ -27,7 +27,8 @@ CREATE TABLE spaces(
 );
 CREATE INDEX spaces_project ON spaces(project);
 CREATE INDEX spaces_due ON spaces(due) WHERE due IS NOT NULL;
--- One row for each key: a combination of ids (0), a profile (1), a group (2), a task (3), an account's usage log (4).
+-- One row for each key: a combination of ids (0), a profile (1), a group (2), a task (3), an account's usage log (4), a
+-- crowd (5).
 -- A row with `dying` is an erasure that is decided and not finished; nothing finds it any more. With `destroyed` the
 -- key itself is gone, and only rows are left to delete.
 CREATE TABLE keys(
@@ -58,7 +59,8 @@ CREATE TABLE events(
   time INTEGER NOT NULL,
   received INTEGER NOT NULL,
   dedupe BLOB,
-  body BLOB NOT NULL
+  body BLOB NOT NULL,
+  crowd INTEGER
 );
 CREATE UNIQUE INDEX events_key ON events(key, dedupe);
 CREATE INDEX events_received ON events(space, received);
@@ -147,6 +149,13 @@ CREATE TABLE uses(id INTEGER PRIMARY KEY AUTOINCREMENT, key INTEGER NOT NULL, at
 CREATE INDEX uses_key ON uses(key);
 ";
 
+/// What rows of many combinations with the same distinct id are found by. Since format 3.
+const CROWDS: &str = "
+CREATE INDEX events_crowd ON events(crowd, dedupe) WHERE crowd IS NOT NULL;
+CREATE TABLE crowd_members(key INTEGER NOT NULL, crowd INTEGER NOT NULL, PRIMARY KEY(key, crowd)) WITHOUT ROWID;
+CREATE INDEX crowd_members_crowd ON crowd_members(crowd);
+";
+
 /// The audit can be added to and nothing else; only dropping all data drops it.
 pub(super) const AUDIT_GUARD: &str = "
 CREATE TRIGGER audit_stays BEFORE DELETE ON audit BEGIN SELECT RAISE(ABORT, 'the audit is append-only'); END;
@@ -182,9 +191,17 @@ pub(super) fn prepare(connection: &Connection, vault: [u8; 16]) -> Result<(), St
     let version: i64 = connection.query_row("PRAGMA user_version", [], |row| row.get(0))?;
     match version {
         VERSION => Ok(()),
+        2 => {
+            connection.execute_batch(&format!(
+                "BEGIN IMMEDIATE; ALTER TABLE events ADD COLUMN crowd INTEGER; {CROWDS}
+                 PRAGMA user_version = {VERSION}; COMMIT"
+            ))?;
+            Ok(())
+        }
         0 => {
             connection.execute_batch("BEGIN IMMEDIATE")?;
             connection.execute_batch(TABLES)?;
+            connection.execute_batch(CROWDS)?;
             connection.execute_batch(AUDIT_GUARD)?;
             connection.execute("INSERT INTO meta(name, value) VALUES ('vault', ?)", params![vault])?;
             connection.execute_batch(&format!("PRAGMA user_version = {VERSION}; COMMIT"))?;

@@ -175,7 +175,9 @@ fn a_person_with_many_ids_costs_in_proportion() {
     const SOME: usize = 100;
     let counts = [SOME, 4 * SOME].map(|ids| {
         let merges: Vec<_> = (1..ids).map(|n| merge(&user(0), &user(n))).collect();
-        let kiosk: Vec<_> = (0..ids).map(|n| event_of(user(0), device(n))).collect();
+        let sent = |n: usize| Some(n.to_le_bytes().to_vec());
+        let kiosk: Vec<_> =
+            (0..ids).map(|n| Event { dedupe: sent(n), ..event_of(user(0), device(n)) }).collect();
         let anonymous: Vec<_> = (0..ids).map(|n| anonymous_event(device(n))).collect();
         let original = work_of(IdMerge::Original, &[&merges, &kiosk]);
         let refused = work_of(IdMerge::Original, &[&merges, &merges]);
@@ -254,7 +256,8 @@ fn ids(n: usize) -> Ids {
 fn event(n: usize, sent: i64) -> NewEvent {
     let event = Event { ids: ids(n), time: sent, ..event_of(user(n), device(n)) };
     let text = EventText::of(&event);
-    NewEvent { ids: event.ids, time: sent, dedupe: Some(sent.to_le_bytes().to_vec()), text }
+    let (ids, distinct_id) = (event.ids, event.distinct_id);
+    NewEvent { ids, distinct_id, time: sent, dedupe: Some(sent.to_le_bytes().to_vec()), text }
 }
 
 fn task(kind: TaskKind, n: usize) -> NewTask {
