@@ -86,6 +86,9 @@ pub fn judge(record: &mut Record, arrival: Arrival) -> Verdict {
     if record.bytes >= RECORD_BYTES_LIMIT {
         return Verdict::Invalid("event, larger than 1 MB");
     }
+    if record.too_deep.is_some() {
+        return Verdict::Invalid("event, nested more than 128 levels deep");
+    }
     let empty = Map::new();
     let sent = record.value.get("properties").and_then(Value::as_object).unwrap_or(&empty);
     let sent_time = match sent_time(sent) {
@@ -191,7 +194,7 @@ mod tests {
     }
 
     fn judged(value: Value) -> Verdict {
-        judge(&mut Record { value, bytes: 10, bad_utf8: Vec::new() }, arrival())
+        judge(&mut Record { value, bytes: 10, bad_utf8: Vec::new(), too_deep: None }, arrival())
     }
 
     fn stored(properties: Value) -> Event {
@@ -234,6 +237,7 @@ mod tests {
             value: json!({"event": "A", "properties": {"token": "T", "time": NOW / 1000, "$insert_id": "i"}}),
             bytes: 10,
             bad_utf8: Vec::new(),
+            too_deep: None,
         };
         let moved = Arrival { now: NOW + 90_000, client_offset: 60_000, ..arrival() };
         match (judge(&mut record.clone(), arrival()), judge(&mut record.clone(), moved)) {

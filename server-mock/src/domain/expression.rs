@@ -272,5 +272,11 @@ mod tests {
         assert!(parse(&"(".repeat(100_000)).is_err());
         assert!(parse(&"-".repeat(100_000)).is_err());
         assert!(parse(&"not ".repeat(100_000)).is_err());
+        for operator in ["or", "and", "==", "in", "+", "-", "*", "/", "%"] {
+            let chain = format!("1 {operator} ");
+            assert!(parse(&(chain.repeat(500) + "1")).is_ok());
+            assert!(parse(&(chain.repeat(100_000) + "1")).is_err(), "{operator}");
+        }
+        assert_eq!(matches(&format!("1 in [{} 1]", "2, ".repeat(100_000))), Ok(true));
     }
 }

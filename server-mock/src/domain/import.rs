@@ -5,7 +5,7 @@ use serde_json::{Map, Value};
 use super::config::IdMerge;
 use super::event::{self, Event, NoTime};
 use super::identity;
-use super::json::Record;
+use super::json::{self, Record};
 use super::limits;
 use super::wire::RECORD_BYTES_LIMIT;
 
@@ -113,6 +113,11 @@ pub fn judge(record: &mut Record, import: Import<'_>) -> Result<Option<Event>, F
     if record.bytes >= RECORD_BYTES_LIMIT {
         return Err(invalid("event", "event", "must be smaller than 1 MB"));
     }
+    if let Some(path) = &record.too_deep {
+        // Down to the property; what is below it is long.
+        let field = path.iter().take(2).map(String::as_str).collect::<Vec<_>>().join(".");
+        return Err(invalid(&field, &field, json::TOO_DEEP));
+    }
     if import.strict {
         if let Some((field, text)) = limits::fault(sent) {
             return Err(invalid(&field, &field, text));
@@ -158,6 +163,7 @@ mod tests {
             value: json!({"event": name, "properties": properties}),
             bytes: 9,
             bad_utf8: Vec::new(),
+            too_deep: None,
         };
         judge(&mut record, Import { strict, now: NOW, id_merge, endpoint: "api.test" })
     }

@@ -5,8 +5,10 @@
 
 use serde_json::{Map, Number, Value};
 
-/// Containers deeper than this are refused, so that hostile input cannot exhaust the stack.
+/// A record with containers deeper than this is refused, so that hostile input cannot exhaust the stack.
 const DEPTH_LIMIT: usize = 128;
+/// What is stored is a record, or something within one, in a few containers more.
+const STORED_DEPTH_LIMIT: usize = DEPTH_LIMIT + 8;
 /// Members that room is made for in advance, at most.
 const MEMBERS: usize = 64;
 
@@ -19,7 +21,12 @@ pub struct Record {
     pub bytes: usize,
     /// Paths (object keys, outermost first) of strings that were not valid UTF-8.
     pub bad_utf8: Vec<Vec<String>>,
+    /// The path of the first container that is too deep to be read; it stands as null in the value.
+    pub too_deep: Option<Vec<String>>,
 }
+
+/// What is wrong with a record in which a container is too deep.
+pub const TOO_DEEP: &str = "must not be nested more than 128 levels deep";
 
 /// Why a text is not JSON.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -59,13 +66,24 @@ pub fn records(text: &[u8]) -> Result<(Vec<Record>, bool), JsonError> {
     if parser.at == text.len() { Ok((found, is_array)) } else { Err(JsonError::TrailingData) }
 }
 
-/// Reads one value and nothing else.
+/// Reads one value and nothing else. One that is too deep is invalid.
 pub fn value(text: &[u8]) -> Result<Value, JsonError> {
-    let mut parser = Parser::new(text);
-    parser.white_space();
+    whole(Parser::new(text))
+}
+
+/// Reads a value that was stored. Whatever could be read on its arrival can be read again.
+pub fn stored(text: &[u8]) -> Result<Value, JsonError> {
+    whole(Parser { limit: STORED_DEPTH_LIMIT, ..Parser::new(text) })
+}
+
+fn whole(mut parser: Parser<'_>) -> Result<Value, JsonError> {
     let record = parser.record()?;
     parser.white_space();
-    if parser.at == text.len() { Ok(record.value) } else { Err(JsonError::TrailingData) }
+    match record.too_deep {
+        _ if parser.at < parser.text.len() => Err(JsonError::TrailingData),
+        Some(_) => Err(JsonError::Invalid),
+        None => Ok(record.value),
+    }
 }
 
 struct Parser<'a> {
@@ -73,13 +91,23 @@ struct Parser<'a> {
     at: usize,
     path: Vec<String>,
     bad: Vec<Vec<String>>,
+    limit: usize,
+    too_deep: Option<Vec<String>>,
     /// How many members the last object at each depth had: the next one is mostly alike.
-    members: [u8; DEPTH_LIMIT + 1],
+    members: [u8; STORED_DEPTH_LIMIT + 1],
 }
 
 impl<'a> Parser<'a> {
     fn new(text: &'a [u8]) -> Self {
-        Parser { text, at: 0, path: Vec::new(), bad: Vec::new(), members: [0; _] }
+        Parser {
+            text,
+            at: 0,
+            path: Vec::new(),
+            bad: Vec::new(),
+            limit: DEPTH_LIMIT,
+            too_deep: None,
+            members: [0; _],
+        }
     }
 
     fn peek(&self) -> Option<u8> {
@@ -102,15 +130,17 @@ impl<'a> Parser<'a> {
         self.white_space();
         let start = self.at;
         let value = self.value(0)?;
-        Ok(Record { value, bytes: self.at - start, bad_utf8: std::mem::take(&mut self.bad) })
+        let (bad_utf8, too_deep) = (std::mem::take(&mut self.bad), self.too_deep.take());
+        Ok(Record { value, bytes: self.at - start, bad_utf8, too_deep })
     }
 
     fn value(&mut self, depth: usize) -> Result<Value, JsonError> {
-        if depth > DEPTH_LIMIT {
-            return Err(JsonError::Invalid);
-        }
         self.white_space();
         match self.peek() {
+            Some(b'{' | b'[') if depth > self.limit => {
+                self.too_deep.get_or_insert_with(|| self.path.clone());
+                self.skip().map(|()| Value::Null)
+            }
             Some(b'{') => self.object(depth),
             Some(b'[') => self.array(depth),
             Some(b'"') => self.string().map(Value::String),
@@ -120,6 +150,56 @@ impl<'a> Parser<'a> {
             Some(b'n') => self.word(b"null", Value::Null),
             _ => Err(JsonError::Invalid),
         }
+    }
+
+    /// Passes a value by, however deep it is; it has to be JSON all the same, or nobody knows where it ends.
+    fn skip(&mut self) -> Result<(), JsonError> {
+        // The closing brackets that are waited for.
+        let mut open = Vec::new();
+        loop {
+            self.white_space();
+            let closing = match self.peek() {
+                Some(b'{') => Some(b'}'),
+                Some(b'[') => Some(b']'),
+                _ => None,
+            };
+            match closing {
+                Some(closing) => {
+                    self.at += 1;
+                    self.white_space();
+                    open.push(closing);
+                    if self.peek() != Some(closing) {
+                        self.skip_key(closing)?;
+                        continue;
+                    }
+                }
+                None => drop(self.value(0)?),
+            }
+            // Behind a value, or before the bracket of an empty container.
+            loop {
+                self.white_space();
+                let Some(closing) = open.last().copied() else { return Ok(()) };
+                match self.next() {
+                    Some(byte) if byte == closing => open.truncate(open.len() - 1),
+                    Some(b',') => break self.skip_key(closing)?,
+                    _ => return Err(JsonError::Invalid),
+                }
+            }
+        }
+    }
+
+    /// Passes the name of a member by, where the container has names.
+    fn skip_key(&mut self, closing: u8) -> Result<(), JsonError> {
+        if closing == b']' {
+            return Ok(());
+        }
+        self.white_space();
+        if self.peek() != Some(b'"') {
+            return Err(JsonError::Invalid);
+        }
+        self.string()?;
+        self.white_space();
+        if self.next() == Some(b':') { Ok(()) } else { Err(JsonError::Invalid) }
     }
 
     fn word(&mut self, word: &[u8], value: Value) -> Result<Value, JsonError> {
@@ -322,6 +402,35 @@ mod tests {
         assert_eq!(records(b"{} {}"), Err(JsonError::TrailingData));
         let deep = "[".repeat(100_000);
         assert_eq!(records(deep.as_bytes()), Err(JsonError::Invalid));
+        for text in ["[1,]", "[1 2]", "{\"a\"}", "{\"a\":1,}", "{1:2}", "{\"a\":1]", "[tru]", "[01]"] {
+            let deep = "[".repeat(200) + text + &"]".repeat(200);
+            assert_eq!(records(deep.as_bytes()), Err(JsonError::Invalid), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_record_that_is_too_deep_spoils_itself_only() {
+        let nested = |depth: usize, inner: &str| {
+            let (objects, lists) = (depth / 2, depth - depth / 2);
+            let open = "{\"o\": ".repeat(objects) + &"[".repeat(lists);
+            open + inner + &"]".repeat(lists) + &"}".repeat(objects)
+        };
+        for inner in ["", "1", "1, {\"a\": [], \"b\": {\"c\": \"]\\\"\"}}, null", "{}, []"] {
+            for depth in [DEPTH_LIMIT, DEPTH_LIMIT + 1, 300_000] {
+                let text = format!("[{{\"a\": 1}}, {{\"p\": {}}}, 5]", nested(depth, inner));
+                let (found, _) = records(text.as_bytes()).unwrap();
+                assert_eq!((&found[0].value["a"], &found[2].value), (&1.into(), &5.into()));
+                assert_eq!((&found[0].too_deep, &found[2].too_deep), (&None, &None));
+                assert_eq!(found[1].bytes, text.len() - "[{\"a\": 1}, , 5]".len());
+                let is_too_deep = depth + usize::from(inner.contains('{')) > DEPTH_LIMIT;
+                assert_eq!(found[1].too_deep.is_some(), is_too_deep, "{depth} {inner}");
+                if is_too_deep {
+                    assert_eq!(found[1].too_deep.as_ref().unwrap()[..2], ["p", "o"]);
+                }
+            }
+        }
+        assert_eq!(value(nested(DEPTH_LIMIT + 2, "").as_bytes()), Err(JsonError::Invalid));
+        assert!(stored(nested(STORED_DEPTH_LIMIT, "").as_bytes()).is_ok());
     }
 
     #[test]

@@ -88,6 +88,9 @@ pub fn read(record: &Record, arrival: Arrival) -> Result<Update, Fault> {
     if record.bytes >= RECORD_BYTES_LIMIT {
         return Err(fault("update", "update, larger than 1 MB"));
     }
+    if record.too_deep.is_some() {
+        return Err(fault("update", "update, nested more than 128 levels deep"));
+    }
     let delete = map.contains_key("$delete");
     let mut operations = Map::new();
     for operator in OPERATORS.iter().filter(|operator| !delete && map.contains_key(**operator)) {
@@ -307,7 +310,7 @@ mod tests {
     fn update(fields: Value) -> Result<Update, Fault> {
         let mut value = json!({"$token": "T", "$distinct_id": "u", "$ignore_time": true});
         value.as_object_mut().unwrap().extend(fields.as_object().unwrap().clone());
-        read(&Record { value, bytes: 10, bad_utf8: Vec::new() }, ARRIVAL)
+        read(&Record { value, bytes: 10, bad_utf8: Vec::new(), too_deep: None }, ARRIVAL)
     }
 
     fn after(before: Value, fields: Value) -> Value {
@@ -377,7 +380,9 @@ mod tests {
     #[test]
     fn invalid_updates_say_why() {
         let fault = |value: Value| {
-            read(&Record { value, bytes: 10, bad_utf8: Vec::new() }, ARRIVAL).unwrap_err().text
+            read(&Record { value, bytes: 10, bad_utf8: Vec::new(), too_deep: None }, ARRIVAL)
+                .unwrap_err()
+                .text
         };
         assert_eq!(fault(json!({"$distinct_id": "u", "$set": {}})), "$token, missing or empty");
         assert_eq!(fault(json!({"$token": "T", "$set": {}})), "$distinct_id, missing or empty");

@@ -5,6 +5,7 @@ use serde_json::{Map, Value, json};
 
 use super::StoreError;
 use crate::domain::event::Event;
+use crate::domain::json;
 
 /// What stands in the text.
 pub struct EventParts {
@@ -54,9 +55,21 @@ impl EventText {
 impl EventParts {
     /// Reads a text.
     pub fn read(text: &[u8]) -> Result<EventParts, StoreError> {
-        let (name, distinct_id, sent, properties) =
-            serde_json::from_slice(text).map_err(|_| StoreError::damaged("a stored event cannot be read"))?;
-        Ok(EventParts { name, distinct_id, sent, properties })
+        let damaged = || StoreError::damaged("a stored event cannot be read");
+        let parts = match json::stored(text) {
+            Ok(Value::Array(parts)) => <[Value; 4]>::try_from(parts).map_err(|_| damaged())?,
+            _ => return Err(damaged()),
+        };
+        match parts {
+            [Value::String(name), distinct_id, sent, Value::Object(properties)] => {
+                let distinct_id = match distinct_id {
+                    Value::String(id) => Some(id),
+                    _ => None,
+                };
+                Ok(EventParts { name, distinct_id, sent, properties })
+            }
+            _ => Err(damaged()),
+        }
     }
 
     /// The time as sent, of an event that happened at `time`.

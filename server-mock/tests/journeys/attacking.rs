@@ -314,3 +314,67 @@ fn no_line_of_the_log_carries_a_token_an_id_a_body_or_a_query() {
     assert!(said.contains("retention_event_days"), "{said}");
     assert!(!said.contains(&secret), "{said}");
 }
+
+/// SPEC §2.2: a bad record is refused alone. What is as deep as may be is stored, and can be read again.
+#[test]
+fn a_record_nested_without_end_is_refused_alone() {
+    const DEEPEST: usize = 127;
+    let server = server(StorePlace::Memory);
+    let nested = |depth: usize| "[".repeat(depth) + &"]".repeat(depth);
+    let now = server.get("/mock/clock")["now_s"].as_f64().unwrap().floor();
+    let event = |name: &str, depth: usize| {
+        format!(
+            r#"{{"event":"{name}","properties":{{"token":"T","distinct_id":"u","$insert_id":"{name}","time":{now},"deep":{}}}}}"#,
+            nested(depth)
+        )
+    };
+    let json = ("content-type", "application/json");
+    let secret = ("authorization", "Basic U0VDUkVUOg==");
+    let track = |batch: &str| server.send("POST", "/track?verbose=1", &[json], batch.as_bytes()).json();
+    let batch = |n: usize, depth: usize| {
+        format!(
+            "[{},{},{}]",
+            event(&format!("a{n}"), 1),
+            event(&format!("deep{n}"), depth),
+            event(&format!("b{n}"), 1)
+        )
+    };
+    assert_eq!(track(&batch(0, DEEPEST))["status"], 1);
+    assert_eq!(server.total(""), 3);
+    for (n, depth) in [DEEPEST + 1, 3_000_000].into_iter().enumerate() {
+        let n = n + 1;
+        assert_eq!(track(&batch(n, depth))["status"], 1, "{depth}");
+        assert_eq!(server.total(""), 3 + 2 * n as u64, "{depth}");
+    }
+    let refused = track(&event("alone", DEEPEST + 1));
+    assert_eq!(refused, serde_json::json!({"error": "event, nested more than 128 levels deep", "status": 0}));
+
+    let import = |target: &str, batch: &str| server.send("POST", target, &[json, secret], batch.as_bytes());
+    let strict = import("/import?strict=1", &batch(9, DEEPEST + 1));
+    assert_eq!(strict.status, 400);
+    let strict = strict.json();
+    assert_eq!(strict["num_records_imported"], 2);
+    assert_eq!(
+        strict["failed_records"],
+        serde_json::json!([{
+            "index": 1, "insert_id": "deep9", "$insert_id": "deep9", "field": "properties.deep",
+            "message": "'properties.deep' is invalid: must not be nested more than 128 levels deep",
+        }])
+    );
+    assert_eq!(import("/import", &batch(8, DEEPEST + 1)).text(), "1");
+    assert_eq!(server.total("event=deep8"), 0);
+
+    for (depth, status) in [(DEEPEST, 1), (DEEPEST + 1, 0)] {
+        let update = format!(r#"{{"$token":"T","$distinct_id":"u","$append":{{"deep":{}}}}}"#, nested(depth));
+        let answer = server.send("POST", "/engage?verbose=1", &[json], update.as_bytes()).json();
+        assert_eq!(answer["status"], status, "{answer}");
+    }
+    // Read as text: most readers of JSON stop at this depth.
+    let whole = |target: &str| server.send("GET", target, &[secret], b"").text();
+    let clock = server.get("/mock/clock");
+    let day = &clock["now"].as_str().unwrap()[..10];
+    let exported = whole(&format!("/api/2.0/export?from_date={day}&to_date={day}"));
+    assert!(exported.contains(&nested(DEEPEST)), "what is as deep as may be is whole");
+    assert!(whole("/api/query/engage").contains(&nested(DEEPEST)));
+    assert_eq!(server.get("/mock/rejected")["total"], 6);
+}

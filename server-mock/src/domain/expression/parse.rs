@@ -4,10 +4,12 @@ use super::{Expression, Function, Operator, Scope, Term};
 
 /// Deeper nesting is refused, so that hostile input cannot exhaust the stack.
 const DEPTH_LIMIT: usize = 64;
+/// So are longer chains: `a or b or c` is evaluated, and dropped, as deep as it is long. Lists may be of any length.
+const OPERATOR_LIMIT: usize = 500;
 
 /// Reads an expression. The error says what is wrong with it.
 pub fn parse(text: &str) -> Result<Expression, String> {
-    let mut parser = Parser { tokens: tokens(text)?, at: 0, depth: 0 };
+    let mut parser = Parser { tokens: tokens(text)?, at: 0, depth: 0, operators: 0 };
     let expression = parser.or()?;
     match parser.tokens.get(parser.at) {
         None => Ok(expression),
@@ -82,6 +84,7 @@ struct Parser {
     tokens: Vec<Token>,
     at: usize,
     depth: usize,
+    operators: usize,
 }
 
 impl Parser {
@@ -111,10 +114,24 @@ impl Parser {
         result
     }
 
+    fn binary(
+        &mut self,
+        operator: Operator,
+        left: Expression,
+        right: Expression,
+    ) -> Result<Expression, String> {
+        self.operators += 1;
+        if self.operators > OPERATOR_LIMIT {
+            return Err("the expression has more than 500 operators; `in` takes a list of any length".into());
+        }
+        Ok(Expression::Binary(operator, Box::new(left), Box::new(right)))
+    }
+
     fn or(&mut self) -> Result<Expression, String> {
         let mut left = self.and()?;
         while self.take_word("or") {
-            left = Expression::Binary(Operator::Or, Box::new(left), Box::new(self.and()?));
+            let right = self.and()?;
+            left = self.binary(Operator::Or, left, right)?;
         }
         Ok(left)
     }
@@ -122,7 +139,8 @@ impl Parser {
     fn and(&mut self) -> Result<Expression, String> {
         let mut left = self.not()?;
         while self.take_word("and") {
-            left = Expression::Binary(Operator::And, Box::new(left), Box::new(self.not()?));
+            let right = self.not()?;
+            left = self.binary(Operator::And, left, right)?;
         }
         Ok(left)
     }
@@ -149,7 +167,8 @@ impl Parser {
             let Some(operator) = sign.or_else(|| self.take_word("in").then_some(Operator::In)) else {
                 return Ok(left);
             };
-            left = Expression::Binary(operator, Box::new(left), Box::new(self.sum()?));
+            let right = self.sum()?;
+            left = self.binary(operator, left, right)?;
         }
     }
 
@@ -163,7 +182,8 @@ impl Parser {
             } else {
                 return Ok(left);
             };
-            left = Expression::Binary(operator, Box::new(left), Box::new(self.product()?));
+            let right = self.product()?;
+            left = self.binary(operator, left, right)?;
         }
     }
 
@@ -179,7 +199,8 @@ impl Parser {
             } else {
                 return Ok(left);
             };
-            left = Expression::Binary(operator, Box::new(left), Box::new(self.unary()?));
+            let right = self.unary()?;
+            left = self.binary(operator, left, right)?;
         }
     }
 

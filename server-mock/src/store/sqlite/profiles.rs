@@ -6,6 +6,7 @@ use serde_json::{Map, Value, json};
 use super::SqliteStore;
 use super::keys::{Kind, NewKey, OpenKey, slot_of};
 use crate::domain::identity::Ids;
+use crate::domain::json;
 use crate::domain::profile::{Subject, texts_of};
 use crate::store::vault::Slot;
 use crate::store::{ProfileRange, Profiles, ProjectRow, Space, StoreError, StoredProfile};
@@ -153,8 +154,14 @@ impl SqliteStore {
     ) -> Result<StoredProfile, StoreError> {
         let key = OpenKey { row: key_row, key: self.vault.key(slot)? };
         let text = key.open("profile", &body)?;
-        let (subject, properties): (Vec<String>, Map<String, Value>) = serde_json::from_slice(&text)
-            .map_err(|_| StoreError::damaged("a stored profile cannot be read"))?;
+        let damaged = || StoreError::damaged("a stored profile cannot be read");
+        let parts = match json::stored(&text) {
+            Ok(Value::Array(parts)) => <[Value; 2]>::try_from(parts).map_err(|_| damaged())?,
+            _ => return Err(damaged()),
+        };
+        let [Value::Array(subject), Value::Object(properties)] = parts else { return Err(damaged()) };
+        let name = |value| if let Value::String(name) = value { Some(name) } else { None };
+        let subject: Vec<String> = subject.into_iter().filter_map(name).collect();
         let subject = match <[String; 2]>::try_from(subject) {
             Ok([key, id]) => Subject::Group(key, id),
             Err(mut one) => Subject::Person(one.pop().unwrap_or_default()),
