@@ -5,7 +5,6 @@ use std::future::Future;
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
 use std::task::Poll;
 use std::time::Duration;
 
@@ -20,7 +19,7 @@ use crate::domain::config::Config;
 use crate::http::{self, App, Peer};
 use crate::store::Store;
 use crate::store::sqlite::SqliteStore;
-use crate::wire::Wire;
+use crate::wire::{Ties, Wire};
 use crate::worker::Worker;
 
 /// How long requests under way are waited for at the end.
@@ -192,16 +191,22 @@ fn take(app: &Arc<App>, graceful: &GracefulShutdown, stream: TcpStream, peer: So
     let local = stream.local_addr().map(|address| address.ip().to_canonical()).ok();
     let address: IpAddr = peer.ip().to_canonical();
     let is_local = address.is_loopback() || Some(address) == local;
-    let reset = Arc::new(AtomicBool::new(false));
-    let peer = Peer { address, is_local, reset: reset.clone() };
+    let ties = Arc::new(Ties::default());
+    let peer = Peer { address, is_local, ties: ties.clone() };
     let served = app.clone();
-    let service = service_fn(move |request| http::serve(served.clone(), peer.clone(), request));
+    let service = service_fn(move |request| {
+        let (underway, answer) = (peer.ties.begin(), http::serve(served.clone(), peer.clone(), request));
+        async move {
+            let _underway = underway;
+            answer.await
+        }
+    });
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
         // A client may close its side once it has asked.
         .half_close(true)
         .header_read_timeout(app.patience.head)
-        .serve_connection(TokioIo::new(Wire::new(stream, reset)), service);
+        .serve_connection(TokioIo::new(Wire::new(stream, ties)), service);
     let connection = graceful.watch(connection);
     tokio::spawn(async move {
         // A client that goes away is no event of ours.

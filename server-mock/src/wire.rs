@@ -1,28 +1,128 @@
-//! A connection that can be ended with a reset, as by a machine that dies.
+//! A connection below HTTP: what the HTTP library would refuse without a word is made good or answered, and a
+//! connection can be ended with a reset, as by a machine that dies.
+
+mod answer;
+mod target;
 
 use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::task::{Context, Poll};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::task::{Context, Poll, ready};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 
+use target::Line;
+
+/// What the connection and its requests tell each other.
+#[derive(Debug, Default)]
+pub struct Ties {
+    /// Set to end the connection with a reset instead of in order.
+    pub reset: AtomicBool,
+    begun: AtomicUsize,
+    answered: AtomicUsize,
+}
+
+/// A request under way, until it is dropped.
+pub struct Underway(Arc<Ties>);
+
+impl Ties {
+    /// A request has come.
+    pub fn begin(self: &Arc<Ties>) -> Underway {
+        self.begun.fetch_add(1, Ordering::Relaxed);
+        Underway(self.clone())
+    }
+
+    fn begun(&self) -> usize {
+        self.begun.load(Ordering::Relaxed)
+    }
+
+    fn is_underway(&self) -> bool {
+        self.begun() != self.answered.load(Ordering::Relaxed)
+    }
+}
+
+impl Drop for Underway {
+    fn drop(&mut self) {
+        self.0.answered.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
 /// A connection.
 pub struct Wire {
     stream: TcpStream,
-    reset: Arc<AtomicBool>,
+    ties: Arc<Ties>,
+    line: Line,
+    /// How many requests there were when the last request line had passed.
+    begun: usize,
+    /// What was read and is not taken yet.
+    incoming: Waiting,
+    /// What was taken to be written and is not yet.
+    outgoing: Waiting,
+}
+
+/// Bytes that wait to be passed on.
+#[derive(Default)]
+struct Waiting {
+    bytes: Vec<u8>,
+    at: usize,
+}
+
+impl Waiting {
+    fn of(bytes: Vec<u8>) -> Waiting {
+        Waiting { bytes, at: 0 }
+    }
+
+    fn rest(&self) -> &[u8] {
+        &self.bytes[self.at..]
+    }
 }
 
 impl Wire {
-    /// When the flag is set, the connection ends with a reset instead of in order.
-    pub fn new(stream: TcpStream, reset: Arc<AtomicBool>) -> Wire {
-        Wire { stream, reset }
+    /// A connection, and what it is told by its requests.
+    pub fn new(stream: TcpStream, ties: Arc<Ties>) -> Wire {
+        Wire {
+            stream,
+            ties,
+            line: Line::default(),
+            begun: 0,
+            incoming: Waiting::default(),
+            outgoing: Waiting::default(),
+        }
     }
 
     fn is_reset(&self) -> bool {
-        self.reset.load(Ordering::Relaxed)
+        self.ties.reset.load(Ordering::Relaxed)
+    }
+
+    /// Hands over some of what waits.
+    fn hand_over(&mut self, buffer: &mut ReadBuf<'_>) {
+        let piece = self.incoming.rest();
+        let piece = &piece[..piece.len().min(buffer.remaining())];
+        buffer.put_slice(piece);
+        self.incoming.at += piece.len();
+    }
+
+    fn poll_write_waiting(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        while !self.outgoing.rest().is_empty() {
+            let written = ready!(Pin::new(&mut self.stream).poll_write(context, self.outgoing.rest()))?;
+            if written == 0 {
+                return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
+            }
+            self.outgoing.at += written;
+        }
+        Poll::Ready(Ok(()))
+    }
+
+    /// Whether these bytes are an answer without a word, in whose place a better one waits from here on.
+    fn replaces(&mut self, bytes: &[u8]) -> bool {
+        let better = if self.ties.is_underway() { None } else { answer::in_place_of(bytes) };
+        let replaces = better.is_some();
+        if let Some(better) = better {
+            self.outgoing = Waiting::of(better);
+        }
+        replaces
     }
 }
 
@@ -41,7 +141,28 @@ impl AsyncRead for Wire {
         context: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_read(context, buffer)
+        if !self.incoming.rest().is_empty() {
+            self.hand_over(buffer);
+            return Poll::Ready(Ok(()));
+        }
+        if self.line.has_passed() && self.ties.begun() != self.begun && !self.ties.is_underway() {
+            // The request is read and answered: what comes now is the next one. Where a client sends both at once, its
+            // second line goes as it is.
+            self.line = Line::default();
+        }
+        let before = buffer.filled().len();
+        ready!(Pin::new(&mut self.stream).poll_read(context, buffer))?;
+        if self.line.has_passed() {
+            return Poll::Ready(Ok(()));
+        }
+        let encoded = self.line.encoded(&buffer.filled()[before..]);
+        self.begun = self.ties.begun();
+        if let Some(encoded) = encoded {
+            buffer.set_filled(before);
+            self.incoming = Waiting::of(encoded);
+            self.hand_over(buffer);
+        }
+        Poll::Ready(Ok(()))
     }
 }
 
@@ -51,10 +172,15 @@ impl AsyncWrite for Wire {
         context: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
+        ready!(self.poll_write_waiting(context))?;
+        if self.replaces(bytes) {
+            return Poll::Ready(Ok(bytes.len()));
+        }
         Pin::new(&mut self.stream).poll_write(context, bytes)
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        ready!(self.poll_write_waiting(context))?;
         Pin::new(&mut self.stream).poll_flush(context)
     }
 
@@ -63,6 +189,7 @@ impl AsyncWrite for Wire {
             // Saying goodbye first would make it an ordinary end.
             return Poll::Ready(Ok(()));
         }
+        ready!(self.poll_write_waiting(context))?;
         Pin::new(&mut self.stream).poll_shutdown(context)
     }
 
@@ -71,6 +198,12 @@ impl AsyncWrite for Wire {
         context: &mut Context<'_>,
         slices: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
+        ready!(self.poll_write_waiting(context))?;
+        if let Some(first) = slices.iter().find(|slice| !slice.is_empty())
+            && self.replaces(first)
+        {
+            return Poll::Ready(Ok(first.len()));
+        }
         Pin::new(&mut self.stream).poll_write_vectored(context, slices)
     }
 

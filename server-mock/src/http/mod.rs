@@ -22,7 +22,7 @@ mod ui;
 
 use std::net::IpAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use http_body_util::BodyExt;
@@ -32,6 +32,7 @@ use hyper::{Request, Response};
 use crate::core::{Logged, Shared};
 use crate::domain::wire::{BODY_LIMIT, TABLE_LIMIT};
 use crate::server::Patience;
+use crate::wire::Ties;
 use crate::worker::Worker;
 use body::Body;
 use call::{Call, Reply};
@@ -97,8 +98,8 @@ pub struct Peer {
     pub address: IpAddr,
     /// Whether that is this machine.
     pub is_local: bool,
-    /// Set to end the connection with a reset.
-    pub reset: Arc<AtomicBool>,
+    /// What the connection is told.
+    pub ties: Arc<Ties>,
 }
 
 /// A fault asked for the connection to be cut instead of an answer.
@@ -165,7 +166,7 @@ pub async fn serve(app: Arc<App>, peer: Peer, request: Request<Incoming>) -> Res
         faulty::Outcome::Answer(reply) => reply,
         faulty::Outcome::Cut => {
             app.shared.log(logged);
-            peer.reset.store(true, Ordering::Relaxed);
+            peer.ties.reset.store(true, Ordering::Relaxed);
             return Err(Cut);
         }
     };

@@ -378,3 +378,57 @@ fn a_record_nested_without_end_is_refused_alone() {
     assert!(whole("/api/query/engage").contains(&nested(DEEPEST)));
     assert_eq!(server.get("/mock/rejected")["total"], 6);
 }
+
+#[test]
+fn odd_bytes_of_a_target_mean_what_their_codes_mean() {
+    let server = server(StorePlace::Memory);
+    let target = |name: &str, id: &str| {
+        let data = format!(r#"{{"event":"{name}","properties":{{"token":"T","distinct_id":"{id}"}}}}"#);
+        format!("GET /track?verbose=1&data={data} HTTP/1.1\r\nhost: localhost\r\n")
+    };
+    // Over one connection, each when the one before is answered.
+    let mut stream = TcpStream::connect(Server::address(&server)).unwrap();
+    for name in ["first", "second", "third"] {
+        stream.write_all((target(name, "<u|\u{e4} \\u00e4>`^") + "\r\n").as_bytes()).unwrap();
+        let mut seen = Vec::new();
+        while !seen.ends_with(br#"{"error":null,"status":1}"#) {
+            let mut byte = [0];
+            stream.read_exact(&mut byte).unwrap_or_else(|_| panic!("{}", String::from_utf8_lossy(&seen)));
+            seen.push(byte[0]);
+        }
+    }
+    let events = server.get("/mock/events");
+    assert_eq!(events["total"], 3);
+    assert_eq!(events["events"][2]["properties"]["distinct_id"], "<u|\u{e4} \u{e4}>`^");
+    // In bytes that are no text, and in a body that looks like the line of a request.
+    let odd = [b"GET /track?data=\"\xff\x01 HTTP/1.1\r\nhost: x\r\n\r\n".as_slice()].concat();
+    assert!(raw(&server, &odd).ends_with("\r\n\r\n0"));
+    let body = b"POST /\" {\"event\":\"in the body\",\"properties\":{\"token\":\"T\"}}";
+    let head = format!("POST /track HTTP/1.1\r\nhost: x\r\ncontent-length: {}\r\n\r\n", body.len());
+    assert!(raw(&server, &[head.as_bytes(), body].concat()).ends_with("\r\n\r\n0"));
+    assert_eq!(server.get("/mock/rejected")["rejected"][1]["bytes"], body.len());
+}
+
+#[test]
+fn what_is_no_request_is_told_so() {
+    let server = server(StorePlace::Memory);
+    let many = "a: b\r\n".repeat(101);
+    let many = format!("GET / HTTP/1.1\r\n{many}\r\n");
+    let long = format!("GET /track?data={} HTTP/1.1\r\n\r\n", "A".repeat(70_000));
+    for (request, expected) in [
+        ("G{T / HTTP/1.1\r\n\r\n", 400),
+        ("GET /a b HTTP/1.1\r\n\r\n", 400),
+        ("GET / HTTP/1.1\r\na b: c\r\n\r\n", 400),
+        ("GET / HTTP/9.9\r\n\r\n", 400),
+        (&many, 431),
+        (&long, 414),
+    ] {
+        let answer = raw(&server, request.as_bytes());
+        let (head, body) = answer.split_once("\r\n\r\n").unwrap();
+        assert_eq!(status(head), expected, "{head}");
+        let document: Value = serde_json::from_str(body).unwrap();
+        assert_eq!(document["status"], "error", "{body}");
+        assert!(document["error"].is_string() && document["hint"].is_string(), "{body}");
+        assert!(head.contains("content-type: application/json") && head.contains("nosniff"), "{head}");
+    }
+}
