@@ -114,9 +114,25 @@ impl Core {
         Ok(count)
     }
 
-    /// Notes in the audit that something was handed out.
-    pub fn note_export(&mut self, view: &View, rule: &str, counts: Counts) -> Result<(), StoreError> {
-        self.note(view.now, Some(view.space.project), "export", rule, None, counts)
+    /// Notes in the audit that something was handed out; `export` is the id of one whose begin was noted.
+    pub fn note_export(
+        &mut self,
+        view: &View,
+        rule: &str,
+        export: Option<&str>,
+        counts: Counts,
+    ) -> Result<(), StoreError> {
+        self.note(view.now, Some(view.space.project), "export", rule, export, counts)
+    }
+
+    /// Notes in the audit that something is about to be handed out, piece by piece.
+    pub fn note_export_begun(
+        &mut self,
+        view: &View,
+        rule: &str,
+        export: Option<&str>,
+    ) -> Result<(), StoreError> {
+        self.note(view.now, Some(view.space.project), "export.begun", rule, export, Counts::default())
     }
 
     /// Visits the events of a project that are asked for, rendered, until the visitor returns false.

@@ -168,7 +168,7 @@ async fn stream(app: &Arc<App>, params: &Params, project: Project) -> Result<Rep
                 true
             })?;
             let counts = Counts { events: events.len(), ..Counts::default() };
-            core.note_export(&view, "events of given users", counts)?;
+            core.note_export(&view, "events of given users", None, counts)?;
             Ok(events)
         })
         .await?;
@@ -265,7 +265,7 @@ fn profiles(core: &mut Core, token: &str, query: &ProfileQuery) -> Result<Result
     let results: Vec<Value> = shown.map(|profile| render(profile, query.output.as_deref())).collect();
     if let Some(view) = &view {
         let counts = Counts { profiles: results.len(), ..Counts::default() };
-        core.note_export(view, "profile query", counts)?;
+        core.note_export(view, "profile query", None, counts)?;
     }
     Ok(Ok(json!({
         "page": query.page,

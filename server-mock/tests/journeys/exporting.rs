@@ -161,6 +161,39 @@ fn storage_that_fails_before_the_first_byte_is_503_and_after_it_terminated_early
 }
 
 #[test]
+fn an_export_that_the_server_did_not_survive_is_in_the_audit() {
+    let folder = Folder::new("unfinished");
+    let configuration = folder.configuration(&config());
+    let mut server = Process::start(&folder.data(), &configuration);
+    stop_the_clock(&server);
+    let all = fill_with_10_mb(&server);
+    let newest = |server: &Process, count: usize| {
+        let seen = server.get(&format!("/mock/audit?order=newest&limit={count}"))["audit"].clone();
+        seen.as_array().unwrap().clone()
+    };
+    let unread = Unread::ask(&server.address(), EXPORT, &[GOOD]);
+    let begun = newest(&server, 1)[0].clone();
+    assert_eq!((&begun["action"], &begun["rule"]), (&json!("export.begun"), &json!("raw export")));
+    server.kill();
+    drop(unread);
+    let server = Process::start(&folder.data(), &configuration);
+    assert_eq!(newest(&server, 1), [begun.clone()], "nothing says that it came to its end");
+    // One that does is noted twice, under one id.
+    stop_the_clock(&server);
+    assert_eq!(export(&server, "", &[]).status, 200);
+    let noted = newest(&server, 2);
+    assert_eq!((&noted[0]["action"], &noted[1]["action"]), (&json!("export"), &json!("export.begun")));
+    assert_eq!(noted[0]["counts"]["events"], all);
+    assert!(noted[0]["task"].is_string() && noted[0]["task"] == noted[1]["task"], "{noted:?}");
+    assert_ne!(noted[0]["task"], begun["task"]);
+    // What is small is noted once, before it is answered.
+    export(&server, "&limit=1", &[]);
+    let noted = newest(&server, 2);
+    assert_eq!((&noted[0]["action"], &noted[0]["task"]), (&json!("export"), &Value::Null));
+    assert_eq!(noted[1]["action"], "export");
+}
+
+#[test]
 fn a_filter_that_fails_late_is_no_clean_end_either() {
     let server = server(StorePlace::Memory);
     fill(&server, MANY);

@@ -12,7 +12,7 @@ use serde_json::{Map, Value, json};
 use tokio::sync::mpsc::{self, Sender};
 
 use super::{Failure, bad, filter, look_up, period, text_list};
-use crate::core::{Core, EventQuery, Place, Sorting, View};
+use crate::core::{Core, EventQuery, Place, Sorting, View, random_uuid};
 use crate::domain::config::Project;
 use crate::domain::export::Rendered;
 use crate::domain::expression::{Expression, Scope, Term};
@@ -32,6 +32,8 @@ const GZIP_FROM: usize = 1400;
 const WHOLE: usize = 256 * 1024;
 /// Pieces that wait for a slow reader.
 const PIECES: usize = 2;
+/// How the audit calls it.
+const RULE: &str = "raw export";
 /// The last line of what is not whole although it was answered with 200.
 const TERMINATED: &[u8] = b"terminated early\n";
 
@@ -76,11 +78,14 @@ pub async fn answer(
     let mut coding = if is_zipped { Coding::gzip() } else { Coding::Plain };
     let reply = Reply::new(200, "text/plain", "");
     let body = if export.is_over {
-        note(app, export.view(), head.events).await?;
+        note(app, export.view(), Noted::Ended(head.events), None).await?;
         Body::full([coding.encode(head.lines), coding.finish()].concat())
     } else {
+        // A server that is killed in the middle has said before that something left it.
+        let id = random_uuid()?;
+        note(app, export.view(), Noted::Begun, Some(&id)).await?;
         let (sender, pieces) = mpsc::channel(PIECES);
-        tokio::spawn(send(app.clone(), export, head, coding, sender));
+        tokio::spawn(send(app.clone(), export, head, coding, id, sender));
         Body::Stream(pieces)
     };
     let reply = Reply { body, ..reply };
@@ -253,12 +258,26 @@ fn profiles_by_id(core: &mut Core, view: &View) -> Result<HashMap<String, Map<St
     Ok(all)
 }
 
-/// Notes what was handed out.
-async fn note(app: &App, view: Option<View>, events: usize) -> Result<(), StoreError> {
+/// What of an export is noted.
+enum Noted {
+    /// That the first bytes are about to leave.
+    Begun,
+    /// How many events left, however it ended.
+    Ended(usize),
+}
+
+/// Notes what is handed out, in the audit. One that is sent piece by piece has an id there.
+async fn note(app: &App, view: Option<View>, what: Noted, id: Option<&str>) -> Result<(), StoreError> {
     let Some(view) = view else { return Ok(()) };
+    let id = id.map(str::to_owned);
     let noted = app.worker.write(move |core| {
         let view = View { now: core.shared.now(), ..view };
-        core.note_export(&view, "raw export", Counts { events, ..Counts::default() })
+        match what {
+            Noted::Begun => core.note_export_begun(&view, RULE, id.as_deref()),
+            Noted::Ended(events) => {
+                core.note_export(&view, RULE, id.as_deref(), Counts { events, ..Counts::default() })
+            }
+        }
     });
     noted.await
 }
@@ -269,9 +288,10 @@ async fn send(
     mut export: Export,
     mut piece: Piece,
     mut coding: Coding,
+    id: String,
     pieces: Sender<Bytes>,
 ) {
-    let mut view = export.view();
+    let view = export.view();
     let mut events = 0;
     let is_whole = loop {
         let bytes = coding.encode(piece.lines);
@@ -287,9 +307,8 @@ async fn send(
             Ok(next) => (export, piece) = next,
             Err(_) => break false,
         }
-        view = view.or_else(|| export.view());
     };
-    let is_noted = note(&app, view, events).await.is_ok();
+    let is_noted = note(&app, view, Noted::Ended(events), Some(&id)).await.is_ok();
     let mut end = if is_whole && is_noted { Vec::new() } else { coding.encode(TERMINATED.to_vec()) };
     end.extend(coding.finish());
     if !end.is_empty() {
