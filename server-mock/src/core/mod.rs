@@ -54,7 +54,7 @@ pub struct Session {
     /// Whether it is about groups.
     pub groups: bool,
     /// The profiles' rows.
-    pub rows: Vec<i64>,
+    pub rows: Arc<[i64]>,
 }
 
 /// What is visible of a project at an instant.

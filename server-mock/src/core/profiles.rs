@@ -1,13 +1,18 @@
 //! Profiles: updates, and reading them.
 
-use std::collections::HashSet;
-
 use serde_json::Map;
 
+use super::read::{PIECE, PIECE_BYTES, about_bytes_of};
 use super::{Core, Resolver, View, profiles_expired_until};
 use crate::domain::config::{IdMerge, Project};
 use crate::domain::profile::{Subject, Update};
 use crate::store::{ProfileRange, Space, StoreError, StoredProfile};
+
+fn profile_range(view: &View, groups: bool, after: i64) -> ProfileRange {
+    let expired_until =
+        if groups { i64::MIN } else { profiles_expired_until(&view.project.settings, view.now) };
+    ProfileRange { space: view.space, groups, expired_until, after }
+}
 
 impl Core {
     /// Applies one update. Answers how many profiles it deleted.
@@ -63,33 +68,112 @@ impl Core {
         groups: bool,
         visitor: &mut dyn FnMut(StoredProfile) -> bool,
     ) -> Result<(), StoreError> {
-        let settings = &view.project.settings;
-        let expired_until = if groups { i64::MIN } else { profiles_expired_until(settings, view.now) };
-        let range = ProfileRange { space: view.space, groups, expired_until };
-        if groups || view.project.id_merge != IdMerge::Original {
-            return self.store.visit_profiles(range, visitor);
+        let mut after = Some(0);
+        let mut wants_more = true;
+        while let (Some(row), true) = (after, wants_more) {
+            after = self.some_profiles(view, groups, row, &mut |profile| {
+                wants_more = visitor(profile);
+                wants_more
+            })?;
         }
-        let (mut all, mut literal) = (Vec::new(), HashSet::new());
-        self.store.visit_profiles(range, &mut |profile| {
-            if let Subject::Person(id) = &profile.subject {
-                literal.insert(id.clone());
-            }
-            all.push(profile);
-            true
+        Ok(())
+    }
+
+    /// Visits some of the profiles behind a row, for who does not want all of them in memory, or gives way to others.
+    /// Answers the row behind which the rest is, or `None` where there is no more.
+    pub fn some_profiles(
+        &mut self,
+        view: &View,
+        groups: bool,
+        after: i64,
+        visitor: &mut dyn FnMut(StoredProfile) -> bool,
+    ) -> Result<Option<i64>, StoreError> {
+        let (mut piece, mut bytes, mut is_full) = (Vec::new(), 0, false);
+        self.store.visit_profiles(profile_range(view, groups, after), &mut |profile| {
+            bytes += about_bytes_of(&profile.properties);
+            piece.push(profile);
+            is_full = piece.len() == PIECE || bytes >= PIECE_BYTES;
+            !is_full
         })?;
+        let last = piece.last().map(|profile| profile.row).filter(|_| is_full);
         let mut resolver = Resolver::new(view.space, view.project.id_merge);
-        for mut profile in all {
-            if let Subject::Person(id) = &profile.subject {
-                let names = resolver.profile_names(self.store.as_mut(), id)?;
-                if names.iter().find(|name| literal.contains(*name)) == Some(id) {
-                    profile.subject = Subject::Person(names[0].clone());
-                }
-            }
-            if !visitor(profile) {
+        for profile in piece {
+            if !visitor(self.shown(view, &mut resolver, profile)?) {
                 break;
             }
         }
-        Ok(())
+        Ok(last)
+    }
+
+    /// The rows of profiles behind a row, at most so many.
+    pub fn profile_rows(
+        &mut self,
+        view: &View,
+        groups: bool,
+        after: i64,
+        limit: usize,
+    ) -> Result<Vec<i64>, StoreError> {
+        self.store.profile_rows(profile_range(view, groups, after), limit)
+    }
+
+    /// The profile of a row as it is shown, if it is still there.
+    pub fn profile_of_row(
+        &mut self,
+        view: &View,
+        resolver: &mut Resolver,
+        row: i64,
+    ) -> Result<Option<StoredProfile>, StoreError> {
+        let profile = self.store.profile_of_row(view.space, row)?;
+        let live = profile.filter(|profile| match profile.subject {
+            Subject::Person(_) => {
+                profile.last_seen > profiles_expired_until(&view.project.settings, view.now)
+            }
+            Subject::Group(..) => true,
+        });
+        live.map(|profile| self.shown(view, resolver, profile)).transpose()
+    }
+
+    /// The profile to which updates of a distinct id go, if there is one.
+    pub fn profile_of(
+        &mut self,
+        view: &View,
+        resolver: &mut Resolver,
+        id: &str,
+    ) -> Result<Option<StoredProfile>, StoreError> {
+        let expired = profiles_expired_until(&view.project.settings, view.now);
+        for name in resolver.profile_names(self.store.as_mut(), id)? {
+            let found = self.store.profile(view.space, &Subject::Person(name))?;
+            if let Some(profile) = found.filter(|profile| profile.last_seen > expired) {
+                return Ok(Some(profile));
+            }
+        }
+        Ok(None)
+    }
+
+    /// A profile under the id that it is shown by.
+    fn shown(
+        &mut self,
+        view: &View,
+        resolver: &mut Resolver,
+        mut profile: StoredProfile,
+    ) -> Result<StoredProfile, StoreError> {
+        let Subject::Person(id) = &profile.subject else { return Ok(profile) };
+        if view.project.id_merge != IdMerge::Original {
+            return Ok(profile);
+        }
+        let expired = profiles_expired_until(&view.project.settings, view.now);
+        let names = resolver.profile_names(self.store.as_mut(), id)?;
+        for name in &names {
+            if name == id {
+                // Nobody comes before it.
+                profile.subject = Subject::Person(names[0].clone());
+                break;
+            }
+            if self.store.has_profile(view.space, name, expired)? {
+                break;
+            }
+        }
+        Ok(profile)
     }
 
     /// The names under which the profiles of these distinct ids may lie.

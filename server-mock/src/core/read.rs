@@ -2,17 +2,17 @@
 
 use std::rc::Rc;
 
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use super::{Core, Resolver, View, window};
 use crate::domain::export::{self, Rendered};
 use crate::domain::identity;
 use crate::store::{Counts, EventRange, Order, StoreError, StoredEvent};
 
-/// Events that are decrypted and shown at a time.
-const PIECE: usize = 500;
+/// Events, or profiles, that are decrypted and shown at a time.
+pub(super) const PIECE: usize = 500;
 /// About how many bytes of them; the last one may exceed it.
-const PIECE_BYTES: usize = 256 * 1024;
+pub(super) const PIECE_BYTES: usize = 256 * 1024;
 /// Events that are looked at for them.
 const LOOKED_AT: usize = 5000;
 
@@ -190,11 +190,7 @@ impl Core {
             last = Some((event.time, event.row));
             looked_at += 1;
             if query.wants(&event) {
-                bytes += event
-                    .properties
-                    .iter()
-                    .map(|(name, value)| name.len() + about_bytes(value))
-                    .sum::<usize>();
+                bytes += about_bytes_of(&event.properties);
                 piece.push(event);
             }
             let is_full = piece.len() == PIECE || bytes >= PIECE_BYTES || looked_at == LOOKED_AT;
@@ -239,6 +235,11 @@ impl EventRange {
             }
         };
     }
+}
+
+/// About how many bytes properties take as text.
+pub(super) fn about_bytes_of(properties: &Map<String, Value>) -> usize {
+    properties.iter().map(|(name, value)| name.len() + about_bytes(value)).sum()
 }
 
 /// About how many bytes a value takes as text.

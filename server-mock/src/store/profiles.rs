@@ -27,12 +27,18 @@ pub struct ProfileRange {
     pub groups: bool,
     /// Those last seen at or before this instant are expired.
     pub expired_until: i64,
+    /// Only rows behind this one.
+    pub after: i64,
 }
 
 /// Keeps profiles. Each has a key of its own.
 pub trait Profiles {
     /// The profile of a subject, by its literal id.
     fn profile(&mut self, space: Space, subject: &Subject) -> Result<Option<StoredProfile>, StoreError>;
+    /// The profile in a row of a space, of a person or of a group.
+    fn profile_of_row(&mut self, space: Space, row: i64) -> Result<Option<StoredProfile>, StoreError>;
+    /// Whether a person has a profile under this literal id that was last seen after an instant.
+    fn has_profile(&mut self, space: Space, id: &str, after: i64) -> Result<bool, StoreError>;
     /// Writes the profile of a subject.
     fn put_profile(
         &mut self,
@@ -49,6 +55,8 @@ pub trait Profiles {
         range: ProfileRange,
         visitor: &mut dyn FnMut(StoredProfile) -> bool,
     ) -> Result<(), StoreError>;
+    /// The rows of profiles, in the same order, at most so many.
+    fn profile_rows(&mut self, range: ProfileRange, limit: usize) -> Result<Vec<i64>, StoreError>;
     /// The groups whose profiles have this text as a value.
     fn groups_naming(&mut self, space: Space, text: &str) -> Result<Vec<Subject>, StoreError>;
     /// When the person that was not seen for the longest time was last seen, in milliseconds.

@@ -177,7 +177,7 @@ fn an_export_that_the_server_did_not_survive_is_in_the_audit() {
     server.kill();
     drop(unread);
     let server = Process::start(&folder.data(), &configuration);
-    assert_eq!(newest(&server, 1), [begun.clone()], "nothing says that it came to its end");
+    assert_eq!(newest(&server, 1), std::slice::from_ref(&begun), "nothing says that it came to its end");
     // One that does is noted twice, under one id.
     stop_the_clock(&server);
     assert_eq!(export(&server, "", &[]).status, 200);

@@ -121,6 +121,8 @@ pub async fn profiles(app: &Arc<App>, call: &Call, groups: bool) -> Result<Reply
                     Some(id) if !groups => Some(core.profile_names(&view, std::slice::from_ref(id))?),
                     _ => None,
                 };
+                // No more of each project than the page can show, and one that says that there are more.
+                let mut room = limit.saturating_add(1);
                 core.profiles(&view, groups, &mut |profile| {
                     let seen = time::format_iso(profile.last_seen);
                     let (wanted, one) = match profile.subject {
@@ -141,7 +143,8 @@ pub async fn profiles(app: &Arc<App>, call: &Call, groups: bool) -> Result<Reply
                         ),
                     };
                     total += usize::from(wanted);
-                    if wanted && profile.row > after {
+                    if wanted && profile.row > after && room > 0 {
+                        room -= 1;
                         shown.push((profile.row, one));
                     }
                     true

@@ -12,16 +12,15 @@ use serde_json::{Map, Value, json};
 use tokio::sync::mpsc::{self, Sender};
 
 use super::{Failure, bad, filter, look_up, period, text_list};
-use crate::core::{Core, EventQuery, Place, Sorting, View, random_uuid};
+use crate::core::{Core, EventQuery, Place, Resolver, Sorting, View, random_uuid};
 use crate::domain::config::Project;
 use crate::domain::export::Rendered;
 use crate::domain::expression::{Expression, Scope, Term};
-use crate::domain::profile::Subject;
 use crate::domain::wire::Params;
 use crate::http::App;
 use crate::http::body::Body;
 use crate::http::call::{Call, Reply};
-use crate::store::{Counts, StoreError, StoredEvent};
+use crate::store::{Counts, StoreError};
 
 /// The largest `limit`.
 const LIMIT: usize = 100_000;
@@ -142,18 +141,11 @@ struct Export {
     /// A fault: so many more events, then storage fails.
     fails_after: Option<usize>,
     /// What it is about, once it has begun; `None` too where there is nothing.
-    begun: Option<Begun>,
+    begun: Option<View>,
     /// The place behind which it goes on.
     behind: Option<Place>,
     /// Whether there is no more.
     is_over: bool,
-}
-
-/// What an export is about.
-struct Begun {
-    view: View,
-    /// The profiles that the filter looks at, by id.
-    users: HashMap<String, Map<String, Value>>,
 }
 
 /// Some lines.
@@ -166,7 +158,7 @@ struct Piece {
 impl Export {
     /// What it is about, once it has begun.
     fn view(&self) -> Option<View> {
-        self.begun.as_ref().map(|begun| begun.view.clone())
+        self.begun.clone()
     }
 
     /// The next piece, which is empty where nothing among many events is asked for, and the export behind it.
@@ -187,75 +179,91 @@ impl Export {
                 return Ok(Ok(Piece::default()));
             }
             (Some(view), None) => {
-                let uses_user = self.filter.as_ref().is_some_and(Expression::uses_user);
-                let users = if uses_user { profiles_by_id(core, &view)? } else { HashMap::new() };
-                self.begun = Some(Begun { view: view.clone(), users });
+                self.begun = Some(view.clone());
                 view
             }
             // What expires in the middle is not shown any more.
-            (Some(view), Some(begun)) if view.space == begun.view.space => view,
+            (Some(view), Some(begun)) if view.space == begun.space => view,
             _ => return Err(StoreError::damaged("the project was deleted or reset while it was exported")),
         };
-        let users = self.begun.as_ref().map(|begun| &begun.users);
-        let room = self.left.min(self.fails_after.unwrap_or(usize::MAX));
-        let (mut piece, mut fault) = (Piece::default(), None);
+        let mut events = Vec::new();
         let behind = core.some_events(&view, &self.query, self.behind, &mut |event, rendered| {
-            match self.filter.as_ref().map_or(Ok(true), |filter| matches(filter, event, &rendered, users)) {
-                Ok(true) => {}
-                Ok(false) => return true,
-                Err(error) => {
-                    fault = Some(format!("where: {error}"));
-                    return false;
+            events.push((event.name.clone(), event.time, rendered));
+            true
+        })?;
+        let room = self.left.min(self.fails_after.unwrap_or(usize::MAX));
+        let mut users = Users::of(&view, self.filter.as_ref());
+        let mut piece = Piece::default();
+        for (name, time, rendered) in events {
+            if piece.events == room {
+                break;
+            }
+            if let Some(filter) = &self.filter {
+                match matches(filter, &name, time, &rendered, users.of_event(core, &rendered)?) {
+                    Ok(true) => {}
+                    Ok(false) => continue,
+                    Err(error) => return Ok(Err(format!("where: {error}"))),
                 }
             }
-            if piece.events == room {
-                return false;
-            }
-            let line = json!({"event": event.name, "properties": rendered.properties});
+            let line = json!({"event": name, "properties": rendered.properties});
             piece.lines.extend_from_slice(line.to_string().as_bytes());
             piece.lines.push(b'\n');
             piece.events += 1;
-            piece.events < room
-        })?;
-        if let Some(fault) = fault {
-            return Ok(Err(fault));
         }
         self.left -= piece.events;
         self.fails_after = self.fails_after.map(|left| left - piece.events);
-        self.is_over = behind.is_none() || self.left == 0;
+        self.is_over = self.left == 0 || (behind.is_none() && self.fails_after != Some(0));
         self.behind = behind;
         Ok(Ok(piece))
+    }
+}
+
+/// The profiles that a filter looks at, one for each person of a piece.
+struct Users<'a> {
+    view: &'a View,
+    /// `None`: it looks at none.
+    resolver: Option<Resolver>,
+    known: HashMap<String, Map<String, Value>>,
+    nobody: Map<String, Value>,
+}
+
+impl<'a> Users<'a> {
+    fn of(view: &'a View, filter: Option<&Expression>) -> Users<'a> {
+        let looks = filter.is_some_and(Expression::uses_user);
+        let resolver = looks.then(|| Resolver::new(view.space, view.project.id_merge));
+        Users { view, resolver, known: HashMap::new(), nobody: Map::new() }
+    }
+
+    /// What is known of the person that an event belongs to.
+    fn of_event(&mut self, core: &mut Core, event: &Rendered) -> Result<&Map<String, Value>, StoreError> {
+        let (Some(resolver), Some(id)) = (&mut self.resolver, &event.distinct_id) else {
+            return Ok(&self.nobody);
+        };
+        if !self.known.contains_key(id) {
+            let profile = core.profile_of(self.view, resolver, id)?;
+            let properties = profile.map(|profile| profile.properties).unwrap_or_default();
+            self.known.insert(id.clone(), properties);
+        }
+        Ok(&self.known[id])
     }
 }
 
 /// Whether a filter lets an event through; the error is about the filter.
 fn matches(
     filter: &Expression,
-    event: &StoredEvent,
+    event: &str,
+    time: i64,
     rendered: &Rendered,
-    users: Option<&HashMap<String, Map<String, Value>>>,
+    user: &Map<String, Value>,
 ) -> Result<bool, String> {
-    let nothing = Map::new();
-    let user = rendered.distinct_id.as_ref().and_then(|id| users?.get(id)).unwrap_or(&nothing);
     filter.matches(&|scope, name: &str| match (scope, name) {
         (Scope::Properties, _) => look_up(&rendered.properties, name),
         (Scope::User, _) => look_up(user, name),
-        (Scope::Event, "name" | "$name" | "event") => Term::Text(event.name.clone()),
-        (Scope::Event, "time" | "$time") => Term::Number(event.time as f64 / 1000.0),
+        (Scope::Event, "name" | "$name" | "event") => Term::Text(event.to_owned()),
+        (Scope::Event, "time" | "$time") => Term::Number(time as f64 / 1000.0),
         (Scope::Event, "distinct_id" | "$distinct_id") => look_up(&rendered.properties, "distinct_id"),
         (Scope::Event, _) => Term::Undefined,
     })
-}
-
-fn profiles_by_id(core: &mut Core, view: &View) -> Result<HashMap<String, Map<String, Value>>, StoreError> {
-    let mut all = HashMap::new();
-    core.profiles(view, false, &mut |profile| {
-        if let Subject::Person(id) = profile.subject {
-            all.insert(id, profile.properties);
-        }
-        true
-    })?;
-    Ok(all)
 }
 
 /// What of an export is noted.
@@ -291,7 +299,7 @@ async fn send(
     id: String,
     pieces: Sender<Bytes>,
 ) {
-    let view = export.view();
+    let mut view = export.view();
     let mut events = 0;
     let is_whole = loop {
         let bytes = coding.encode(piece.lines);
@@ -307,6 +315,7 @@ async fn send(
             Ok(next) => (export, piece) = next,
             Err(_) => break false,
         }
+        view = view.or_else(|| export.view());
     };
     let is_noted = note(&app, view, Noted::Ended(events), Some(&id)).await.is_ok();
     let mut end = if is_whole && is_noted { Vec::new() } else { coding.encode(TERMINATED.to_vec()) };

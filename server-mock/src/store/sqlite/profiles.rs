@@ -17,8 +17,16 @@ type Sealed = (i64, i64, Slot, i64, Vec<u8>);
 const SEALED: &str = "SELECT p.id, p.key, k.slot, k.generation, p.last_seen, p.body
     FROM profiles p JOIN keys k ON k.id = p.key";
 
+/// The rows of a range, in order. The index is named, or those of other projects would be looked at.
+const RANGE: &str = "FROM profiles p INDEXED BY profiles_rows CROSS JOIN keys k ON k.id = p.key
+    WHERE p.space = ? AND p.kind = ? AND p.last_seen > ? AND p.id > ? AND k.dying IS NULL ORDER BY p.id";
+
 fn sealed_row(row: &rusqlite::Row<'_>) -> rusqlite::Result<Sealed> {
     Ok((row.get(0)?, row.get(1)?, slot_of(row, 2)?, row.get(4)?, row.get(5)?))
+}
+
+fn kind_of(range: ProfileRange) -> Kind {
+    if range.groups { Kind::Group } else { Kind::Profile }
 }
 
 impl Profiles for SqliteStore {
@@ -30,6 +38,27 @@ impl Profiles for SqliteStore {
             .query_row(params![space.row, lookup], sealed_row)
             .optional()?;
         found.map(|sealed| self.open_profile(sealed)).transpose()
+    }
+
+    fn profile_of_row(&mut self, space: Space, row: i64) -> Result<Option<StoredProfile>, StoreError> {
+        let found = self
+            .connection
+            .prepare_cached(&format!("{SEALED} WHERE p.id = ? AND p.space = ? AND k.dying IS NULL"))?
+            .query_row([row, space.row], sealed_row)
+            .optional()?;
+        found.map(|sealed| self.open_profile(sealed)).transpose()
+    }
+
+    fn has_profile(&mut self, space: Space, id: &str, after: i64) -> Result<bool, StoreError> {
+        let lookup = self.lookup_hash(Kind::Profile, space.project, &[Some(id)]);
+        let found = self
+            .connection
+            .prepare_cached(
+                "SELECT 1 FROM keys k JOIN profiles p ON p.key = k.id
+                 WHERE k.space = ? AND k.lookup = ? AND p.last_seen > ?",
+            )?
+            .exists(params![space.row, lookup, after])?;
+        Ok(found)
     }
 
     fn put_profile(
@@ -78,17 +107,36 @@ impl Profiles for SqliteStore {
         range: ProfileRange,
         visitor: &mut dyn FnMut(StoredProfile) -> bool,
     ) -> Result<(), StoreError> {
-        let kind = if range.groups { Kind::Group } else { Kind::Profile };
         let mut statement = self.connection.prepare_cached(&format!(
-            "{SEALED} WHERE p.space = ? AND p.kind = ? AND p.last_seen > ? AND k.dying IS NULL ORDER BY p.id"
+            "SELECT p.id, p.key, k.slot, k.generation, p.last_seen, p.body {RANGE}"
         ))?;
-        let mut rows = statement.query(params![range.space.row, kind as i64, range.expired_until])?;
+        let mut rows = statement.query(params![
+            range.space.row,
+            kind_of(range) as i64,
+            range.expired_until,
+            range.after
+        ])?;
         while let Some(row) = rows.next()? {
             if !visitor(self.open_profile(sealed_row(row)?)?) {
                 break;
             }
         }
         Ok(())
+    }
+
+    fn profile_rows(&mut self, range: ProfileRange, limit: usize) -> Result<Vec<i64>, StoreError> {
+        let mut statement = self.connection.prepare_cached(&format!("SELECT p.id {RANGE} LIMIT ?"))?;
+        let rows = statement.query_map(
+            params![
+                range.space.row,
+                kind_of(range) as i64,
+                range.expired_until,
+                range.after,
+                limit.min(i64::MAX as usize) as i64
+            ],
+            |row| row.get(0),
+        )?;
+        Ok(rows.collect::<Result<_, _>>()?)
     }
 
     fn groups_naming(&mut self, space: Space, text: &str) -> Result<Vec<Subject>, StoreError> {

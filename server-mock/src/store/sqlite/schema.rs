@@ -149,8 +149,10 @@ CREATE TABLE uses(id INTEGER PRIMARY KEY AUTOINCREMENT, key INTEGER NOT NULL, at
 CREATE INDEX uses_key ON uses(key);
 ";
 
-/// What rows of many combinations with the same distinct id are found by. Since format 3.
-const CROWDS: &str = "
+/// What format 3 has and format 2 had not: what rows of many combinations with the same distinct id are found by, and
+/// profiles by their rows.
+const SINCE_3: &str = "
+CREATE INDEX profiles_rows ON profiles(space, kind);
 CREATE INDEX events_crowd ON events(crowd, dedupe) WHERE crowd IS NOT NULL;
 CREATE TABLE crowd_members(key INTEGER NOT NULL, crowd INTEGER NOT NULL, PRIMARY KEY(key, crowd)) WITHOUT ROWID;
 CREATE INDEX crowd_members_crowd ON crowd_members(crowd);
@@ -193,7 +195,7 @@ pub(super) fn prepare(connection: &Connection, vault: [u8; 16]) -> Result<(), St
         VERSION => Ok(()),
         2 => {
             connection.execute_batch(&format!(
-                "BEGIN IMMEDIATE; ALTER TABLE events ADD COLUMN crowd INTEGER; {CROWDS}
+                "BEGIN IMMEDIATE; ALTER TABLE events ADD COLUMN crowd INTEGER; {SINCE_3}
                  PRAGMA user_version = {VERSION}; COMMIT"
             ))?;
             Ok(())
@@ -201,7 +203,7 @@ pub(super) fn prepare(connection: &Connection, vault: [u8; 16]) -> Result<(), St
         0 => {
             connection.execute_batch("BEGIN IMMEDIATE")?;
             connection.execute_batch(TABLES)?;
-            connection.execute_batch(CROWDS)?;
+            connection.execute_batch(SINCE_3)?;
             connection.execute_batch(AUDIT_GUARD)?;
             connection.execute("INSERT INTO meta(name, value) VALUES ('vault', ?)", params![vault])?;
             connection.execute_batch(&format!("PRAGMA user_version = {VERSION}; COMMIT"))?;

@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use serde_json::{Map, json};
 
 use super::SqliteStore;
-use crate::core::{Core, EventQuery, Packed, Shared};
+use crate::core::{Core, EventQuery, Packed, Resolver, Shared};
 use crate::domain::config::{Config, IdMerge, RetentionBasis};
 use crate::domain::event::Event;
 use crate::domain::identity::{Ids, Verb};
@@ -169,6 +169,34 @@ fn one_person_costs_the_same_among_many() {
     assert!(grown.is_empty(), "among {FEW} and among {MANY} persons: {grown:?}, of {counts:?}");
 }
 
+/// A page of profiles, and what is known of the person of an event, cost the same among many profiles.
+#[test]
+fn a_page_of_profiles_costs_the_same_among_many() {
+    for id_merge in [IdMerge::Simplified, IdMerge::Original] {
+        let counts = [FEW, MANY].map(|persons| {
+            let (mut core, instructions) = core_of(id_merge);
+            core.store.begin().unwrap();
+            let space = core.store.open_project("T").unwrap().space.unwrap();
+            for n in 0..persons {
+                core.store.put_profile(space, &Subject::Person(user(n)), 1, &Map::new()).unwrap();
+            }
+            core.store.commit().unwrap();
+            let view = core.view_at("T", 2).unwrap().unwrap();
+            let rows = core.profile_rows(&view, false, 0, usize::MAX).unwrap();
+            assert_eq!(rows.len(), persons);
+            let mut resolver = Resolver::new(space, id_merge);
+            instructions.store(0, Ordering::Relaxed);
+            for row in &rows[10..20] {
+                assert!(core.profile_of_row(&view, &mut resolver, *row).unwrap().is_some());
+            }
+            assert!(core.profile_of(&view, &mut resolver, &user(N)).unwrap().is_some());
+            assert_eq!(core.profile_rows(&view, false, FEW as i64 - 10, 10).unwrap().len(), 10);
+            instructions.load(Ordering::Relaxed)
+        });
+        assert!(counts[1] <= TOLERATED * counts[0], "{id_merge:?}: {counts:?}");
+    }
+}
+
 /// Once for each id: the work for a person with four times as many of them may be four times as much.
 #[test]
 fn a_person_with_many_ids_costs_in_proportion() {
@@ -190,13 +218,7 @@ fn a_person_with_many_ids_costs_in_proportion() {
 
 /// What it takes to store these batches, with somebody on the suppression list, and to read what was stored.
 fn work_of(id_merge: IdMerge, batches: &[&[Event]]) -> usize {
-    let mut store = SqliteStore::in_memory().unwrap();
-    let instructions = counting(&mut store);
-    let config = Config::from_json(&json!({"projects": [
-        {"token": "T", "project_id": 1, "id_merge": if id_merge == IdMerge::Original { "original" } else { "simplified" }}
-    ]}));
-    let shared = Arc::new(Shared::new(config.unwrap(), None));
-    let mut core = Core::new(Box::new(store), shared).unwrap();
+    let (mut core, instructions) = core_of(id_merge);
     core.store.begin().unwrap();
     core.suppress("T", &["nobody".into()]).unwrap();
     let project = core.project_of("T");
@@ -215,6 +237,17 @@ fn work_of(id_merge: IdMerge, batches: &[&[Event]]) -> usize {
     .unwrap();
     assert!(events >= batches[0].len() && owners.len() == 1, "{owners:?}");
     instructions.load(Ordering::Relaxed)
+}
+
+/// A core with one project, and what its database does.
+fn core_of(id_merge: IdMerge) -> (Core, Arc<AtomicUsize>) {
+    let mut store = SqliteStore::in_memory().unwrap();
+    let instructions = counting(&mut store);
+    let config = Config::from_json(&json!({"projects": [
+        {"token": "T", "project_id": 1, "id_merge": if id_merge == IdMerge::Original { "original" } else { "simplified" }}
+    ]}));
+    let shared = Arc::new(Shared::new(config.unwrap(), None));
+    (Core::new(Box::new(store), shared).unwrap(), instructions)
 }
 
 fn merge(first: &str, second: &str) -> Event {
