@@ -49,6 +49,13 @@ pub struct EventQuery {
     pub time_in_ms: bool,
 }
 
+/// Events that are being read, piece by piece.
+pub struct Reading {
+    query: EventQuery,
+    range: EventRange,
+    resolver: Resolver,
+}
+
 /// A place in the order of time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Place {
@@ -142,16 +149,30 @@ impl Core {
         query: &EventQuery,
         visitor: &mut dyn FnMut(&StoredEvent, Rendered) -> bool,
     ) -> Result<(), StoreError> {
-        let mut range = self.range(view, query)?;
-        let mut resolver = Resolver::new(view.space, view.project.id_merge);
+        let mut reading = self.begin_reading(view, query.clone())?;
         let mut wants_more = true;
         // In pieces, so that a large project does not have to fit into memory.
-        while self.next_events(query, &mut range, &mut resolver, &mut |event, rendered| {
+        while self.read_on(&mut reading, &mut |event, rendered| {
             wants_more = visitor(event, rendered);
             wants_more
         })? && wants_more
         {}
         Ok(())
+    }
+
+    /// Begins to read the events that are asked for. What is read with it must not outlive a change.
+    pub fn begin_reading(&mut self, view: &View, query: EventQuery) -> Result<Reading, StoreError> {
+        let range = self.range(view, &query)?;
+        Ok(Reading { query, range, resolver: Resolver::new(view.space, view.project.id_merge) })
+    }
+
+    /// Visits the next events, as many as should be decrypted at a time. Answers whether there may be more.
+    pub fn read_on(
+        &mut self,
+        reading: &mut Reading,
+        visitor: &mut dyn FnMut(&StoredEvent, Rendered) -> bool,
+    ) -> Result<bool, StoreError> {
+        self.next_events(&reading.query, &mut reading.range, &mut reading.resolver, visitor)
     }
 
     /// Visits some of the events that are asked for, by time, behind a place: for who gives way to others between them.

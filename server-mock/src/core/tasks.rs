@@ -158,12 +158,12 @@ impl Core {
     }
 
     fn answer_retrieval(&mut self, token: &str, mut task: StoredTask, now: i64) -> Result<(), StoreError> {
-        let made = archive::make(self, token, &task, now)?;
         task.finished = Some(now);
         task.archive_until = Some(task.archive_until.unwrap_or(now + archive::LIFE));
+        let made = archive::make(self, token, &task, now)?;
         (task.events, task.profiles, task.replays) =
             (made.counts.events, made.counts.profiles, made.counts.replays);
-        self.store.put_archive(&task, &made.bytes, &made.keys)?;
+        self.store.end_archive(&task, &made.keys)?;
         self.note(
             now,
             Some(task.project),

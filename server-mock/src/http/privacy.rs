@@ -3,17 +3,21 @@
 use std::sync::Arc;
 
 use serde_json::{Map, Value, json};
+use tokio::sync::mpsc;
 
 use super::App;
 use super::auth;
+use super::body::Body;
 use super::call::{Call, Reply};
 use crate::core::archive::fetchable;
 use crate::core::random_uuid;
 use crate::core::tasks::{Cancelled, due_time, state_name};
 use crate::domain::config::{OauthToken, Project};
 use crate::domain::time;
-use crate::store::{NewTask, StoreError, TaskKind};
+use crate::store::{NewTask, StoreError, StoredArchive, TaskKind};
 
+/// Pieces of an archive that wait for a slow reader.
+const PIECES: usize = 2;
 /// Most ids of one deletion.
 const IDS: usize = 2000;
 
@@ -259,19 +263,41 @@ async fn check_retrieval(
 /// Hands out the archive of a retrieval.
 async fn archive(app: &Arc<App>, project: &Project, id: &str) -> Result<Reply, StoreError> {
     let (token, id) = (project.token.clone(), id.to_owned());
-    let bytes = app
+    let archive = app
         .worker
         .write(move |core| match core.task(&token, TaskKind::Retrieval, &id)? {
             Some(task) => core.fetch_archive(&task),
             None => Ok(None),
         })
         .await?;
-    Ok(match bytes {
-        Some(bytes) => Reply::new(200, "application/zip", bytes)
-            .with("cache-control", "no-store")
-            .with("content-disposition", "attachment; filename=\"retrieval.zip\""),
-        None => Reply::error(404, "there is no such archive, or not yet, or not any more"),
-    })
+    Ok(handed_out(app, archive))
+}
+
+/// An archive, sent while it is read. Where that fails, or its person is erased meanwhile, fewer bytes come than were
+/// promised.
+pub(super) fn handed_out(app: &Arc<App>, archive: Option<StoredArchive>) -> Reply {
+    let Some(StoredArchive { key, bytes }) = archive else {
+        return Reply::error(404, "there is no such archive, or not yet, or not any more");
+    };
+    let (sender, pieces) = mpsc::channel(PIECES);
+    let app = app.clone();
+    tokio::spawn(async move {
+        let (mut number, mut left) = (0, bytes);
+        while left > 0 {
+            let read = app.worker.read(move |core| core.store.archive_piece(key, number));
+            let Ok(Some(piece)) = read.await else { break };
+            (number, left) = (number + 1, left.saturating_sub(piece.len() as u64));
+            if sender.send(piece.into()).await.is_err() {
+                // The client has gone away.
+                break;
+            }
+        }
+    });
+    let reply = Reply::new(200, "application/zip", "")
+        .with("content-length", bytes.to_string())
+        .with("cache-control", "no-store")
+        .with("content-disposition", "attachment; filename=\"retrieval.zip\"");
+    Reply { body: Body::Stream(pieces), ..reply }
 }
 
 async fn cancel(app: &Arc<App>, project: Project, id: &str) -> Result<Reply, StoreError> {

@@ -28,7 +28,7 @@ pub use objections::Objections;
 pub use profiles::{ProfileRange, Profiles, StoredProfile};
 pub use projects::{Hidden, HideCause, Home, ProjectRow, Projects, Space};
 pub use replays::{NewReplay, Replays, StoredReplay};
-pub use tasks::{NewTask, StoredTask, TaskKind, TaskState, Tasks};
+pub use tasks::{NewTask, StoredArchive, StoredTask, TaskKind, TaskState, Tasks};
 pub use usage::{StoredUse, Usage};
 
 /// Number of a combination of ids (of its key) in the store.

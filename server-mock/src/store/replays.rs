@@ -1,5 +1,7 @@
 //! Session replays, where a project asks for them to be kept.
 
+use std::rc::Rc;
+
 use serde_json::Value;
 
 use super::{KeyRow, Space, StoreError};
@@ -41,11 +43,14 @@ pub struct StoredReplay {
 pub trait Replays {
     /// Stores a piece.
     fn put_replay(&mut self, space: Space, replay: &NewReplay) -> Result<(), StoreError>;
-    /// Visits pieces that are not expired in the order of receipt, until the visitor returns false.
+    /// Visits pieces behind a row that are not expired, in the order of receipt, until the visitor returns false: all,
+    /// or only those under these combinations.
     fn visit_replays(
         &mut self,
         space: Space,
         now: i64,
+        after: i64,
+        keys: Option<Rc<Vec<KeyRow>>>,
         visitor: &mut dyn FnMut(StoredReplay) -> bool,
     ) -> Result<(), StoreError>;
     /// When the next piece expires, in milliseconds.

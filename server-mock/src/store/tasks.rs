@@ -80,6 +80,15 @@ pub struct StoredTask {
     pub archive_until: Option<i64>,
 }
 
+/// An archive, which is read piece by piece.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct StoredArchive {
+    /// The key that its pieces are sealed under.
+    pub key: KeyRow,
+    /// The bytes of all its pieces.
+    pub bytes: u64,
+}
+
 /// Keeps tasks and archives.
 pub trait Tasks {
     /// Makes a task.
@@ -101,9 +110,13 @@ pub trait Tasks {
     fn cancel_task(&mut self, row: i64) -> Result<bool, StoreError>;
     /// The task that falls due first: row and due time.
     fn next_task(&mut self) -> Result<Option<(i64, i64)>, StoreError>;
-    /// Ends a retrieval with its archive, sealed under a fresh key; whatever was sealed for it before is destroyed.
-    /// `keys` are the combinations whose data is in it.
-    fn put_archive(&mut self, task: &StoredTask, bytes: &[u8], keys: &[KeyRow]) -> Result<(), StoreError>;
+    /// Begins the archive of a retrieval, under a fresh key, which is answered; whatever was sealed for it before is
+    /// destroyed.
+    fn begin_archive(&mut self, task: &StoredTask) -> Result<KeyRow, StoreError>;
+    /// Adds a piece to an archive. They are numbered from 0, and may come in any order.
+    fn put_archive_piece(&mut self, key: KeyRow, number: usize, bytes: &[u8]) -> Result<(), StoreError>;
+    /// Ends a retrieval with its archive. `keys` are the combinations whose data is in it.
+    fn end_archive(&mut self, task: &StoredTask, keys: &[KeyRow]) -> Result<(), StoreError>;
     /// The retrievals of a project that name any of these ids, or whose archives hold data under any of these
     /// combinations.
     fn retrievals_about(
@@ -115,7 +128,9 @@ pub trait Tasks {
     /// Replaces the ids of a task; what they and its archive were sealed with is destroyed. Its archive is gone.
     fn replace_task_ids(&mut self, task: &StoredTask, ids: &[String]) -> Result<(), StoreError>;
     /// The archive of a retrieval.
-    fn archive(&mut self, row: i64) -> Result<Option<Vec<u8>>, StoreError>;
+    fn archive(&mut self, row: i64) -> Result<Option<StoredArchive>, StoreError>;
+    /// A piece of an archive, if it is still there.
+    fn archive_piece(&mut self, key: KeyRow, number: usize) -> Result<Option<Vec<u8>>, StoreError>;
     /// When the next archive expires, in milliseconds.
     fn next_archive_expiry(&mut self) -> Result<Option<i64>, StoreError>;
     /// Decides that archives that expire at or before an instant go, and the ids of their tasks. Answers how many.

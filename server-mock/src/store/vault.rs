@@ -42,6 +42,8 @@ const STATE_FREE: u64 = 0;
 const STATE_LIVE: u64 = 0x4c49_5645_4c49_5645;
 const NONCE: usize = 24;
 const TAG: usize = 16;
+/// By how many bytes what is sealed is longer than its text.
+pub const SEAL: usize = NONCE + TAG;
 /// Slots read at a time at start.
 const BLOCK: usize = 1024;
 /// Keys made at a time: as many as a page of the file holds.

@@ -2,8 +2,9 @@
 
 use refrain_mock::StorePlace;
 use serde_json::{Value, json};
+use sha2::{Digest, Sha256};
 
-use crate::support::{Server, server};
+use crate::support::{Server, Unread, fill_with_10_mb, server};
 
 /// The files of a ZIP whose entries are stored, read by its central directory.
 fn unzip(bytes: &[u8]) -> Vec<(String, Vec<u8>)> {
@@ -132,4 +133,35 @@ fn who_is_left_in_an_archive_keeps_it() {
     assert!(text(0).contains("\"A\"") && !text(0).contains("\"B\""));
     assert_eq!(server.retrieval("GET", &task, "").json()["results"]["distinct_ids"], json!(["u"]));
     assert_eq!((server.total("distinct_id=u"), &server.get("/mock/profiles")["total"]), (1, &json!(1)));
+}
+
+/// An archive is written and sent in pieces; this one has many.
+#[test]
+fn a_large_archive_comes_whole_and_breaks_off_where_its_person_is_erased() {
+    let server = server(StorePlace::Memory);
+    let all = fill_with_10_mb(&server);
+    let created = server.retrieval("POST", "", r#"{"distinct_ids":["u"]}"#).json();
+    let task = created["results"]["task_id"].as_str().unwrap().to_owned();
+    server.control("PUT", "/mock/clock", json!({"advance_s": 60}));
+    let archive = server.retrieval("GET", &format!("{task}/archive"), "");
+    assert_eq!(archive.header("content-length"), Some(archive.body.len().to_string()));
+    let files = unzip(&archive.body);
+    let (name, events) = &files[0];
+    assert_eq!((name.as_str(), events.iter().filter(|byte| **byte == b'\n').count()), ("events.jsonl", all));
+    assert!(events.len() > 10_000_000, "{}", events.len());
+    let manifest: Value = serde_json::from_slice(&files.last().unwrap().1).unwrap();
+    assert_eq!(manifest["files"]["events.jsonl"]["bytes"], events.len());
+    let sum: String = Sha256::digest(events).iter().map(|byte| format!("{byte:02x}")).collect();
+    assert_eq!(manifest["files"]["events.jsonl"]["sha256"], sum.as_str());
+    // By the control API it is the same.
+    let by_control = server.send("GET", &format!("/mock/tasks/{task}/archive"), &[], b"");
+    assert_eq!(by_control.body.len(), archive.body.len());
+
+    let target = format!("/api/app/data-retrievals/v3.0/{task}/archive?token=T");
+    let unread = Unread::ask(&Server::address(&server), &target, &[("authorization", "Bearer OWNER")]);
+    server.gdpr("POST", "", r#"{"distinct_ids":["u"]}"#);
+    server.control("PUT", "/mock/clock", json!({"advance_s": 60}));
+    let rest = unread.rest();
+    assert!(rest.len() < archive.body.len(), "what is erased is not sent any more");
+    assert_eq!(server.retrieval("GET", &format!("{task}/archive"), "").status, 404);
 }

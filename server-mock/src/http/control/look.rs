@@ -178,7 +178,7 @@ pub async fn replays(app: &Arc<App>, call: &Call) -> Result<Reply, Failure> {
             let (mut found, mut total) = (Vec::new(), 0);
             for token in core.tokens(project.as_deref())? {
                 let Some(view) = core.view(&token)? else { continue };
-                core.store.visit_replays(view.space, view.now, &mut |replay| {
+                core.store.visit_replays(view.space, view.now, 0, None, &mut |replay| {
                     total += 1;
                     if replay.row > after {
                         let shown = json!({

@@ -11,6 +11,7 @@ use crate::core::tasks::{Cancelled, state_name};
 use crate::domain::time;
 use crate::http::App;
 use crate::http::call::{Call, Reply};
+use crate::http::privacy::handed_out;
 use crate::store::{Counts, StoreError, StoredTask, TaskKind};
 
 /// Entries in an answer, unless the call says otherwise.
@@ -94,18 +95,14 @@ pub fn show(core: &mut Core, task: &StoredTask) -> Result<Value, StoreError> {
 
 /// The archive of a retrieval, for whoever holds the control API.
 pub async fn archive(app: &Arc<App>, id: String) -> Result<Reply, Failure> {
-    let bytes = app
+    let archive = app
         .worker
         .write(move |core| match core.store.task(&id)? {
             Some(task) => core.fetch_archive(&task),
             None => Ok(None),
         })
         .await?;
-    Ok(match bytes {
-        Some(bytes) => Reply::new(200, "application/zip", bytes)
-            .with("content-disposition", "attachment; filename=\"retrieval.zip\""),
-        None => Reply::error(404, "there is no such archive, or not yet, or not any more"),
-    })
+    Ok(handed_out(app, archive))
 }
 
 pub async fn cancel(app: &Arc<App>, id: String) -> Result<Reply, Failure> {

@@ -369,7 +369,7 @@ mod tests {
         store
             .connection
             .execute_batch(
-                "DROP INDEX profiles_rows; DROP INDEX events_crowd; DROP TABLE crowd_members; ALTER TABLE events DROP COLUMN crowd;
+                "DROP INDEX profiles_rows; DROP INDEX events_crowd; DROP TABLE crowd_members; DROP TABLE archive_pieces; ALTER TABLE events DROP COLUMN crowd;
                  PRAGMA user_version = 2",
             )
             .unwrap();

@@ -18,6 +18,9 @@ use crate::store::{AuditLog, Counts, Erasing, Erasure, NewAudit, ProjectRow, Shr
 /// planner, which cannot know that, would look at every key there is.
 const DESTROYED: &str = "keys INDEXED BY keys_dying WHERE dying IS NOT NULL AND destroyed = 1";
 
+/// A piece of an archive is as long as so many events.
+const ROWS_OF_A_PIECE: usize = 200;
+
 /// Rows that hang on a key and go with it, in the end: they are few. `GONE` is [`DESTROYED`].
 const LEFTOVERS: [&str; 8] = [
     "DELETE FROM profiles WHERE key IN (SELECT id FROM GONE)",
@@ -214,6 +217,9 @@ impl SqliteStore {
             *count = for_tasks;
             room -= deleted;
         }
+        if room > 0 {
+            room -= (self.shred_pieces(room.div_ceil(ROWS_OF_A_PIECE))? * ROWS_OF_A_PIECE).min(room);
+        }
         if room == 0 {
             shredded.more = true;
             return Ok((shredded, Slots::new()));
@@ -270,6 +276,19 @@ impl SqliteStore {
             self.audit(&NewAudit { at: now, project: Some(project), action, rule, task: Some(&id), counts })?;
         }
         Ok(())
+    }
+
+    /// Deletes pieces of archives whose keys are destroyed; answers how many.
+    fn shred_pieces(&self, limit: usize) -> Result<usize, StoreError> {
+        let deleted = self
+            .connection
+            .prepare_cached(
+                "DELETE FROM archive_pieces WHERE id IN (
+                   SELECT p.id FROM keys k INDEXED BY keys_dying CROSS JOIN archive_pieces p ON p.key = k.id
+                   WHERE k.dying IS NOT NULL AND k.destroyed = 1 LIMIT ?)",
+            )?
+            .execute([limit.min(i64::MAX as usize) as i64])?;
+        Ok(deleted)
     }
 
     /// Deletes rows of a table whose keys are destroyed; answers how many, and how many of them for tasks.

@@ -1,10 +1,13 @@
 //! Rows of session replays. A piece is sealed whole: the length of what is known about it, that, and its bytes.
 
+use std::rc::Rc;
+
+use rusqlite::types::Value as Sql;
 use rusqlite::{OptionalExtension, params};
 
 use super::SqliteStore;
 use super::keys::{OpenKey, ids_from, slot_of};
-use crate::store::{NewReplay, Replays, Space, StoreError, StoredReplay};
+use crate::store::{KeyRow, NewReplay, Replays, Space, StoreError, StoredReplay};
 
 impl Replays for SqliteStore {
     fn put_replay(&mut self, space: Space, replay: &NewReplay) -> Result<(), StoreError> {
@@ -31,14 +34,23 @@ impl Replays for SqliteStore {
         &mut self,
         space: Space,
         now: i64,
+        after: i64,
+        keys: Option<Rc<Vec<KeyRow>>>,
         visitor: &mut dyn FnMut(StoredReplay) -> bool,
     ) -> Result<(), StoreError> {
-        let mut statement = self.connection.prepare_cached(
+        // The index is named, or one person's replays would be looked for among those of all.
+        let (index, of) = match keys {
+            Some(_) => ("INDEXED BY replays_key", "r.key IN rarray(?4)"),
+            None => ("", "?4 IS NULL"),
+        };
+        let keys = keys.map(|keys| Rc::new(keys.iter().map(|key| Sql::Integer(*key)).collect::<Vec<_>>()));
+        let mut statement = self.connection.prepare_cached(&format!(
             "SELECT r.id, r.received, r.body, k.id, k.slot, k.generation, k.ids
-             FROM replays r JOIN keys k ON k.id = r.key
-             WHERE r.space = ? AND (r.expires IS NULL OR r.expires > ?) AND k.dying IS NULL ORDER BY r.id",
-        )?;
-        let mut rows = statement.query(params![space.row, now])?;
+             FROM replays r {index} JOIN keys k ON k.id = r.key
+             WHERE r.space = ?1 AND (r.expires IS NULL OR r.expires > ?2) AND r.id > ?3 AND {of}
+               AND k.dying IS NULL ORDER BY r.id"
+        ))?;
+        let mut rows = statement.query(params![space.row, now, after, keys])?;
         while let Some(row) = rows.next()? {
             let key = OpenKey { row: row.get(3)?, key: self.vault.key(slot_of(row, 4)?)? };
             let ids = ids_from(&key.open("ids", row.get_ref(6)?.as_blob()?)?).unwrap_or_default();

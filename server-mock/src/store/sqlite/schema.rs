@@ -149,13 +149,15 @@ CREATE TABLE uses(id INTEGER PRIMARY KEY AUTOINCREMENT, key INTEGER NOT NULL, at
 CREATE INDEX uses_key ON uses(key);
 ";
 
-/// What format 3 has and format 2 had not: what rows of many combinations with the same distinct id are found by, and
-/// profiles by their rows.
+/// What format 3 has and format 2 had not: what rows of many combinations with the same distinct id are found by,
+/// profiles by their rows, and archives in pieces.
 const SINCE_3: &str = "
 CREATE INDEX profiles_rows ON profiles(space, kind);
 CREATE INDEX events_crowd ON events(crowd, dedupe) WHERE crowd IS NOT NULL;
 CREATE TABLE crowd_members(key INTEGER NOT NULL, crowd INTEGER NOT NULL, PRIMARY KEY(key, crowd)) WITHOUT ROWID;
 CREATE INDEX crowd_members_crowd ON crowd_members(crowd);
+CREATE TABLE archive_pieces(id INTEGER PRIMARY KEY, key INTEGER NOT NULL, number INTEGER NOT NULL, body BLOB NOT NULL);
+CREATE UNIQUE INDEX archive_pieces_key ON archive_pieces(key, number);
 ";
 
 /// The audit can be added to and nothing else; only dropping all data drops it.

@@ -9,10 +9,17 @@ use serde_json::{Value, json};
 use super::SqliteStore;
 use super::keys::{Kind, NO_SPACE, NewKey, OpenKey, slot_of};
 use crate::domain::identity::{Ids, strip};
-use crate::store::vault::Slot;
-use crate::store::{KeyRow, NewTask, ProjectRow, StoreError, StoredTask, TaskKind, TaskState, Tasks};
+use crate::store::vault::{SEAL, Slot};
+use crate::store::{
+    KeyRow, NewTask, ProjectRow, StoreError, StoredArchive, StoredTask, TaskKind, TaskState, Tasks,
+};
 
 const UNFINISHED: &str = "('WAITING', 'STARTED')";
+
+/// What a piece of an archive is sealed as: none can stand in the place of another.
+fn piece(number: usize) -> String {
+    format!("piece {number} of an archive")
+}
 
 const TASK: &str =
     "SELECT t.row, t.id, t.project, t.state, t.requested, t.due, t.finished, t.id_count, t.events,
@@ -179,15 +186,31 @@ impl Tasks for SqliteStore {
         Ok(found)
     }
 
-    fn put_archive(&mut self, task: &StoredTask, bytes: &[u8], keys: &[KeyRow]) -> Result<(), StoreError> {
+    fn begin_archive(&mut self, task: &StoredTask) -> Result<KeyRow, StoreError> {
         self.give_up_task_key(task.row)?;
         let key = self.task_key(task.project, &task.id, &task.ids)?;
         // What is left of the one before on the disk is sealed under the key that goes.
         self.connection.execute("DELETE FROM archives WHERE task = ?", [task.row])?;
         self.connection.execute(
-            "INSERT INTO archives(task, key, expires, body) VALUES (?, ?, ?, ?)",
-            params![task.row, key.row, task.archive_until, key.seal("archive", bytes)?],
+            "INSERT INTO archives(task, key, expires, body) VALUES (?, ?, ?, x'')",
+            params![task.row, key.row, task.archive_until],
         )?;
+        Ok(key.row)
+    }
+
+    fn put_archive_piece(&mut self, key: KeyRow, number: usize, bytes: &[u8]) -> Result<(), StoreError> {
+        let slot = self
+            .connection
+            .prepare_cached("SELECT slot, generation FROM keys WHERE id = ?")?
+            .query_row([key], |row| slot_of(row, 0))?;
+        let open = OpenKey { row: key, key: self.vault.key(slot)? };
+        self.connection
+            .prepare_cached("INSERT INTO archive_pieces(key, number, body) VALUES (?, ?, ?)")?
+            .execute(params![key, number as i64, open.seal(&piece(number), bytes)?])?;
+        Ok(())
+    }
+
+    fn end_archive(&mut self, task: &StoredTask, keys: &[KeyRow]) -> Result<(), StoreError> {
         self.connection.execute("DELETE FROM archive_keys WHERE task = ?", [task.row])?;
         let mut insert =
             self.connection.prepare_cached("INSERT OR IGNORE INTO archive_keys(key, task) VALUES (?, ?)")?;
@@ -196,32 +219,57 @@ impl Tasks for SqliteStore {
         }
         drop(insert);
         self.connection.execute(
-            "UPDATE tasks SET state = 'SUCCESS', finished = ?, key = ?, events = ?, profiles = ?, replays = ?
-             WHERE row = ?",
-            params![
-                task.finished,
-                key.row,
-                task.events as i64,
-                task.profiles as i64,
-                task.replays as i64,
-                task.row
-            ],
+            "UPDATE tasks SET state = 'SUCCESS', finished = ?1, events = ?2, profiles = ?3, replays = ?4,
+               key = (SELECT key FROM archives WHERE task = ?5)
+             WHERE row = ?5",
+            params![task.finished, task.events as i64, task.profiles as i64, task.replays as i64, task.row],
         )?;
         Ok(())
     }
 
-    fn archive(&mut self, row: i64) -> Result<Option<Vec<u8>>, StoreError> {
-        let sealed: Option<(KeyRow, Slot, Vec<u8>)> = self
+    fn archive(&mut self, row: i64) -> Result<Option<StoredArchive>, StoreError> {
+        let found = self
             .connection
             .prepare_cached(
-                "SELECT k.id, k.slot, k.generation, a.body FROM archives a JOIN keys k ON k.id = a.key
-                 WHERE a.task = ? AND k.dying IS NULL",
+                "SELECT a.key, length(a.body), (SELECT sum(length(body) - ?1) FROM archive_pieces WHERE key = a.key)
+                 FROM archives a JOIN keys k ON k.id = a.key WHERE a.task = ?2 AND k.dying IS NULL",
             )?
-            .query_row([row], |row| Ok((row.get(0)?, slot_of(row, 1)?, row.get(3)?)))
+            .query_row(params![SEAL as i64, row], |row| {
+                Ok((row.get(0)?, row.get::<_, i64>(1)?, row.get::<_, Option<i64>>(2)?))
+            })
             .optional()?;
-        sealed
-            .map(|(row, slot, body)| OpenKey { row, key: self.vault.key(slot)? }.open("archive", &body))
-            .transpose()
+        // Before format 3 an archive was one piece, in the row itself.
+        Ok(found.map(|(key, whole, pieces)| {
+            let bytes = pieces.unwrap_or_else(|| (whole - SEAL as i64).max(0)) as u64;
+            StoredArchive { key, bytes }
+        }))
+    }
+
+    fn archive_piece(&mut self, key: KeyRow, number: usize) -> Result<Option<Vec<u8>>, StoreError> {
+        let sealed = |sql: &str, number: usize| {
+            let mut statement = self.connection.prepare_cached(sql)?;
+            let found = statement.query_row(params![key, number as i64], |row| {
+                Ok::<(Slot, Vec<u8>), _>((slot_of(row, 0)?, row.get(2)?))
+            });
+            Ok::<_, StoreError>(found.optional()?)
+        };
+        let open = |(slot, body): (Slot, Vec<u8>), purpose: &str| {
+            OpenKey { row: key, key: self.vault.key(slot)? }.open(purpose, &body).map(Some)
+        };
+        let found = sealed(
+            "SELECT k.slot, k.generation, p.body FROM archive_pieces p JOIN keys k ON k.id = p.key
+             WHERE p.key = ? AND p.number = ? AND k.dying IS NULL",
+            number,
+        )?;
+        if let Some(found) = found {
+            return open(found, &piece(number));
+        }
+        let whole = sealed(
+            "SELECT k.slot, k.generation, a.body FROM archives a JOIN keys k ON k.id = a.key
+             WHERE a.key = ? AND ? = 0 AND length(a.body) > 0 AND k.dying IS NULL",
+            number,
+        )?;
+        whole.map_or(Ok(None), |found| open(found, "archive"))
     }
 
     fn retrievals_about(
