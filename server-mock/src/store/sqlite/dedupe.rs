@@ -135,7 +135,8 @@ impl SqliteStore {
         }
     }
 
-    /// Finds places for the events of a combination that came from another space. Where one is a copy, it is the newer one.
+    /// Finds places for the events of a combination, among which are those from another space. Of two copies the one that
+    /// was received later stays.
     pub(super) fn place_again(&mut self, space: Space, row: KeyRow) -> Result<(), StoreError> {
         let (own, ids) = self.combination(row)?;
         let mut is_alone = true;
@@ -146,19 +147,27 @@ impl SqliteStore {
         if is_alone {
             return Ok(());
         }
-        let rows: Vec<(i64, i64, Vec<u8>)> = self
+        let rows: Vec<(i64, i64, i64, Vec<u8>)> = self
             .connection
             .prepare_cached(
-                "SELECT id, time, body FROM events WHERE key = ? AND dedupe IS NOT NULL ORDER BY id",
+                "SELECT id, received, time, body FROM events WHERE key = ? AND dedupe IS NOT NULL ORDER BY id",
             )?
-            .query_map([row], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?
+            .query_map([row], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?)))?
             .collect::<Result<_, _>>()?;
-        for (event, time, body) in rows {
+        for (event, received, time, body) in rows {
             let parts = EventParts::read(&own.open("event", &body)?)?;
             let Some(text) = text_of(&parts, time) else { continue };
             let place = self.place(space, &own, &ids, parts.distinct_id.as_deref(), &text)?;
-            if let Some(older) = place.copy_of.filter(|older| *older != event) {
+            if let Some(other) = place.copy_of.filter(|other| *other != event) {
+                let is_later = self
+                    .connection
+                    .prepare_cached("SELECT (received, id) > (?, ?) FROM events WHERE id = ?")?
+                    .query_row([received, event, other], |row| row.get::<_, bool>(0))?;
+                let older = if is_later { event } else { other };
                 self.connection.prepare_cached("DELETE FROM events WHERE id = ?")?.execute([older])?;
+                if is_later {
+                    continue;
+                }
             }
             self.connection
                 .prepare_cached("UPDATE OR REPLACE events SET dedupe = ?, crowd = ? WHERE id = ?")?
