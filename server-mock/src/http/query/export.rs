@@ -95,7 +95,10 @@ fn accepts_gzip(call: &Call) -> bool {
     call.header("accept-encoding").split(',').any(|coding| {
         let mut parts = coding.split(';');
         parts.next().is_some_and(|name| name.trim().eq_ignore_ascii_case("gzip"))
-            && !parts.any(|part| matches!(part.trim(), "q=0" | "q=0.0"))
+            && !parts.any(|part| {
+                let weight = part.trim().strip_prefix(['q', 'Q']).and_then(|rest| rest.strip_prefix('='));
+                weight.is_some_and(|weight| weight.trim().parse() == Ok(0.0))
+            })
     })
 }
 
