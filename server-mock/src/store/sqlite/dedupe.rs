@@ -222,16 +222,15 @@ impl SqliteStore {
             )
         };
         let sql = format!(
-            "{} UNION {} UNION {} UNION
+            "{} UNION ALL {} UNION ALL {} UNION ALL
              SELECT * FROM (SELECT k.id, k.slot, k.generation FROM key_ids i CROSS JOIN keys k ON k.id = i.key
-             WHERE i.id = ?5 AND k.space = ?1 AND k.kind = 0 AND k.dying IS NULL ORDER BY i.key LIMIT ?6)
-             ORDER BY 1 LIMIT ?6",
+             WHERE i.id = ?5 AND k.space = ?1 AND k.kind = 0 AND k.dying IS NULL ORDER BY i.key LIMIT ?6)",
             part("user = ?2"),
             part("user = ?3"),
             part("device = ?4"),
         );
         let bare = strip(id);
-        let found: Vec<(KeyRow, Slot)> = self
+        let mut found: Vec<(KeyRow, Slot)> = self
             .connection
             .prepare_cached(&sql)?
             .query_map(
@@ -246,6 +245,8 @@ impl SqliteStore {
                 |row: &Row<'_>| Ok((row.get(0)?, slot_of(row, 1)?)),
             )?
             .collect::<Result<_, _>>()?;
+        found.sort_unstable_by_key(|(row, _)| *row);
+        found.dedup();
         let open = |(row, slot): &(KeyRow, Slot)| Ok(OpenKey { row: *row, key: self.vault.key(*slot)? });
         let few = found.iter().take(FEW).map(open).collect::<Result<_, StoreError>>()?;
         let lookup = self.lookup_hash(Kind::Crowd, space.project, &[Some(bare)]);
