@@ -53,6 +53,9 @@ pub struct EventQuery {
 pub struct Reading {
     query: EventQuery,
     range: EventRange,
+    /// The rows that are left, where it is about some persons. No index has those of a person in order, and to put all
+    /// of them in order for each piece would take a person with very many events for ever.
+    rows: Option<std::vec::IntoIter<i64>>,
     resolver: Resolver,
 }
 
@@ -163,16 +166,33 @@ impl Core {
     /// Begins to read the events that are asked for. What is read with it must not outlive a change.
     pub fn begin_reading(&mut self, view: &View, query: EventQuery) -> Result<Reading, StoreError> {
         let range = self.range(view, &query)?;
-        Ok(Reading { query, range, resolver: Resolver::new(view.space, view.project.id_merge) })
+        let rows = match range.keys {
+            Some(_) => Some(self.store.event_rows(&range)?.into_iter()),
+            None => None,
+        };
+        Ok(Reading { query, range, rows, resolver: Resolver::new(view.space, view.project.id_merge) })
     }
 
-    /// Visits the next events, as many as should be decrypted at a time. Answers whether there may be more.
+    /// Visits the next events, as many as should be decrypted at a time, or until the visitor returns false; then there is
+    /// nothing more to be read. Answers whether there may be more.
     pub fn read_on(
         &mut self,
         reading: &mut Reading,
         visitor: &mut dyn FnMut(&StoredEvent, Rendered) -> bool,
     ) -> Result<bool, StoreError> {
-        self.next_events(&reading.query, &mut reading.range, &mut reading.resolver, visitor)
+        let Reading { query, range, rows, resolver } = reading;
+        let Some(rows) = rows else { return self.next_events(query, range, resolver, visitor) };
+        let mut piece = Piece::default();
+        let looked_at = self.store.visit_event_rows(
+            range,
+            &rows.as_slice()[..rows.len().min(LOOKED_AT)],
+            &mut |event| piece.take(query, event),
+        )?;
+        if looked_at > 0 {
+            rows.nth(looked_at - 1);
+        }
+        self.show(query, resolver, piece.events, visitor)?;
+        Ok(rows.len() > 0)
     }
 
     /// Visits some of the events that are asked for, by time, behind a place: for who gives way to others between them.
@@ -205,20 +225,31 @@ impl Core {
         resolver: &mut Resolver,
         visitor: &mut dyn FnMut(&StoredEvent, Rendered) -> bool,
     ) -> Result<bool, StoreError> {
-        let (mut piece, mut last, mut looked_at, mut bytes) = (Vec::new(), None, 0, 0);
-        let mut is_cut = false;
+        let (mut piece, mut last, mut is_cut) = (Piece::default(), None, false);
         self.store.visit_events(range, &mut |event| {
             last = Some((event.time, event.row));
-            looked_at += 1;
-            if query.wants(&event) {
-                bytes += about_bytes_of(&event.properties);
-                piece.push(event);
-            }
-            let is_full = piece.len() == PIECE || bytes >= PIECE_BYTES || looked_at == LOOKED_AT;
-            is_cut = is_full;
-            !is_full
+            is_cut = !piece.take(query, event);
+            !is_cut
         })?;
-        for event in piece {
+        if let Some((time, row)) = self.show(query, resolver, piece.events, visitor)? {
+            range.go_on_behind(time, row);
+            return Ok(true);
+        }
+        if let Some((time, row)) = last {
+            range.go_on_behind(time, row);
+        }
+        Ok(is_cut)
+    }
+
+    /// Shows events to a visitor. Answers time and row of the one at which it returned false.
+    fn show(
+        &mut self,
+        query: &EventQuery,
+        resolver: &mut Resolver,
+        events: Vec<StoredEvent>,
+        visitor: &mut dyn FnMut(&StoredEvent, Rendered) -> bool,
+    ) -> Result<Option<(i64, i64)>, StoreError> {
+        for event in events {
             let sent = event.distinct_id.as_deref();
             let canonical = resolver.canonical(self.store.as_mut(), &event.ids, sent)?;
             // On original projects a node has several names, of which one was asked for.
@@ -232,14 +263,30 @@ impl Core {
             let own = resolver.own(&event.ids, sent);
             let rendered = export::render(&event, canonical.as_deref(), own.as_deref(), query.time_in_ms);
             if !visitor(&event, rendered) {
-                range.go_on_behind(event.time, event.row);
-                return Ok(true);
+                return Ok(Some((event.time, event.row)));
             }
         }
-        if let Some((time, row)) = last {
-            range.go_on_behind(time, row);
+        Ok(None)
+    }
+}
+
+/// What is decrypted at a time.
+#[derive(Default)]
+struct Piece {
+    events: Vec<StoredEvent>,
+    bytes: usize,
+    looked_at: usize,
+}
+
+impl Piece {
+    /// Takes an event in, if it is asked for; answers whether there is room for another one.
+    fn take(&mut self, query: &EventQuery, event: StoredEvent) -> bool {
+        self.looked_at += 1;
+        if query.wants(&event) {
+            self.bytes += about_bytes_of(&event.properties);
+            self.events.push(event);
         }
-        Ok(is_cut)
+        self.events.len() < PIECE && self.bytes < PIECE_BYTES && self.looked_at < LOOKED_AT
     }
 }
 

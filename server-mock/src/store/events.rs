@@ -100,6 +100,15 @@ pub trait Events {
         range: &EventRange,
         visitor: &mut dyn FnMut(StoredEvent) -> bool,
     ) -> Result<(), StoreError>;
+    /// The rows of a range, in its order.
+    fn event_rows(&mut self, range: &EventRange) -> Result<Vec<i64>, StoreError>;
+    /// Visits the events in some rows of a range, until the visitor returns false. Answers how many rows were gone through.
+    fn visit_event_rows(
+        &mut self,
+        range: &EventRange,
+        rows: &[i64],
+        visitor: &mut dyn FnMut(StoredEvent) -> bool,
+    ) -> Result<usize, StoreError>;
     /// How many events there are in a range, whatever its order.
     fn count_events(&mut self, range: &EventRange) -> Result<usize, StoreError>;
     /// What the window of the space's oldest event is compared with, in milliseconds.

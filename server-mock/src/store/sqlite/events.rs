@@ -5,12 +5,13 @@ use std::collections::hash_map::Entry;
 use std::rc::Rc;
 
 use rusqlite::types::Value as Sql;
-use rusqlite::{OptionalExtension, params};
+use rusqlite::{OptionalExtension, Row, params};
 
 use super::SqliteStore;
 use super::keys::{OpenKey, ids_from, slot_of};
 use crate::domain::config::RetentionBasis;
 use crate::domain::identity::Ids;
+use crate::store::vault::Vault;
 use crate::store::{
     EventParts, EventRange, Events, KeyRow, NewEvent, Order, Put, Space, StoreError, StoredEvent, Window,
 };
@@ -35,6 +36,49 @@ fn range_sql(range: &EventRange) -> String {
         "FROM events e {index} JOIN keys k ON k.id = e.key
          WHERE e.space = ?1 AND e.time >= ?2 AND e.time < ?3 AND e.{expiry} > ?4 AND k.dying IS NULL {keys}"
     )
+}
+
+/// What is read of an event: its row joined with that of its key.
+const EVENT: &str = "e.id, e.key, e.time, e.received, e.body, k.slot, k.generation, k.ids";
+
+/// Where an order starts and how it goes; parameters 6 and 7 are its bounds.
+fn order_sql(order: Order) -> (&'static str, &'static str, (i64, Option<i64>)) {
+    match order {
+        Order::Receipt(after) => ("e.id > ?6 AND ?7 IS NULL", "e.id", (after, None)),
+        Order::Newest(before) => ("e.id < ?6 AND ?7 IS NULL", "e.id DESC", (before, None)),
+        Order::Time(time, row) => {
+            ("(e.time > ?6 OR (e.time = ?6 AND e.id > ?7))", "e.time, e.id", (time, Some(row)))
+        }
+    }
+}
+
+/// Opens events; remembers the keys that they came under.
+#[derive(Default)]
+struct Opener(HashMap<KeyRow, (OpenKey, Ids)>);
+
+impl Opener {
+    fn open(&mut self, vault: &Vault, row: &Row<'_>) -> Result<StoredEvent, StoreError> {
+        let key_row: KeyRow = row.get(1)?;
+        let (key, ids) = match self.0.entry(key_row) {
+            Entry::Occupied(known) => known.into_mut(),
+            Entry::Vacant(new) => {
+                let key = OpenKey { row: key_row, key: vault.key(slot_of(row, 5)?)? };
+                let ids = ids_from(&key.open("ids", row.get_ref(7)?.as_blob()?)?).unwrap_or_default();
+                new.insert((key, ids))
+            }
+        };
+        let parts = EventParts::read(&key.open("event", row.get_ref(4)?.as_blob()?)?)?;
+        Ok(StoredEvent {
+            row: row.get(0)?,
+            key: key_row,
+            ids: ids.clone(),
+            name: parts.name,
+            distinct_id: parts.distinct_id,
+            time: row.get(2)?,
+            received: row.get(3)?,
+            properties: parts.properties,
+        })
+    }
 }
 
 /// The keys of a range as a parameter.
@@ -84,17 +128,10 @@ impl Events for SqliteStore {
         range: &EventRange,
         visitor: &mut dyn FnMut(StoredEvent) -> bool,
     ) -> Result<(), StoreError> {
-        let (start, order, bounds) = match range.order {
-            Order::Receipt(after) => ("e.id > ?6 AND ?7 IS NULL", "e.id", (after, None)),
-            Order::Newest(before) => ("e.id < ?6 AND ?7 IS NULL", "e.id DESC", (before, None)),
-            Order::Time(time, row) => {
-                ("(e.time > ?6 OR (e.time = ?6 AND e.id > ?7))", "e.time, e.id", (time, Some(row)))
-            }
-        };
-        let mut statement = self.connection.prepare_cached(&format!(
-            "SELECT e.id, e.key, e.time, e.received, e.body, k.slot, k.generation, k.ids {} AND {start} ORDER BY {order}",
-            range_sql(range)
-        ))?;
+        let (start, order, bounds) = order_sql(range.order);
+        let mut statement = self
+            .connection
+            .prepare_cached(&format!("SELECT {EVENT} {} AND {start} ORDER BY {order}", range_sql(range)))?;
         let mut rows = statement.query(params![
             range.space.row,
             range.from,
@@ -104,33 +141,61 @@ impl Events for SqliteStore {
             bounds.0,
             bounds.1
         ])?;
-        let mut keys: HashMap<KeyRow, (OpenKey, Ids)> = HashMap::new();
+        let mut opener = Opener::default();
         while let Some(row) = rows.next()? {
-            let key_row: KeyRow = row.get(1)?;
-            let (key, ids) = match keys.entry(key_row) {
-                Entry::Occupied(known) => known.into_mut(),
-                Entry::Vacant(new) => {
-                    let key = OpenKey { row: key_row, key: self.vault.key(slot_of(row, 5)?)? };
-                    let ids = ids_from(&key.open("ids", row.get_ref(7)?.as_blob()?)?).unwrap_or_default();
-                    new.insert((key, ids))
-                }
-            };
-            let parts = EventParts::read(&key.open("event", row.get_ref(4)?.as_blob()?)?)?;
-            let event = StoredEvent {
-                row: row.get(0)?,
-                key: key_row,
-                ids: ids.clone(),
-                name: parts.name,
-                distinct_id: parts.distinct_id,
-                time: row.get(2)?,
-                received: row.get(3)?,
-                properties: parts.properties,
-            };
-            if !visitor(event) {
+            if !visitor(opener.open(&self.vault, row)?) {
                 break;
             }
         }
         Ok(())
+    }
+
+    /// Put in order here: the database would have several times as much in memory for it.
+    fn event_rows(&mut self, range: &EventRange) -> Result<Vec<i64>, StoreError> {
+        let (start, _, bounds) = order_sql(range.order);
+        let sql = format!("SELECT e.time, e.id {} AND {start}", range_sql(range));
+        let mut statement = self.connection.prepare_cached(&sql)?;
+        let found = statement.query_map(
+            params![
+                range.space.row,
+                range.from,
+                range.until,
+                range.window.expired_until,
+                key_list(range),
+                bounds.0,
+                bounds.1
+            ],
+            |row| Ok((row.get(0)?, row.get(1)?)),
+        )?;
+        let mut found: Vec<(i64, i64)> = found.collect::<Result<_, _>>()?;
+        match range.order {
+            Order::Receipt(_) => found.sort_unstable_by_key(|(_, row)| *row),
+            Order::Newest(_) => found.sort_unstable_by_key(|(_, row)| std::cmp::Reverse(*row)),
+            Order::Time(..) => found.sort_unstable(),
+        }
+        Ok(found.into_iter().map(|(_, row)| row).collect())
+    }
+
+    fn visit_event_rows(
+        &mut self,
+        range: &EventRange,
+        rows: &[i64],
+        visitor: &mut dyn FnMut(StoredEvent) -> bool,
+    ) -> Result<usize, StoreError> {
+        let mut statement = self.connection.prepare_cached(&format!(
+            "SELECT {EVENT} FROM events e JOIN keys k ON k.id = e.key
+             WHERE e.id = ? AND e.space = ? AND k.dying IS NULL"
+        ))?;
+        let mut opener = Opener::default();
+        for (gone_through, id) in rows.iter().enumerate() {
+            let mut found = statement.query([*id, range.space.row])?;
+            if let Some(row) = found.next()?
+                && !visitor(opener.open(&self.vault, row)?)
+            {
+                return Ok(gone_through + 1);
+            }
+        }
+        Ok(rows.len())
     }
 
     fn count_events(&mut self, range: &EventRange) -> Result<usize, StoreError> {

@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use serde_json::{Map, json};
 
 use super::SqliteStore;
-use crate::core::{Core, EventQuery, Packed, Resolver, Shared};
+use crate::core::{Core, EventQuery, Packed, Resolver, Shared, Sorting};
 use crate::domain::config::{Config, IdMerge, RetentionBasis};
 use crate::domain::event::Event;
 use crate::domain::identity::{Ids, Verb};
@@ -197,6 +197,39 @@ fn a_page_of_profiles_costs_the_same_among_many() {
         });
         assert!(counts[1] <= TOLERATED * counts[0], "{id_merge:?}: {counts:?}");
     }
+}
+
+/// Read in pieces, four times as many events of one person may cost four times as much.
+#[test]
+fn the_events_of_a_person_cost_in_proportion() {
+    const SOME: usize = 1_500;
+    let counts = [SOME, 4 * SOME].map(|events| {
+        let (mut core, instructions) = core_of(IdMerge::Simplified);
+        core.store.begin().unwrap();
+        let space = core.store.open_project("T").unwrap().space.unwrap();
+        for n in 0..events {
+            core.store.put_event(space, &event(N, n as i64), 1).unwrap();
+        }
+        core.store.commit().unwrap();
+        let view = core.view_at("T", 2).unwrap().unwrap();
+        instructions.store(0, Ordering::Relaxed);
+        for sorting in [Sorting::Time, Sorting::Receipt, Sorting::Newest] {
+            let query = EventQuery { distinct_ids: Some(vec![user(N)]), sorting, ..EventQuery::default() };
+            let mut times = Vec::new();
+            core.events(&view, &query, &mut |event, _| {
+                times.push(event.time);
+                true
+            })
+            .unwrap();
+            if sorting == Sorting::Newest {
+                times.reverse();
+            }
+            assert!(times.iter().copied().eq(0..events as i64), "{sorting:?}");
+        }
+        instructions.load(Ordering::Relaxed)
+    });
+    let [few, many] = counts;
+    assert!(many < 6 * few, "{few} {many}");
 }
 
 /// Once for each id: the work for a person with four times as many of them may be four times as much.
