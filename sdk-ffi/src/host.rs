@@ -394,6 +394,10 @@ mod tests {
                 self.0.send(Arc::strong_count(&self.1)).unwrap();
                 Ok(())
             }
+
+            fn notice(&self, _: String) -> Result<(), TransportError> {
+                Ok(())
+            }
         }
 
         let (guard, (sender, cancelled), (never, hang)) = (Arc::new(()), mpsc::channel(), mpsc::channel());

@@ -19,6 +19,8 @@ mod work;
 use std::collections::{HashMap, HashSet};
 use std::fs::{self, File};
 use std::path::Path;
+use std::thread;
+use std::time::{Duration, Instant};
 
 use rusqlite::Connection;
 
@@ -213,17 +215,27 @@ impl Transactions for SqliteStore {
     }
 }
 
+/// How long a server that was dropped may seem to hold its folder still: a program that is being started at that moment has
+/// a copy of every open file until it is another program.
+const STARTING: Duration = Duration::from_secs(1);
+
 fn lock(folder: &Path) -> Result<File, StoreError> {
     let failed =
         |error| StoreError::io(&format!("the data folder {} cannot be written", folder.display()), error);
     let file = File::create(folder.join("lock")).map_err(failed)?;
-    match file.try_lock() {
-        Ok(()) => Ok(file),
-        Err(fs::TryLockError::WouldBlock) => Err(StoreError::damaged(format!(
-            "the data folder {} is in use by another server; stop it or choose another folder",
-            folder.display()
-        ))),
-        Err(fs::TryLockError::Error(error)) => Err(failed(error)),
+    let until = Instant::now() + STARTING;
+    loop {
+        match file.try_lock() {
+            Ok(()) => return Ok(file),
+            Err(fs::TryLockError::WouldBlock) if Instant::now() < until => thread::sleep(STARTING / 50),
+            Err(fs::TryLockError::WouldBlock) => {
+                return Err(StoreError::damaged(format!(
+                    "the data folder {} is in use by another server; stop it or choose another folder",
+                    folder.display()
+                )));
+            }
+            Err(fs::TryLockError::Error(error)) => return Err(failed(error)),
+        }
     }
 }
 
