@@ -10,6 +10,8 @@ const LAST = 50 << 10;
 /** … and so much for one that was under way. */
 const OTHER = 12 << 10;
 
+/** It is the form of a body that is refused, not what stands in it. */
+const NOT_IN_THIS_FORM = [411, 415, 501];
 /** Texts below it are not worth packing, in characters. */
 const SMALL = 1_000;
 
@@ -55,6 +57,11 @@ export const openRequests = (endpoint: string, gzip: boolean, online: () => bool
         keepalive: leaving || (typeof body == 'string' ? body.length : body.size) < OTHER,
         signal: cancel.signal,
       });
+      if (packed && NOT_IN_THIS_FORM.includes(response.status)) {
+        // The records are sent again as they are.
+        gzip = false;
+        return [0, undefined, ''];
+      }
       const retryAfter = response.headers.get('Retry-After') ?? undefined;
       return [response.status, retryAfter, (await response.text()).slice(0, 65_536)];
     } catch {

@@ -495,3 +495,14 @@ test('a page says of itself what it is asked for, and nothing that stands behind
   const [event] = await collector.arrived('Viewed');
   assert.equal(event.properties.$current_url, $current_url);
 });
+
+test('what is not taken compressed is sent again as it is', async (t) => {
+  const { collector, open } = await world.person(t);
+  const page = await open({ defaultConsent: 'granted' });
+  collector.answers.push((_, response) => response.writeHead(415).end());
+  await page.evaluate(() => window.r.track('Large', { text: 'x'.repeat(5_000) }));
+  await page.waitForFunction(() => window.r.stats().delivered === 1);
+  assert.deepEqual(collector.tracks().map(({ encoding }) => encoding), ['gzip', '']);
+  const { dropped } = await page.evaluate(() => window.r.stats());
+  assert.equal(Object.values(dropped).reduce((sum, count) => sum + count), 0);
+});
