@@ -12,6 +12,16 @@ const OTHER = 12 << 10;
 
 /** It is the form of a body that is refused, not what stands in it. */
 const NOT_IN_THIS_FORM = [411, 415, 501];
+/**
+ * `Retry-After` as the module takes it: a date becomes seconds from the answer's own, so that a clock that is wrong here
+ * does not matter, or from this clock where pages are not shown that.
+ */
+export const inSeconds = (retryAfter: string | null, date: string | null): string | undefined => {
+  if (!/[a-z]/i.test(retryAfter ?? '')) return retryAfter ?? undefined;
+  const seconds = Math.ceil((Date.parse(retryAfter!) - (Date.parse(date!) || Date.now())) / 1000);
+  return seconds > 0 ? '' + seconds : undefined;
+};
+
 /** Texts below it are not worth packing, in characters. */
 const SMALL = 1_000;
 
@@ -62,8 +72,8 @@ export const openRequests = (endpoint: string, gzip: boolean, online: () => bool
         gzip = false;
         return [0, undefined, ''];
       }
-      const retryAfter = response.headers.get('Retry-After') ?? undefined;
-      return [response.status, retryAfter, (await response.text()).slice(0, 65_536)];
+      const { headers } = response;
+      return [response.status, inSeconds(headers.get('Retry-After'), headers.get('Date')), (await response.text()).slice(0, 65_536)];
     } catch {
       // Browsers do not tell a preflight that failed from a network that did: take turns.
       if (!cancel.signal.aborted && online()) simple = !simple;

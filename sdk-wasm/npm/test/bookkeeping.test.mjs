@@ -16,6 +16,7 @@ const load = async (name) => {
 const { openQueue } = await load('queue');
 const { settings } = await load('settings');
 const { books } = await load('books');
+const { inSeconds } = await load('requests');
 
 class Memory {
   constructor(entries) {
@@ -162,4 +163,16 @@ test('C15 every number of the books has its name', () => {
     [1, 3, 7, 8, 11],
   );
   assert.deepEqual([stats.dropped.withdrawn, stats.dropped.unrecordable], [12, 19]);
+});
+
+test('a `Retry-After` that is a date counts from the date of the answer', () => {
+  const later = 'Sun, 06 Nov 1994 08:49:37 GMT';
+  const date = 'Sun, 06 Nov 1994 08:47:37 GMT';
+  assert.equal(inSeconds(later, date), '120');
+  assert.equal(inSeconds(date, later), undefined);
+  assert.equal(inSeconds(later, null), undefined, 'by this clock it has passed');
+  const ahead = new Date(Date.now() + 3_600_000).toUTCString();
+  assert.match(inSeconds(ahead, null), /^3(5\d\d|600)$/);
+  for (const value of ['', '120', '1.5']) assert.equal(inSeconds(value, date), value);
+  for (const value of [null, 'soon', 'Sun, 99 Nov 1994 08:49:37 GMT']) assert.equal(inSeconds(value, date), undefined);
 });
