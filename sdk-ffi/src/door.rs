@@ -1,5 +1,5 @@
 //! The way into [`Client::call`](crate::Client::call) in plain C, for a host to which UniFFI's costs several times the
-//! call: the JVM, where every structure that crosses takes microseconds.
+//! call: the JVM and Python, where every structure that crosses takes microseconds.
 
 use crate::exchange::lock;
 use crate::outcome::NO_SUCH_CALL;

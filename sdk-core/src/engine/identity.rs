@@ -167,9 +167,7 @@ impl Identity {
         self.revision = revision;
         true
     }
-}
 
-impl Identity {
     /// Takes what was said of the person in memory; whether anything is different.
     fn save(&mut self, ours: &Self, known: Option<Secret>) -> bool {
         let before = self.clone();

@@ -5,7 +5,7 @@ use std::collections::hash_map::Entry;
 use std::rc::Rc;
 
 use rusqlite::types::Value as Sql;
-use rusqlite::{OptionalExtension, Row, params};
+use rusqlite::{OptionalExtension, Row, ToSql, params};
 
 use super::SqliteStore;
 use super::keys::{OpenKey, ids_from, slot_of};
@@ -82,8 +82,15 @@ impl Opener {
 }
 
 /// The keys of a range as a parameter.
-fn key_list(range: &EventRange) -> Option<Rc<Vec<Sql>>> {
+type KeyList = Option<Rc<Vec<Sql>>>;
+
+fn key_list(range: &EventRange) -> KeyList {
     range.keys.as_ref().map(|keys| Rc::new(keys.iter().map(|key| Sql::Integer(*key)).collect()))
+}
+
+/// What [`range_sql`] and the start of [`order_sql`] name by `?1` to `?7`.
+fn bound<'a>(range: &'a EventRange, keys: &'a KeyList, bounds: &'a (i64, Option<i64>)) -> [&'a dyn ToSql; 7] {
+    [&range.space.row, &range.from, &range.until, &range.window.expired_until, keys, &bounds.0, &bounds.1]
 }
 
 impl Events for SqliteStore {
@@ -132,15 +139,8 @@ impl Events for SqliteStore {
         let mut statement = self
             .connection
             .prepare_cached(&format!("SELECT {EVENT} {} AND {start} ORDER BY {order}", range_sql(range)))?;
-        let mut rows = statement.query(params![
-            range.space.row,
-            range.from,
-            range.until,
-            range.window.expired_until,
-            key_list(range),
-            bounds.0,
-            bounds.1
-        ])?;
+        let keys = key_list(range);
+        let mut rows = statement.query(&bound(range, &keys, &bounds)[..])?;
         let mut opener = Opener::default();
         while let Some(row) = rows.next()? {
             if !visitor(opener.open(&self.vault, row)?) {
@@ -155,18 +155,9 @@ impl Events for SqliteStore {
         let (start, _, bounds) = order_sql(range.order);
         let sql = format!("SELECT e.time, e.id {} AND {start}", range_sql(range));
         let mut statement = self.connection.prepare_cached(&sql)?;
-        let found = statement.query_map(
-            params![
-                range.space.row,
-                range.from,
-                range.until,
-                range.window.expired_until,
-                key_list(range),
-                bounds.0,
-                bounds.1
-            ],
-            |row| Ok((row.get(0)?, row.get(1)?)),
-        )?;
+        let keys = key_list(range);
+        let found =
+            statement.query_map(&bound(range, &keys, &bounds)[..], |row| Ok((row.get(0)?, row.get(1)?)))?;
         let mut found: Vec<(i64, i64)> = found.collect::<Result<_, _>>()?;
         match range.order {
             Order::Receipt(_) => found.sort_unstable_by_key(|(_, row)| *row),
