@@ -35,12 +35,16 @@
 //!   replayed. For diagnosis.
 
 #![cfg_attr(not(any(feature = "native", test)), no_std)]
-#![forbid(unsafe_code)]
+// Everywhere but in `native/process.rs`.
+#![deny(unsafe_code)]
 
 extern crate alloc;
 
+#[forbid(unsafe_code)]
 pub mod engine;
+#[forbid(unsafe_code)]
 pub mod journal;
+#[forbid(unsafe_code)]
 pub mod json;
 #[cfg(feature = "native")]
 pub mod native;

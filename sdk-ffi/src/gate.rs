@@ -1,7 +1,7 @@
 //! Until when the host's code may be entered.
 
+use refrain::native::process;
 use std::ops::Deref;
-use std::process;
 use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
 use std::thread;
 use std::time::{Duration, Instant};

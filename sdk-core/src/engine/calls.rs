@@ -14,7 +14,6 @@ use super::time::{EventId, Now};
 use super::{Engine, Phase, Verdict};
 use crate::json::{Object, Survey, write};
 use alloc::string::String;
-use alloc::sync::Arc;
 
 impl Engine {
     pub(super) fn call(&mut self, call: Call<'_>) {
@@ -175,7 +174,6 @@ impl Engine {
         if text.len() > RECORD_BYTES || text.len() as u64 > self.config.queue_limit_bytes {
             return Outcome::Rejected(Rejection::TooLarge);
         }
-        let text: Arc<str> = text.into();
         let durable = self.durable();
         let (record, lane) = self.queue.push(text, self.now, durable);
         self.books.tracked += 1;

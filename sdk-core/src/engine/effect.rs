@@ -298,7 +298,7 @@ pub enum Entry {
         /// Its number in the queue; higher than all before.
         seq: u64,
         /// Its text, ready to be sent.
-        text: Arc<str>,
+        text: Arc<String>,
     },
     /// The wall time before which nothing may be sent, in milliseconds.
     NotBefore(u64),

@@ -13,7 +13,7 @@ const YEAR_MS: u64 = 366 * 86_400_000;
 #[cfg_attr(feature = "simulation", derive(Debug))]
 struct Queued {
     id: RecordId,
-    text: Arc<str>,
+    text: Arc<String>,
     lane: Lane,
     /// Position among all records since the start: what requests and flush marks name it by.
     number: u64,
@@ -56,7 +56,7 @@ pub(super) struct Missing {
     pub(super) number: u64,
     /// Its number in the store.
     pub(super) seq: u64,
-    pub(super) text: Arc<str>,
+    pub(super) text: Arc<String>,
 }
 
 /// Records that a request carries: ascending numbers.
@@ -64,22 +64,23 @@ pub(super) type Batch = Vec<u64>;
 
 impl Queue {
     /// Adds a record of this driver's own; `kept` if the store is asked to hold it.
-    pub(super) fn push(&mut self, text: Arc<str>, now: Now, kept: bool) -> (Missing, Lane) {
+    pub(super) fn push(&mut self, text: String, now: Now, kept: bool) -> (Missing, Lane) {
         let (number, seq) = (self.next_number, self.next_seq);
         self.next_seq += 1;
+        let text = Arc::new(text);
         let lane = self.add(RecordId { queue: 0, seq }, text.clone(), now.mono_ms as i64, kept);
         (Missing { number, seq, text }, lane)
     }
 
     /// Adds a record that the store holds already.
-    pub(super) fn restore(&mut self, id: RecordId, text: Arc<str>, now: Now) {
+    pub(super) fn restore(&mut self, id: RecordId, text: String, now: Now) {
         // An age that cannot be is the fault of a clock that had stood at 1970, or stands at 2100.
         let age = message::captured_ms(&text).and_then(|at| now.wall_ms.checked_sub(at));
         let age = age.filter(|age| *age < YEAR_MS).unwrap_or_default();
-        self.add(id, text, (now.mono_ms as i64).saturating_sub(age as i64), true);
+        self.add(id, text.into(), (now.mono_ms as i64).saturating_sub(age as i64), true);
     }
 
-    fn add(&mut self, id: RecordId, text: Arc<str>, since_ms: i64, kept: bool) -> Lane {
+    fn add(&mut self, id: RecordId, text: Arc<String>, since_ms: i64, kept: bool) -> Lane {
         let lane = Lane::of(&text);
         self.len += 1;
         self.bytes += text.len() as u64;
@@ -276,7 +277,7 @@ impl Queue {
             let (lane, from) = (queued.lane, core::mem::replace(&mut queued.state, to));
             ids.push(queued.id);
             if to == State::Gone {
-                let text = core::mem::replace(&mut queued.text, Arc::from(""));
+                let text = core::mem::take(&mut queued.text);
                 self.len -= 1;
                 self.bytes -= text.len() as u64;
             }

@@ -24,6 +24,9 @@ mod gzip;
 #[cfg(feature = "http")]
 mod http;
 mod per_process;
+/// For the project's own bindings; not part of the interface.
+#[doc(hidden)]
+pub mod process;
 #[cfg(feature = "typed")]
 mod profile;
 mod registry;

@@ -1,7 +1,7 @@
 //! What a process has for itself, also after a fork.
 
+use super::process;
 use once_cell::race::OnceBox;
-use std::process;
 
 /// A value that every process has for itself: a forked child gets a new one.
 ///

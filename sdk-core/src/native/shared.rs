@@ -4,6 +4,7 @@ use super::clock::Clock;
 use super::entropy::Entropy;
 #[cfg(feature = "flight-recorder")]
 use super::flight::Recording;
+use super::process;
 use super::settings::NoticeHook;
 use super::transport::Sendable;
 use crate::engine::{
@@ -134,7 +135,7 @@ impl Shared {
             on_notice,
             #[cfg(feature = "testing")]
             storage_thread: std::sync::OnceLock::new(),
-            pid: std::process::id(),
+            pid: process::id(),
         }
     }
 
@@ -145,7 +146,7 @@ impl Shared {
 
     /// Whether this is a forked child of the process that made the client.
     pub(super) fn is_forked(&self) -> bool {
-        std::process::id() != self.pid
+        process::id() != self.pid
     }
 
     /// Hands a call to the engine.

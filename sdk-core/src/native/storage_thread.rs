@@ -16,6 +16,8 @@ use std::time::Duration;
 const LOOK: Duration = Duration::from_millis(2);
 /// After so many looks at nothing it sleeps until it is woken.
 const LOOKS: u32 = 10;
+/// How many places the queue keeps while it is empty.
+const SPARE: usize = 256;
 /// How many ends of effects are reported under one lock.
 const REPORTS: usize = 64;
 /// How long a client waits for the threads of the one that had its folder before.
@@ -27,6 +29,8 @@ pub(super) struct StorageThread {
     breaker: Option<Box<dyn Fn() + Send + Sync>>,
     /// Looks at nothing since there was something.
     idle: u32,
+    /// Takes the place of the queue when that is worked off: callers shall not have to make room in it each time.
+    spare: VecDeque<StorageJob>,
     #[cfg(feature = "flight-recorder")]
     flight: Option<FlightFile>,
 }
@@ -44,6 +48,7 @@ impl StorageThread {
             store,
             breaker,
             idle: 0,
+            spare: VecDeque::new(),
             #[cfg(feature = "flight-recorder")]
             flight,
         }
@@ -80,7 +85,7 @@ impl StorageThread {
             shared.announce_progress();
         }
         core.urgent = false;
-        let jobs = std::mem::take(&mut core.storage);
+        let mut jobs = std::mem::replace(&mut core.storage, std::mem::take(&mut self.spare));
         core.storage_bytes = 0;
         let notices = std::mem::take(&mut core.notices);
         let refill = core.entropy.is_low();
@@ -110,7 +115,10 @@ impl StorageThread {
         if watch || !jobs.is_empty() {
             self.watch();
         }
-        self.execute(jobs);
+        self.execute(&mut jobs);
+        // After a burst it would be too much to keep.
+        jobs.shrink_to(SPARE);
+        self.spare = jobs;
         for notice in notices {
             if let Some(hook) = &shared.on_notice {
                 let _ = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| hook(&notice)));
@@ -179,7 +187,7 @@ impl StorageThread {
     }
 
     /// Does everything in order. Appends that stand side by side share a reading of the record and a write.
-    fn execute(&mut self, mut jobs: VecDeque<StorageJob>) {
+    fn execute(&mut self, jobs: &mut VecDeque<StorageJob>) {
         while let Some(job) = jobs.pop_front() {
             match job {
                 StorageJob::Effect(Effect::Append { op, permit }) => {
