@@ -3,10 +3,10 @@
 use crate::config::{Config, ConfigError};
 use crate::door::Door;
 use crate::host::HostTransport;
-use crate::outcome::{ConsentError, NO_SUCH_CALL, code};
+use crate::outcome::ConsentError;
 use crate::state::{Audit, Consent, Stats};
 use crate::transport::HttpTransport;
-use refrain::engine::{CallKind, FlushState, Signals};
+use refrain::engine::{FlushState, Signals};
 use refrain::native;
 use std::sync::Arc;
 use std::time::Duration;
@@ -39,26 +39,12 @@ impl Client {
         Ok(Self { native, transport, door })
     }
 
-    /// Any call of the app that records, one narrow door for all of them: the number of its kind, and in one text a name
-    /// (of an event or a property, a user, an alias, a group's key), whose length in UTF-8 bytes is given, and behind it
-    /// properties or operators as a JSON object, or a group's id; each empty where the kind has none. What became of it
-    /// is a number, which [`outcome`](crate::outcome()) explains: 0 accepted, 1 held. Every text more that crosses costs
-    /// as much as the call.
-    ///
-    /// 0 track an event, 1 identify, 2 reset, 3 register, 4 register once, 5 register for the session, 6 unregister, 7 switch user,
-    /// 8 alias, 9 time an event, 10 update the profile, 11 update a group's profile, 12 set a group, 13 add a group,
-    /// 14 remove a group.
-    pub fn call(&self, kind: u8, name_bytes: u32, name_and_text: &str) -> u8 {
-        call(&self.native, kind, name_bytes, name_and_text)
-    }
-
     /// Counts in [`Stats::rejected`] a call that the host has refused itself, because no text can hold what it was given.
     pub fn count_rejected(&self) {
         self.native.count_rejected();
     }
 
-    /// The number by which the C function `refrain_call(door, kind, name_bytes, text_bytes, text)` of the library finds
-    /// this client: [`call`](Self::call) for a host to which a crossing by UniFFI is too dear.
+    /// The number by which [`refrain_call`](crate::refrain_call), by which everything is recorded, finds this client.
     pub fn door(&self) -> u64 {
         self.door.number()
     }
@@ -132,13 +118,6 @@ impl Client {
         self.transport.leave();
         state == FlushState::Done
     }
-}
-
-/// [`Client::call`].
-pub(crate) fn call(client: &native::Client, kind: u8, name_bytes: u32, name_and_text: &str) -> u8 {
-    let kind = CallKind::ALL.get(usize::from(kind));
-    let parts = usize::try_from(name_bytes).ok().and_then(|at| name_and_text.split_at_checked(at));
-    kind.zip(parts).map_or(NO_SUCH_CALL, |(kind, (name, text))| code(client.call(*kind, name, text)))
 }
 
 /// What is no duration is none.

@@ -1,8 +1,9 @@
-//! The way into [`Client::call`](crate::Client::call) in plain C, for a host to which UniFFI's costs several times the
-//! call: the JVM and Python, where every structure that crosses takes microseconds.
+//! The way in for all calls that record, in plain C: UniFFI's costs a host several times the call, since every structure
+//! that crosses takes microseconds of the JVM and of Python, and two copies of the text of Swift.
 
 use crate::exchange::lock;
-use crate::outcome::NO_SUCH_CALL;
+use crate::outcome::{NO_SUCH_CALL, code};
+use refrain::engine::CallKind;
 use refrain::native::{self, PerProcess};
 use std::panic::{self, AssertUnwindSafe};
 use std::slice;
@@ -51,7 +52,14 @@ impl Drop for Door {
     }
 }
 
-/// [`Client::call`](crate::Client::call) of the client whose [`Client::door`](crate::Client::door) this is.
+/// Any call of the app that records, of the client whose [`Client::door`](crate::Client::door) this is: the number of its
+/// kind, and in one text a name (of an event or a property, a user, an alias, a group's key), whose length in bytes is
+/// given, and behind it properties or operators as a JSON object, or a group's id; each empty where the kind has none.
+/// What became of it is a number, which [`outcome`](crate::outcome()) explains: 0 accepted, 1 held.
+///
+/// 0 track an event, 1 identify, 2 reset, 3 register, 4 register once, 5 register for the session, 6 unregister,
+/// 7 switch user, 8 alias, 9 time an event, 10 update the profile, 11 update a group's profile, 12 set a group,
+/// 13 add a group, 14 remove a group.
 ///
 /// # Safety
 /// At `text` there are as many bytes as `text_bytes` says, which nobody changes during the call.
@@ -63,11 +71,12 @@ pub unsafe extern "C" fn refrain_call(
     text_bytes: u32,
     text: *const u8,
 ) -> u8 {
-    if text.is_null() {
-        return NO_SUCH_CALL;
-    }
-    // SAFETY: the caller's promise.
-    let text = unsafe { slice::from_raw_parts(text, text_bytes as usize) };
+    let text = match (text.is_null(), text_bytes) {
+        (true, 0) => &[],
+        (true, _) => return NO_SUCH_CALL,
+        // SAFETY: the caller's promise.
+        (false, bytes) => unsafe { slice::from_raw_parts(text, bytes as usize) },
+    };
     panic::catch_unwind(AssertUnwindSafe(|| enter(door, kind, name_bytes, text))).unwrap_or(NO_SUCH_CALL)
 }
 
@@ -75,9 +84,12 @@ fn enter(door: u64, kind: u8, name_bytes: u32, text: &[u8]) -> u8 {
     let open = lock(OPEN.get());
     let client = open.place(door).map(|place| open.clients[place].1.clone());
     drop(open);
+    let kind = CallKind::ALL.get(usize::from(kind));
+    let at = usize::try_from(name_bytes).ok();
+    let parts = at.and_then(|at| str::from_utf8(text).ok()?.split_at_checked(at));
     client
-        .zip(str::from_utf8(text).ok())
-        .map_or(NO_SUCH_CALL, |(client, text)| crate::client::call(&client, kind, name_bytes, text))
+        .zip(kind.zip(parts))
+        .map_or(NO_SUCH_CALL, |(client, (kind, (name, text)))| code(client.call(*kind, name, text)))
 }
 
 #[cfg(test)]
@@ -149,8 +161,14 @@ pub(crate) mod tests {
     }
 
     #[test]
-    fn no_text_is_no_call() {
-        // SAFETY: it is told that there is nothing to read.
-        assert_eq!(unsafe { refrain_call(1, 0, 0, 0, std::ptr::null()) }, NO_SUCH_CALL);
+    fn nothing_is_read_where_nothing_is() {
+        let client = client();
+        client.opt_in().unwrap();
+        let call = |kind, bytes| {
+            // SAFETY: nothing is read from there.
+            unsafe { refrain_call(client.door(), kind, 0, bytes, std::ptr::null()) }
+        };
+        assert_eq!((call(2, 0), call(2, 1)), (0, NO_SUCH_CALL));
+        assert_ne!(call(0, 0), 0, "an event without a name");
     }
 }

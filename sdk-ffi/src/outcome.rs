@@ -36,7 +36,7 @@ pub fn outcome(code: u8) -> Outcome {
         (_, Some(rejection)) => {
             Outcome::Rejected { reason: rejection.as_str().into(), hint: rejection.hint().into() }
         }
-        (_, None) => Outcome::Rejected { reason: "no_such_call".into(), hint: "see Client.call".into() },
+        (_, None) => Outcome::Rejected { reason: "no_such_call".into(), hint: "see refrain_call".into() },
     }
 }
 

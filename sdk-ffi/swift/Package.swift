@@ -9,7 +9,7 @@ let package = Package(
     platforms: [.iOS(.v15), .macOS(.v12), .tvOS(.v15), .watchOS(.v8)],
     products: [.library(name: "Refrain", targets: ["Refrain"])],
     targets: [
-        .target(name: "Refrain", dependencies: ["RefrainFFI"]),
+        .target(name: "Refrain", dependencies: ["RefrainFFI", "CRefrain"]),
         .target(
             name: "RefrainFFI",
             dependencies: ["CRefrain"],

@@ -29,6 +29,7 @@ pub fn run() -> Result<ExitCode> {
     let native = [
         ("RefrainFFI/RefrainFFI.swift", read(generated.join("RefrainFFI.swift"))?),
         ("CRefrain/CRefrain.h", read(generated.join("CRefrain.h"))?),
+        ("CRefrain/refrain_call.h", read(project::path("sdk-ffi/refrain_call.h"))?),
         ("CRefrain/module.modulemap", linking(&map).into_bytes()),
         ("lib/librefrain_ffi.a", read(library.with_file_name("librefrain_ffi.a"))?),
     ];
@@ -44,9 +45,11 @@ pub fn run() -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// The module of the library's C functions, which tells the linker where they are.
+/// The module of the library's C functions, also of the one that UniFFI does not know, which tells the linker where they
+/// are.
 fn linking(map: &str) -> String {
-    map.trim_end().trim_end_matches('}').to_owned() + "    link \"refrain_ffi\"\n}\n"
+    map.trim_end().trim_end_matches('}').to_owned()
+        + "    header \"refrain_call.h\"\n    link \"refrain_ffi\"\n}\n"
 }
 
 /// Where Swift runs.
@@ -200,7 +203,7 @@ mod tests {
         let map = "module CRefrain {\n    header \"CRefrain.h\"\n}";
         assert_eq!(
             linking(map),
-            "module CRefrain {\n    header \"CRefrain.h\"\n    link \"refrain_ffi\"\n}\n"
+            "module CRefrain {\n    header \"CRefrain.h\"\n    header \"refrain_call.h\"\n    link \"refrain_ffi\"\n}\n"
         );
     }
 }

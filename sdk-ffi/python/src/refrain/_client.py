@@ -41,7 +41,7 @@ _CONSENT_ERRORS: Dict[Type[BaseException], str] = {
     ffi.ConsentError.NotFenced: "not_fenced",
     ffi.ConsentError.NotPurged: "not_purged",
 }
-# `ffi.Client.call` in plain C: by UniFFI a call takes six times as long.
+# Past UniFFI, by which a call takes six times as long.
 _ENTER = ffi._UniffiLib.refrain_call
 _ENTER.argtypes = (c_uint64, c_uint8, c_uint32, c_uint32, c_char_p)
 _ENTER.restype = c_uint8

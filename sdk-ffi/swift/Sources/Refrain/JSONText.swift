@@ -40,7 +40,10 @@ struct JSONText: ~Copyable {
 
     var count: Int { bytes.count }
 
-    var string: String { String(decoding: bytes, as: UTF8.self) }
+    /// Its UTF-8.
+    func withBytes<T>(_ body: (UnsafePointer<UInt8>?) -> T) -> T {
+        bytes.withUnsafeBufferPointer { body($0.baseAddress) }
+    }
 
     mutating func append(_ text: String) {
         bytes.append(contentsOf: text.utf8)

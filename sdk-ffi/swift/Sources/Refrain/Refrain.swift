@@ -1,3 +1,4 @@
+internal import CRefrain
 import Foundation
 internal import RefrainFFI
 
@@ -20,6 +21,7 @@ internal import RefrainFFI
 /// A client that is let go without ``close(timeout:)`` keeps in its folder what it has not sent.
 public final class Refrain: Sendable {
     private let native: Client
+    private let door: UInt64
     private let background: Background?
 
     /// Starts a client. Returns at once: files are read on a thread of the client's.
@@ -50,6 +52,7 @@ public final class Refrain: Sendable {
         } catch {
             throw ConfigError("the client could not be made: \(error)")
         }
+        door = native.door()
         background = Background(native)
     }
 
@@ -256,11 +259,11 @@ public final class Refrain: Sendable {
     }
 
     private func cross(_ kind: Call, _ nameBytes: Int, _ text: borrowing JSONText) -> Outcome {
-        guard let nameBytes = UInt32(exactly: nameBytes) else {
+        guard let nameBytes = UInt32(exactly: nameBytes), let textBytes = UInt32(exactly: text.count) else {
             native.countRejected()
-            return .rejected(reason: "name_too_long", hint: "a name of 4 GiB is none")
+            return .rejected(reason: "too_large", hint: "send less in one")
         }
-        return Outcome(code: native.call(kind: kind.rawValue, nameBytes: nameBytes, nameAndText: text.string))
+        return Outcome(code: text.withBytes { refrain_call(door, kind.rawValue, nameBytes, textBytes, $0) })
     }
 
     private func decide(_ decision: @escaping @Sendable (Client) throws -> Void) async throws {

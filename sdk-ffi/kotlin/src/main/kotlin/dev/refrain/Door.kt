@@ -13,7 +13,7 @@ internal object Door {
 
     /**
      * @param client its `Client.door`.
-     * @param kind see `Client.call`.
+     * @param kind what is called, by its number.
      * @param text a name of so many bytes, and what comes behind it, in UTF-8.
      * @return the number of an outcome.
      */

@@ -261,7 +261,7 @@ public class Refrain private constructor(token: String, settings: Settings) : Au
     }
 }
 
-// The numbers of `Client.call`.
+// The numbers of `refrain_call`.
 private const val TRACK: Byte = 0
 private const val IDENTIFY: Byte = 1
 private const val RESET: Byte = 2
