@@ -3,6 +3,7 @@
 use super::consent::{ConsentChange, ConsentState, Decision};
 use super::identity::IdentityChange;
 use super::permit::{OutboxPermit, Permit, Refused};
+use alloc::boxed::Box;
 use alloc::string::String;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
@@ -104,14 +105,14 @@ pub enum Effect {
         /// Its number.
         op: Op,
         /// The request.
-        permit: Permit<Request>,
+        permit: Box<Permit<Request>>,
     },
     /// As [`Send`](Self::Send), for an erasure request, which a refusal does not stop.
     SendErasure {
         /// Its number.
         op: Op,
         /// The request.
-        permit: OutboxPermit,
+        permit: Box<OutboxPermit>,
     },
     /// Abort a request, where the platform can. Its end is of no interest any more.
     Cancel {
@@ -179,24 +180,29 @@ impl fmt::Debug for RecordRead {
     }
 }
 
-/// A change of a record that is worked out from what stands there, under the lock.
+/// A change of a record that is worked out from what stands there, under the lock. Apart, because it is large and rare:
+/// an [`Effect`] of every record moves through two queues.
 #[derive(Debug)]
-pub struct Amendment(pub(super) Change);
+pub struct Amendment(Box<Change>);
 
 #[derive(Debug)]
-pub(super) enum Change {
+enum Change {
     Consent(ConsentChange),
     Identity(Permit<IdentityChange>),
 }
 
 impl Amendment {
     pub(super) fn consent(change: ConsentChange) -> Self {
-        Self(Change::Consent(change))
+        Self(Box::new(Change::Consent(change)))
+    }
+
+    pub(super) fn identity(change: Permit<IdentityChange>) -> Self {
+        Self(Box::new(Change::Identity(change)))
     }
 
     /// The record it is for.
     pub fn record(&self) -> RecordName {
-        match self.0 {
+        match *self.0 {
             Change::Consent(_) => RecordName::Consent,
             Change::Identity(_) => RecordName::Identity,
         }
@@ -207,7 +213,7 @@ impl Amendment {
     /// data in the store, 0 without data, [`u64::MAX`] where it cannot be told; only looked at where no consent record
     /// can be read.
     pub fn apply(self, read: &RecordRead, consent: &ConsentState, data_epoch: u64) -> Amended {
-        match self.0 {
+        match *self.0 {
             Change::Consent(change) => change.apply(read, data_epoch),
             Change::Identity(permit) => {
                 let epoch = permit.epoch();

@@ -14,6 +14,7 @@ use super::policy::{Judgement, judge, retry_after_ms};
 use super::store::Pending;
 use super::time::EventId;
 use crate::json::{Object, Survey, write};
+use alloc::boxed::Box;
 use alloc::string::String;
 use alloc::vec::Vec;
 
@@ -123,7 +124,7 @@ impl Engine {
         let (id, state) = (entry.id.clone(), entry.state);
         self.outbox.under_way = true;
         let request = Request { path, body, records: 0, leaving: false };
-        let permit = OutboxPermit { id: id.clone(), state, request };
+        let permit = Box::new(OutboxPermit { id: id.clone(), state, request });
         let op = self.next_op(Pending::Erasure { id, state });
         self.effects.push_back(Effect::SendErasure { op, permit });
     }

@@ -9,6 +9,7 @@ use super::policy::{ASKED_CAP_MS, Judgement, judge, retry_after_ms};
 use super::store::Pending;
 use super::time::Now;
 use super::{Engine, Phase, Verdict, sooner};
+use alloc::boxed::Box;
 use alloc::vec::Vec;
 
 /// First step of the backoff, in milliseconds; it doubles up to [`BACKOFF_CAP_MS`], and the wait is drawn evenly
@@ -181,7 +182,7 @@ impl Engine {
         let (body, batch) = self.queue.take_batch(lane, records, bytes)?;
         let size = body.len();
         let request = Request { path: lane.path().into(), body, records: batch.len(), leaving };
-        let permit = self.permit(request);
+        let permit = Box::new(self.permit(request));
         let op = self.next_op(Pending::Send { lane, batch, bytes: size });
         self.effects.push_back(Effect::Send { op, permit });
         Some((op, size))

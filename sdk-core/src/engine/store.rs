@@ -1,9 +1,7 @@
 //! The store as the engine sees it: effects under way, how they ended, and what is tried again.
 
 use super::choice::{Want, Work};
-use super::effect::{
-    Amendment, Change, Done, Effect, Lane, Notice, Op, RecordId, RecordRead, Recovered, StoreFault,
-};
+use super::effect::{Amendment, Done, Effect, Lane, Notice, Op, RecordId, RecordRead, Recovered, StoreFault};
 use super::identity::{Identity, IdentityChange};
 use super::queue::Batch;
 use super::sha256;
@@ -259,7 +257,7 @@ impl Engine {
     }
 
     pub(super) fn identity_amendment(&self, change: IdentityChange) -> Amendment {
-        Amendment(Change::Identity(self.permit(change)))
+        Amendment::identity(self.permit(change))
     }
 
     /// Whether a change of the identity is under way.

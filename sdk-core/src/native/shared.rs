@@ -218,11 +218,11 @@ impl Shared {
             }
             match effect {
                 Effect::Send { op, permit } => {
-                    core.requests.push_back(RequestJob { op, job: Sendable::Records(permit) });
+                    core.requests.push_back(RequestJob { op, job: Sendable::Records(*permit) });
                     self.request_wake.notify_one();
                 }
                 Effect::SendErasure { op, permit } => {
-                    core.requests.push_back(RequestJob { op, job: Sendable::Erasure(permit) });
+                    core.requests.push_back(RequestJob { op, job: Sendable::Erasure(*permit) });
                     self.request_wake.notify_one();
                 }
                 Effect::Cancel { op } => {

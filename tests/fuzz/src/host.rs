@@ -109,8 +109,8 @@ impl Host {
         }
         for effect in effects {
             match effect {
-                Effect::Send { op, permit } => self.waiting.push_back((op, Waiting::Records(permit))),
-                Effect::SendErasure { op, permit } => self.waiting.push_back((op, Waiting::Outbox(permit))),
+                Effect::Send { op, permit } => self.waiting.push_back((op, Waiting::Records(*permit))),
+                Effect::SendErasure { op, permit } => self.waiting.push_back((op, Waiting::Outbox(*permit))),
                 Effect::Cancel { op } => {
                     self.waiting.retain(|(other, _)| *other != op);
                     self.open.retain(|(other, ..)| *other != op);

@@ -168,8 +168,8 @@ impl Process {
                 flight.effect(&effect);
             }
             match effect {
-                Effect::Send { op, permit } => self.waiting.push_back((op, Waiting::Records(permit))),
-                Effect::SendErasure { op, permit } => self.waiting.push_back((op, Waiting::Outbox(permit))),
+                Effect::Send { op, permit } => self.waiting.push_back((op, Waiting::Records(*permit))),
+                Effect::SendErasure { op, permit } => self.waiting.push_back((op, Waiting::Outbox(*permit))),
                 Effect::Cancel { op } => {
                     self.waiting.retain(|(other, _)| *other != op);
                     self.open.retain(|open| open.op != op || open.stored);

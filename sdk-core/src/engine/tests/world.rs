@@ -112,8 +112,8 @@ impl Driver {
         let outcome = effects.outcome();
         for effect in effects {
             match effect {
-                Effect::Send { op, permit } => self.requests.push_back((op, permit)),
-                Effect::SendErasure { op, permit } => self.erasures.push_back((op, permit)),
+                Effect::Send { op, permit } => self.requests.push_back((op, *permit)),
+                Effect::SendErasure { op, permit } => self.erasures.push_back((op, *permit)),
                 Effect::Cancel { op } => {
                     self.requests.retain(|(other, _)| *other != op);
                     self.open.retain(|(other, _)| *other != op);
