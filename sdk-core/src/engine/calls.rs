@@ -15,6 +15,9 @@ use super::{Engine, Phase, Verdict};
 use crate::json::{Object, Survey, write};
 use alloc::string::String;
 
+/// Bytes of events that room is kept for; most take less.
+const DRAFT: usize = 4 << 10;
+
 impl Engine {
     pub(super) fn call(&mut self, call: Call<'_>) {
         let verdict = self.gate();
@@ -156,20 +159,27 @@ impl Engine {
         };
         let properties = Object::trust(properties);
         let event = Event { name, properties, survey, id, at, duration_ms };
-        match event.encode(identity, head, session, &self.config) {
-            Some(text) => self.record(text),
-            None => Outcome::Rejected(Rejection::TooMany),
+        let mut draft = core::mem::take(&mut self.draft);
+        let outcome = match event.encode(&mut draft, identity, head, session, &self.config) {
+            true => self.record(&draft),
+            false => Outcome::Rejected(Rejection::TooMany),
+        };
+        if draft.capacity() <= DRAFT {
+            draft.clear();
+            self.draft = draft;
         }
+        outcome
     }
 
     fn record_update(&mut self, at: Now, operators: &str, lane: Lane) -> Outcome {
         let Some(identity) = self.subject.identity() else { return Outcome::Rejected(Rejection::Denied) };
         let operators = Object::trust(operators);
-        self.record(message::update(operators, identity, at, &self.config, lane))
+        let text = message::update(operators, identity, at, &self.config, lane);
+        self.record(&text)
     }
 
     /// Writes a record down: into the queue in memory, and to the store.
-    fn record(&mut self, text: String) -> Outcome {
+    fn record(&mut self, text: &str) -> Outcome {
         // One that the queue has no room for must not cost all others their place.
         if text.len() > RECORD_BYTES || text.len() as u64 > self.config.queue_limit_bytes {
             return Outcome::Rejected(Rejection::TooLarge);

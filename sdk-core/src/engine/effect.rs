@@ -304,7 +304,7 @@ pub enum Entry {
         /// Its number in the queue; higher than all before.
         seq: u64,
         /// Its text, ready to be sent.
-        text: Arc<String>,
+        text: Arc<str>,
     },
     /// The wall time before which nothing may be sent, in milliseconds.
     NotBefore(u64),

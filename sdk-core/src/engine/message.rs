@@ -120,42 +120,41 @@ pub(super) struct Event<'a> {
 }
 
 impl Event<'_> {
-    /// The text; `None` if there are more properties than a collector takes.
+    /// Appends the text; `false` if there are more properties than a collector takes.
     pub(super) fn encode(
         &self,
+        out: &mut String,
         identity: &Identity,
         head: &Head,
         session: Object<'_>,
         config: &Config,
-    ) -> Option<String> {
+    ) -> bool {
         // A timer yields to the event's own word, and goes before what is registered.
         let timed = self
             .duration_ms
             .filter(|_| self.properties.get(DURATION).is_none() && !is_denied(DURATION, config));
         let simple = head.may_precede(self.survey)
             && (timed.is_none() || !head.keys.contains(&key_hash(DURATION.as_bytes())));
-        let size = head.text.len() + self.name.len() + self.properties.as_str().len();
-        let mut out = String::with_capacity(128 + size);
         out.push_str("{\"event\":");
-        write::string(&mut out, self.name);
+        write::string(out, self.name);
         out.push_str(",\"properties\":");
         let shared = if simple { head.text.len() } else { head.registered };
         out.push_str(head.text.get(..shared).unwrap_or_default());
         out.push_str(",\"$insert_id\":\"");
-        write::hex(&mut out, &self.id.0);
+        write::hex(out, &self.id.0);
         out.push('"');
         if self.at.wall_ms >= EARLIEST_MS {
-            write::number(&mut out, "time", self.at.wall_ms);
+            write::number(out, "time", self.at.wall_ms);
         }
         if let Some(ms) = timed {
-            write::key(&mut out, DURATION);
-            write::seconds(&mut out, ms);
+            write::key(out, DURATION);
+            write::seconds(out, ms);
         }
         let own = self.properties.inner();
         if !simple {
             let objects = objects(self.properties, identity, session, config);
             let reserved = if timed.is_some() { RESERVED_WHEN_TIMED } else { RESERVED };
-            write::merge(&mut out, &objects, reserved, &config.deny_list);
+            write::merge(out, &objects, reserved, &config.deny_list);
         } else if !own.is_empty() {
             out.push(',');
             out.push_str(own);
@@ -168,7 +167,7 @@ impl Event<'_> {
             let members = |text: Object<'_>| Some(text.get("properties")?.object()?.members().count());
             !simple && Object::parse(out).ok().and_then(members).is_some_and(|count| count <= COUNT + 1)
         };
-        (most <= COUNT + 1 || fits(&out)).then_some(out)
+        most <= COUNT + 1 || fits(out)
     }
 }
 
@@ -267,7 +266,8 @@ mod tests {
         let (id, at) = (EventId([0xAB; 16]), Now { wall_ms: 1_788_220_800_123, mono_ms: 0 });
         let event =
             Event { name: "Signed \"up\"", properties, survey: &survey, id, at, duration_ms: Some(1_050) };
-        event.encode(identity, head, session, config)
+        let mut out = String::new();
+        event.encode(&mut out, identity, head, session, config).then_some(out)
     }
 
     fn register(kind: CallKind, text: &str) -> Call<'_> {
@@ -365,11 +365,12 @@ mod tests {
         let (survey, id) = (Survey::default(), EventId([0; 16]));
         let properties = Object::EMPTY;
         let event = Event { name: "e", properties, survey: &survey, id, at, duration_ms: None };
-        let event = event.encode(identity, head, session, &config).unwrap();
+        let mut text = String::new();
+        assert!(event.encode(&mut text, identity, head, session, &config));
         let operators = Object::parse(r#"{"$set":{"a":1}}"#).unwrap();
         let update = update(operators, identity, at, &config, Lane::Profiles);
-        assert!(!event.contains("time\"") && !update.contains("time\""), "{event} {update}");
-        assert!(serde_json::from_str::<Value>(&event).is_ok() && captured_ms(&event).is_none());
+        assert!(!text.contains("time\"") && !update.contains("time\""), "{text} {update}");
+        assert!(serde_json::from_str::<Value>(&text).is_ok() && captured_ms(&text).is_none());
     }
 
     #[test]

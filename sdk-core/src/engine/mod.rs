@@ -143,6 +143,8 @@ pub struct Engine {
     random: u64,
     /// Of the properties of the call under way.
     survey: Survey,
+    /// Where events are put together: empty between two calls.
+    draft: String,
 
     books: Stats,
     outcome: Outcome,
@@ -204,6 +206,7 @@ impl Engine {
             retries: Retries::default(),
             random: 0,
             survey: Survey::default(),
+            draft: String::new(),
             #[cfg(feature = "personal-data")]
             books,
             #[cfg(not(feature = "personal-data"))]

@@ -13,7 +13,7 @@ const YEAR_MS: u64 = 366 * 86_400_000;
 #[cfg_attr(feature = "simulation", derive(Debug))]
 struct Queued {
     id: RecordId,
-    text: Arc<String>,
+    text: Arc<str>,
     lane: Lane,
     /// Position among all records since the start: what requests and flush marks name it by.
     number: u64,
@@ -56,7 +56,7 @@ pub(super) struct Missing {
     pub(super) number: u64,
     /// Its number in the store.
     pub(super) seq: u64,
-    pub(super) text: Arc<String>,
+    pub(super) text: Arc<str>,
 }
 
 /// Records that a request carries: ascending numbers.
@@ -64,23 +64,23 @@ pub(super) type Batch = Vec<u64>;
 
 impl Queue {
     /// Adds a record of this driver's own; `kept` if the store is asked to hold it.
-    pub(super) fn push(&mut self, text: String, now: Now, kept: bool) -> (Missing, Lane) {
+    pub(super) fn push(&mut self, text: &str, now: Now, kept: bool) -> (Missing, Lane) {
         let (number, seq) = (self.next_number, self.next_seq);
         self.next_seq += 1;
-        let text = Arc::new(text);
+        let text: Arc<str> = text.into();
         let lane = self.add(RecordId { queue: 0, seq }, text.clone(), now.mono_ms as i64, kept);
         (Missing { number, seq, text }, lane)
     }
 
     /// Adds a record that the store holds already.
-    pub(super) fn restore(&mut self, id: RecordId, text: String, now: Now) {
+    pub(super) fn restore(&mut self, id: RecordId, text: &str, now: Now) {
         // An age that cannot be is the fault of a clock that had stood at 1970, or stands at 2100.
-        let age = message::captured_ms(&text).and_then(|at| now.wall_ms.checked_sub(at));
+        let age = message::captured_ms(text).and_then(|at| now.wall_ms.checked_sub(at));
         let age = age.filter(|age| *age < YEAR_MS).unwrap_or_default();
         self.add(id, text.into(), (now.mono_ms as i64).saturating_sub(age as i64), true);
     }
 
-    fn add(&mut self, id: RecordId, text: Arc<String>, since_ms: i64, kept: bool) -> Lane {
+    fn add(&mut self, id: RecordId, text: Arc<str>, since_ms: i64, kept: bool) -> Lane {
         let lane = Lane::of(&text);
         self.len += 1;
         self.bytes += text.len() as u64;
@@ -316,7 +316,7 @@ mod tests {
     fn queue(texts: &[&str]) -> Queue {
         let mut queue = Queue::default();
         for text in texts {
-            queue.push((*text).into(), Now::default(), true);
+            queue.push(text, Now::default(), true);
         }
         queue
     }
@@ -334,14 +334,14 @@ mod tests {
         assert_eq!((queue.len(), queue.oldest_number()), (2, Some(1)));
         assert_eq!(queue.remove(&batch).len(), 0, "a late answer finds nothing");
         assert_eq!(queue.clear(), 2);
-        assert_eq!(queue.push(EVENT.into(), Now::default(), true).0.seq, 3);
+        assert_eq!(queue.push(EVENT, Now::default(), true).0.seq, 3);
     }
 
     #[test]
     fn what_names_a_profile_that_is_to_be_deleted_stays_behind() {
         let mut queue = queue(&["{\"event\":\"u1\"}", EVENT]);
         queue.hold_behind([String::from("\"u1\"")].into());
-        queue.push("{\"event\":\"u1\"}".into(), Now::default(), true);
+        queue.push("{\"event\":\"u1\"}", Now::default(), true);
         assert_eq!(queue.waiting(Lane::Events), 1);
         let (body, batch) = queue.take_batch(Lane::Events, 50, 1 << 20).unwrap();
         assert_eq!(body, format!("[{EVENT}]"));
@@ -357,7 +357,7 @@ mod tests {
     fn a_record_that_stays_keeps_no_other_places() {
         let mut queue = queue(&[UPDATE]);
         for number in 1..=1_000 {
-            queue.push(EVENT.into(), Now::default(), true);
+            queue.push(EVENT, Now::default(), true);
             queue.remove(&[number]);
         }
         assert!(queue.records.len() < 100);
@@ -368,7 +368,7 @@ mod tests {
     fn a_clock_beyond_reason_breaks_nothing() {
         let mut queue = Queue::default();
         let now = Now { wall_ms: 9, mono_ms: 1 << 63 };
-        queue.restore(RecordId { queue: 0, seq: 1 }, r#"{"event":"e","properties":{"time":1}}"#.into(), now);
+        queue.restore(RecordId { queue: 0, seq: 1 }, r#"{"event":"e","properties":{"time":1}}"#, now);
         assert_eq!(queue.len(), 1);
     }
 

@@ -227,7 +227,7 @@ impl Engine {
         }
         for record in &recovered.records {
             *(if record.adopted { &mut self.books.adopted } else { &mut self.books.recovered }) += 1;
-            self.queue.restore(record.id, record.text.clone(), self.now);
+            self.queue.restore(record.id, &record.text, self.now);
         }
         self.evict();
         self.books.damaged = self.books.damaged.saturating_add(recovered.damaged);
