@@ -9,7 +9,7 @@ import { openRequests } from './requests.js';
 import { said, settings } from './settings.js';
 import { Turn } from './turns.js';
 import type { Audit, Consent, Options, Rejected, Result, Signals, Stats } from './types.js';
-import { texts } from './values.js';
+import { filtered, texts } from './values.js';
 
 export type Client = Awaited<ReturnType<typeof load>>[0];
 
@@ -286,7 +286,8 @@ export const load = async (token: string, options: Options, host: Host) => {
     ): Result => {
       if (over) return refuse({ rejected: 'closed', hint: 'start another client' });
       try {
-        const parts = texts(kind, first, second, json);
+        let parts = texts(kind, first, second, json);
+        if (options.filter && !('hint' in parts)) parts = filtered(options.filter, kind, parts);
         if ('hint' in parts) return refuse(parts);
         turn(Turn.At, wall, mono);
         const code = turn(kind, 0, 0, ...parts);

@@ -26,6 +26,7 @@ export const settings = (token: unknown, options: Options, signals: number) => {
     return value;
   };
   text('token', token);
+  if (options.filter && typeof options.filter != 'function') throw Error('filter must be a function');
   const word = (name: 'defaultConsent' | 'idMerge', ...words: string[]) => {
     const at = words.indexOf(options[name] ?? words[0]!);
     if (at < 0) throw Error(`${name} must be one of: ${words}`);

@@ -27,6 +27,8 @@ export interface Options {
   idMerge?: 'simplified' | 'original';
   /** Names of properties that are never recorded, whoever sets them. Nested ones are not looked at. */
   denyList?: string[];
+  /** A last look at the properties of everything that is about to be recorded, on the device. */
+  filter?: Filter;
   /** Where the WebAssembly file is, if not beside this package's script. */
   wasmUrl?: string | URL;
   /** The compiled WebAssembly file, if the page has it already. */
@@ -37,6 +39,16 @@ export interface Options {
    */
   dataDir?: string;
 }
+
+/**
+ * Says what is recorded in place of these properties, which are its own to change; nothing, and where it throws, the call
+ * is rejected as `filtered`. It is told what they belong to: an event, what is registered for every later one, or the
+ * operators of a profile (`{$set: …}`). Calls before the module has loaded come to it then.
+ */
+export type Filter = (
+  subject: { event: string } | 'registered' | 'profile',
+  properties: Record<string, any>,
+) => object | null | undefined | false | void;
 
 /** Signals against tracking; what is left out says nothing. */
 export interface Signals {

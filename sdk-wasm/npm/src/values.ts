@@ -1,12 +1,16 @@
 // What the values of a call become: the texts that the module takes. What no text can hold is refused here, in the
 // words of the other packages.
 
-import type { Rejected } from './types.js';
+import type { Filter, Rejected } from './types.js';
 
 /** Does without properties. */
 const TRACK = 0;
+/** Those that register properties. */
+const REGISTER = 3;
 /** Takes any name, even an empty one, so that the module cannot tell one that is none. */
 const UNREGISTER = 6;
+/** Updates of a profile, of a person or a group. */
+const PROFILE = 10;
 /** From this kind on the second part is a text, too: a group's id. */
 const MEMBERSHIP = 12;
 
@@ -37,4 +41,23 @@ export const texts = (kind: number, first: unknown, second: unknown, json: strin
     if (error == finite) return { rejected: 'not_finite', hint: 'JSON has no NaN, Infinity or invalid date' };
   }
   return [one, two];
+};
+
+/** What the app's filter leaves of them. What is no object is for the module to refuse. */
+export const filtered = (filter: Filter, kind: number, parts: [string, string]): ReturnType<typeof texts> => {
+  const [name, text] = parts;
+  const subject =
+    kind == TRACK
+      ? { event: name }
+      : kind >= REGISTER && kind < UNREGISTER
+        ? 'registered'
+        : kind >= PROFILE && kind < MEMBERSHIP && 'profile';
+  if (!subject || text[0] != '{') return parts;
+  try {
+    const kept = filter(subject, JSON.parse(text));
+    if (kept) return texts(kind, name, kept, JSON.stringify(kept) + '');
+  } catch {
+    // What it cannot judge is not recorded.
+  }
+  return { rejected: 'filtered', hint: "the app's filter does not want it recorded" };
 };

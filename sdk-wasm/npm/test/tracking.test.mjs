@@ -80,6 +80,52 @@ test('profiles, groups and timers', async (t) => {
   assert.deepEqual(of('$group_key'), ['company']);
 });
 
+test('the filter of the app sees everything before it is recorded, also what came before the module', async (t) => {
+  const { collector, open } = await world.person(t);
+  const page = await open();
+  const [results, seen] = await page.evaluate(async (endpoint) => {
+    const { init } = await import('/dist/index.js');
+    const seen = [];
+    const filter = (subject, properties) => {
+      seen.push(subject);
+      if (subject.event == 'Debug') return;
+      if (subject.event == 'Broken') throw Error('a fault of the app');
+      if (subject.event == 'Unfit') return { ratio: NaN };
+      delete properties.street;
+      for (const value of Object.values(properties)) delete value?.street;
+      return properties;
+    };
+    const r = init('T', { endpoint, defaultConsent: 'granted', filter });
+    const early = r.track('Early', { street: 'Elm Street 9' });
+    await r.ready;
+    const address = { street: 'Elm Street 9', city: 'Bonn' };
+    const results = [
+      early,
+      r.register({ street: 'Elm Street 9', region: 'eu' }),
+      r.track('Moved', { ...address, to: address }),
+      r.profile().set(address),
+      ...['Debug', 'Broken', 'Unfit'].map((name) => r.track(name).rejected),
+      r.track('Wrong', { ratio: NaN }).rejected,
+      r.register('street').rejected,
+    ];
+    await r.flush();
+    return [[...results, address.street, r.stats().rejected], seen];
+  }, collector.url);
+  const refused = ['filtered', 'filtered', 'not_finite', 'not_finite', 'not_an_object'];
+  assert.deepEqual(results, ['held', 'accepted', 'accepted', 'accepted', ...refused, 'Elm Street 9', 5]);
+  const [{ properties }] = await collector.arrived('Moved');
+  assert.deepEqual([properties.street, properties.city, properties.to, properties.region], [undefined, 'Bonn', { city: 'Bonn' }, 'eu']);
+  assert.deepEqual(collector.updates().map((update) => update.$set), [{ city: 'Bonn' }]);
+  assert.equal(collector.named('Early')[0].properties.street, undefined);
+  assert.deepEqual(seen, [
+    { event: 'Early' },
+    'registered',
+    { event: 'Moved' },
+    'profile',
+    ...['Debug', 'Broken', 'Unfit'].map((event) => ({ event })),
+  ]);
+});
+
 test('the first event after quiet leaves at once, the rest at the interval', async (t) => {
   const { collector, open } = await world.person(t);
   const page = await open({ defaultConsent: 'granted', flushInterval: 3_600_000 });

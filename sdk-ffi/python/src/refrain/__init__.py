@@ -18,9 +18,11 @@ from ._types import (
     Consent,
     ConsentError,
     Error,
+    Filter,
     Outcome,
     Signals,
     Stats,
+    Subject,
 )
 from .refrain_ffi import HttpAnswer, HttpRequest, HttpTransport, version
 
@@ -35,6 +37,7 @@ __all__ = [
     "Consent",
     "ConsentError",
     "Error",
+    "Filter",
     "HttpAnswer",
     "HttpClientTransport",
     "HttpRequest",
@@ -43,4 +46,5 @@ __all__ = [
     "Profile",
     "Signals",
     "Stats",
+    "Subject",
 ]

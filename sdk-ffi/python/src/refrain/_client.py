@@ -1,6 +1,7 @@
 """The client."""
 
 import atexit
+import json
 import logging
 import operator
 import os
@@ -20,9 +21,11 @@ from ._types import (
     ConfigError,
     Consent,
     ConsentError,
+    Filter,
     Outcome,
     Signals,
     Stats,
+    Subject,
 )
 from ._values import Unusable, check_text, encode
 
@@ -93,6 +96,10 @@ class Client:
             ``["$email"]``.
         signals: what the environment says already, before anything is read or written. What it says later is for
             :meth:`signals`.
+        filter: a last look at the properties of everything that is about to be recorded, also of what is held until the
+            person decides. It is told what they belong to, see :class:`Subject`, gets a dictionary of its own, on the
+            thread that records, and returns what is to be recorded in its place; ``None``, and where it raises, the
+            call is rejected (``filtered``).
         transport: sends instead of the built-in HTTP client.
 
     Raises:
@@ -117,9 +124,13 @@ class Client:
         personal_data: str = "off",
         personal_data_allow: Iterable[str] = (),
         signals: Signals = Signals(),
+        filter: Optional[Filter] = None,
         transport: Optional[ffi.HttpTransport] = None,
     ) -> None:
         self._process = os.getpid()
+        if filter is not None and not callable(filter):
+            raise ConfigError(f"filter must be a function, not {type(filter).__name__}")
+        self._filter = filter
         try:
             config = ffi.Config(
                 token=_setting("token", token),
@@ -154,7 +165,9 @@ class Client:
 
     def track(self, name: str, properties: Optional[Mapping[str, Any]] = None) -> Outcome:
         """Records an event."""
-        return self._record(lambda: self._call(_TRACK, _name(name), encode({} if properties is None else properties)))
+        return self._record(
+            lambda: self._call(_TRACK, _name(name), self._kept({} if properties is None else properties, "event", name))
+        )
 
     def identify(self, user_id: str) -> Outcome:
         """The person is known as this user from now on."""
@@ -166,15 +179,15 @@ class Client:
 
     def register(self, properties: Mapping[str, Any]) -> Outcome:
         """Adds properties to every later event; they yield to the event's own."""
-        return self._record(lambda: self._call(_REGISTER, "", encode(properties)))
+        return self._record(lambda: self._call(_REGISTER, "", self._kept(properties, "registered")))
 
     def register_once(self, properties: Mapping[str, Any]) -> Outcome:
         """As :meth:`register`, but only those that are not registered yet."""
-        return self._record(lambda: self._call(_REGISTER_ONCE, "", encode(properties)))
+        return self._record(lambda: self._call(_REGISTER_ONCE, "", self._kept(properties, "registered")))
 
     def register_for_session(self, properties: Mapping[str, Any]) -> Outcome:
         """As :meth:`register`, in memory only."""
-        return self._record(lambda: self._call(_REGISTER_FOR_SESSION, "", encode(properties)))
+        return self._record(lambda: self._call(_REGISTER_FOR_SESSION, "", self._kept(properties, "registered")))
 
     def unregister(self, name: str) -> Outcome:
         """Forgets a property that was registered."""
@@ -296,7 +309,7 @@ class Client:
         self.close()
 
     def _update(self, kind: int, operators: Mapping[str, Any]) -> Outcome:
-        return self._record(lambda: self._call(kind, "", encode(operators)))
+        return self._record(lambda: self._call(kind, "", self._kept(operators, "profile")))
 
     def _membership(self, kind: int, key: str, group_id: str) -> Outcome:
         def call() -> int:
@@ -307,6 +320,19 @@ class Client:
             return self._call(kind, name, text)
 
         return self._record(call)
+
+    def _kept(self, properties: Mapping[str, Any], kind: str, event: Optional[str] = None) -> str:
+        """The JSON text of what is to be recorded of properties."""
+        text = encode(properties)
+        if self._filter is None:
+            return text
+        try:
+            kept = self._filter(Subject(kind, event), json.loads(text))
+        except Exception:  # what it cannot judge is not recorded
+            kept = None
+        if kept is None:
+            raise Unusable("filtered", "the filter that this app has set does not want it recorded")
+        return encode(kept)
 
     def _call(self, kind: int, name: str, text: str) -> int:
         size = len(name) if name.isascii() else len(name.encode())

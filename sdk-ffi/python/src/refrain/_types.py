@@ -1,7 +1,7 @@
 """What the client tells."""
 
 from dataclasses import dataclass
-from typing import Dict, List, Optional
+from typing import Any, Callable, Dict, List, Mapping, Optional
 
 
 @dataclass(frozen=True)
@@ -43,6 +43,21 @@ class Signals:
     dnt: bool = False
     #: The app's own setting.
     host: bool = False
+
+
+@dataclass(frozen=True)
+class Subject:
+    """What the properties that a filter sees belong to."""
+
+    #: ``"event"``; ``"registered"``: they go with every later event; ``"profile"``: operators on a profile or on a
+    #: group's profile, such as ``{"$set": {…}}``.
+    kind: str
+    #: The event's name.
+    event: Optional[str] = None
+
+
+#: Says what is recorded in place of some properties; ``None``: nothing is.
+Filter = Callable[[Subject, Dict[str, Any]], Optional[Mapping[str, Any]]]
 
 
 class Error(Exception):

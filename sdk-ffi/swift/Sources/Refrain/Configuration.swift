@@ -55,6 +55,9 @@ extension Refrain {
         /// ``Refrain/signals(gpc:dnt:host:)``.
         public var signals = Signals()
 
+        /// Sees the properties of everything that is about to be recorded, and says what is.
+        public var filter: Filter?
+
         /// Sends instead of `URLSession`.
         public var transport: (any HTTPTransport)?
 

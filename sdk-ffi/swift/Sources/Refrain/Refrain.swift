@@ -22,6 +22,7 @@ internal import RefrainFFI
 public final class Refrain: Sendable {
     private let native: Client
     private let door: UInt64
+    private let filter: Filter?
     private let background: Background?
 
     /// Starts a client. Returns at once: files are read on a thread of the client's.
@@ -53,6 +54,7 @@ public final class Refrain: Sendable {
             throw ConfigError("the client could not be made: \(error)")
         }
         door = native.door()
+        filter = configuration.filter
         background = Background(native)
     }
 
@@ -243,12 +245,28 @@ public final class Refrain: Sendable {
         do {
             var text = JSONText(after: name)
             let nameBytes = text.count
-            try text.append(properties)
+            try text.append(try kept(kind, name, properties))
             return cross(kind, nameBytes, text)
         } catch {
             native.countRejected()
             return .rejected(reason: error.reason, hint: error.hint)
         }
+    }
+
+    /// What is to be recorded of properties.
+    private func kept(_ kind: Call, _ name: String, _ properties: Properties) throws(Unusable) -> Properties {
+        guard let filter else { return properties }
+        let subject: Subject =
+            switch kind {
+            case .track: .event(name)
+            case .profile, .group: .profile
+            default: .registered
+            }
+        // What it cannot judge is not recorded.
+        guard let kept = (try? filter(subject, properties)) ?? nil else {
+            throw Unusable("filtered", "are not wanted by the filter that this app has set")
+        }
+        return kept
     }
 
     private func call(_ kind: Call, _ name: String = "", _ id: String = "") -> Outcome {

@@ -25,13 +25,14 @@ import kotlinx.coroutines.withContext
 public class Refrain private constructor(token: String, settings: Settings) : AutoCloseable {
     private val native: Client = client(token, settings)
     private val door = native.door().toLong()
+    private val filter = settings.filter
     private var background: AutoCloseable? = null
 
     /** Records an event. */
     @JvmOverloads
     public fun track(name: String, properties: Map<String, Any?> = emptyMap()): Outcome =
         // Java may pass none.
-        record { call(TRACK, named(name)) { appendJson((properties as Map<String, Any?>?).orEmpty()) } }
+        record { call(TRACK, named(name)) { json(Subject.Event(name), (properties as Map<String, Any?>?).orEmpty()) } }
 
     /** Joins what is recorded to a person that the app knows. */
     public fun identify(userId: String): Outcome = record { call(IDENTIFY, user(userId)) }
@@ -41,15 +42,15 @@ public class Refrain private constructor(token: String, settings: Settings) : Au
 
     /** Adds properties to every later event; they yield to the event's own. */
     public fun register(properties: Map<String, Any?>): Outcome =
-        record { call(REGISTER, "") { appendJson(properties) } }
+        record { call(REGISTER, "") { json(Subject.Registered, properties) } }
 
     /** As [register], but only those that are not registered yet. */
     public fun registerOnce(properties: Map<String, Any?>): Outcome =
-        record { call(REGISTER_ONCE, "") { appendJson(properties) } }
+        record { call(REGISTER_ONCE, "") { json(Subject.Registered, properties) } }
 
     /** As [register], in memory only. */
     public fun registerForSession(properties: Map<String, Any?>): Outcome =
-        record { call(REGISTER_FOR_SESSION, "") { appendJson(properties) } }
+        record { call(REGISTER_FOR_SESSION, "") { json(Subject.Registered, properties) } }
 
     /** Forgets a property that was registered. */
     public fun unregister(name: String): Outcome = record { call(UNREGISTER, named(name)) }
@@ -67,11 +68,11 @@ public class Refrain private constructor(token: String, settings: Settings) : Au
     public fun timeEvent(name: String): Outcome = record { call(TIME_EVENT, named(name)) }
 
     /** The profile of whoever is known at each of its calls. */
-    public fun profile(): Profile = Profile(emptyMap()) { record { call(PROFILE, "") { appendJson(it) } } }
+    public fun profile(): Profile = Profile(emptyMap()) { record { call(PROFILE, "") { json(Subject.Profile, it) } } }
 
     /** The profile of a group, such as `group("company", "acme")`. */
     public fun group(key: String, id: String): Profile =
-        Profile(mapOf("\$group_key" to key, "\$group_id" to id)) { record { call(GROUP, "") { appendJson(it) } } }
+        Profile(mapOf("\$group_key" to key, "\$group_id" to id)) { record { call(GROUP, "") { json(Subject.Profile, it) } } }
 
     /** Later events are about this member of a group, and no other one of the same kind. */
     public fun setGroup(key: String, id: String): Outcome = member(SET_GROUP, key, id)
@@ -184,6 +185,10 @@ public class Refrain private constructor(token: String, settings: Settings) : Au
             val text = checked(id, "the group's id", "invalid_group")
             call(kind, name) { append(text) }
         }
+
+    private fun StringBuilder.json(subject: Subject, properties: Map<String, Any?>) {
+        appendJson(filter.kept(subject, properties))
+    }
 
     /** What crosses is one text: the name, and behind it properties or a group's id. */
     private inline fun call(kind: Byte, name: String, text: StringBuilder.() -> Unit = {}): Byte {

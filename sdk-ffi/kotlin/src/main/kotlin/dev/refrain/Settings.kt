@@ -55,6 +55,9 @@ public class Settings {
      */
     public var signals: Signals = Signals()
 
+    /** Sees the properties of everything that is about to be recorded, and says what is. */
+    public var filter: Filter? = null
+
     /** Sends instead of the built-in HTTP client. */
     public var transport: HttpTransport? = null
 

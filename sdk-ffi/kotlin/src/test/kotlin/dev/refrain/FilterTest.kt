@@ -1,0 +1,64 @@
+package dev.refrain
+
+import kotlinx.serialization.json.Json
+import kotlinx.serialization.json.jsonObject
+import org.junit.jupiter.api.Assertions.assertEquals
+import org.junit.jupiter.api.Assertions.assertTrue
+import org.junit.jupiter.api.Test
+
+/** The app's own filter: a last look at what is about to be recorded. */
+class FilterTest : FolderTest() {
+    private val seen = mutableListOf<Subject>()
+
+    private val withoutStreets = Filter { subject, properties ->
+        seen.add(subject)
+        properties.remove("street")
+        for ((name, value) in properties) if (value is Map<*, *>) properties[name] = value - "street"
+        properties.takeUnless { subject == Subject.Event("Debug") }
+    }
+
+    private fun reason(outcome: Outcome) = (outcome as Outcome.Rejected).reason
+
+    @Test
+    fun `what it takes out is never recorded`() {
+        val client = granted { filter = withoutStreets }
+        val address = mapOf("street" to "Elm Street 9", "city" to "Bonn")
+        assertEquals(Outcome.Accepted, client.register(address + ("region" to "eu")))
+        assertEquals(Outcome.Accepted, client.track("Moved", address + ("to" to address)))
+        assertEquals(Outcome.Accepted, client.profile().set(address))
+        assertEquals("filtered", reason(client.track("Debug")))
+        assertTrue(client.flushBlocking(30.0))
+
+        val moved = collector.events.single().properties
+        val wanted = Json.parseToJsonElement("""{"city":"Bonn","to":{"city":"Bonn"},"region":"eu"}""").jsonObject.toMap()
+        assertEquals(wanted, moved.only("city", "to", "region"))
+        assertTrue("street" !in moved)
+        assertEquals("""{"city":"Bonn"}""", collector.updates.single()["\$set"].toString())
+        val subjects = listOf(Subject.Registered, Subject.Event("Moved"), Subject.Profile, Subject.Event("Debug"))
+        assertEquals(subjects, seen)
+        assertEquals(1L, client.stats().rejected)
+    }
+
+    @Test
+    fun `what is held has passed it`() {
+        val client = client { filter = withoutStreets }
+        assertEquals(Outcome.Held, client.track("Early", mapOf("street" to "Elm Street 9")))
+        assertEquals(1, seen.size)
+        client.optInBlocking()
+        assertTrue(client.flushBlocking(30.0))
+        assertTrue("street" !in collector.events.first { it.text("event") == "Early" }.properties)
+    }
+
+    @Test
+    fun `what it cannot judge is not recorded`() {
+        val client = granted { filter = Filter { _, _ -> error("a fault of the app's") } }
+        assertEquals("filtered", reason(client.track("Moved", mapOf("city" to "Bonn"))))
+        assertEquals(1L, client.stats().rejected)
+    }
+
+    @Test
+    fun `what it makes has to be fit`() {
+        val client = granted { filter = Filter { _, _ -> mapOf("ratio" to Double.NaN) } }
+        assertEquals("not_finite", reason(client.track("Moved")))
+    }
+}
