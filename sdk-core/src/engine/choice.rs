@@ -148,7 +148,7 @@ impl Engine {
                     let (epoch, known, own) = (self.epoch, self.known_revision(), self.own_refusal);
                     let seen = self.recorded_revision();
                     let change = ConsentChange::Grant { epoch, known, seen, at_call, own, at_ms };
-                    self.work(Work::Granting { ticket, id, epoch, known }, |op| amend(op, change));
+                    self.amend(Work::Granting { ticket, id, epoch, known }, change);
                 }
             }
             Want::Deny { ticket, also, id, mut outbox, at_ms } => {
@@ -189,7 +189,7 @@ impl Engine {
 
     fn refuse(&mut self, change: ConsentChange, ticket: Option<Ticket>) {
         let withdrawal = Withdrawal::refusal(change.clone(), ticket);
-        self.work(Work::Withdrawing(withdrawal), |op| amend(op, change));
+        self.amend(Work::Withdrawing(withdrawal), change);
     }
 
     /// A refusal that could not be written is written as soon as it can be.
@@ -204,6 +204,15 @@ impl Engine {
         let op = self.next_op(Pending::Work);
         self.work = Some(work);
         self.effects.push_back(effect(op));
+    }
+
+    fn amend(&mut self, work: Work, change: ConsentChange) {
+        let amendment = self.amendment(change);
+        self.work(work, |op| Effect::Amend { op, amendment });
+    }
+
+    pub(super) fn amendment(&self, change: ConsentChange) -> Amendment {
+        Amendment::consent(change, self.config.library.clone())
     }
 
     /// The effect of the work under way has ended.
@@ -570,7 +579,7 @@ impl Engine {
             if !recorded {
                 let known = self.known_revision();
                 let change = ConsentChange::Establish { epoch: self.epoch, known, at_ms: self.now.wall_ms };
-                return self.work(Work::Establishing { known }, |op| amend(op, change));
+                return self.amend(Work::Establishing { known }, change);
             }
             if self.opened_epoch != Some(self.epoch) {
                 let epoch = self.epoch;
@@ -664,10 +673,6 @@ impl Engine {
     fn settled(&mut self, ticket: Ticket, result: Result<(), Trouble>) {
         self.notify(Notice::Settled { ticket, result });
     }
-}
-
-pub(super) fn amend(op: super::Op, change: ConsentChange) -> Effect {
-    Effect::Amend { op, amendment: Amendment::consent(change) }
 }
 
 /// What C3 does not allow to be left.

@@ -294,6 +294,8 @@ pub struct ConsentRecord {
     pub epoch: u64,
     /// When, in wall milliseconds. Evidence only.
     pub at_ms: u64,
+    /// By which library, by its name on the wire. Evidence only; nothing in records from before it was kept.
+    pub source: String,
     /// Erasures asked for by withdrawals and not yet forgotten.
     pub outbox: Vec<Erasure>,
 }
@@ -307,6 +309,7 @@ impl ConsentRecord {
         write::number(&mut out, "revision", self.revision);
         write::number(&mut out, "epoch", self.epoch);
         write::number(&mut out, "at", self.at_ms);
+        write::member(&mut out, "source", &self.source);
         if !self.outbox.is_empty() {
             out.push_str(",\"outbox\":[");
             for erasure in &self.outbox {
@@ -352,6 +355,7 @@ impl ConsentRecord {
             revision: counted("revision")?,
             epoch: counted("epoch")?,
             at_ms: object.integer("at")?,
+            source: object.string("source").unwrap_or_default(),
             outbox,
         })
     }
@@ -452,7 +456,8 @@ impl ConsentChange {
         }
     }
 
-    pub(super) fn apply(&self, read: &RecordRead, data_epoch: u64) -> Amended {
+    /// What a record becomes by it, at the hands of the library of this name.
+    pub(super) fn apply(&self, read: &RecordRead, data_epoch: u64, source: &str) -> Amended {
         let state = ConsentState::of(read);
         let (absent, unreadable) = (state.record().is_none(), matches!(state, ConsentState::Unreadable));
         if unreadable && !matches!(self, Self::Deny { .. }) {
@@ -530,6 +535,9 @@ impl ConsentChange {
                 }
             }
         }
+        if matches!(self, Self::Establish { .. } | Self::Grant { .. } | Self::Deny { .. }) {
+            new.source = source.into();
+        }
         // What stands there without a record, or with one that cannot be read, is of older epochs than what begins now.
         if absent && data_epoch > 0 {
             let above = if data_epoch < MOST { data_epoch + 1 } else { counting_anew(new.at_ms) };
@@ -598,7 +606,7 @@ mod tests {
     }
 
     fn written(change: &ConsentChange, record: &ConsentRecord) -> Option<ConsentRecord> {
-        match change.apply(&RecordRead::Content(record.encode()), 0) {
+        match change.apply(&RecordRead::Content(record.encode()), 0, "lib") {
             Amended::Write(text) => ConsentRecord::decode(&text),
             _ => None,
         }
@@ -614,6 +622,7 @@ mod tests {
             answer: Some(answer.into()),
         };
         let taken = written(&note(ErasureState::Accepted, "{}"), &record).unwrap();
+        assert_eq!(taken.source, "", "it is no decision");
         assert_eq!((taken.outbox[0].secret.as_str(), taken.outbox[0].user.as_deref()), ("", Some("u")));
         assert_eq!(written(&note(ErasureState::Accepted, "{}"), &taken), None, "nothing new");
         let done = written(&note(ErasureState::Completed, "{\"receipt\":1}"), &taken).unwrap();
@@ -634,6 +643,7 @@ mod tests {
             revision: 7,
             epoch: 3,
             at_ms: 1_788_220_800_000,
+            source: "a \"library\"".into(),
             outbox: [erasure("ab", ErasureState::Requested)].into(),
         };
         assert_eq!(ConsentRecord::decode(&record.encode()), Some(record.clone()));
@@ -664,19 +674,22 @@ mod tests {
         let damaged = RecordRead::Content("{\"v\":1,".into());
         assert!(matches!(
             ConsentChange::Grant { epoch: 1, known: 0, seen: 0, at_call: 0, own: 0, at_ms: 0 }
-                .apply(&damaged, 0),
+                .apply(&damaged, 0, "lib"),
             Amended::Refuse
         ));
         assert!(matches!(
-            ConsentChange::Establish { epoch: 1, known: 0, at_ms: 0 }.apply(&damaged, 0),
+            ConsentChange::Establish { epoch: 1, known: 0, at_ms: 0 }.apply(&damaged, 0, "lib"),
             Amended::Refuse
         ));
         let deny = ConsentChange::Deny { epoch: 5, revision: 9, at_ms: 7_000, outbox: Vec::new() };
-        let Amended::Write(text) = deny.apply(&damaged, 0) else { panic!("a refusal is always written") };
+        let Amended::Write(text) = deny.apply(&damaged, 0, "lib") else {
+            panic!("a refusal is always written")
+        };
         let record = ConsentRecord::decode(&text).unwrap();
         assert_eq!((record.decision, record.revision, record.epoch), (Decision::Denied, 7_000, 7_000));
+        assert_eq!((record.at_ms, record.source.as_str()), (7_000, "lib"));
         let wrong_clock = ConsentChange::Deny { epoch: 5, revision: 9, at_ms: u64::MAX, outbox: Vec::new() };
-        let Amended::Write(text) = wrong_clock.apply(&damaged, 0) else {
+        let Amended::Write(text) = wrong_clock.apply(&damaged, 0, "lib") else {
             panic!("a refusal is always written")
         };
         assert!(ConsentState::of(&RecordRead::Content(text)).record().is_some());

@@ -187,13 +187,14 @@ pub struct Amendment(Box<Change>);
 
 #[derive(Debug)]
 enum Change {
-    Consent(ConsentChange),
+    /// By which library.
+    Consent(ConsentChange, String),
     Identity(Permit<IdentityChange>),
 }
 
 impl Amendment {
-    pub(super) fn consent(change: ConsentChange) -> Self {
-        Self(Box::new(Change::Consent(change)))
+    pub(super) fn consent(change: ConsentChange, source: String) -> Self {
+        Self(Box::new(Change::Consent(change, source)))
     }
 
     pub(super) fn identity(change: Permit<IdentityChange>) -> Self {
@@ -203,7 +204,7 @@ impl Amendment {
     /// The record it is for.
     pub fn record(&self) -> RecordName {
         match *self.0 {
-            Change::Consent(_) => RecordName::Consent,
+            Change::Consent(..) => RecordName::Consent,
             Change::Identity(_) => RecordName::Identity,
         }
     }
@@ -214,7 +215,7 @@ impl Amendment {
     /// can be read.
     pub fn apply(self, read: &RecordRead, consent: &ConsentState, data_epoch: u64) -> Amended {
         match *self.0 {
-            Change::Consent(change) => change.apply(read, data_epoch),
+            Change::Consent(change, source) => change.apply(read, data_epoch, &source),
             Change::Identity(permit) => {
                 let epoch = permit.epoch();
                 match permit.redeem(consent) {

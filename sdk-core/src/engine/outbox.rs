@@ -5,7 +5,6 @@
 //! hands out a receipt. A profile's deletion is one request of the collection protocol (SPEC §9.2).
 
 use super::Engine;
-use super::choice::amend;
 use super::consent::{ConsentChange, Erasure, ErasureKind, ErasureState};
 use super::effect::{Answer, Done, Effect, Lane, Request};
 use super::limits::LEVELS;
@@ -190,7 +189,8 @@ impl Engine {
                 _ => None,
             };
             let op = self.next_op(Pending::Outbox);
-            self.effects.push_back(amend(op, ConsentChange::Erasure { id: id.into(), state, answer }));
+            let amendment = self.amendment(ConsentChange::Erasure { id: id.into(), state, answer });
+            self.effects.push_back(Effect::Amend { op, amendment });
         } else if let Done::Refused(read) = result {
             self.observe_consent(read);
         }
@@ -201,7 +201,8 @@ impl Engine {
         let under_way = self.pending.iter().any(|(_, pending)| matches!(pending, Pending::Outbox));
         if !under_way && !self.retries.outbox.is_empty() && self.consent.record().is_some() {
             let op = self.next_op(Pending::Outbox);
-            self.effects.push_back(amend(op, ConsentChange::Entrust(self.retries.outbox.clone())));
+            let amendment = self.amendment(ConsentChange::Entrust(self.retries.outbox.clone()));
+            self.effects.push_back(Effect::Amend { op, amendment });
         }
     }
 

@@ -35,6 +35,9 @@ fn a_denial_drops_what_was_held_and_leaves_only_the_record() {
     app.run(&mut store);
     assert_eq!(app.result(ticket), Some(&Ok(())));
     assert_eq!((store.decision(), store.has_data()), (Decision::Denied, false));
+    let state = store.state();
+    let evidence = state.record().map(|record| (record.at_ms, record.source.as_str()));
+    assert_eq!(evidence, Some((1_788_220_800_000, "refrain")));
     assert_eq!(app.engine.stats().dropped_for(Dropped::Withdrawn), 1);
     assert_eq!(app.engine.consent().sentence(), "Not collecting: you have objected.");
 }

@@ -82,6 +82,8 @@ fn check_decoding(read: &RecordRead) {
     {
         assert_eq!(tree.get(key), Some(&Tree::Number(number.into())), "{key}");
     }
+    let source = tree.get("source").and_then(Tree::as_str);
+    assert_eq!(record.source, source.unwrap_or_default());
     let entries = if let Some(Tree::Array(entries)) = tree.get("outbox") { entries.as_slice() } else { &[] };
     assert_eq!(record.outbox.len(), entries.len());
     for (erasure, entry) in record.outbox.iter().zip(entries) {

@@ -284,6 +284,7 @@ fn record(bytes: &mut Bytes<'_>) -> RecordRead {
             epoch: bytes.number(),
             at_ms: bytes.number(),
             outbox: (0..bytes.below(3)).map(|_| erasure(bytes)).collect(),
+            source: bytes.pick(&["", "refrain-web"]).into(),
         }
         .encode(),
         6 => {
