@@ -95,7 +95,7 @@ impl HostTransport {
         Self(Arc::new(Line { host, current: Mutex::default(), inside: Arc::default(), patience }))
     }
 
-    /// Has the host log something, on a thread of its own: a log may be slow. Who comes too late is not heard.
+    /// Has the host log something. Who comes too late is not heard.
     pub(crate) fn tell(&self, notice: &Notice) {
         let text = match notice {
             Notice::Paused { status } => {
@@ -104,14 +104,9 @@ impl HostTransport {
             Notice::StoreTrouble(fault) => format!("{}; records are kept in memory", fault.as_str()),
             _ => return,
         };
-        let Some(visit) = Gate::enter(self.0.host.gate) else { return };
-        let host = Arc::clone(&self.0.host);
-        let run = move || {
-            host.call(|host| host.notice(text));
-            drop(host);
-            drop(visit);
-        };
-        let _ = on_own_thread(Box::new(run));
+        if let Some(_visit) = Gate::enter(self.0.host.gate) {
+            self.0.host.call(|host| host.notice(text));
+        }
     }
 
     /// Has the host break off, and waits until no thread that sends is in the host's code.

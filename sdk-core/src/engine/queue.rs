@@ -47,6 +47,8 @@ pub(super) struct Queue {
     waiting: [usize; Lane::ALL.len()],
     /// Records that hold one of these texts stay where they are.
     behind: Vec<String>,
+    /// No record here counts as waiting since before this moment.
+    oldest_ms: i64,
     next_seq: u64,
     next_number: u64,
 }
@@ -84,6 +86,7 @@ impl Queue {
         let lane = Lane::of(&text);
         self.len += 1;
         self.bytes += text.len() as u64;
+        self.oldest_ms = self.oldest_ms.min(since_ms);
         let state = if is_behind(&text, &self.behind) { State::Behind } else { State::Waiting };
         self.count(lane, State::Gone, state);
         let number = self.next_number;
@@ -213,7 +216,18 @@ impl Queue {
 
     /// Removes the records that have waited since before this moment and that no request carries.
     pub(super) fn expire(&mut self, before_ms: i64) -> Vec<RecordId> {
-        self.remove_waiting(0, before_ms)
+        // Asked at every request; looked through only when somebody may be due.
+        if before_ms <= self.oldest_ms {
+            return Vec::new();
+        }
+        let gone = self.remove_waiting(0, before_ms);
+        self.oldest_ms = before_ms;
+        for queued in &self.records {
+            if queued.state != State::Gone {
+                self.oldest_ms = self.oldest_ms.min(queued.since_ms);
+            }
+        }
+        gone
     }
 
     /// Removes everything; how many records that were. Numbers go on.

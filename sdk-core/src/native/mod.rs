@@ -23,6 +23,7 @@ pub mod flight;
 mod gzip;
 #[cfg(feature = "http")]
 mod http;
+mod notice_thread;
 mod per_process;
 /// For the project's own bindings; not part of the interface.
 #[doc(hidden)]

@@ -431,9 +431,9 @@ impl Builder {
         self
     }
 
-    /// Is told when the collector refuses this client, or the store fails. Called on the client's storage thread: it
-    /// may record something, but not wait for the client (`opt_in`, `opt_out`, `flush`, `sync`, `shutdown`). Only the
-    /// client that opens a folder can have one: see [`build`](Self::build).
+    /// Is told when the collector refuses this client, or the store fails. Called on a thread of its own, for one notice
+    /// after the other, and may call the client. Only the client that opens a folder can have one: see
+    /// [`build`](Self::build).
     pub fn on_notice(mut self, hook: impl Fn(&Notice) + Send + Sync + 'static) -> Self {
         self.on_notice = Some(Arc::new(hook));
         self

@@ -4,6 +4,7 @@ use super::clock::Clock;
 use super::entropy::Entropy;
 #[cfg(feature = "flight-recorder")]
 use super::flight::Recording;
+use super::notice_thread;
 use super::process;
 use super::settings::NoticeHook;
 use super::transport::Sendable;
@@ -33,9 +34,9 @@ pub(super) struct Shared {
     progress: Condvar,
     pub(super) clock: Clock,
     pub(super) on_notice: Option<NoticeHook>,
-    /// Once it serves; see [`Shared::finish_call`].
+    /// Its threads have begun to; see [`Shared::finish_call`].
     #[cfg(feature = "testing")]
-    storage_thread: std::sync::OnceLock<std::thread::ThreadId>,
+    serves: std::sync::OnceLock<()>,
     /// The process that made it. In a forked child there are no threads to serve it.
     pid: u32,
 }
@@ -51,6 +52,8 @@ pub(super) struct Core {
     /// Requests under way that are to be broken off.
     pub(super) cancelled: Vec<Op>,
     pub(super) notices: VecDeque<Notice>,
+    /// A thread is in the app's hook, or about to be.
+    pub(super) telling: bool,
     pub(super) state: State,
     /// Open handles. At none the threads end.
     pub(super) handles: usize,
@@ -114,6 +117,7 @@ impl Shared {
                 requests: VecDeque::new(),
                 cancelled: Vec::new(),
                 notices: VecDeque::new(),
+                telling: false,
                 state: State::Running,
                 handles: 1,
                 parked_until: None,
@@ -134,7 +138,7 @@ impl Shared {
             clock,
             on_notice,
             #[cfg(feature = "testing")]
-            storage_thread: std::sync::OnceLock::new(),
+            serves: std::sync::OnceLock::new(),
             pid: process::id(),
         }
     }
@@ -190,17 +194,15 @@ impl Shared {
     /// depend on the machine whether a request that it starts is away before the next call.
     #[cfg(feature = "testing")]
     fn finish_call(&self) {
-        // The storage thread, on which hooks are called, cannot wait for itself.
-        let serves = |id: &std::thread::ThreadId| *id != std::thread::current().id();
-        if self.clock.is_virtual() && self.storage_thread.get().is_some_and(serves) {
+        if self.clock.is_virtual() && self.serves.get().is_some() {
             self.wait(super::testing::HANG, |_| false);
         }
     }
 
-    /// The calling thread is the storage thread.
+    /// From now on calls may wait.
     #[cfg(feature = "testing")]
-    pub(super) fn enter_storage_thread(&self) {
-        let _ = self.storage_thread.set(std::thread::current().id());
+    pub(super) fn begin(&self) {
+        let _ = self.serves.set(());
     }
 
     /// Hands an input to the engine and puts what it asks for into the queues, in order.
@@ -339,9 +341,17 @@ impl Shared {
         ready
     }
 
-    /// Waits until the threads have ended.
+    /// Waits until the threads have ended, and the app has heard what it was to hear, unless it is the app's hook that
+    /// waits.
     pub(super) fn wait_ended(&self, timeout: Duration) -> bool {
+        let start = Instant::now();
+        let told = |core: &mut Core| !core.telling && core.notices.is_empty();
         self.wait(timeout, |_| false)
+            && (notice_thread::is_this_one() || {
+                let left = timeout.saturating_sub(start.elapsed());
+                let waited = self.progress.wait_timeout_while(self.lock(), left, |core| !told(core));
+                !waited.unwrap_or_else(PoisonError::into_inner).1.timed_out()
+            })
     }
 
     /// Waits until a condition holds or nothing serves any more; `false` on time-out, which on a virtual clock is when
@@ -453,6 +463,8 @@ impl Core {
         self.state == State::Running
             && self.parked_until.is_some()
             && !self.urgent
+            && self.notices.is_empty()
+            && (!self.telling || notice_thread::is_this_one())
             && self.storage.is_empty()
             && self.requests.is_empty()
             && self.engine.in_flight() == 0

@@ -3,6 +3,7 @@
 use super::entropy::draw_pool;
 #[cfg(feature = "flight-recorder")]
 use super::flight::{FlightFile, Recording};
+use super::notice_thread;
 use super::shared::{Core, Shared, State, StorageJob, WATCH_MS};
 use super::store::Store;
 use crate::engine::{Done, Effect, Entry, Input, Op, Permit};
@@ -57,7 +58,7 @@ impl StorageThread {
     /// Serves until the last handle is gone and everything is stored.
     pub(super) fn run(mut self, predecessor: Option<Arc<Shared>>) {
         #[cfg(feature = "testing")]
-        self.shared.enter_storage_thread();
+        self.shared.begin();
         if let Some(predecessor) = predecessor {
             predecessor.wait_ended(PREDECESSOR);
         }
@@ -87,7 +88,7 @@ impl StorageThread {
         core.urgent = false;
         let mut jobs = std::mem::replace(&mut core.storage, std::mem::take(&mut self.spare));
         core.storage_bytes = 0;
-        let notices = std::mem::take(&mut core.notices);
+        let tell = !core.notices.is_empty() && !std::mem::replace(&mut core.telling, true);
         let refill = core.entropy.is_low();
         let watch = std::mem::take(&mut core.watch_wanted) || watched(&core) && core.watch_is_due(now);
         if watch || !jobs.is_empty() {
@@ -97,6 +98,9 @@ impl StorageThread {
         #[cfg(feature = "flight-recorder")]
         let portion = core.flight.as_mut().map(|flight| flight.take(end));
         drop(core);
+        if tell {
+            notice_thread::start(&shared);
+        }
         // Before the jobs: what a withdrawal takes from a recording is gone before the withdrawal can be over.
         #[cfg(feature = "flight-recorder")]
         if let (Some(file), Some(portion)) = (&mut self.flight, portion) {
@@ -119,11 +123,6 @@ impl StorageThread {
         // After a burst it would be too much to keep.
         jobs.shrink_to(SPARE);
         self.spare = jobs;
-        for notice in notices {
-            if let Some(hook) = &shared.on_notice {
-                let _ = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| hook(&notice)));
-            }
-        }
         true
     }
 

@@ -1,11 +1,12 @@
 //! Records, from the call to the collector.
 
 use crate::support::{Collector, Folder, PATIENCE, TOKEN, accepted, delivered, quiet, ready};
-use refrain::engine::{Answer, FlushState, Notice, Outcome, Rejection};
+use refrain::engine::{Answer, Decision, FlushState, Notice, Outcome, Rejection};
 use refrain::native::{Client, PendingRequest, Transport};
 use serde_json::json;
 use std::io::{Read, Write};
 use std::net::TcpListener;
+use std::sync::{Arc, OnceLock};
 use std::thread;
 
 #[test]
@@ -188,6 +189,32 @@ fn a_host_hears_when_its_client_is_not_welcome() {
     assert_eq!(client.flush(PATIENCE), FlushState::Failing);
     assert_eq!(told.recv_timeout(PATIENCE), Ok(Notice::Paused { status: 401 }));
     assert_eq!(client.stats().queued, 1);
+}
+
+#[test]
+fn a_hook_may_wait_for_the_client() {
+    let (folder, collector) = (Folder::new(), Collector::start());
+    let hooked: Arc<OnceLock<Client>> = Arc::default();
+    let (tell, told) = std::sync::mpsc::channel();
+    let slot = Arc::clone(&hooked);
+    let client = quiet(&folder, &collector)
+        .on_notice(move |_| {
+            if let Some(client) = slot.get() {
+                assert!(client.sync(PATIENCE));
+                let refused = client.opt_out(Default::default());
+                tell.send((refused, client.consent().decision, client.shutdown(PATIENCE))).unwrap();
+            }
+        })
+        .build()
+        .unwrap();
+    ready(&client);
+    hooked.set(client.clone()).unwrap();
+    collector.set_status(401);
+    accepted(&client, "kept");
+    client.flush(PATIENCE);
+    let refused = told.recv_timeout(PATIENCE);
+    assert_eq!(refused, Ok((Ok(()), Decision::Denied, FlushState::Done)));
+    assert_eq!(client.track("after", ()), Outcome::Rejected(Rejection::Closed));
 }
 
 #[test]

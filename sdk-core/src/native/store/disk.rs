@@ -192,7 +192,7 @@ impl Disk for Files {
     }
 
     fn sync_folder(&self, path: &Path) -> io::Result<()> {
-        if cfg!(unix) { File::open(path)?.sync_all() } else { Ok(()) }
+        if cfg!(unix) { where_folders_sync(File::open(path)?.sync_all()) } else { Ok(()) }
     }
 
     fn lock(&self, path: &Path, hold: Hold, make: bool, patience: Duration) -> io::Result<FileLock> {
@@ -242,6 +242,16 @@ impl DiskFile for File {
     }
 }
 
+/// Some file systems, such as shared and user-space ones, know no syncing of a folder, and say so. Nothing more can be done
+/// there, and a choice must not fail for it.
+fn where_folders_sync(synced: io::Result<()>) -> io::Result<()> {
+    use io::ErrorKind::{InvalidInput, Unsupported};
+    synced.or_else(|error| match error.kind() {
+        InvalidInput | Unsupported => Ok(()),
+        _ => Err(error),
+    })
+}
+
 /// A lock on a real file.
 #[derive(Debug)]
 pub struct FileLock(File);
@@ -259,5 +269,18 @@ pub(super) fn if_there<T>(result: io::Result<T>) -> io::Result<Option<T>> {
         Ok(value) => Ok(Some(value)),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
         Err(error) => Err(error),
+    }
+}
+
+#[cfg(all(test, unix))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn where_folders_cannot_be_synced_nothing_fails_for_it() {
+        let synced = |code| where_folders_sync(Err(io::Error::from_raw_os_error(code)));
+        let (invalid, broken) = (22, 5);
+        assert!(synced(invalid).is_ok());
+        assert!(synced(broken).is_err());
     }
 }
