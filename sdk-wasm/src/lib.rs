@@ -147,7 +147,7 @@ impl Core {
             41 => self.next_outward().into(),
             // The number that belongs to the last answer.
             42 => self.number,
-            43 => self.flushed(x as u32).into(),
+            43 => self.flushed(x as u32, y).into(),
             // When to tell that time has passed, on the monotonic clock; negative if never.
             44 => self.engine.next_wakeup().map_or(-1.0, |at| at as f64),
             45 => self.answer(|core| core.read(x as u32)),
@@ -236,15 +236,16 @@ impl Core {
         }
     }
 
-    /// How far the flush with this mark has come: 0 under way, 1 done, 2 a request has failed.
-    fn flushed(&mut self, mark: u32) -> u32 {
+    /// How far the flush with this mark has come: 0 under way, 1 done, 2 a request has failed, or none is due until this
+    /// moment.
+    fn flushed(&mut self, mark: u32, until: f64) -> u32 {
         let Some(at) = self.marks.iter().position(|(number, _)| *number == mark) else { return 1 };
         let state = self.marks.get(at).map_or(FlushState::Done, |(_, mark)| self.engine.flush_state(*mark));
-        if state == FlushState::Underway {
+        if state == FlushState::Underway && !self.engine.rests_until(until as u64) {
             return 0;
         }
         self.marks.swap_remove(at);
-        if state == FlushState::Failing { 2 } else { 1 }
+        if state == FlushState::Done { 1 } else { 2 }
     }
 
     /// What says no from now on, besides the person: 1 Global Privacy Control, 2 Do Not Track, 4 the page, their sum.

@@ -404,6 +404,12 @@ impl Engine {
         }
     }
 
+    /// Whether nothing more is delivered before this moment on the monotonic clock, as far as the engine knows: nothing is
+    /// under way, and what waits is to wait for longer. Whoever flushes need not stand by.
+    pub fn rests_until(&self, mono_ms: u64) -> bool {
+        self.is_settled() && self.in_flight() == 0 && self.next_wakeup().is_none_or(|at| at > mono_ms)
+    }
+
     /// What the rules and the record say.
     fn verdict(&self) -> Verdict {
         match self.choosing() {

@@ -178,7 +178,7 @@ pub struct FlushMark {
 pub enum FlushState {
     /// Everything that was queued at the call has been delivered or dropped.
     Done,
-    /// Under way.
+    /// Under way, or to be tried again only later than anybody waits for it.
     Underway,
     /// A request has failed since the call; the rest is kept and tried again later.
     Failing,

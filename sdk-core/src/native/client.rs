@@ -193,7 +193,8 @@ impl Client {
     /// The person agrees. Returns when the choice is on disk and records are accepted.
     ///
     /// # Errors
-    /// The choice could not be written; unless a refusal is on record, it holds for this process all the same.
+    /// The choice could not be written; unless a refusal is on record, it holds for this process all the same. So it does,
+    /// and that is no error, without a data folder and over a record that cannot be read, which stays as it is.
     pub fn opt_in(&self) -> Result<(), Trouble> {
         self.settle(|entropy| Input::OptIn { id: entropy.event_id(), secret: entropy.secret() })
     }
@@ -286,7 +287,8 @@ impl Client {
     }
 
     /// Sends what is queued without waiting for the interval, and waits until it is delivered, a request has
-    /// failed, or the time is up. What is left is kept. Also makes durable what was written.
+    /// failed, or the time is up; not where the collector has asked for a longer rest than that. What is left is kept. Also
+    /// makes durable what was written.
     pub fn flush(&self, timeout: Duration) -> FlushState {
         let timeout = self.0.shared.clock.patience(timeout);
         let start = Instant::now();

@@ -1,6 +1,6 @@
 //! The state that callers and threads share: the engine under its lock, and what it has asked for.
 
-use super::clock::Clock;
+use super::clock::{self, Clock};
 use super::entropy::Entropy;
 #[cfg(feature = "flight-recorder")]
 use super::flight::Recording;
@@ -288,12 +288,13 @@ impl Shared {
         }
     }
 
-    /// Waits until a flush has reached its mark, or cannot.
+    /// Waits until a flush has reached its mark, or cannot in that time.
     pub(super) fn wait_flushed(&self, mark: FlushMark, timeout: Duration) -> FlushState {
+        let until = self.clock.now().mono_ms.saturating_add(clock::millis(timeout));
         let mut state = FlushState::Underway;
         self.wait(timeout, |core| {
             state = core.engine.flush_state(mark);
-            state != FlushState::Underway
+            state != FlushState::Underway || core.engine.rests_until(until)
         });
         state
     }

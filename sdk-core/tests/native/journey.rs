@@ -8,6 +8,7 @@ use std::io::{Read, Write};
 use std::net::TcpListener;
 use std::sync::{Arc, OnceLock};
 use std::thread;
+use std::time::Duration;
 
 #[test]
 fn a_record_arrives_with_its_properties() {
@@ -189,6 +190,19 @@ fn a_host_hears_when_its_client_is_not_welcome() {
     assert_eq!(client.flush(PATIENCE), FlushState::Failing);
     assert_eq!(told.recv_timeout(PATIENCE), Ok(Notice::Paused { status: 401 }));
     assert_eq!(client.stats().queued, 1);
+}
+
+#[test]
+fn nobody_waits_for_a_collector_that_wants_to_be_left_alone_for_longer() {
+    let (folder, collector) = (Folder::new(), Collector::start());
+    let client = quiet(&folder, &collector).build().unwrap();
+    collector.set_status(401);
+    ready(&client);
+    accepted(&client, "kept");
+    assert_eq!(client.flush(PATIENCE), FlushState::Failing);
+    // It would take longer than any test.
+    let rests = Duration::from_secs(590);
+    assert_eq!((client.flush(rests), client.shutdown(rests)), (FlushState::Underway, FlushState::Underway));
 }
 
 #[test]

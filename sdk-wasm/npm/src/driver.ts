@@ -34,7 +34,7 @@ export const load = async (token: string, options: Options, host: Host) => {
   const request = openRequests(endpoint, gzip, host.online);
 
   const tickets = new Map<number, [() => void, (error: Error) => void]>();
-  const flushes = new Map<number, (all: boolean) => void>();
+  const flushes = new Map<number, readonly [until: number, done: (all: boolean) => void]>();
   const underway = new Map<number, AbortController>();
   let timer: ReturnType<typeof setTimeout> | undefined;
   let due = -1;
@@ -73,8 +73,8 @@ export const load = async (token: string, options: Options, host: Host) => {
         warn(kind == 5 ? `the collector answers ${of}; sending rests` : core.text());
       }
     }
-    flushes.forEach((done, mark) => {
-      const state = turn(Turn.Flushed, mark);
+    flushes.forEach(([until, done], mark) => {
+      const state = turn(Turn.Flushed, mark, until);
       if (state) {
         flushes.delete(mark);
         done(state == 1);
@@ -314,12 +314,13 @@ export const load = async (token: string, options: Options, host: Host) => {
           flushes.delete(mark);
           done(false);
         }, Math.min(timeout, FAR));
-        flushes.set(mark, async (all) => {
+        const end = async (all: boolean) => {
           // What is to be written is no less a part of it.
           await store();
           clearTimeout(late);
           done(all);
-        });
+        };
+        flushes.set(mark, [performance.now() + timeout, end]);
         pump();
       }),
     signals: async (signals: Signals) => {
