@@ -236,6 +236,48 @@ fn what_a_hook_records_is_waited_for() {
 }
 
 #[test]
+fn a_hook_calls_while_there_is_more_to_say() {
+    let hooked: Arc<Mutex<Option<Client>>> = Arc::default();
+    let slot = Arc::clone(&hooked);
+    let test = TestClient::with(move |builder| {
+        let slot = Arc::clone(&slot);
+        builder.default_consent(DefaultConsent::Granted).on_notice(move |_| {
+            let client = slot.lock().unwrap().take();
+            if let Some(client) = client {
+                client.profile().set(json!({"a": 1}));
+                client.flush(SECOND);
+                client.track("Heard", ());
+            }
+        })
+    });
+    *hooked.lock().unwrap() = Some(test.client());
+    for _ in 0..3 {
+        test.answer_next(Answer::with_status(403));
+    }
+    test.track("Bought", ());
+    test.advance(5 * SECOND);
+    test.advance(10 * MINUTE);
+    assert_eq!(test.stats().tracked, 3);
+}
+
+#[test]
+fn what_a_filter_cannot_read_is_not_recorded() {
+    let test = TestClient::with(|builder| {
+        builder.default_consent(DefaultConsent::Granted).filter(|_, properties| {
+            properties.remove("street");
+            true
+        })
+    });
+    let beyond = test.track_json("Moved", r#"{"street":"Elm Street 9","n":1e999}"#);
+    assert_eq!(beyond, Outcome::Rejected(Rejection::Filtered));
+    let broken = test.track_json("Moved", r#"{"street":"Elm Street 9","n":1e}"#);
+    assert!(matches!(broken, Outcome::Rejected(Rejection::InvalidProperties(_))), "{broken:?}");
+    assert_eq!(test.track_json("Moved", r#"{"street":"Elm Street 9","n":1}"#), Outcome::Accepted);
+    test.advance(5 * SECOND);
+    assert_eq!(test.events()[0]["properties"].get("street"), None);
+}
+
+#[test]
 fn the_apps_own_settings_count_but_for_folder_and_collector() {
     let test = TestClient::with(|_| {
         let builder = Client::builder("shop").endpoint("https://collector.test").data_dir("/nowhere");

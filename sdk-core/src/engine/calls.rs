@@ -78,13 +78,7 @@ impl Engine {
             }
             CallKind::TimeEvent => self.subject.start_timer(call.name, at),
             CallKind::Profile => return self.record_update(at, call.text, Lane::Profiles),
-            CallKind::Group => {
-                // A kind of group that the host wants to hear nothing of has no profiles either.
-                let key = Object::trust(call.text).string("$group_key").unwrap_or_default();
-                if !message::is_denied(&key, &self.config) {
-                    return self.record_update(at, call.text, Lane::Groups);
-                }
-            }
+            CallKind::Group => return self.record_update(at, call.text, Lane::Groups),
             CallKind::SetGroup => return self.change_membership(at, call, "$set"),
             CallKind::AddGroup => return self.change_membership(at, call, "$union"),
             CallKind::RemoveGroup => return self.change_membership(at, call, "$remove"),

@@ -495,6 +495,7 @@ impl Engine {
         let dropped = self.queue.clear();
         self.books.drop_records(Dropped::Withdrawn, dropped);
         self.subject.forget();
+        self.draft = String::new();
         self.opened_epoch = None;
         self.retries.forget_data();
         self.settle_grants();

@@ -135,6 +135,7 @@ impl Event<'_> {
             .filter(|_| self.properties.get(DURATION).is_none() && !is_denied(DURATION, config));
         let simple = head.may_precede(self.survey)
             && (timed.is_none() || !head.keys.contains(&key_hash(DURATION.as_bytes())));
+        out.reserve(128 + head.text.len() + self.name.len() + self.properties.as_str().len());
         out.push_str("{\"event\":");
         write::string(out, self.name);
         out.push_str(",\"properties\":");

@@ -1,5 +1,6 @@
-//! The thread on which the app hears what its client has to say. There is one only while there is something to say, and
-//! no other thread waits for it: so the app may do anything there, also wait for the client.
+//! The thread on which the app hears what its client has to say. There is one only while there is something to say. None of
+//! the client's threads waits for it, and of the app's only who shuts the client down: so the app may do anything there,
+//! also wait for the client, or shut it down.
 
 use super::shared::Shared;
 use std::cell::Cell;
@@ -11,7 +12,7 @@ thread_local! {
     static THIS_ONE: Cell<bool> = const { Cell::new(false) };
 }
 
-/// Whether the calling thread is such a thread.
+/// Whether the calling thread is such a thread, of whatever client.
 pub(super) fn is_this_one() -> bool {
     THIS_ONE.get()
 }
@@ -20,8 +21,9 @@ pub(super) fn is_this_one() -> bool {
 pub(super) fn start(shared: &Arc<Shared>) {
     let own = Arc::clone(shared);
     if thread::Builder::new().name("refrain-notice".into()).spawn(move || tell(&own)).is_err() {
-        // It is tried again with the next notice.
+        // It is tried again when the storage thread looks next.
         shared.lock().telling = false;
+        shared.announce_progress();
     }
 }
 

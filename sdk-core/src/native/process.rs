@@ -4,7 +4,9 @@
 //! a call may cost its caller. So the answer is kept, and the C library, which makes the child of a fork, has it
 //! forgotten there. This is the only unsafe code of the crate.
 
-/// The process's id. A child that is made past the C library's `fork`, by the bare system call, hears its parent's.
+/// The process's id. A child hears its parent's if it is not made by the C library's `fork` (but by `_Fork` or the bare
+/// system call), and if it was made in the very moment when its parent asked for the first time; in other libraries'
+/// fork handlers it may hear it, too.
 pub fn id() -> u32 {
     kept::id()
 }
@@ -28,7 +30,7 @@ mod kept {
         fn pthread_atfork(prepare: Handler, parent: Handler, child: Handler) -> i32;
     }
 
-    /// Runs in a child before anything else of the program does. It only stores a number, which is safe there.
+    /// Runs in a child before `fork` returns there. It only stores a number, which is safe at that point.
     extern "C" fn forget() {
         ID.store(UNKNOWN, SeqCst);
     }

@@ -36,7 +36,7 @@ pub(super) struct Shared {
     pub(super) on_notice: Option<NoticeHook>,
     /// Its threads have begun to; see [`Shared::finish_call`].
     #[cfg(feature = "testing")]
-    serves: std::sync::OnceLock<()>,
+    serves: std::sync::atomic::AtomicBool,
     /// The process that made it. In a forked child there are no threads to serve it.
     pid: u32,
 }
@@ -138,7 +138,7 @@ impl Shared {
             clock,
             on_notice,
             #[cfg(feature = "testing")]
-            serves: std::sync::OnceLock::new(),
+            serves: false.into(),
             pid: process::id(),
         }
     }
@@ -194,7 +194,7 @@ impl Shared {
     /// depend on the machine whether a request that it starts is away before the next call.
     #[cfg(feature = "testing")]
     fn finish_call(&self) {
-        if self.clock.is_virtual() && self.serves.get().is_some() {
+        if self.clock.is_virtual() && self.serves.load(std::sync::atomic::Ordering::SeqCst) {
             self.wait(super::testing::HANG, |_| false);
         }
     }
@@ -202,7 +202,7 @@ impl Shared {
     /// From now on calls may wait.
     #[cfg(feature = "testing")]
     pub(super) fn begin(&self) {
-        let _ = self.serves.set(());
+        self.serves.store(true, std::sync::atomic::Ordering::SeqCst);
     }
 
     /// Hands an input to the engine and puts what it asks for into the queues, in order.
@@ -240,7 +240,8 @@ impl Shared {
                     self.progress.notify_all();
                 }
                 Effect::Notify(notice) => {
-                    if self.on_notice.is_some() {
+                    // At the end there is nobody who would say it.
+                    if self.on_notice.is_some() && matches!(core.state, State::Running | State::Stopping) {
                         core.notices.push_back(notice);
                         core.urgent = true;
                     }
@@ -342,17 +343,15 @@ impl Shared {
         ready
     }
 
-    /// Waits until the threads have ended, and the app has heard what it was to hear, unless it is the app's hook that
+    /// Waits until the threads have ended, and the app has heard what it was to hear, unless it is an app's hook that
     /// waits.
-    pub(super) fn wait_ended(&self, timeout: Duration) -> bool {
+    pub(super) fn wait_ended(&self, timeout: Duration) {
         let start = Instant::now();
-        let told = |core: &mut Core| !core.telling && core.notices.is_empty();
-        self.wait(timeout, |_| false)
-            && (notice_thread::is_this_one() || {
-                let left = timeout.saturating_sub(start.elapsed());
-                let waited = self.progress.wait_timeout_while(self.lock(), left, |core| !told(core));
-                !waited.unwrap_or_else(PoisonError::into_inner).1.timed_out()
-            })
+        if self.wait(timeout, |_| false) && !notice_thread::is_this_one() {
+            let left = timeout.saturating_sub(start.elapsed());
+            let waited = self.progress.wait_timeout_while(self.lock(), left, |core| core.telling);
+            drop(waited);
+        }
     }
 
     /// Waits until a condition holds or nothing serves any more; `false` on time-out, which on a virtual clock is when
@@ -464,8 +463,7 @@ impl Core {
         self.state == State::Running
             && self.parked_until.is_some()
             && !self.urgent
-            && self.notices.is_empty()
-            && (!self.telling || notice_thread::is_this_one())
+            && (!self.telling && self.notices.is_empty() || notice_thread::is_this_one())
             && self.storage.is_empty()
             && self.requests.is_empty()
             && self.engine.in_flight() == 0

@@ -60,7 +60,7 @@ impl StorageThread {
         #[cfg(feature = "testing")]
         self.shared.begin();
         if let Some(predecessor) = predecessor {
-            predecessor.wait_ended(PREDECESSOR);
+            predecessor.wait(PREDECESSOR, |_| false);
         }
         let pool = draw_pool();
         let mut core = self.shared.lock();

@@ -6,7 +6,7 @@ use super::finite::holds_no_number;
 use super::profile::Profile;
 use super::settings::Builder;
 use crate::engine::{CallKind, Outcome, Rejection};
-use crate::json::JsonError;
+use crate::json::{JsonError, Object};
 use serde::Serialize;
 use serde_json::{Map, Value};
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -66,9 +66,10 @@ impl Builder {
         self.automatic_properties_json(serde_json::to_string(&properties).unwrap_or_default())
     }
 
-    /// Sees the properties of everything that is about to be recorded, may change them, and says whether it may be recorded. Called on the
-    /// thread that records, also for what is held until the person decides. What it does not want is
-    /// [`Rejection::Filtered`], and so is everything if it panics.
+    /// Sees the properties of everything that is about to be recorded, may change them, and says whether it may be
+    /// recorded: of events, of what is registered, and what is written to profiles; not the names of events, users and
+    /// groups. Called on the thread that records, also for what is held until the person decides. What it does not want
+    /// is [`Rejection::Filtered`], and so is everything if it panics.
     ///
     /// ```
     /// # use refrain::{Client, native::Subject};
@@ -82,8 +83,10 @@ impl Builder {
         filter: impl Fn(Subject<'_>, &mut Map<String, Value>) -> bool + Send + Sync + 'static,
     ) -> Self {
         self.filter_json(Arc::new(move |subject, text| {
-            // What is no object is for the engine to refuse.
-            let Ok(mut properties) = serde_json::from_str(text) else { return Some(text.into()) };
+            let Ok(mut properties) = serde_json::from_str(text) else {
+                // What is no object is for the engine to refuse; what only the engine can read is not seen, and not kept.
+                return Object::parse(text).is_err().then(|| text.into());
+            };
             let keeps = filter(subject, &mut properties);
             serde_json::to_string(&properties).ok().filter(|_| keeps)
         }))

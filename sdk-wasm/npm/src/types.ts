@@ -41,9 +41,10 @@ export interface Options {
 }
 
 /**
- * Says what is recorded in place of these properties, which are its own to change; nothing, and where it throws, the call
- * is rejected as `filtered`. It is told what they belong to: an event, what is registered for every later one, or the
- * operators of a profile (`{$set: …}`). Calls before the module has loaded come to it then.
+ * Says what is recorded in place of these properties, which are its own to change; nothing, and where it throws or makes
+ * a promise, the call is rejected as `filtered`. It is told what they belong to: an event, what is registered for every
+ * later one, or the operators of a profile (`{$set: …}`). Names of events, users and groups do not come to it; calls
+ * before the module has loaded come to it then.
  */
 export type Filter = (
   subject: { event: string } | 'registered' | 'profile',

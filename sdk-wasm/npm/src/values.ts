@@ -55,7 +55,7 @@ export const filtered = (filter: Filter, kind: number, parts: [string, string]):
   if (!subject || text[0] != '{') return parts;
   try {
     const kept = filter(subject, JSON.parse(text));
-    if (kept) return texts(kind, name, kept, JSON.stringify(kept) + '');
+    if (kept && !('then' in kept)) return texts(kind, name, kept, JSON.stringify(kept) + '');
   } catch {
     // What it cannot judge is not recorded.
   }

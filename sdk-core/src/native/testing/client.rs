@@ -104,10 +104,13 @@ impl TestClient {
         assert!(
             rested,
             "the client has not come to rest within {HANG:?} of real time: \
-             {} storage jobs and {} requests wait, {} requests are under way, next wake-up {:?}, now {:?}",
+             {} storage jobs, {} requests and {} notices wait, {} requests and {} hooks are under way, \
+             next wake-up {:?}, now {:?}",
             core.storage.len(),
             core.requests.len(),
+            core.notices.len(),
             core.engine.in_flight(),
+            u8::from(core.telling),
             core.engine.next_wakeup(),
             self.time.now()
         );

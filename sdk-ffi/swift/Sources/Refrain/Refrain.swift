@@ -262,8 +262,9 @@ public final class Refrain: Sendable {
             case .profile, .group: .profile
             default: .registered
             }
-        // What it cannot judge is not recorded.
-        guard let kept = (try? filter(subject, properties)) ?? nil else {
+        // What it sees is what is recorded, whatever a class says of itself the next time. What it cannot judge is not.
+        let seen: Properties = properties.mapValues { value -> (any RefrainValue)? in value?.refrainValue }
+        guard let kept = (try? filter(subject, seen)) ?? nil else {
             throw Unusable("filtered", "are not wanted by the filter that this app has set")
         }
         return kept

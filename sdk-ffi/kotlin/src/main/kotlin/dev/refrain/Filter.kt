@@ -7,7 +7,7 @@ public fun interface Filter {
      * person decides.
      *
      * @param subject what they belong to.
-     * @param properties a copy, whose outermost names are the filter's own to change.
+     * @param properties a copy, with copies of the maps and lists in it; the outermost names are the filter's to change.
      * @return what is recorded; `null`, and where the filter throws: nothing, and the call is rejected (`filtered`).
      */
     public fun apply(subject: Subject, properties: MutableMap<String, Any?>): Map<String, Any?>?
@@ -25,14 +25,26 @@ public sealed class Subject {
     public data object Profile : Subject()
 }
 
-/** What is to be recorded of properties. */
-internal fun Filter?.kept(subject: Subject, properties: Map<String, Any?>): Map<String, Any?> {
-    if (this == null) return properties
+/** What is to be recorded of properties. Java may pass none, which is not for the filter to refuse. */
+internal fun Filter?.kept(subject: Subject, properties: Map<String, Any?>?): Map<String, Any?>? {
+    if (this == null || properties == null) return properties
+    val own = properties.mapValuesTo(mutableMapOf()) { snapshot(it.value, 1) }
     val kept =
         try {
-            apply(subject, properties.toMutableMap())
-        } catch (_: Exception) { // what it cannot judge is not recorded
+            apply(subject, own)
+        } catch (_: Throwable) { // what it cannot judge is not recorded, and nothing is thrown into the app
             null
         }
     return kept ?: throw Unusable("filtered", "the filter that this app has set does not want it recorded")
 }
+
+/** A value that stays as it is while the app goes on with what it came from. */
+private fun snapshot(value: Any?, depth: Int): Any? =
+    when {
+        depth > MAX_DEPTH -> throw Unusable("nested_too_deep", "properties are nested deeper than $MAX_DEPTH levels")
+        value is Map<*, *> -> value.mapValues { snapshot(it.value, depth + 1) }
+        value is Collection<*> -> value.map { snapshot(it, depth + 1) }
+        value is Array<*> -> value.map { snapshot(it, depth + 1) }
+        value is CharSequence -> value.toString()
+        else -> value?.let(::primitives)?.toList() ?: value
+    }

@@ -50,7 +50,7 @@ internal fun utf8Length(text: String): Int {
 }
 
 /** There the core's own limits are long passed; it keeps what contains itself from going on for ever. */
-private const val MAX_DEPTH = 64
+internal const val MAX_DEPTH = 64
 
 private object Fault : RuntimeException() {
     private fun readResolve(): Any = Fault
@@ -149,7 +149,7 @@ private fun keyOf(key: Any?): String? =
         else -> null
     }
 
-private fun primitives(value: Any): List<*>? =
+internal fun primitives(value: Any): List<*>? =
     when (value) {
         is IntArray -> value.asList()
         is LongArray -> value.asList()

@@ -186,7 +186,7 @@ public class Refrain private constructor(token: String, settings: Settings) : Au
             call(kind, name) { append(text) }
         }
 
-    private fun StringBuilder.json(subject: Subject, properties: Map<String, Any?>) {
+    private fun StringBuilder.json(subject: Subject, properties: Map<String, Any?>?) {
         appendJson(filter.kept(subject, properties))
     }
 

@@ -57,6 +57,41 @@ class FilterTest : FolderTest() {
     }
 
     @Test
+    fun `what it throws does not reach the app, whatever it is`() {
+        val client = granted { filter = Filter { _, _ -> TODO() } }
+        assertEquals("filtered", reason(client.track("Moved")))
+    }
+
+    @Test
+    fun `what is no map or has no end is not for the filter to refuse`() {
+        val client = granted { filter = withoutStreets }
+        assertEquals("not_an_object", reason(JavaCaller.registerNull(client)))
+        val endless = mutableMapOf<String, Any?>()
+        endless["a"] = endless
+        endless["b"] = endless
+        assertEquals("nested_too_deep", reason(client.track("Moved", endless)))
+        assertTrue(seen.isEmpty())
+    }
+
+    @Test
+    fun `what is recorded is what it saw`() {
+        val address = mutableMapOf<String, Any?>("city" to "Bonn")
+        val numbers = intArrayOf(1)
+        val client =
+            granted {
+                filter = Filter { _, properties ->
+                    address["street"] = "Elm Street 9"
+                    numbers[0] = 2
+                    properties
+                }
+            }
+        assertEquals(Outcome.Accepted, client.track("Moved", mapOf("to" to address, "numbers" to numbers)))
+        assertTrue(client.flushBlocking(30.0))
+        val wanted = Json.parseToJsonElement("""{"to":{"city":"Bonn"},"numbers":[1]}""").jsonObject.toMap()
+        assertEquals(wanted, collector.events.single().properties.only("to", "numbers"))
+    }
+
+    @Test
     fun `what it makes has to be fit`() {
         val client = granted { filter = Filter { _, _ -> mapOf("ratio" to Double.NaN) } }
         assertEquals("not_finite", reason(client.track("Moved")))
