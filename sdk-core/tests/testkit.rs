@@ -268,13 +268,14 @@ fn what_a_filter_cannot_read_is_not_recorded() {
             true
         })
     });
-    let beyond = test.track_json("Moved", r#"{"street":"Elm Street 9","n":1e999}"#);
-    assert_eq!(beyond, Outcome::Rejected(Rejection::Filtered));
+    // Whether the filter can read that is a matter of how `serde_json` was built.
+    test.track_json("Moved", r#"{"street":"Elm Street 9","n":1e999}"#);
     let broken = test.track_json("Moved", r#"{"street":"Elm Street 9","n":1e}"#);
     assert!(matches!(broken, Outcome::Rejected(Rejection::InvalidProperties(_))), "{broken:?}");
     assert_eq!(test.track_json("Moved", r#"{"street":"Elm Street 9","n":1}"#), Outcome::Accepted);
     test.advance(5 * SECOND);
-    assert_eq!(test.events()[0]["properties"].get("street"), None);
+    let events = test.events();
+    assert!(!events.is_empty() && events.iter().all(|event| event["properties"].get("street").is_none()));
 }
 
 #[test]
