@@ -149,7 +149,7 @@ impl Line {
             drop(visits);
             exchange.end(answer.and_then(Result::ok).unwrap_or(HttpAnswer::Unreachable));
         };
-        on_own_thread(Box::new(run))
+        thread::Builder::new().name("refrain-host".into()).spawn(run).map(drop)
     }
 
     /// Breaks off what is under way, unless the host's runtime ends.
@@ -166,11 +166,6 @@ impl Line {
         self.host.call(|host| host.cancel());
         exchange.end(HttpAnswer::Unreachable);
     }
-}
-
-/// Runs what calls the host. Boxed, since each kind of thread takes two kilobytes of the library.
-fn on_own_thread(run: Box<dyn FnOnce() + Send>) -> io::Result<()> {
-    thread::Builder::new().name("refrain-host".into()).spawn(run).map(drop)
 }
 
 impl Transport for HostTransport {

@@ -387,6 +387,27 @@ mod tests {
     }
 
     #[test]
+    fn whoever_may_be_due_is_looked_for() {
+        let at = |mono_ms| Now { wall_ms: 10_000, mono_ms };
+        let mut queue = Queue::default();
+        queue.push(EVENT, at(1_000), true);
+        assert_eq!(queue.expire(500).len(), 0);
+        // Captured 6 s ago.
+        let earlier = r#"{"event":"e","properties":{"time":4000}}"#;
+        queue.restore(RecordId { queue: 1, seq: 7 }, earlier, at(2_000));
+        assert_eq!(queue.expire(0), [RecordId { queue: 1, seq: 7 }]);
+        let (_, sending) = queue.take_batch(Lane::Events, 1, 1 << 20).unwrap();
+        queue.push(EVENT, at(3_000), true);
+        assert_eq!(queue.expire(2_000).len(), 0, "a request carries it");
+        queue.put_back(&sending);
+        assert_eq!(queue.expire(2_000), [RecordId { queue: 0, seq: 0 }]);
+        assert_eq!(queue.expire(3_001), [RecordId { queue: 0, seq: 1 }]);
+        queue.clear();
+        queue.push(EVENT, at(4_000), true);
+        assert_eq!(queue.expire(4_001).len(), 1);
+    }
+
+    #[test]
     fn the_oldest_go_first_when_room_is_short() {
         let mut queue = queue(&[EVENT, EVENT, EVENT]);
         let (_, sending) = queue.take_batch(Lane::Events, 1, 1 << 20).unwrap();
