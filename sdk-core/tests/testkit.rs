@@ -215,17 +215,26 @@ fn profiles_of_people_and_groups_are_expected() {
     assert!(message.contains("(expected before)") && message.contains("acme"), "{message}");
 }
 
-#[test]
-fn what_a_hook_records_is_waited_for() {
-    let hooked: Arc<Mutex<Option<Client>>> = Arc::default();
+/// The client that a hook for notices holds, until it is taken out.
+type Hooked = Arc<Mutex<Option<Client>>>;
+
+/// A client with consent whose notices go to a hook that holds it.
+fn with_hook(hook: impl Fn(&Hooked) + Copy + Send + Sync + 'static) -> (TestClient, Hooked) {
+    let hooked = Hooked::default();
     let slot = Arc::clone(&hooked);
     let test = TestClient::with(move |builder| {
         let slot = Arc::clone(&slot);
-        builder.default_consent(DefaultConsent::Granted).on_notice(move |_| {
-            slot.lock().unwrap().as_ref().map(|client| client.track("Paused", ()));
-        })
+        builder.default_consent(DefaultConsent::Granted).on_notice(move |_| hook(&slot))
     });
     *hooked.lock().unwrap() = Some(test.client());
+    (test, hooked)
+}
+
+#[test]
+fn what_a_hook_records_is_waited_for() {
+    let (test, hooked) = with_hook(|client| {
+        client.lock().unwrap().as_ref().map(|client| client.track("Paused", ()));
+    });
     test.answer_next(Answer::with_status(403));
     test.track("Bought", ());
     test.advance(5 * SECOND);
@@ -237,20 +246,14 @@ fn what_a_hook_records_is_waited_for() {
 
 #[test]
 fn a_hook_calls_while_there_is_more_to_say() {
-    let hooked: Arc<Mutex<Option<Client>>> = Arc::default();
-    let slot = Arc::clone(&hooked);
-    let test = TestClient::with(move |builder| {
-        let slot = Arc::clone(&slot);
-        builder.default_consent(DefaultConsent::Granted).on_notice(move |_| {
-            let client = slot.lock().unwrap().take();
-            if let Some(client) = client {
-                client.profile().set(json!({"a": 1}));
-                client.flush(SECOND);
-                client.track("Heard", ());
-            }
-        })
+    let (test, _) = with_hook(|client| {
+        let client = client.lock().unwrap().take();
+        if let Some(client) = client {
+            client.profile().set(json!({"a": 1}));
+            client.flush(SECOND);
+            client.track("Heard", ());
+        }
     });
-    *hooked.lock().unwrap() = Some(test.client());
     for _ in 0..3 {
         test.answer_next(Answer::with_status(403));
     }

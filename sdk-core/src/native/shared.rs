@@ -349,8 +349,7 @@ impl Shared {
         let start = Instant::now();
         if self.wait(timeout, |_| false) && !notice_thread::is_this_one() {
             let left = timeout.saturating_sub(start.elapsed());
-            let waited = self.progress.wait_timeout_while(self.lock(), left, |core| core.telling);
-            drop(waited);
+            drop(self.progress.wait_timeout_while(self.lock(), left, |core| core.telling));
         }
     }
 
