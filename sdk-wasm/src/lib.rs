@@ -240,12 +240,10 @@ impl Core {
     /// moment.
     fn flushed(&mut self, mark: u32, until: f64) -> u32 {
         let Some(at) = self.marks.iter().position(|(number, _)| *number == mark) else { return 1 };
-        let state = self.marks.get(at).map_or(FlushState::Done, |(_, mark)| self.engine.flush_state(*mark));
-        if state == FlushState::Underway && !self.engine.rests_until(until as u64) {
-            return 0;
-        }
+        let Some((_, mark)) = self.marks.get(at) else { return 1 };
+        let Some(end) = self.engine.flush_end(*mark, until as u64) else { return 0 };
         self.marks.swap_remove(at);
-        if state == FlushState::Done { 1 } else { 2 }
+        if end == FlushState::Done { 1 } else { 2 }
     }
 
     /// What says no from now on, besides the person: 1 Global Privacy Control, 2 Do Not Track, 4 the page, their sum.

@@ -392,7 +392,7 @@ impl Engine {
     }
 
     /// How far a flush has come.
-    pub fn flush_state(&self, mark: FlushMark) -> FlushState {
+    fn flush_state(&self, mark: FlushMark) -> FlushState {
         let opening =
             self.phase != Phase::Ready || (self.verdict() == Verdict::Allow && !self.ring.is_empty());
         if self.failures > mark.failures {
@@ -404,10 +404,14 @@ impl Engine {
         }
     }
 
-    /// Whether nothing more is delivered before this moment on the monotonic clock, as far as the engine knows: nothing is
-    /// under way, and what waits is to wait for longer. Whoever flushes need not stand by.
-    pub fn rests_until(&self, mono_ms: u64) -> bool {
-        self.is_settled() && self.in_flight() == 0 && self.next_wakeup().is_none_or(|at| at > mono_ms)
+    /// How a flush has ended for who waits for it until this moment on the monotonic clock; `None` while that is worth
+    /// it. It is not where nothing is under way, and what is left is to wait for longer.
+    pub fn flush_end(&self, mark: FlushMark, until_ms: u64) -> Option<FlushState> {
+        let state = self.flush_state(mark);
+        let rests = || {
+            self.is_settled() && self.in_flight() == 0 && self.next_wakeup().is_none_or(|at| at > until_ms)
+        };
+        (state != FlushState::Underway || rests()).then_some(state)
     }
 
     /// What the rules and the record say.

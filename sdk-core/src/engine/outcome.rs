@@ -18,7 +18,7 @@ pub enum Outcome {
     Rejected(Rejection),
     /// A consent call under way: [`Notice::Settled`](super::Notice::Settled) ends it.
     Pending(Ticket),
-    /// A flush under way, see [`Engine::flush_state`](super::Engine::flush_state).
+    /// A flush under way, see [`Engine::flush_end`](super::Engine::flush_end).
     Flushing(FlushMark),
 }
 

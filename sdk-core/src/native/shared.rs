@@ -292,12 +292,12 @@ impl Shared {
     /// Waits until a flush has reached its mark, or cannot in that time.
     pub(super) fn wait_flushed(&self, mark: FlushMark, timeout: Duration) -> FlushState {
         let until = self.clock.now().mono_ms.saturating_add(clock::millis(timeout));
-        let mut state = FlushState::Underway;
+        let mut end = None;
         self.wait(timeout, |core| {
-            state = core.engine.flush_state(mark);
-            state != FlushState::Underway || core.engine.rests_until(until)
+            end = core.engine.flush_end(mark, until);
+            end.is_some()
         });
-        state
+        end.unwrap_or(FlushState::Underway)
     }
 
     /// Waits until the engine has opened its store and nothing that it began is under way; then until everything
