@@ -138,7 +138,7 @@ impl Engine {
         match want {
             Want::Grant { ticket, id, secret, known: at_call, at_ms } => {
                 self.spare = Some(secret);
-                self.retries.refusal = None;
+                self.retries.give_up_refusal();
                 if matches!(self.consent, ConsentState::Unreadable) {
                     self.set_aside();
                     self.grant_in_process(id);
@@ -305,6 +305,7 @@ impl Engine {
                     let fault = fault_of(result);
                     self.in_process = Some(Decision::Denied);
                     if fault != StoreFault::Absent {
+                        self.retries.give_up_refusal();
                         self.retries.refusal = withdrawal.change;
                         self.retries.arm(self.now);
                     }
@@ -419,9 +420,7 @@ impl Engine {
         let known = self.consent.record().filter(|known| known.decision == Decision::Denied);
         if let Some(known) = known.filter(|known| !agreed(known.at_ms)) {
             let (epoch, revision, at_ms) = (self.epoch, known.revision, known.at_ms);
-            if let Some(ConsentChange::Deny { outbox, .. }) = self.retries.refusal.take() {
-                self.retries.outbox.extend(outbox);
-            }
+            self.retries.give_up_refusal();
             self.retries.refusal = Some(ConsentChange::Deny { epoch, revision, at_ms, outbox: Vec::new() });
             self.retries.arm(self.now);
             self.in_process = Some(Decision::Denied);
@@ -600,6 +599,7 @@ impl Engine {
         }
         if !self.ring.is_empty() {
             self.replay_ring();
+            self.opened_through = self.queue.next_number();
         }
         self.settle_grants();
         self.deliver();

@@ -33,11 +33,13 @@ pub(super) struct Ring {
 }
 
 impl Ring {
-    /// Keeps a call; the oldest records make room, and where there are none the same call, made before. `false` if there
-    /// is no room to be made.
+    /// Keeps a call; the oldest records make room, and where that would not do the same call, made before. `false` if
+    /// there is no room to be made; then nobody has lost theirs.
     pub(super) fn push(&mut self, call: Kept, room: Room, books: &mut Stats) -> bool {
         let bytes = call.bytes();
-        if !self.make_room(1, bytes, room, books) {
+        if self.can_hold(bytes, room) {
+            self.make_room(1, bytes, room, books);
+        } else {
             let same =
                 |held: &Kept| (held.kind, &held.name, &held.text) == (call.kind, &call.name, &call.text);
             let Some(before) = self.calls.iter().position(same) else { return false };
@@ -50,12 +52,22 @@ impl Ring {
         true
     }
 
-    /// Drops the oldest records until so many more calls and bytes fit. `false` if they do not even then.
-    pub(super) fn make_room(&mut self, calls: usize, bytes: usize, room: Room, books: &mut Stats) -> bool {
+    /// Whether a call of so many bytes fits, be it in the place of all records.
+    fn can_hold(&self, bytes: usize, room: Room) -> bool {
+        let fits = |calls, held: usize| calls < room.calls && held + bytes <= room.bytes;
+        fits(self.calls.len(), self.bytes) || {
+            let others = self.calls.iter().filter(|held| !held.kind.is_record());
+            let (calls, held) = others.fold((0, 0), |(calls, held), call| (calls + 1, held + call.bytes()));
+            fits(calls, held)
+        }
+    }
+
+    /// Drops the oldest records until so many more calls and bytes fit, or none is left.
+    pub(super) fn make_room(&mut self, calls: usize, bytes: usize, room: Room, books: &mut Stats) {
         let mut over = (self.calls.len() + calls).saturating_sub(room.calls);
         let mut over_bytes = (self.bytes + bytes).saturating_sub(room.bytes);
         if over == 0 && over_bytes == 0 {
-            return true;
+            return;
         }
         let dropped = self.drop_records(|held| {
             let goes = over > 0 || over_bytes > 0;
@@ -66,7 +78,6 @@ impl Ring {
             goes
         });
         books.drop_records(Dropped::HoldFull, dropped);
-        over == 0 && over_bytes == 0
     }
 
     /// Takes all calls, oldest first.

@@ -127,6 +127,8 @@ pub struct Engine {
 
     /// The epoch whose queue has been taken over.
     opened_epoch: Option<u64>,
+    /// The number in the queue before which stands what came into it when it was opened.
+    opened_through: u64,
     /// The store cannot take data; records live in memory.
     memory_only: bool,
     subject: Subject,
@@ -196,6 +198,7 @@ impl Engine {
             own_refusal: 0,
             unclean: Unclean::No,
             opened_epoch: None,
+            opened_through: 0,
             memory_only: false,
             subject: Subject::default(),
             spare: None,
@@ -393,15 +396,23 @@ impl Engine {
 
     /// How far a flush has come.
     fn flush_state(&self, mark: FlushMark) -> FlushState {
-        let opening =
-            self.phase != Phase::Ready || (self.verdict() == Verdict::Allow && !self.ring.is_empty());
+        let through = mark.through.unwrap_or(self.opened_through);
         if self.failures > mark.failures {
             FlushState::Failing
-        } else if opening || self.queue.oldest_number().is_some_and(|number| number < mark.through) {
+        } else if self.is_opening() || self.queue.oldest_number().is_some_and(|number| number < through) {
             FlushState::Underway
         } else {
             FlushState::Done
         }
+    }
+
+    /// Whether something is on its way into the queue: what an earlier run has left, and calls that are held, but not
+    /// for want of a decision.
+    fn is_opening(&self) -> bool {
+        let is_open = self.opened_epoch == Some(self.epoch) && self.ring.is_empty();
+        self.phase != Phase::Ready
+            || self.choosing() == Some(Decision::Granted)
+            || (self.verdict() == Verdict::Allow && !is_open)
     }
 
     /// How a flush has ended for who waits for it until this moment on the monotonic clock; `None` while that is worth

@@ -35,12 +35,14 @@ struct Wait {
     id: String,
     not_before: u64,
     attempts: u32,
+    /// How far the collector has said it was, whether or not the record has taken note.
+    said: Option<ErasureState>,
 }
 
 impl Outbox {
     #[cfg(feature = "simulation")]
     pub(super) fn fingerprint(&self, now_ms: u64) -> impl core::fmt::Debug + use<> {
-        let wait = |wait: &Wait| (wait.not_before.saturating_sub(now_ms), wait.attempts);
+        let wait = |wait: &Wait| (wait.not_before.saturating_sub(now_ms), wait.attempts, wait.said);
         (self.under_way, self.waits.iter().map(wait).collect::<Vec<_>>())
     }
 
@@ -87,7 +89,8 @@ impl Engine {
 
     /// The entry whose turn it is, and when.
     fn next_erasure(&self) -> Option<(u64, &Erasure)> {
-        if self.outbox.under_way || !self.is_settled() {
+        let noting = self.pending.iter().any(|(_, pending)| matches!(pending, Pending::Outbox));
+        if self.outbox.under_way || noting || !self.is_settled() {
             return None;
         }
         let mut next: Option<(u64, &Erasure)> = None;
@@ -182,7 +185,7 @@ impl Engine {
             }
             _ => None,
         };
-        self.wait_for(id, noted.is_some_and(|state| state != before), rest);
+        self.wait_for(id, noted.filter(|state| *state != before), rest);
         if let (Some(state), true) = (noted, noted != Some(before)) {
             let answer = match result {
                 Done::Answered(Answer::Response { body, .. }) => kept(body),
@@ -206,14 +209,16 @@ impl Engine {
         }
     }
 
-    /// Also after an answer that is to be noted: the next step begins only once the record says so.
-    fn wait_for(&mut self, id: &str, advanced: bool, rest: u64) {
+    /// Also after an answer that is to be noted: the next step begins only once the record says so. Where it never does,
+    /// the same answer again is no progress.
+    fn wait_for(&mut self, id: &str, advanced: Option<ErasureState>, rest: u64) {
         let known = self.outbox.waits.iter().position(|wait| wait.id == id);
-        let known = known.map(|at| self.outbox.waits.remove(at).attempts);
-        let attempts = if advanced { 0 } else { known.unwrap_or(0) };
+        let known = known.map(|at| self.outbox.waits.remove(at));
+        let (attempts, said) = known.map_or((0, None), |wait| (wait.attempts, wait.said));
+        let attempts = if advanced.is_some() && advanced != said { 0 } else { attempts };
         let not_before = self.now.mono_ms.saturating_add(self.backoff_ms(attempts).max(rest));
         let attempts = attempts.saturating_add(1);
-        self.outbox.waits.push(Wait { id: id.into(), not_before, attempts });
+        self.outbox.waits.push(Wait { id: id.into(), not_before, attempts, said: advanced.or(said) });
     }
 
     /// What records of a later time must not overtake: the withdrawn user, as a text holds it, of every profile that

@@ -169,7 +169,8 @@ impl core::error::Error for Rejection {}
 /// A point in the queue that a flush wants to reach.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct FlushMark {
-    pub(super) through: u64,
+    /// The number in the queue before which everything is meant; `None`: what comes into it when it is opened.
+    pub(super) through: Option<u64>,
     pub(super) failures: u64,
 }
 

@@ -1,4 +1,5 @@
-//! The queue of undelivered records, in the order of their capture. The store holds a copy.
+//! The queue of undelivered records, in the order of their capture; but what the store gives back after it had failed stands
+//! behind what was captured meanwhile. The store holds a copy.
 
 use super::effect::{Lane, RecordId};
 use super::message;

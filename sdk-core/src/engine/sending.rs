@@ -191,7 +191,8 @@ impl Engine {
     pub(super) fn flush(&mut self) {
         self.hurry_and_sync();
         self.deliveries.iter_mut().for_each(Delivery::hurry);
-        let mark = FlushMark { through: self.queue.next_number(), failures: self.failures };
+        let through = (!self.is_opening()).then(|| self.queue.next_number());
+        let mark = FlushMark { through, failures: self.failures };
         self.outcome = Outcome::Flushing(mark);
     }
 
@@ -213,7 +214,9 @@ impl Engine {
             Lifecycle::Leaving => {
                 let mut room = self.config.leaving_bytes;
                 for &lane in &Lane::ALL {
-                    if self.gate() == Verdict::Allow && self.now.mono_ms >= self.delivery(lane).not_before {
+                    let may =
+                        self.gate() == Verdict::Allow && self.now.mono_ms >= self.delivery(lane).not_before;
+                    if may && room > 0 {
                         let sent = self.send(lane, usize::MAX, room, true);
                         room = room.saturating_sub(sent.map_or(0, |(_, bytes)| bytes));
                     }

@@ -58,7 +58,7 @@ pub(super) struct Retries {
     pub(super) device: Option<Secret>,
     /// A refusal that could not be written; it holds in this process meanwhile.
     pub(super) refusal: Option<ConsentChange>,
-    /// Erasures of a record that somebody has deleted.
+    /// Erasures that no record holds: of one that somebody has deleted, or of a refusal that was never written.
     pub(super) outbox: Vec<Erasure>,
     /// Once this record is stored, the next ones follow that are not.
     refill: Option<u64>,
@@ -83,6 +83,13 @@ impl Retries {
     fn worked(&mut self) {
         if self.at.is_none() {
             self.wait_ms = 0;
+        }
+    }
+
+    /// Another word has taken the place of a refusal that was not written; what it asked for is still to be done (C12).
+    pub(super) fn give_up_refusal(&mut self) {
+        if let Some(ConsentChange::Deny { outbox, .. }) = self.refusal.take() {
+            self.outbox.extend(outbox);
         }
     }
 
@@ -241,6 +248,7 @@ impl Engine {
             }
         }
         self.opened_epoch = Some(epoch);
+        self.opened_through = self.queue.next_number();
     }
 
     pub(super) fn acknowledge(&mut self, records: Vec<RecordId>) {

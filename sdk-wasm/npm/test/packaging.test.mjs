@@ -34,6 +34,10 @@ const run = (program, args, cwd = project) => {
 const TYPED = `
 import { init, type Consent, type Options, type Refrain, type Result } from '@refrain/web';
 import { pageContext } from '@refrain/web/context';
+import { testPage, type SentEvent, type TestPage } from '@refrain/web/testing';
+const page: TestPage = testPage({ gpc: true });
+const sent: Promise<SentEvent> = page.expectEvent('Signed up', { plan: 'pro' });
+const inPage: Refrain = page.init('T');
 const options: Options = { endpoint: 'https://collector.example', defaultConsent: 'pending', dataDir: 'data' };
 const r: Refrain = init('T', options);
 const result: Result = r.track('Signed up', { plan: 'pro' });
@@ -46,7 +50,7 @@ r.track(7);
 init('T', { defaultConsent: 'yes' });
 // @ts-expect-error: a result is no number
 const wrong: number = r.track('E');
-export { consent, wrong };
+export { consent, inPage, sent, wrong };
 `;
 
 for (const module of ['nodenext', 'esnext']) {
@@ -70,6 +74,15 @@ test('a bundler for browsers takes it without anything of Node', async () => {
   });
   const inputs = Object.keys(metafile.inputs).filter((name) => name.includes('@refrain')).map((name) => name.split('/').pop());
   assert.deepEqual(inputs.sort(), ['client.js', 'index.js', 'plain.js']);
+});
+
+test('the test kit is whole, too', () => {
+  const script = `
+    import { testPage } from '@refrain/web/testing';
+    const page = testPage();
+    page.init('T', { defaultConsent: 'granted' }).track('Signed up');
+    console.log((await page.expectEvent('Signed up')).event);`;
+  assert.equal(run(process.execPath, ['--input-type=module', '--eval', script]), 'Signed up\n');
 });
 
 test('Node takes it as it is', () => {
@@ -96,5 +109,7 @@ test('it has its licences with it', () => {
   const [{ files }] = JSON.parse(run('npm', ['pack', '--json', '--dry-run'], PACKAGE));
   const names = files.map(({ path }) => path);
   for (const name of ['dist/LICENSE-APACHE', 'dist/LICENSE-MIT', 'README.md']) assert.ok(names.includes(name), name);
-  assert.deepEqual(names.filter((name) => /test|src|\.ts$/.test(name)).sort(), ['dist/context.d.ts', 'dist/index.d.ts', 'dist/types.d.ts']);
+  const kit = ['dist/testing.js', ...['collector', 'index', 'page'].map((name) => `dist/testing/${name}.d.ts`)];
+  const types = ['context', 'index', 'types'].map((name) => `dist/${name}.d.ts`);
+  assert.deepEqual(names.filter((name) => /test|src|\.ts$/.test(name)).sort(), [...kit, ...types].sort());
 });

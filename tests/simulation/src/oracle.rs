@@ -3,7 +3,7 @@
 use crate::collector::{Collector, marker_text, markers, text_of};
 use crate::disk::SimDisk;
 use crate::process::Process;
-use refrain::engine::{ConsentRecord, Decision, ErasureKind, ErasureState, Op, Request, Ticket};
+use refrain::engine::{ConsentRecord, Decision, ErasureKind, ErasureState, Op, Request, Ticket, Trouble};
 use refrain::journal::slot::{self, Slots};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -47,6 +47,8 @@ pub struct Oracle {
     withdrawn_devices: BTreeSet<String>,
     /// Those of which the erasure was asked for.
     to_erase: BTreeSet<String>,
+    /// Those of which it was asked for with a refusal that could not be written: as long as the process lives.
+    owed: Vec<((usize, u8), String)>,
     /// The last word of the person is a refusal that has ended well.
     refused: bool,
     /// Whose word that is.
@@ -123,6 +125,7 @@ impl Oracle {
     /// A process is gone. What the store had taken is still there; after a power cut, what was synced.
     pub fn gone(&mut self, maker: (usize, u8), power: bool) {
         self.refusals.retain(|refusal| refusal.maker != maker);
+        self.owed.retain(|(other, _)| *other != maker);
         self.grants_under_way.retain(|(other, _)| *other != maker);
         for record in self.records.values_mut() {
             if power && !record.synced || !power && record.maker == maker && !record.taken {
@@ -152,6 +155,8 @@ impl Oracle {
             if result.is_ok() {
                 self.withdrawn(&refusal, disk);
                 ended_well = true;
+            } else if matches!(result, Err(Trouble::NotRecorded(_))) && refusal.erase {
+                self.owed.extend(refusal.device.map(|device| (maker, device)));
             }
         }
         self.watch_decision(disk);
@@ -271,6 +276,14 @@ impl Oracle {
         }
     }
 
+    /// The world has calmed down, and nobody has died of it: what was asked for with a refusal that could not be written
+    /// was asked for all the same (C12), once there is a record to keep it.
+    pub fn paid(&self, collector: &Collector, disk: &SimDisk) {
+        if !(self.damaged || self.lossy) && record_on(disk).is_some() {
+            self.owed.iter().for_each(|(_, device)| asked(collector, device));
+        }
+    }
+
     /// The world has calmed down: everything was delivered that had to be.
     pub fn ended(&self, collector: &Collector, poison: &dyn Fn(u64) -> bool) {
         for (marker, record) in &self.records {
@@ -283,10 +296,7 @@ impl Oracle {
             assert!(!poison(*marker), "poison was taken");
         }
         if !(self.damaged || self.lossy || self.in_process) {
-            for device in &self.to_erase {
-                let asked = collector.erasures.contains(device);
-                assert!(asked, "C12: the erasure of {device} is never asked for");
-            }
+            self.to_erase.iter().for_each(|device| asked(collector, device));
         }
         let ids: BTreeSet<_> =
             collector.records.values().filter_map(|text| text_of(text, "$insert_id")).collect();
@@ -316,6 +326,7 @@ impl Oracle {
         self.excuse_all();
         self.renumbered = true;
         self.to_erase.clear();
+        self.owed.clear();
         self.refused = false;
         // Who holds records and an identity in memory and has not seen a refusal that stood there never will.
         let held = self.records.values_mut().filter(|record| record.op.is_none());
@@ -347,6 +358,11 @@ impl Oracle {
     pub fn made_count(&self) -> usize {
         self.records.len()
     }
+}
+
+fn asked(collector: &Collector, device: &str) {
+    let asked = collector.erasures.iter().any(|asked| asked == device);
+    assert!(asked, "C12: the erasure of {device} is never asked for");
 }
 
 /// C12: an erasure that counts as done has its receipt.

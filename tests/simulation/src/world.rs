@@ -595,6 +595,7 @@ impl World {
         let devices: Vec<_> = self.processes.iter().flatten().filter_map(|p| p.engine.device_id()).collect();
         let same = devices.windows(2).all(|pair| pair[0] == pair[1]);
         assert!(same || self.oracle.damaged || self.oracle.in_process, "C9: {devices:?}");
+        self.oracle.paid(&self.collector, &self.disk);
         // What the dead have left behind is adopted by the next one.
         for place in 0..PLACES {
             self.act(Action::Kill(place));

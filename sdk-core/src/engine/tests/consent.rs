@@ -813,3 +813,77 @@ fn the_same_call_again_takes_no_more_room() {
         assert_eq!(outcome, Outcome::Held, "{n}");
     }
 }
+
+#[test]
+fn c12_what_a_refusal_asks_for_that_could_not_be_written_outlives_every_later_word() {
+    for agrees in [false, true] {
+        let mut store = Store::default();
+        let mut app = Driver::started(0, granted(), &mut store);
+        app.track("a");
+        app.run(&mut store);
+        let device = app.engine.device_id().unwrap();
+        store.fault = Some(StoreFault::Full);
+        let first = app.opt_out(true);
+        app.run(&mut store);
+        assert_eq!(app.result(first), Some(&Err(Trouble::NotRecorded(StoreFault::Full))));
+        if agrees {
+            store.fault = None;
+            app.opt_in();
+        } else {
+            // There is no device any more that another refusal could name.
+            app.opt_out(true);
+        }
+        app.run(&mut store);
+        store.fault = None;
+        for _ in 0..4 {
+            let due = app.engine.next_wakeup().unwrap_or(app.now.mono_ms);
+            app.advance(due.saturating_sub(app.now.mono_ms));
+            app.run(&mut store);
+        }
+        let record = store.state().record().unwrap().clone();
+        assert_eq!(record.decision == Decision::Granted, agrees);
+        assert_eq!(record.outbox.iter().map(|entry| &entry.device_id).collect::<Vec<_>>(), [&device]);
+        assert!(!app.erasures.is_empty());
+    }
+}
+
+#[test]
+fn c12_while_no_note_can_be_made_of_its_answer_a_collector_is_asked_ever_more_rarely() {
+    let mut store = Store::default();
+    let mut app = Driver::started(0, granted(), &mut store);
+    app.opt_out(true);
+    app.run(&mut store);
+    store.fault = Some(StoreFault::Full);
+    let begin = app.now.mono_ms;
+    let mut asked = 0;
+    while app.now.mono_ms < begin + 3_600_000 {
+        while let Some((op, _)) = app.erasures.pop_front() {
+            asked += 1;
+            let taken = answer(202, r#"{"id":"e1","state":"accepted"}"#);
+            app.input(Input::Done { op, result: Done::Answered(taken) });
+            // Not again before it is known whether that stands in the record.
+            app.advance(1_000);
+            assert!(app.erasures.is_empty());
+            app.run(&mut store);
+        }
+        let due = app.engine.next_wakeup().unwrap();
+        app.advance(due.saturating_sub(app.now.mono_ms));
+        app.run(&mut store);
+    }
+    assert!((2..40).contains(&asked), "{asked}");
+}
+
+#[test]
+fn a_call_that_cannot_be_held_costs_no_other_its_place() {
+    let mut store = Store::default();
+    let mut app = Driver::started(0, Config { hold_limit_bytes: 2_000, ..config() }, &mut store);
+    for _ in 0..3 {
+        app.track("small");
+    }
+    let large = format!(r#"{{"text":"{}"}}"#, "x".repeat(2_000));
+    let id = EventId(app.bits());
+    let outcome = app.input(Input::Call(Call::track("large", &large, id)));
+    assert_eq!(outcome, Outcome::Rejected(Rejection::HoldFull));
+    let stats = app.engine.stats();
+    assert_eq!((stats.held, stats.dropped_for(Dropped::HoldFull), stats.rejected), (3, 0, 1));
+}

@@ -737,3 +737,47 @@ fn c3_a_denied_group_is_recorded_nowhere() {
     }
     assert_eq!(store.records.len(), 2, "no profile is told either");
 }
+
+#[test]
+fn a_flush_means_what_is_on_its_way_into_the_queue() {
+    let mark_of = |app: &mut Driver| match app.input(Input::Flush) {
+        Outcome::Flushing(mark) => mark,
+        other => panic!("{other:?}"),
+    };
+    let delivers = |mut app: Driver, mark, mut store: Store| {
+        assert_eq!(app.engine.flush_end(mark, 0), None);
+        app.exchange(&mut store, ok());
+        assert_eq!(app.engine.flush_end(mark, 0), Some(FlushState::Done));
+    };
+
+    // Asked before the store is open: what an earlier run has left, and what is held meanwhile.
+    for (left, held) in [(true, false), (false, true)] {
+        let mut store = Store::default();
+        if left {
+            let mut earlier = Driver::started(0, granted(), &mut store);
+            earlier.track("left");
+            earlier.run(&mut store);
+        }
+        let mut app = Driver::new(0, granted());
+        if held {
+            app.track("held");
+        }
+        let mark = mark_of(&mut app);
+        app.input(Input::Start { secret: Secret([7; 16]) });
+        while app.engine.stats().queued == 0 {
+            assert_eq!(app.engine.flush_end(mark, 0), None, "{left} {held}");
+            assert!(app.step(&mut store), "{left} {held}");
+        }
+        app.run(&mut store);
+        delivers(app, mark, store);
+    }
+
+    // Asked while an agreement is being written down.
+    let mut store = Store::default();
+    let mut app = Driver::started(0, config(), &mut store);
+    app.track("held");
+    app.opt_in();
+    let mark = mark_of(&mut app);
+    app.run(&mut store);
+    delivers(app, mark, store);
+}

@@ -103,13 +103,23 @@ impl Redactor {
         if keeps_name(name) { name.into() } else { self.text(name) }
     }
 
-    /// An event's id, or a secret.
+    /// An event's id, or a secret. The engine makes a second id of one by turning its bits round; so are those that stand
+    /// in their places.
     pub(super) fn bits(&self, bits: [u8; 16]) -> [u8; 16] {
-        let mut digits: Vec<u32> = bits.iter().map(|byte| u32::from(*byte)).collect();
-        self.permute(b'b', &mut digits, &[256; 16]);
-        let mut drawn = [0; 16];
-        drawn.iter_mut().zip(digits).for_each(|(byte, digit)| *byte = digit as u8);
-        drawn
+        let is_turned = |bits: [u8; 16]| bits[0] >= 0x80;
+        let turned = |bits: [u8; 16]| bits.map(|byte| !byte);
+        if is_turned(bits) {
+            return turned(self.bits(turned(bits)));
+        }
+        let mut digits = bits.map(u32::from);
+        loop {
+            self.permute(b'b', &mut digits, &[256; 16]);
+            let drawn = digits.map(|digit| digit as u8);
+            // As above: a cycle that leads through the other half is walked on.
+            if !is_turned(drawn) {
+                return drawn;
+            }
+        }
     }
 
     /// Properties, or operators on a profile.

@@ -389,6 +389,11 @@ pub const MUTANTS: &[Mutant] = &[
         edits: &[edit(CONSENT, "new.entrust(outbox);", "new.outbox = outbox.clone();")],
     },
     Mutant {
+        name: "outbox-lost-with-an-unwritten-refusal",
+        fault: "a refusal that could not be written takes what it asked for with it when another word comes (C12)",
+        edits: &[edit(STORE, "            self.outbox.extend(outbox);\n", "            let _ = outbox;\n")],
+    },
+    Mutant {
         name: "profile-comes-back",
         fault: "an update overtakes the deletion of its profile (C12)",
         edits: &[edit(
