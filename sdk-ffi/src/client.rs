@@ -6,7 +6,7 @@ use crate::host::HostTransport;
 use crate::outcome::ConsentError;
 use crate::state::{Audit, Consent, Stats};
 use crate::transport::HttpTransport;
-use refrain::engine::{FlushState, Signals};
+use refrain::engine::{FlushState, Lifecycle, Signals};
 use refrain::native;
 use std::sync::Arc;
 use std::time::Duration;
@@ -101,6 +101,12 @@ impl Client {
     pub fn device_id(&self) -> Option<String> {
         self.native.ready(READING);
         self.native.device_id()
+    }
+
+    /// The app has gone to the background (`true`), or come back. There it looks no more for what other processes change
+    /// unless it has something to do; what is queued is on its way at once, which [`flush`](Self::flush) waits for.
+    pub fn in_background(&self, is_there: bool) {
+        self.native.lifecycle(if is_there { Lifecycle::Background } else { Lifecycle::Foreground });
     }
 
     /// Sends what is queued, and waits for it at most so many seconds. Whether nothing was left then of what was queued

@@ -164,13 +164,14 @@ impl Shared {
             return Outcome::Rejected(Rejection::Closed);
         }
         let input = make(&mut core.entropy);
+        let (mut text_len, waiting) = (0, core.storage.len());
         if let Input::Call(call) = &input {
             let full = core.storage.len() >= BACKLOG || core.storage_bytes >= BACKLOG_BYTES;
             if full && call.kind().is_record() {
                 core.lost += 1;
                 return Outcome::Rejected(Rejection::Overloaded);
             }
-            core.storage_bytes += call.text_len();
+            text_len = call.text_len();
         }
         if let Input::Lifecycle(lifecycle) = &input {
             core.background = matches!(lifecycle, Lifecycle::Background | Lifecycle::Leaving);
@@ -180,6 +181,9 @@ impl Shared {
         }
         let now = self.clock.now();
         let outcome = self.handle(&mut core, now, input);
+        if core.storage.len() > waiting {
+            core.storage_bytes += text_len;
+        }
         if matches!(outcome, Outcome::Rejected(Rejection::Denied) | Outcome::Held) && core.watch_is_due(now) {
             core.watch_wanted = true;
             core.urgent = true;

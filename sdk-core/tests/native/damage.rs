@@ -140,6 +140,26 @@ fn c8_data_without_a_record_is_wiped() {
     assert!(collector.requests().is_empty());
 }
 
+/// The device's secret stands in one of them, and whoever can open a lock can hold it against an objection.
+#[cfg(unix)]
+#[test]
+fn c12_in_a_folder_that_everybody_may_look_into_files_are_their_owner_s_alone() {
+    use std::os::unix::fs::PermissionsExt;
+    let (folder, collector) = (Folder::new(), Collector::start());
+    std::fs::create_dir_all(folder.data()).unwrap();
+    std::fs::set_permissions(folder.data(), PermissionsExt::from_mode(0o755)).unwrap();
+    let client = quiet(&folder, &collector).build().unwrap();
+    ready(&client);
+    accepted(&client, "a");
+    client.flush(PATIENCE);
+    let files = files(&folder.data());
+    assert!(files.len() >= 5, "records, a segment and locks: {files:?}");
+    for (path, _) in files {
+        let mode = path.metadata().unwrap().permissions().mode();
+        assert_eq!(mode & 0o077, 0, "{mode:o} {}", path.display());
+    }
+}
+
 #[test]
 fn files_of_others_are_left_alone() {
     let (folder, collector) = (Folder::new(), Collector::start());

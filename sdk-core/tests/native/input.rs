@@ -123,3 +123,13 @@ fn still_works(client: &Client, collector: &Collector) {
     assert_eq!(collector.names(), ["right"]);
     assert!(client.stats().balance());
 }
+
+#[test]
+fn what_was_refused_takes_nobody_s_place_on_the_way_to_the_store() {
+    let (folder, collector) = (Folder::new(), Collector::start());
+    let client = quiet(&folder, &collector).build().unwrap();
+    ready(&client);
+    let huge = json!({"text": "x".repeat(40 << 20)});
+    assert_eq!(client.track("huge", &huge), Outcome::Rejected(Rejection::TooLarge));
+    accepted(&client, "small");
+}

@@ -128,6 +128,15 @@ pub enum Hold {
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Files;
 
+/// Who may read a file is its owner alone, whoever may look into the folder: a device's secret stands in one (C12), and a
+/// lock that others can take stops an objection.
+fn private() -> OpenOptions {
+    let mut options = OpenOptions::new();
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    options
+}
+
 impl Disk for Files {
     type File = File;
     type Lock = FileLock;
@@ -139,7 +148,7 @@ impl Disk for Files {
     }
 
     fn open(&self, path: &Path, mode: Mode) -> io::Result<File> {
-        let mut options = OpenOptions::new();
+        let mut options = private();
         match mode {
             Mode::Append => options.append(true),
             Mode::AppendNew => options.append(true).create_new(true),
@@ -197,7 +206,7 @@ impl Disk for Files {
 
     fn lock(&self, path: &Path, hold: Hold, make: bool, patience: Duration) -> io::Result<FileLock> {
         let file = if make {
-            OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path)?
+            private().read(true).write(true).create(true).truncate(false).open(path)?
         } else {
             File::open(path)?
         };

@@ -3,24 +3,31 @@ internal import RefrainFFI
 #if canImport(UIKit) && !os(watchOS)
     import UIKit
 
-    /// Sends what is queued when the app goes to the background, in the time that the system gives for that.
+    /// Tells when the app goes to the background, and when it comes back; sends what is queued in the time that the system
+    /// gives for that.
     final class Background: Sendable {
-        private nonisolated(unsafe) let observer: any NSObjectProtocol
+        private nonisolated(unsafe) let observers: [any NSObjectProtocol]
 
         init?(_ client: Client) {
-            observer = NotificationCenter.default.addObserver(
+            let center = NotificationCenter.default
+            let leaves = center.addObserver(
                 forName: UIApplication.didEnterBackgroundNotification, object: nil, queue: nil
             ) { [weak client] _ in
                 guard let client else { return }
+                client.inBackground(isThere: true)
                 ProcessInfo.processInfo.performExpiringActivity(withReason: "Refrain sends what is queued") {
                     isExpired in
                     if !isExpired { _ = client.flush(timeout: 10) }
                 }
             }
+            let returns = center.addObserver(
+                forName: UIApplication.willEnterForegroundNotification, object: nil, queue: nil
+            ) { [weak client] _ in client?.inBackground(isThere: false) }
+            observers = [leaves, returns]
         }
 
         func end() {
-            NotificationCenter.default.removeObserver(observer)
+            observers.forEach(NotificationCenter.default.removeObserver)
         }
 
         deinit { end() }

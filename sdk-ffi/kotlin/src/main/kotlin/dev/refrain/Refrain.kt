@@ -246,7 +246,10 @@ public class Refrain private constructor(token: String, settings: Settings) : Au
             settings.flushInterval = 30.seconds
             val client = start(token, settings.apply(configure))
             client.background =
-                Background.watch(context) { thread(name = "refrain-background") { client.flushBlocking() } }
+                Background.watch(context) { inBackground ->
+                    client.native.inBackground(inBackground)
+                    if (inBackground) thread(name = "refrain-background") { client.flushBlocking() }
+                }
             return client
         }
 

@@ -63,34 +63,33 @@ class AndroidTest {
 
     @Test
     fun `the background is where no activity is left`() {
-        var times = 0
-        val watch = Background.watch(app) { times++ }!!
+        val said = mutableListOf<Boolean>()
+        val watch = Background.watch(app) { said += it }!!
         val (first, second) = activity() to activity()
         first.pause().stop()
-        assertEquals(0, times)
+        assertEquals(listOf<Boolean>(), said)
         second.pause().stop()
-        assertEquals(1, times)
+        assertEquals(listOf(true), said)
         second.restart().resume()
-        assertEquals(1, times)
+        assertEquals(listOf(true, false), said)
         second.recreate() // as when the screen is turned
-        assertEquals(1, times)
+        assertEquals(listOf(true, false), said)
         second.pause().stop()
-        assertEquals(2, times)
-        second.restart().resume()
+        assertEquals(listOf(true, false, true), said)
         watch.close()
-        second.pause().stop()
-        assertEquals(2, times)
+        second.restart().resume()
+        assertEquals(listOf(true, false, true), said)
     }
 
     @Test
     fun `activities that were there before the client count as none`() {
         val early = activity()
-        var times = 0
-        Background.watch(app) { times++ }!!.use {
+        val said = mutableListOf<Boolean>()
+        Background.watch(app) { said += it }!!.use {
             early.pause().stop()
-            assertEquals(1, times)
+            assertEquals(listOf(true), said)
             activity().pause().stop()
-            assertEquals(2, times)
+            assertEquals(listOf(true, false, true), said)
         }
     }
 
