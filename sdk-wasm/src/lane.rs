@@ -22,7 +22,55 @@ pub struct Writing {
     changed: bool,
 }
 
+/// The person's refusal as it was written into the mirror, in the task of the call: the page may be left before
+/// anything else can be.
+pub struct Refusal {
+    text: String,
+    /// What the mirror said before: the ground of the change that is still to be made.
+    before: RecordRead,
+}
+
 impl Core {
+    /// Writes the person's refusal into the mirror, where whoever reads next finds it (C5, C7).
+    pub(super) fn mirror_refusal(&mut self) {
+        let before = self.ground_of_mirror();
+        if let Some(text) = self.engine.refusal_over(&before) {
+            self.store.set_mirror(&text);
+            self.refusal = Some(Refusal { text, before });
+        }
+    }
+
+    /// The mirror as the ground of a change: without a refusal of this page that is about to be recorded.
+    fn ground_of_mirror(&self) -> RecordRead {
+        match (self.store.mirror(), &self.refusal) {
+            (RecordRead::Content(text), Some(refusal)) if text == refusal.text => refusal.before.clone(),
+            (mirror, _) => mirror,
+        }
+    }
+
+    /// Makes the copies of the consent record agree, given the one that was read under the lock. Gives out what to write
+    /// in its place: a page was left before its refusal stood anywhere but in the mirror. A refusal that is there is never
+    /// replaced by what is none: whose it was cannot be told.
+    pub(super) fn agree(&mut self, copy: Option<String>) -> Option<String> {
+        if self.refusal.is_some() {
+            return None;
+        }
+        let mirror = self.store.mirror();
+        let denied = |record: &ConsentRecord| record.decision == Decision::Denied;
+        match (ConsentState::of(&copies::read_of(copy)), ConsentState::of(&mirror)) {
+            (ConsentState::Absent, ConsentState::Found(late)) if denied(&late) => Some(late.encode()),
+            (ConsentState::Found(record), ConsentState::Found(late)) if denied(&late) => {
+                late.outranks(&record).then(|| late.encode())
+            }
+            (ConsentState::Found(record), ConsentState::Unreadable) if !denied(&record) => None,
+            (ConsentState::Found(record), _) => {
+                self.store.set_mirror(&record.encode());
+                None
+            }
+            _ => None,
+        }
+    }
+
     /// What the storage effect under way is: 0 none, 1 open, 2 recover (`number`: the epoch), 3 amend the consent
     /// record, 4 amend the identity, 5 the queue, 6 fence, 7 wipe, 8 wipe but for what belongs to living tabs,
     /// 9 list.
@@ -83,7 +131,7 @@ impl Core {
         let stored = copies::read_of(copy);
         let record = amendment.record();
         let (read, state) = match record {
-            RecordName::Consent => (copies::ground(&stored, &self.store.mirror()), ConsentState::Absent),
+            RecordName::Consent => (copies::ground(&stored, &self.ground_of_mirror()), ConsentState::Absent),
             RecordName::Identity => (stored.clone(), self.consent_state(consent, false)),
         };
         let result = match amendment.apply(&read, &state, 0) {
@@ -177,6 +225,7 @@ impl Core {
                 Some(Writing { text, changed, record, .. }) => {
                     if *record == RecordName::Consent {
                         self.store.set_mirror(text);
+                        self.refusal = None;
                     }
                     Done::Amended { read: RecordRead::Content(text.clone()), changed: *changed }
                 }

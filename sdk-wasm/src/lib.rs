@@ -27,7 +27,7 @@ mod store;
 use alloc::collections::VecDeque;
 use alloc::string::String;
 use alloc::vec::Vec;
-use lane::Writing;
+use lane::{Refusal, Writing};
 use random::Random;
 use refrain::engine::{
     Also, Call, CallKind, Config, DefaultConsent, Effect, Engine, EventId, FlushMark, FlushState, IdMerge,
@@ -57,6 +57,8 @@ pub struct Core {
     /// Requests under way whose permits were not redeemed yet.
     held: Vec<Effect>,
     writing: Option<Writing>,
+    /// A refusal that stands in the mirror only, as yet.
+    refusal: Option<Refusal>,
     /// What JavaScript has found so far for the effect under way.
     recovered: Recovered,
     items: Vec<Item>,
@@ -121,6 +123,7 @@ impl Core {
             outward: VecDeque::new(),
             held: Vec::new(),
             writing: None,
+            refusal: None,
             recovered: Recovered::default(),
             items: Vec::new(),
             marks: Vec::new(),
@@ -172,6 +175,7 @@ impl Core {
                 self.signals(x as u32);
                 0.0
             }
+            55 => self.answer(|core| core.agree(one)),
             _ => {
                 self.tell(what, one, two, x, y);
                 0.0
@@ -196,9 +200,9 @@ impl Core {
 
     /// A call of the host, by the number of its [`CallKind`], or something that happened to the page: 20 start, 21 the
     /// person agrees, 22 objects (+ 1 erase, + 2 delete the profile), 26 flush, 27 time has passed, 28 the page is
-    /// leaving, 29 the network is back, 30 the page came into view, 31 went out of it. Answers: 0 nothing to say, 1
-    /// accepted, 2 held, 3 rejected (`read` says why), 4 under way (`number`: the ticket), 5 flushing (`number`: the
-    /// mark).
+    /// leaving, 29 the network is back, 30 the page came into view, 31 went out of it, 32 goes on after it was frozen.
+    /// Answers: 0 nothing to say, 1 accepted, 2 held, 3 rejected (`read` says why), 4 under way (`number`: the ticket), 5
+    /// flushing (`number`: the mark).
     fn call(&mut self, kind: u32, first: &str, second: &str) -> u32 {
         let bits = self.random.bits();
         let (id, secret) = (EventId(bits), Secret(bits));
@@ -215,9 +219,14 @@ impl Core {
             (28, _) => Input::Lifecycle(Lifecycle::Leaving),
             (29, _) => Input::Lifecycle(Lifecycle::Online),
             (30, _) => Input::Lifecycle(Lifecycle::Foreground),
-            _ => Input::Lifecycle(Lifecycle::Background),
+            (31, _) => Input::Lifecycle(Lifecycle::Background),
+            _ => Input::Lifecycle(Lifecycle::Resumed),
         };
+        let refuses = matches!(input, Input::OptOut { .. });
         self.feed(input);
+        if refuses {
+            self.mirror_refusal();
+        }
         match self.engine.outcome() {
             Outcome::Nothing => 0,
             Outcome::Accepted => 1,

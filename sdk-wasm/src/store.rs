@@ -41,11 +41,13 @@ impl PageStore {
         }
     }
 
-    /// Writes the mirror. One that cannot be written must at least not say what no longer holds.
+    /// Writes the mirror. One that cannot be written must at least not say what no longer holds, and leaves room for what
+    /// does.
     pub fn set_mirror(&self, text: &str) {
         let key = self.key("consent", "");
         if self.set(&key, text).is_err() {
             self.remove(&key);
+            let _ = self.set(&key, text);
         }
     }
 

@@ -73,7 +73,8 @@ pub struct Stats {
     pub held: u64,
     /// Records that were dropped, by reason; see [`Dropped::ALL`].
     pub dropped: [u64; Dropped::ALL.len()],
-    /// Records that another owner delivers.
+    /// Records that a page gave up when it had been frozen, because the store may have another owner since. What stood
+    /// there still counts as recovered, too.
     pub given_up: u64,
     /// Bytes waiting to be delivered.
     pub queued_bytes: u64,

@@ -192,6 +192,20 @@ impl Engine {
         self.amend(Work::Withdrawing(withdrawal), change);
     }
 
+    /// The person's refusal, where it is not recorded yet.
+    pub(super) fn refusal(&self) -> Option<ConsentChange> {
+        if let Some(Want::Deny { outbox, at_ms, .. }) = self.wants.last() {
+            let (epoch, revision) = (self.epoch, self.known_revision().saturating_add(1));
+            return Some(ConsentChange::Deny { epoch, revision, at_ms: *at_ms, outbox: outbox.clone() });
+        }
+        match &self.work {
+            Some(Work::Withdrawing(withdrawal)) if self.wants.is_empty() && withdrawal.recording() => {
+                withdrawal.change.clone()
+            }
+            _ => None,
+        }
+    }
+
     /// A refusal that could not be written is written as soon as it can be.
     pub(super) fn retry_refusal(&mut self) {
         if let Some(ConsentChange::Deny { at_ms, outbox, .. }) = self.retries.refusal.take() {

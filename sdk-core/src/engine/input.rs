@@ -69,7 +69,7 @@ pub struct Also {
 /// States of an app or page.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Lifecycle {
-    /// The person looks at it again. What was deferred is looked at anew.
+    /// The person looks at it again. Nothing comes of it here; a driver may look for what others have changed.
     Foreground,
     /// The person has turned away: what is queued is sent and synced.
     Background,
@@ -77,4 +77,7 @@ pub enum Lifecycle {
     Leaving,
     /// The network is back.
     Online,
+    /// A page goes on after it was frozen. Others may have sent meanwhile what it had stored, or be about to: that is
+    /// given up, and what stands in the store now is read again. For stores that a frozen page does not keep.
+    Resumed,
 }

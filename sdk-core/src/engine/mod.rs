@@ -406,6 +406,15 @@ impl Engine {
         }
     }
 
+    /// The record that holds the person's refusal, for a driver that can write a copy of it before anything else: what
+    /// stands there now becomes this. `None` unless a refusal is still to be recorded.
+    pub fn refusal_over(&self, read: &RecordRead) -> Option<String> {
+        match self.refusal()?.apply(read, 0, &self.config.library) {
+            Amended::Write(text) => Some(text),
+            _ => None,
+        }
+    }
+
     /// Whether something is on its way into the queue: what an earlier run has left, and calls that are held, but not
     /// for want of a decision.
     fn is_opening(&self) -> bool {

@@ -231,6 +231,21 @@ impl Queue {
         gone
     }
 
+    /// Removes what the store holds; how many records that were. No request carries the others any more.
+    pub(super) fn give_up(&mut self) -> u64 {
+        let (mut kept, mut others) = (Batch::new(), Batch::new());
+        for queued in self.here() {
+            match queued.state {
+                State::Gone => {}
+                _ if queued.kept => kept.push(queued.number),
+                State::Sending => others.push(queued.number),
+                State::Waiting | State::Behind => {}
+            }
+        }
+        self.put_back(&others);
+        self.remove(&kept).len() as u64
+    }
+
     /// Removes everything; how many records that were. Numbers go on.
     pub(super) fn clear(&mut self) -> u64 {
         let cleared = core::mem::take(self);

@@ -211,6 +211,7 @@ impl Engine {
             Lifecycle::Foreground => {}
             Lifecycle::Online => self.deliveries.iter_mut().for_each(Delivery::hurry),
             Lifecycle::Background => self.hurry_and_sync(),
+            Lifecycle::Resumed => self.resume(),
             Lifecycle::Leaving => {
                 let mut room = self.config.leaving_bytes;
                 for &lane in &Lane::ALL {
@@ -222,6 +223,14 @@ impl Engine {
                     }
                 }
             }
+        }
+    }
+
+    /// The store, not memory, says what is still to be delivered.
+    fn resume(&mut self) {
+        if self.opened_epoch.take().is_some() {
+            self.abandon_data();
+            self.books.given_up += self.queue.give_up();
         }
     }
 

@@ -43,14 +43,17 @@ const assembles = () => {
 };
 
 const compile = async (options: Options): Promise<Instantiate> => {
-  const { wasmUrl = new URL('./refrain_wasm_bg.wasm', import.meta.url) } = options;
   if (!assembles()) return (await import('../wasm/plain.js')).default;
   let { wasm } = options;
-  try {
-    wasm ??= await WebAssembly.compileStreaming(fetch(wasmUrl));
-  } catch {
-    // A server that sends it under another type.
-    wasm = await WebAssembly.compile(await (await fetch(wasmUrl)).arrayBuffer());
+  if (!wasm) {
+    // Not asked for in vain: a script that was bundled into one has no address.
+    const get = () => fetch(options.wasmUrl ?? new URL('./refrain_wasm_bg.wasm', import.meta.url));
+    try {
+      wasm = await WebAssembly.compileStreaming(get());
+    } catch {
+      // A server that sends it under another type.
+      wasm = await WebAssembly.compile(await (await get()).arrayBuffer());
+    }
   }
   return (imports) => new WebAssembly.Instance(wasm!, imports);
 };
@@ -118,5 +121,9 @@ export const load = async (token: string, options: Options) => {
       channel?.close();
       channel = undefined;
     },
+  }).catch((error) => {
+    // Few look at `ready`.
+    console.warn('refrain: nothing is collected: ' + error.message);
+    throw error;
   });
 };

@@ -34,6 +34,7 @@ export const load = async (token: string, options: Options, host: Host) => {
   const request = openRequests(endpoint, gzip, host.online);
 
   const tickets = new Map<number, [() => void, (error: Error) => void]>();
+  let choosing: Promise<unknown> | undefined;
   const flushes = new Map<number, readonly [until: number, done: (all: boolean) => void]>();
   const underway = new Map<number, AbortController>();
   let timer: ReturnType<typeof setTimeout> | undefined;
@@ -123,6 +124,25 @@ export const load = async (token: string, options: Options, host: Host) => {
       }
     });
 
+  /**
+   * Makes both copies of the consent record the same, where they were not as this one was read: a worker has written only
+   * one, somebody has emptied the other, or a page was left in the middle.
+   */
+  const agree = async (copy: string | undefined) => {
+    if (copy == (host.local?.getItem(prefix + 'consent') ?? undefined)) return;
+    await locks.changing(async () => {
+      if (!turn(Turn.Agree, 0, 0, await records.read('consent'))) return;
+      await records.write('consent', core.text());
+      host.tell('consent');
+    });
+  };
+  const consent = async () => {
+    const copy = await records.read('consent');
+    // Another read finds what this has not mended.
+    agree(copy).catch(() => {});
+    return copy;
+  };
+
   /** Those of the other tabs with something in the store that are gone, now ours. */
   const gone = async () => {
     const tabs = [];
@@ -151,9 +171,10 @@ export const load = async (token: string, options: Options, host: Host) => {
 
   const steps: (() => unknown)[] = [
     () => {},
-    async () => tell(Turn.Opened, +queue.hasData(), 0, await records.read('consent'), await records.read('identity')),
+    async () => tell(Turn.Opened, +queue.hasData(), 0, await consent(), await records.read('identity')),
     async () => {
       const epoch = number();
+      queue.tabs.length = 1;
       if (!(await own())) {
         queue.rename();
         await own();
@@ -221,7 +242,7 @@ export const load = async (token: string, options: Options, host: Host) => {
   };
 
   const reread = async (key: Key) => {
-    const copy = await records.read(key);
+    const copy = await (key == 'consent' ? consent() : records.read(key));
     tell(key == 'consent' ? Turn.ConsentChanged : Turn.IdentityChanged, 0, 0, copy);
     pump();
   };
@@ -258,7 +279,7 @@ export const load = async (token: string, options: Options, host: Host) => {
       },
       resume: () => {
         last = false;
-        own();
+        tell(Turn.Resumed);
         reread('consent');
         reread('identity');
       },
@@ -298,13 +319,16 @@ export const load = async (token: string, options: Options, host: Host) => {
         return refuse({ rejected: 'broken', hint: '' + error });
       }
     },
-    choose: (kind: number, also?: { erase?: boolean; deleteProfile?: boolean }) =>
-      new Promise<void>((done, fail) => {
+    choose: (kind: number, also?: { erase?: boolean; deleteProfile?: boolean }) => {
+      const choice = new Promise<void>((done, fail) => {
         if (over) return fail(Error('closed: start another client'));
         tell(kind + +!!also?.erase + 2 * +!!also?.deleteProfile);
         tickets.set(number(), [done, fail]);
         pump();
-      }),
+      });
+      choosing = choice.catch(() => {});
+      return choice;
+    },
     flush: (timeout = 10_000) =>
       new Promise<boolean>((done) => {
         if (over) return done(false);
@@ -349,6 +373,8 @@ export const load = async (token: string, options: Options, host: Host) => {
     },
     shutdown: async (timeout = 2_000) => {
       await client.flush(timeout);
+      // The last one ends last.
+      await choosing;
       if (over) return;
       over = true;
       persist();

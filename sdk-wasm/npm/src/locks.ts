@@ -1,9 +1,11 @@
 // Web Locks. Where there are none (plain HTTP, Node) or they are denied to the page, work is done without them, and only the
 // own tab's queue is touched.
 
-/** A fence and a tab's name are waited for so long, in milliseconds. */
-const FENCE = 5_000;
+/** A lock that somebody else holds who is stuck, and a tab's name, are waited for so long, in milliseconds. */
+const PATIENCE = 5_000;
 const NAME = 1_000;
+
+const inTime = () => ({ signal: AbortSignal.timeout(PATIENCE) });
 
 export const openLocks = (prefix: string, locks: LockManager | undefined) => {
   /** Names of tabs that are taken, and how to let go of each. */
@@ -23,14 +25,14 @@ export const openLocks = (prefix: string, locks: LockManager | undefined) => {
   };
 
   return {
-    /** Alone among all tabs: changing a record. */
-    changing: <T>(work: () => Promise<T>) => request('record', {}, work),
+    /** Alone among all tabs: changing a record. Fails where another one does not come to an end with it. */
+    changing: <T>(work: () => Promise<T>) => request('record', inTime(), work),
     /** Beside other senders, and never while somebody fences. */
     sending: <T>(work: () => Promise<T>) => request('send', { mode: 'shared' }, work),
     /** Waits until nobody sends any more; whether that came true in time. */
     fence: async (): Promise<boolean> => {
       try {
-        await request('send', { signal: AbortSignal.timeout(FENCE) }, () => {});
+        await request('send', inTime(), () => {});
         return true;
       } catch {
         return false;

@@ -4,6 +4,9 @@ import type { Key, Records } from './host.js';
 
 const STORE = 'records';
 
+/** A database that does not answer in this time, in milliseconds, cannot be read until it does. */
+const PATIENCE = 5_000;
+
 export const openRecords = (name: string): Records & { close(): void } => {
   let open: Promise<IDBDatabase | undefined> | undefined;
 
@@ -37,7 +40,25 @@ export const openRecords = (name: string): Records & { close(): void } => {
     open = undefined;
   };
 
-  const run = async <T>(create: boolean, act: (store: IDBObjectStore) => IDBRequest<T>): Promise<T | undefined> => {
+  type Act<T> = (store: IDBObjectStore) => IDBRequest<T>;
+  /** Whether somebody waits for an answer that did not come in time. */
+  let stuck = false;
+  const run = <T>(create: boolean, act: Act<T>) =>
+    new Promise<T | undefined>((done, fail) => {
+      if (stuck) return fail();
+      const late = setTimeout(() => {
+        stuck = true;
+        fail();
+      }, PATIENCE);
+      attempt(create, act)
+        .then(done, fail)
+        .finally(() => {
+          stuck = false;
+          clearTimeout(late);
+        });
+    });
+
+  const attempt = async <T>(create: boolean, act: Act<T>): Promise<T | undefined> => {
     for (let tries = 0; ; tries++) {
       try {
         const database = await (open ??= connect(create));

@@ -10,6 +10,7 @@ export const enum Turn {
   Online = 29,
   Foreground = 30,
   Background = 31,
+  Resumed = 32,
 
   At = 40,
   Next,
@@ -26,6 +27,7 @@ export const enum Turn {
   Stale,
   Redeem,
   Signals,
+  Agree,
 
   Done = 60,
   Opened,

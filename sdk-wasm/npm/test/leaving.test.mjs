@@ -131,3 +131,46 @@ test('a page that comes back from the back/forward cache goes on, and has heard 
   await page.waitForFunction(() => window.r.consent().verdict === 'deny');
   assert.equal(await page.evaluate(() => window.r.track('Back').rejected), 'denied');
 });
+
+test('what another tab has sent while a page was frozen is not sent again by it', async (t) => {
+  const { collector, open } = await world.person(t);
+  const page = await quietPage(collector, open);
+  // The request of the page that is left is never answered.
+  collector.answers.push(() => {});
+  await page.evaluate(() => {
+    window.r.track('Frozen');
+    dispatchEvent(new PageTransitionEvent('pagehide', { persisted: true }));
+  });
+  await collector.arrived('Frozen');
+  const other = await open({ defaultConsent: 'granted' });
+  await collector.arrived('Frozen', 2);
+  await other.waitForFunction(() => window.r.stats().delivered === 1);
+  await page.evaluate(() => dispatchEvent(new PageTransitionEvent('pageshow', { persisted: true })));
+  await page.waitForFunction(() => window.r.stats().givenUp === 1);
+  await page.evaluate(() => {
+    window.r.track('Later');
+    return window.r.flush();
+  });
+  await collector.arrived('Later');
+  assert.equal(collector.events().filter(({ event }) => event === 'Frozen').length, 2);
+  const { tracked, delivered, queued, givenUp } = await page.evaluate(() => window.r.stats());
+  assert.deepEqual({ tracked, delivered, queued, givenUp }, { tracked: 3, delivered: 2, queued: 0, givenUp: 1 });
+});
+
+test('what nobody else has taken is sent by the page when it comes back, once', async (t) => {
+  const { collector, open } = await world.person(t);
+  const page = await quietPage(collector, open);
+  collector.answers.push((_, response) => response.writeHead(503).end());
+  await page.evaluate(() => {
+    window.r.track('Frozen');
+    dispatchEvent(new PageTransitionEvent('pagehide', { persisted: true }));
+    dispatchEvent(new PageTransitionEvent('pageshow', { persisted: true }));
+  });
+  await collector.arrived('Frozen');
+  await page.waitForFunction(() => window.r.stats().recovered === 1);
+  await page.evaluate(() => window.r.flush());
+  await collector.arrived('Frozen', 2);
+  await page.waitForFunction(() => window.r.stats().queued === 0);
+  const { tracked, recovered, delivered, givenUp } = await page.evaluate(() => window.r.stats());
+  assert.deepEqual({ tracked, recovered, delivered, givenUp }, { tracked: 2, recovered: 1, delivered: 2, givenUp: 1 });
+});

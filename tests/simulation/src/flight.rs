@@ -223,8 +223,11 @@ fn input<'t>(
         }),
         "flush" => Input::Flush,
         "lifecycle" => {
-            use Lifecycle::{Background, Foreground, Leaving, Online};
-            Input::Lifecycle(one_of([Foreground, Background, Leaving, Online], &text(line, "state")?)?)
+            use Lifecycle::{Background, Foreground, Leaving, Online, Resumed};
+            Input::Lifecycle(one_of(
+                [Foreground, Background, Leaving, Online, Resumed],
+                &text(line, "state")?,
+            )?)
         }
         "tick" => Input::Tick { secret: Secret(bits(line, "secret")?) },
         "record_changed" => Input::RecordChanged {

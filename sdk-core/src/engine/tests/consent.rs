@@ -887,3 +887,24 @@ fn a_call_that_cannot_be_held_costs_no_other_its_place() {
     let stats = app.engine.stats();
     assert_eq!((stats.held, stats.dropped_for(Dropped::HoldFull), stats.rejected), (3, 0, 1));
 }
+
+#[test]
+fn c7_a_refusal_can_be_copied_before_it_is_recorded_and_is_the_same_then() {
+    let mut store = Store::default();
+    let mut app = Driver::started(0, granted(), &mut store);
+    app.track("a");
+    app.run(&mut store);
+    assert_eq!(app.engine.refusal_over(&store.consent), None);
+    app.opt_out(true);
+    let copy = app.engine.refusal_over(&store.consent);
+    app.step(&mut store);
+    assert_eq!(store.consent, RecordRead::Content(copy.unwrap()));
+    assert_eq!(app.engine.refusal_over(&store.consent), None);
+
+    // Also while something else is still under way, and not when another word has followed.
+    let mut app = Driver::new(0, granted());
+    app.opt_out(false);
+    assert!(app.engine.refusal_over(&RecordRead::Absent).is_some());
+    app.opt_in();
+    assert_eq!(app.engine.refusal_over(&RecordRead::Absent), None);
+}

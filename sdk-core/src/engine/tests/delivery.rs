@@ -781,3 +781,46 @@ fn a_flush_means_what_is_on_its_way_into_the_queue() {
     app.run(&mut store);
     delivers(app, mark, store);
 }
+
+#[test]
+fn what_a_page_had_stored_is_read_again_when_it_goes_on() {
+    let mut store = Store::default();
+    let mut app = Driver::started(0, granted(), &mut store);
+    for name in ["sent by another tab", "still there"] {
+        app.track(name);
+    }
+    app.run(&mut store);
+    app.input(Input::Lifecycle(Lifecycle::Leaving));
+    assert_eq!(app.requests.len(), 1);
+    store.records.retain(|(_, _, _, text)| text.contains("still there"));
+
+    app.input(Input::Lifecycle(Lifecycle::Resumed));
+    assert!(app.requests.is_empty(), "its request is cancelled");
+    app.track("made before it has looked");
+    app.run(&mut store);
+    let stats = app.engine.stats();
+    assert_eq!((stats.given_up, stats.recovered, stats.queued), (2, 1, 2));
+    app.input(Input::Flush);
+    let mut sent = names(&app.exchange(&mut store, ok()));
+    sent.sort();
+    assert_eq!(sent, ["made before it has looked", "still there"]);
+    assert!(store.records.is_empty());
+}
+
+#[test]
+fn what_no_store_holds_is_not_given_up() {
+    let mut store = Store::default();
+    let mut app = Driver::started(0, granted(), &mut store);
+    store.fault = Some(StoreFault::Full);
+    app.track("in memory");
+    app.run(&mut store);
+    app.input(Input::Flush);
+    app.depart(&store);
+    app.input(Input::Lifecycle(Lifecycle::Resumed));
+    store.fault = None;
+    app.run(&mut store);
+    let stats = app.engine.stats();
+    assert_eq!((stats.given_up, stats.queued), (0, 1));
+    app.input(Input::Flush);
+    assert_eq!(names(&app.exchange(&mut store, ok())), ["in memory"]);
+}

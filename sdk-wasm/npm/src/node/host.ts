@@ -7,8 +7,9 @@ import type { Options } from '../types.js';
 import { openFolder } from './folder.js';
 import { own } from './owner.js';
 
-const compile = async ({ wasm, wasmUrl = new URL('./refrain_wasm_bg.wasm', import.meta.url) }: Options) => {
-  const module = wasm ?? (await WebAssembly.compile(await readFile(wasmUrl)));
+const compile = async ({ wasm, wasmUrl }: Options) => {
+  const read = () => readFile(wasmUrl ?? new URL('./refrain_wasm_bg.wasm', import.meta.url));
+  const module = wasm ?? (await WebAssembly.compile(await read()));
   return (imports: WebAssembly.Imports) => new WebAssembly.Instance(module, imports);
 };
 

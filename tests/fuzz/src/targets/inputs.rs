@@ -127,6 +127,7 @@ impl Driver {
                     Lifecycle::Background,
                     Lifecycle::Leaving,
                     Lifecycle::Online,
+                    Lifecycle::Resumed,
                 ]);
                 self.input(Input::Lifecycle(lifecycle));
             }

@@ -1,0 +1,147 @@
+// A refusal is not lost, whatever happens to the page, to what it stores, or in other tabs.
+
+import assert from 'node:assert/strict';
+import { after, before, test } from 'node:test';
+import { start, startWorld } from './support/browser.mjs';
+
+let world;
+before(async () => (world = await startWorld()));
+after(() => world.stop());
+
+const GRANTED = { defaultConsent: 'granted' };
+const mirrorOf = (page) => page.evaluate(() => JSON.parse(localStorage['refrain:T:consent']));
+const deleteDatabase = (page) =>
+  page.evaluate(
+    () =>
+      new Promise((done, fail) => {
+        const request = indexedDB.deleteDatabase('refrain:T');
+        request.onsuccess = done;
+        request.onblocked = request.onerror = fail;
+      }),
+  );
+
+/** A page in which the person has agreed, and whose first event has arrived. */
+const agreed = async ({ collector, open }, options = {}) => {
+  const page = await open(options);
+  await page.evaluate(async () => {
+    await window.r.optIn();
+    window.r.track('First');
+  });
+  await collector.arrived('First');
+  return page;
+};
+
+/** Opens the page anew: the person has refused, and nothing else is left once it has looked. */
+const stillRefused = async (page, collector) => {
+  await start(page, collector, GRANTED);
+  const stands = await page.evaluate(() => [window.r.consent().decision, window.r.track('After').rejected]);
+  assert.deepEqual(stands, ['denied', 'denied']);
+  await page.waitForFunction(async () => (await window.r.audit()).items.every((item) => item.endsWith('consent')));
+};
+
+for (const [way, leave] of [
+  ['reloaded in the same task', () => (window.r.optOut(), location.reload())],
+  ['left by the link that refuses', () => {
+    const link = Object.assign(document.createElement('a'), { href: location.href, onclick: () => void window.r.optOut() });
+    document.body.append(link);
+    link.click();
+  }],
+]) {
+  test(`C7 a refusal is written down before its page can be ${way}`, async (t) => {
+    const person = await world.person(t);
+    const page = await agreed(person);
+    const gone = page.waitForNavigation();
+    page.evaluate(leave).catch(() => {});
+    await gone;
+    await stillRefused(page, person.collector);
+    assert.deepEqual((await person.collector.arrived('First')).length, 1);
+  });
+}
+
+test('C7 what only the mirror holds of a refusal is written into the record, with the erasure it asks for', async (t) => {
+  const person = await world.person(t);
+  const page = await agreed(person);
+  const device = await page.evaluate(() => window.r.deviceId());
+  const gone = page.waitForNavigation();
+  page.evaluate(() => (window.r.optOut({ erase: true }), location.reload())).catch(() => {});
+  await gone;
+  await stillRefused(page, person.collector);
+  await page.waitForFunction(async () => (await window.r.audit()).outbox.length === 1);
+  await page.evaluate(() => localStorage.clear());
+  await page.reload();
+  await stillRefused(page, person.collector);
+  await person.collector.until('the erasure', () =>
+    person.collector.requests.some(({ path, text }) => path === '/refrain/v1/erasures' && text.includes(device)),
+  );
+});
+
+test('C7 a mirror that somebody has deleted is written again, for a page that leaves', async (t) => {
+  const person = await world.person(t);
+  const page = await agreed(person);
+  await page.goto(world.site.url + '?elsewhere');
+  await page.evaluate(() => localStorage.clear());
+  await start(page, person.collector, { flushInterval: 3_600_000 });
+  await page.waitForFunction(() => 'refrain:T:consent' in localStorage);
+  assert.equal((await mirrorOf(page)).decision, 'granted');
+});
+
+test('C7 a page takes a refusal that was given in a worker into its mirror', async (t) => {
+  const person = await world.person(t);
+  const page = await agreed(person);
+  await page.evaluate(
+    ([url, endpoint]) =>
+      new Promise((done, fail) => {
+        const script = `import { init } from ${JSON.stringify(url)};
+          const r = init('T', ${JSON.stringify({ endpoint })});
+          r.optOut().then(() => postMessage(''), (error) => postMessage('' + error));`;
+        const worker = new Worker(URL.createObjectURL(new Blob([script], { type: 'text/javascript' })), { type: 'module' });
+        worker.onmessage = ({ data }) => (data ? fail(Error(data)) : done());
+      }),
+    [world.site.url + 'dist/index.js', person.collector.url],
+  );
+  await page.waitForFunction(() => JSON.parse(localStorage['refrain:T:consent']).decision === 'denied');
+  await page.goto(world.site.url + '?elsewhere');
+  await deleteDatabase(page);
+  await stillRefused(page, person.collector);
+});
+
+test('C4 optOut ends although another tab is stuck with the record, and the refusal is written down', async (t) => {
+  const person = await world.person(t);
+  const page = await agreed(person);
+  const other = await person.open();
+  await other.evaluate(() => new Promise((held) => void navigator.locks.request('refrain:T:record', () => (held(), new Promise(() => {})))));
+  const ended = await page.evaluate(() => window.r.optOut().catch((error) => error.message));
+  assert.match(ended, /^not_recorded: /);
+  assert.equal((await mirrorOf(page)).decision, 'denied');
+  await other.close();
+  await page.reload();
+  await stillRefused(page, person.collector);
+});
+
+test('C4 C8 optOut ends although IndexedDB never answers, and so does the start', async (t) => {
+  const person = await world.person(t);
+  const page = await agreed(person);
+  await page.goto(world.site.url + '?elsewhere');
+  await page.evaluate(() => {
+    IDBFactory.prototype.open = () => ({});
+  });
+  assert.equal(await start(page, person.collector, { ...GRANTED, early: 'Early' }), 'held');
+  const ended = page.evaluate(() => window.r.optOut().catch((error) => error.message));
+  await page.evaluate(() => window.r.ready);
+  assert.match(await ended, /^not_recorded: /);
+  assert.deepEqual(await page.evaluate(() => [window.r.consent().verdict, window.r.track('E').rejected]), ['deny', 'denied']);
+  assert.equal((await mirrorOf(page)).decision, 'denied');
+});
+
+test('a client that is shut down while it withdraws does both', async (t) => {
+  const person = await world.person(t);
+  const page = await agreed(person);
+  const ends = await page.evaluate(async () => {
+    const refused = window.r.optOut();
+    await window.r.shutdown(100);
+    return refused.then(() => 'done', (error) => error.message);
+  });
+  assert.equal(ends, 'done');
+  await page.reload();
+  await stillRefused(page, person.collector);
+});
