@@ -59,12 +59,13 @@ export const startClient = (stands, token, options) =>
     [token, options],
   );
 
-/** The files of a data folder, with their content; nothing if there is no folder. */
+/** The files of a data folder, with their content; nothing if there is no folder. Its client may be deleting some. */
 export const filesIn = async (folder) => {
   const found = await readdir(folder, { recursive: true, withFileTypes: true }).catch(() => undefined);
   if (!found) return undefined;
   const files = found.filter((entry) => entry.isFile()).map((entry) => join(entry.parentPath ?? entry.path, entry.name));
-  return Object.fromEntries(await Promise.all(files.map(async (file) => [file, await readFile(file, 'utf8')])));
+  const read = files.map(async (file) => [file, await readFile(file, 'utf8').catch(() => undefined)]);
+  return Object.fromEntries((await Promise.all(read)).filter(([, content]) => content !== undefined));
 };
 
 export const openProcesses = async (t) => {
