@@ -88,9 +88,9 @@ export const entry = (loader: () => Promise<Loader>) => (token: string, options:
   const consent = (): Consent =>
     client?.consent() ?? {
       decision: no ? 'denied' : 'unset',
-      verdict: no ? 'deny' : 'hold',
-      reason: no ? 'person' : 'default',
-      sentence: no ? 'Not collecting: you have objected.' : 'Waiting: nothing is stored or sent yet.',
+      verdict: no || dead ? 'deny' : 'hold',
+      reason: no ? 'person' : dead ? 'not_loaded' : 'default',
+      sentence: no ? 'Not collecting: you have objected.' : 'Nothing is stored or sent.',
     };
 
   return {

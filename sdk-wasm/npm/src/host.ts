@@ -1,4 +1,4 @@
-// What a client needs of the place where it runs: a browser's page or worker (`client.ts`), or Node (`node.ts`).
+// What a client needs of the place where it runs: a browser's page or worker (`client.ts`), or Node (`node/host.ts`).
 
 import type { Options } from './types.js';
 

@@ -1,6 +1,6 @@
-/** What `init` may be told. Every option has a default. */
+/** What `init` may be told. Every option has a default, but for `endpoint` in Node. */
 export interface Options {
-  /** The collector's address; its paths (`/track/`) are added to it. Default: the page's own origin. */
+  /** The collector's address; its paths (`/track/`) are added to it. Default: the page's own origin. Node needs one. */
   endpoint?: string;
   /** What holds while the person has not decided. Default: `pending`, which keeps calls in memory. */
   defaultConsent?: 'granted' | 'denied' | 'pending';
@@ -17,7 +17,7 @@ export interface Options {
   flushInterval?: number;
   /** Events in one request at most. Default: 50. */
   batchSize?: number;
-  /** Bytes of undelivered events; over it the oldest go, counted. Default: 1 MiB. */
+  /** Bytes of undelivered events of one tab; over it the oldest go, counted. Default: 1 MiB; in Node 10 MiB. */
   queueLimitBytes?: number;
   /** Age of undelivered events in milliseconds; older ones go, counted. Default: 5 days. */
   queueLimitAge?: number;
@@ -81,7 +81,7 @@ export interface Consent {
   decision: 'unset' | 'granted' | 'denied';
   /** What is done now. */
   verdict: 'allow' | 'hold' | 'deny';
-  /** Why: `person`, `gpc`, `dnt`, `host`, `default`, `store_unavailable`. */
+  /** Why: `person`, `gpc`, `dnt`, `host`, `default`, `store_unavailable`, `not_loaded`. */
   reason: string;
   /** One sentence to show to the person. */
   sentence: string;

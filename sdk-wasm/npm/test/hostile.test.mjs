@@ -1,7 +1,9 @@
 import assert from 'node:assert/strict';
 import { execFile } from 'node:child_process';
 import { after, before, test } from 'node:test';
+import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
+import { build } from 'esbuild';
 import { frameWithoutOrigin, kept, start, startWorld } from './support/browser.mjs';
 
 let world;
@@ -181,17 +183,36 @@ test('a setting that cannot work, or a module that does not load, is said by `re
     [{ wasmUrl: '/nothing.wasm' }, 'WebAssembly'],
   ]) {
     const page = await open();
+    const said = page.waitForEvent('console', (message) => message.text().startsWith('refrain: '));
     assert.equal(await start(page, collector, { ...options, early: 'E' }), 'held');
     const seen = await page.evaluate(async () => {
       const { r } = window;
       const error = await r.ready.catch((error) => '' + error);
-      return [error, r.track('E').rejected, await r.optOut().catch((error) => error.message), r.consent().verdict];
+      const { verdict, reason } = r.consent();
+      return [error, r.track('E').rejected, await r.optOut().catch((error) => error.message), r.consent().verdict, verdict, reason];
     });
+    assert.ok((await said).text().includes(word));
+    assert.deepEqual(seen.slice(4), ['deny', 'not_loaded']);
     assert.ok(seen[0].includes(word), seen[0]);
     assert.equal(seen[1], 'not_loaded');
     assert.ok(seen[2].includes(word));
     assert.equal(seen[3], 'deny');
   }
+});
+
+test('bundled into one script, which has no address, it takes its module as `wasm`', async (t) => {
+  const { collector, open } = await world.person(t);
+  const entry = fileURLToPath(new URL('../dist/index.js', import.meta.url));
+  const { outputFiles } = await build({ entryPoints: [entry], bundle: true, format: 'iife', globalName: 'refrain', write: false, logLevel: 'silent' });
+  const page = await open();
+  await page.addScriptTag({ content: outputFiles[0].text });
+  await page.evaluate(async (endpoint) => {
+    const wasm = await WebAssembly.compileStreaming(fetch('/dist/refrain_wasm_bg.wasm'));
+    window.r = refrain.init('T', { endpoint, wasm, defaultConsent: 'granted' });
+    window.r.track('Bundled');
+    await window.r.ready;
+  }, collector.url);
+  await collector.arrived('Bundled');
 });
 
 test('a Content Security Policy as the README has it is enough', async (t) => {

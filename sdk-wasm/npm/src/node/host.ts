@@ -19,7 +19,7 @@ export const load = async (token: string, options: Options) => {
   const release = folder && (await own(folder.path));
   try {
     folder?.open();
-    return await drive(token, options, {
+    return await drive(token, { ...options, queueLimitBytes: options.queueLimitBytes ?? QUEUE_BYTES }, {
       local: folder?.storage,
       session: folder && ONE,
       keys: () => folder?.keys() ?? [],
@@ -45,6 +45,9 @@ export const load = async (token: string, options: Options) => {
     throw error;
   }
 };
+
+/** As in the other programs that have a folder to themselves. */
+const QUEUE_BYTES = 10 << 20;
 
 /** The name of the one queue that a folder has. */
 const ONE = { getItem: () => 'one', setItem: () => {}, removeItem: () => {} } as unknown as Storage;

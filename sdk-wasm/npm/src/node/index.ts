@@ -4,6 +4,4 @@ import { entry } from '../entry.js';
 import type { Options, Refrain } from '../types.js';
 import { load } from './host.js';
 
-export type { Audit, Consent, Options, Profile, Refrain, Rejected, Result, Signals, Stats } from '../types.js';
-
 export const init: (token: string, options?: Options) => Refrain = entry(async () => ({ load }));
