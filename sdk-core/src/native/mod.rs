@@ -3,7 +3,8 @@
 //! [`Client`] is the handle. A call enters the engine on the calling thread, under a lock that is never held across
 //! I/O; what the engine asks for goes into two queues, in order. One thread works off the storage queue, a few
 //! milliseconds' worth at a time, and keeps the time; another one carries requests; a third one is there while the app
-//! is told something. Nothing here decides what may be recorded or sent.
+//! is told something. The steps of a person's choice go before what else is to be stored. Nothing here decides what may
+//! be recorded or sent.
 //!
 //! Files and their locks are described in `store/layout.rs`; what a power cut or a kill can cost is what the storage
 //! thread had not taken yet (a few milliseconds), and, for a power cut, what was not synced. [`Client::sync`] waits
@@ -59,6 +60,7 @@ pub use settings::{BuildError, Builder, Settings};
 #[cfg(feature = "simulation")]
 #[doc(hidden)]
 pub mod simulation {
+    pub use super::shared::is_choice;
     pub use super::store::{Disk, DiskFile, Hold, Layout, Ledger, Mode, Store};
 }
 pub use transport::{OpenRequest, PendingRequest, Sending, Transport};

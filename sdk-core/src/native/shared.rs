@@ -9,8 +9,8 @@ use super::process;
 use super::settings::NoticeHook;
 use super::transport::Sendable;
 use crate::engine::{
-    Effect, Engine, FlushMark, FlushState, Input, Lifecycle, Notice, Now, Op, Outcome, Rejection, Ticket,
-    Trouble, Verdict,
+    Effect, Engine, FlushMark, FlushState, Input, Lifecycle, Notice, Now, Op, Outcome, RecordName, Rejection,
+    Ticket, Trouble, Verdict,
 };
 use std::collections::VecDeque;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
@@ -46,6 +46,8 @@ pub(super) struct Core {
     pub(super) engine: Engine,
     pub(super) entropy: Entropy,
     pub(super) storage: VecDeque<StorageJob>,
+    /// Steps of the person's choice, in order: they go before everything in `storage`. See [`is_choice`].
+    pub(super) choices: VecDeque<Effect>,
     /// Bytes of properties that wait in `storage`, roughly.
     pub(super) storage_bytes: usize,
     pub(super) requests: VecDeque<RequestJob>,
@@ -101,6 +103,20 @@ impl StorageJob {
     }
 }
 
+/// Whether an effect is a step of the person's choice (C4). It does not wait behind what is to be stored: with a full
+/// queue that would keep a refusal from the disk for seconds, in which the process may be killed.
+///
+/// What it overtakes is none the worse for it. What is to be written has a permit, which a withdrawal has killed and a
+/// grant leaves alone; what need no longer be kept may be gone; a look, a sync and a barrier are as good a moment later.
+/// These steps keep their order among themselves, and no queue is taken over while one of them is to be done.
+pub fn is_choice(effect: &Effect) -> bool {
+    match effect {
+        Effect::Amend { amendment, .. } => amendment.record() == RecordName::Consent,
+        Effect::Fence { .. } | Effect::Wipe { .. } | Effect::List { .. } => true,
+        _ => false,
+    }
+}
+
 pub(super) struct RequestJob {
     pub(super) op: Op,
     pub(super) job: Sendable,
@@ -113,6 +129,7 @@ impl Shared {
                 engine,
                 entropy,
                 storage: VecDeque::new(),
+                choices: VecDeque::new(),
                 storage_bytes: 0,
                 requests: VecDeque::new(),
                 cancelled: Vec::new(),
@@ -249,6 +266,10 @@ impl Shared {
                         core.notices.push_back(notice);
                         core.urgent = true;
                     }
+                }
+                effect if is_choice(&effect) => {
+                    core.choices.push_back(effect);
+                    core.urgent = true;
                 }
                 effect => {
                     core.urgent |= !matches!(effect, Effect::Append { .. } | Effect::Acknowledge { .. });
@@ -468,6 +489,7 @@ impl Core {
             && !self.urgent
             && (!self.telling && self.notices.is_empty() || notice_thread::is_this_one())
             && self.storage.is_empty()
+            && self.choices.is_empty()
             && self.requests.is_empty()
             && self.engine.in_flight() == 0
             && self.engine.next_wakeup().is_none_or(|at| at > now.mono_ms)
