@@ -257,7 +257,7 @@ impl Client {
         if let Some(core) = self.core() {
             audit.add_memory(&core.engine, self.0.shared.clock.now().mono_ms);
         }
-        audit.add_files(self.0.ledger.items());
+        audit.add_files(self.0.ledger.listing());
         #[cfg(feature = "flight-recorder")]
         {
             let paths = self.core().and_then(|core| core.flight.as_ref().map(Recording::paths));
