@@ -9,18 +9,19 @@ use super::process;
 use super::settings::NoticeHook;
 use super::transport::Sendable;
 use crate::engine::{
-    Effect, Engine, FlushMark, FlushState, Input, Lifecycle, Notice, Now, Op, Outcome, RecordName, Rejection,
-    Ticket, Trouble, Verdict,
+    Decision, Effect, Engine, FlushMark, FlushState, Input, Lifecycle, Notice, Now, Op, Outcome, RecordName,
+    Rejection, Ticket, Trouble, Verdict,
 };
 use std::collections::VecDeque;
-use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError, TryLockError};
 use std::time::{Duration, Instant};
 
 /// Storage effects that may wait. A storage thread that is stuck costs records, never memory without bound.
 const BACKLOG: usize = 100_000;
 const BACKLOG_BYTES: usize = 32 << 20;
 /// How often is looked for what other processes have changed, so that whose records are about is not older than that
-/// (C9), nor what the app shows of the person's choice. Not while the app is in the background and has nothing to do.
+/// (C9), nor what the app shows of the person's choice. While the app is in the background and has nothing to do, only when
+/// somebody asks.
 pub(super) const WATCH_MS: u64 = 1_000;
 
 /// One engine, entered by any thread, never while anything is read, written or sent.
@@ -65,7 +66,9 @@ pub(super) struct Core {
     pub(super) urgent: bool,
     /// When the records were last read again, on the monotonic clock.
     pub(super) watched_ms: u64,
-    /// A call was refused or held, or the app has come back; perhaps another process has heard otherwise.
+    /// How often they were.
+    pub(super) looks: u64,
+    /// A call was refused or held, somebody asks, or the app has come back; perhaps another process has heard otherwise.
     pub(super) watch_wanted: bool,
     /// The app is in the background: nobody sees what other processes change.
     pub(super) background: bool,
@@ -140,6 +143,7 @@ impl Shared {
                 parked_until: None,
                 urgent: false,
                 watched_ms: 0,
+                looks: 0,
                 watch_wanted: false,
                 background: false,
                 settled: Vec::new(),
@@ -298,6 +302,28 @@ impl Shared {
         if wanted {
             self.storage_wake.notify_one();
         }
+    }
+
+    /// Has the records read again, and waits for that.
+    pub(super) fn look(&self, timeout: Duration) {
+        let mut core = self.lock();
+        let looks = core.looks;
+        core.watch_wanted = true;
+        core.urgent = true;
+        drop(core);
+        self.storage_wake.notify_one();
+        self.wait(timeout, |core| core.looks > looks);
+    }
+
+    /// The person's choice as it was known in the parent process when this one was forked from it. `None` if it was not, or
+    /// another thread was in the engine in that moment: its lock is held for ever here.
+    pub(super) fn known_at_fork(&self) -> Option<Decision> {
+        let core = match self.core.try_lock() {
+            Ok(core) => core,
+            Err(TryLockError::Poisoned(error)) => error.into_inner(),
+            Err(TryLockError::WouldBlock) => return None,
+        };
+        core.engine.is_open().then(|| core.engine.consent().decision)
     }
 
     /// Waits for the end of a consent call.
@@ -479,6 +505,21 @@ impl Core {
     /// Whether the records were not read again for a while.
     pub(super) fn watch_is_due(&self, now: Now) -> bool {
         now.mono_ms.saturating_sub(self.watched_ms) >= WATCH_MS
+    }
+
+    /// Whether what other processes decide matters here before the next call.
+    pub(super) fn is_watched(&self) -> bool {
+        let stats = self.engine.stats();
+        !self.background
+            || stats.queued > 0
+            || stats.held > 0
+            || self.engine.in_flight() > 0
+            || self.engine.next_wakeup().is_some()
+    }
+
+    /// Whether what other processes have changed is not known here, unless somebody looks.
+    pub(super) fn is_unwatched(&self, now: Now) -> bool {
+        self.state == State::Running && !self.is_watched() && self.watch_is_due(now)
     }
 
     /// Whether nothing more happens before the clock moves or somebody calls: the storage thread sleeps, and nothing

@@ -101,7 +101,7 @@ impl StorageThread {
         let nothing = choices.is_empty() && self.jobs.is_empty();
         let tell = !core.notices.is_empty() && !std::mem::replace(&mut core.telling, true);
         let refill = core.entropy.is_low();
-        let watch = std::mem::take(&mut core.watch_wanted) || watched(&core) && core.watch_is_due(now);
+        let watch = std::mem::take(&mut core.watch_wanted) || core.is_watched() && core.watch_is_due(now);
         if watch || !nothing {
             core.watched_ms = now.mono_ms;
         }
@@ -155,7 +155,7 @@ impl StorageThread {
                 .0;
         }
         let now = shared.clock.now().mono_ms;
-        let watch = watched(&core).then(|| now.saturating_add(WATCH_MS));
+        let watch = core.is_watched().then(|| now.saturating_add(WATCH_MS));
         let until = core.engine.next_wakeup().into_iter().chain(watch).min();
         core.parked_until = Some(until.unwrap_or(u64::MAX));
         let asleep = |core: &mut Core| {
@@ -196,6 +196,8 @@ impl StorageThread {
         for (name, read) in self.store.changes() {
             self.report([Input::RecordChanged { name, read }]);
         }
+        self.shared.lock().looks += 1;
+        self.shared.announce_progress();
     }
 
     /// Does the next jobs, in order; but of records that are to be stored and others that need no longer be kept,
@@ -322,14 +324,4 @@ impl Records {
         self.acknowledges.push(op);
         self.gone.append(&mut records);
     }
-}
-
-/// Whether what other processes decide matters here before the next call.
-fn watched(core: &Core) -> bool {
-    let stats = core.engine.stats();
-    !core.background
-        || stats.queued > 0
-        || stats.held > 0
-        || core.engine.in_flight() > 0
-        || core.engine.next_wakeup().is_some()
 }
