@@ -31,6 +31,8 @@ mod per_process;
 pub mod process;
 #[cfg(feature = "typed")]
 mod profile;
+#[cfg(feature = "http")]
+mod proxy;
 mod registry;
 mod request_thread;
 #[cfg(feature = "http")]
@@ -49,12 +51,14 @@ pub use audit::{Audit, AuditedErasure, AuditedFile};
 pub use client::{Client, OptOut};
 pub use filter::Subject;
 #[cfg(feature = "http")]
-pub use http::{HttpTransport, InvalidProxy};
+pub use http::HttpTransport;
 /// For the project's own bindings; not part of the interface.
 #[doc(hidden)]
 pub use per_process::PerProcess;
 #[cfg(feature = "typed")]
 pub use profile::Profile;
+#[cfg(feature = "http")]
+pub use proxy::InvalidProxy;
 pub use settings::{BuildError, Builder, Settings};
 /// The store and what it stands on, for the project's own simulation; not part of the interface.
 #[cfg(feature = "simulation")]
