@@ -127,7 +127,7 @@ mod tests {
         assert!(holds_in_child(|| says(Decision::Denied, "person") && stored.has_opted_out()));
         stored.opt_in().unwrap();
         assert!(holds_in_child(|| says(Decision::Granted, "store_unavailable")));
-        drop(stored);
+        stored.shutdown(std::time::Duration::from_secs(30));
         std::fs::remove_dir_all(folder).unwrap();
 
         let unstored = Client::builder("T").build().unwrap();
