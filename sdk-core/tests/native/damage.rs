@@ -151,7 +151,7 @@ fn c12_in_a_folder_that_everybody_may_look_into_files_are_their_owner_s_alone() 
     let client = quiet(&folder, &collector).build().unwrap();
     ready(&client);
     accepted(&client, "a");
-    client.flush(PATIENCE);
+    assert!(client.sync(PATIENCE));
     let files = files(&folder.data());
     assert!(files.len() >= 5, "records, a segment and locks: {files:?}");
     for (path, _) in files {
