@@ -54,6 +54,7 @@ impl Client {
     /// # Errors
     /// It could not be recorded.
     pub fn opt_in(&self) -> Result<(), ConsentError> {
+        self.open()?;
         Ok(self.native.opt_in()?)
     }
 
@@ -66,10 +67,12 @@ impl Client {
     /// One of the steps failed. Nothing is collected or sent by this process all the same.
     #[uniffi::method(default(erase = false, delete_profile = false))]
     pub fn opt_out(&self, erase: bool, delete_profile: bool) -> Result<(), ConsentError> {
+        self.open()?;
         Ok(self.native.opt_out(native::OptOut::default().erase(erase).delete_profile(delete_profile))?)
     }
 
-    /// Where consent stands. The first call may wait for the folder to be read. Reading changes nothing.
+    /// Where consent stands. The first call may wait for the folder to be read. Reading changes nothing. After
+    /// [`shutdown`](Self::shutdown) the decision is the one that stands in the folder.
     pub fn consent(&self) -> Consent {
         self.native.ready(READING);
         self.native.consent().into()
@@ -103,8 +106,8 @@ impl Client {
         self.native.device_id()
     }
 
-    /// The app has gone to the background (`true`), or come back. There it looks no more for what other processes change
-    /// unless it has something to do; what is queued is on its way at once, which [`flush`](Self::flush) waits for.
+    /// The app has gone to the background (`true`), or come back. There it looks for what other processes change only when
+    /// it has something to do or is asked, by [`consent`](Self::consent) for example; what is queued is on its way at once, which [`flush`](Self::flush) waits for.
     pub fn in_background(&self, is_there: bool) {
         self.native.lifecycle(if is_there { Lifecycle::Background } else { Lifecycle::Foreground });
     }
@@ -126,14 +129,50 @@ impl Client {
     }
 }
 
-/// What is no duration is none.
+impl Client {
+    /// A choice that is told to a client that was shut down is not kept: nobody would carry it out.
+    fn open(&self) -> Result<(), ConsentError> {
+        if self.native.is_closed() {
+            let reason = "the client is closed; make a new one, and tell that".into();
+            return Err(ConsentError::NotRecorded { reason });
+        }
+        Ok(())
+    }
+}
+
+/// What is no duration is none, and one beyond reason is a century.
 fn seconds(timeout: f64) -> Duration {
-    Duration::try_from_secs_f64(timeout.min(f64::from(u32::MAX))).unwrap_or_default()
+    // Not by `min`, which takes what is no number for the longest of all.
+    if timeout > f64::from(u32::MAX) {
+        return Duration::from_secs(u64::from(u32::MAX));
+    }
+    Duration::try_from_secs_f64(timeout).unwrap_or_default()
 }
 
 #[cfg(test)]
 mod tests {
+    use super::*;
     use crate::door::tests::client;
+
+    #[test]
+    fn what_is_no_duration_is_none() {
+        for nothing in [f64::NAN, -1.0, f64::NEG_INFINITY, 0.0] {
+            assert_eq!(seconds(nothing), Duration::ZERO, "{nothing}");
+        }
+        assert_eq!(seconds(0.25), Duration::from_millis(250));
+        assert_eq!(seconds(f64::INFINITY), seconds(1e300));
+        assert!(seconds(f64::INFINITY) > seconds(1e9));
+    }
+
+    #[test]
+    fn a_closed_client_says_so_to_whoever_decides() {
+        let client = client();
+        client.shutdown(0.0);
+        for decided in [client.opt_in(), client.opt_out(false, false)] {
+            let Err(ConsentError::NotRecorded { reason }) = decided else { panic!("{decided:?}") };
+            assert!(reason.contains("closed"), "{reason}");
+        }
+    }
 
     #[test]
     fn what_the_host_refuses_itself_is_counted_and_nothing_else() {

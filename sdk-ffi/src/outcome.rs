@@ -98,7 +98,9 @@ impl From<engine::Trouble> for ConsentError {
         match trouble {
             engine::Trouble::Overruled => Self::Overruled { reason },
             engine::Trouble::NotFenced(_) => Self::NotFenced { reason },
-            engine::Trouble::NotPurged(_) => Self::NotPurged { reason },
+            engine::Trouble::NotPurged(names) => {
+                Self::NotPurged { reason: format!("{reason}: {}", names.join(", ")) }
+            }
             _ => Self::NotRecorded { reason },
         }
     }
@@ -107,6 +109,13 @@ impl From<engine::Trouble> for ConsentError {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn who_objects_hears_what_is_left() {
+        let left = vec!["queue".to_owned(), "a.identity.a".to_owned()];
+        let ConsentError::NotPurged { reason } = engine::Trouble::NotPurged(left).into() else { panic!() };
+        assert!(reason.ends_with(": queue, a.identity.a"), "{reason}");
+    }
 
     #[test]
     fn a_number_says_what_the_outcome_was() {

@@ -135,9 +135,10 @@ impl From<native::Audit> for Audit {
 pub struct AuditedFile {
     /// Its path in the folder.
     pub name: String,
-    /// What it holds: `consent` or `data`.
+    /// What it holds: `consent` or `data`. `unlisted` is a file or folder that could not be looked at: it may hold
+    /// anything.
     pub kind: String,
-    /// Its length.
+    /// Its length; 0 where that cannot be told.
     pub bytes: u64,
 }
 

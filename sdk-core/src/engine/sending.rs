@@ -20,6 +20,9 @@ const BACKOFF_CAP_MS: u64 = 10 * 60 * 1_000;
 const BACKOFF_FLOOR_MS: u64 = 250;
 /// The rest of a client that the collector does not want.
 const PAUSE_MS: u64 = 10 * 60 * 1_000;
+/// After so many requests that were not too large, twice their bytes are tried again: seldom enough where the collector
+/// takes no more, and soon enough where it had a bad hour.
+const GROWTH: u32 = 8;
 /// Where delivery of a lane stands: at most one request under way, except for the last one of a leaving page.
 pub(super) struct Delivery {
     /// When the gathered records are to leave, on the monotonic clock.
@@ -36,6 +39,8 @@ pub(super) struct Delivery {
     suspects: usize,
     /// Bytes in a request at most: fewer once a collector has said that one was too large.
     bytes: usize,
+    /// Requests that were delivered since there may be only so many.
+    taken: u32,
     flushing: bool,
     last_sent: Option<u64>,
 }
@@ -51,6 +56,7 @@ impl Delivery {
             limit: config.batch_size,
             suspects: 0,
             bytes: config.batch_bytes,
+            taken: 0,
             flushing: false,
             last_sent: None,
         }
@@ -88,7 +94,7 @@ impl Delivery {
     pub(super) fn fingerprint(&self, now_ms: u64) -> impl core::fmt::Debug + use<> {
         let since = |at: u64| at.saturating_sub(now_ms);
         let times = (self.due.map(since), since(self.not_before), self.last_sent.map(|at| now_ms - at));
-        let limits = (self.limit, self.suspects, self.bytes);
+        let limits = (self.limit, self.suspects, self.bytes, self.taken);
         (times, self.asked_to_wait, self.attempts, self.in_flight.is_some(), limits, self.flushing)
     }
 
@@ -103,6 +109,22 @@ impl Delivery {
     fn cleared(&mut self, count: usize, batch_size: usize) {
         self.suspects = self.suspects.saturating_sub(count);
         self.limit = if self.suspects == 0 { batch_size } else { self.suspects };
+    }
+
+    /// Requests have so many bytes at most from now on.
+    fn limit_bytes(&mut self, bytes: usize) {
+        self.bytes = bytes;
+        self.taken = 0;
+    }
+
+    /// A request was not too large.
+    fn grow(&mut self, batch_bytes: usize) {
+        if self.bytes < batch_bytes {
+            self.taken += 1;
+            if self.taken >= GROWTH {
+                self.limit_bytes(self.bytes.saturating_mul(2).min(batch_bytes));
+            }
+        }
     }
 }
 
@@ -237,7 +259,7 @@ impl Engine {
     /// A request has ended.
     pub(super) fn answered(&mut self, op: Op, lane: Lane, batch: &[u64], bytes: usize, answer: &Answer) {
         self.landed(op, lane);
-        let (now, size) = (self.now, self.config.batch_size);
+        let (now, size, room) = (self.now, self.config.batch_size, self.config.batch_bytes);
         match judge(answer) {
             Judgement::Delivered => {
                 let gone = self.queue.remove(batch);
@@ -247,6 +269,7 @@ impl Engine {
                 delivery.attempts = 0;
                 delivery.asked_to_wait = false;
                 delivery.cleared(batch.len(), size);
+                delivery.grow(room);
                 self.go_on(lane);
             }
             Judgement::Retry => {
@@ -262,13 +285,13 @@ impl Engine {
             }
             Judgement::Split if batch.len() > 1 => {
                 self.again(lane, batch);
-                self.delivery(lane).bytes = bytes / 2;
+                self.delivery(lane).limit_bytes(bytes / 2);
             }
             Judgement::Split => {
                 self.refused(lane, batch, Dropped::Oversize);
-                let (limit, bytes) = (self.config.batch_size, self.config.batch_bytes);
                 let delivery = self.delivery(lane);
-                (delivery.limit, delivery.bytes) = (limit, bytes);
+                delivery.limit = size;
+                delivery.limit_bytes(room);
             }
             Judgement::Bisect if batch.len() > 1 => {
                 self.again(lane, batch);

@@ -1,5 +1,6 @@
 //! What a client holds, for the host to show and to check (C14).
 
+use super::store::Listing;
 use crate::engine::{Consent, Engine, Erasure, Item, ItemKind};
 use crate::json::Object;
 use std::time::Duration;
@@ -48,10 +49,18 @@ pub struct Audit {
 pub struct AuditedFile {
     /// Its path below the data folder; a flight recording's whole path.
     pub name: String,
-    /// What it holds: `consent`, `data`, or `recording` for what a flight recorder writes.
+    /// What it holds: `consent`, `data`, or `recording` for what a flight recorder writes. `unlisted` is a file or folder
+    /// that could not be looked at, for want of rights, of a file descriptor, or because something else stands in its
+    /// place: it may hold anything.
     pub kind: &'static str,
-    /// Its length.
+    /// Its length; 0 where that cannot be told.
     pub bytes: u64,
+}
+
+impl AuditedFile {
+    fn unlisted(name: String) -> Self {
+        Self { name, kind: "unlisted", bytes: 0 }
+    }
 }
 
 /// A request of the erasure outbox. The proof that goes with it is not shown.
@@ -110,7 +119,7 @@ impl Audit {
         self.outbox = engine.erasure_outbox().into_iter().map(AuditedErasure::of).collect();
     }
 
-    pub(super) fn add_files(&mut self, items: Vec<Item>) {
+    pub(super) fn add_files(&mut self, Listing { items, unlisted }: Listing) {
         for Item { name, kind, bytes } in items {
             let kind = match kind {
                 ItemKind::Consent => "consent",
@@ -119,6 +128,7 @@ impl Audit {
             };
             self.files.push(AuditedFile { name, kind, bytes });
         }
+        self.files.extend(unlisted.into_iter().map(AuditedFile::unlisted));
     }
 }
 
@@ -126,8 +136,12 @@ impl Audit {
 #[cfg(feature = "flight-recorder")]
 pub(super) fn recordings(paths: [std::path::PathBuf; 2]) -> impl Iterator<Item = AuditedFile> {
     paths.into_iter().filter_map(|path| {
-        let bytes = std::fs::metadata(&path).ok()?.len();
-        Some(AuditedFile { name: path.display().to_string(), kind: "recording", bytes })
+        let name = path.display().to_string();
+        match std::fs::metadata(&path) {
+            Ok(metadata) => Some(AuditedFile { name, kind: "recording", bytes: metadata.len() }),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => None,
+            Err(_) => Some(AuditedFile::unlisted(name)),
+        }
     })
 }
 

@@ -16,8 +16,8 @@ use super::storage_thread::StorageThread;
 use super::store::{Layout, Ledger, Store};
 use super::transport::Transport;
 use crate::engine::{
-    Also, Call, CallKind, Consent, Decision, DenyReason, Engine, FlushState, Input, Lifecycle, Outcome,
-    Rejection, Signals, Stats, StoreFault, Trouble, Verdict,
+    Also, Call, CallKind, Consent, ConsentState, Decision, DenyReason, Engine, FlushState, Input, Lifecycle,
+    Outcome, RecordName, Rejection, Signals, Stats, StoreFault, Trouble, Verdict,
 };
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -29,6 +29,9 @@ use std::time::{Duration, Instant};
 /// How long a question waits for the data folder to be read. On a disk that is slower than that the answer is what
 /// is known: nothing is collected yet.
 const OPENING: Duration = Duration::from_secs(10);
+/// How long a question in the background waits for two small files to be read. On a disk that is slower than that the
+/// answer is what was known.
+const LOOKING: Duration = Duration::from_secs(1);
 
 /// A client for one project. Cheap to clone; clones are the same client.
 ///
@@ -37,7 +40,8 @@ const OPENING: Duration = Duration::from_secs(10);
 /// waits for; a program that is about to exit calls [`Client::shutdown`].
 ///
 /// A process that forks does not take the client's threads along. In the child every call is refused, and none of
-/// the parent's random numbers are used; make a new client there. A child that lives on shares the parent's file locks
+/// the parent's random numbers are used; make a new client there. [`Client::consent`] and [`Client::audit`] read the data
+/// folder. A child that lives on shares the parent's file locks
 /// (`flock`): if the parent is killed, its queue counts as owned, and nobody else delivers it, until the child ends or
 /// becomes another program.
 ///
@@ -194,7 +198,8 @@ impl Client {
     ///
     /// # Errors
     /// The choice could not be written; unless a refusal is on record, it holds for this process all the same. So it does,
-    /// and that is no error, without a data folder and over a record that cannot be read, which stays as it is.
+    /// and that is no error, without a data folder and over a record that cannot be read, which stays as it is. A client
+    /// that [is closed](Self::is_closed), or in a forked child, takes no choice.
     pub fn opt_in(&self) -> Result<(), Trouble> {
         self.settle(|entropy| Input::OptIn { id: entropy.event_id(), secret: entropy.secret() })
     }
@@ -206,7 +211,7 @@ impl Client {
     /// # Errors
     /// What of the withdrawal could not be carried out. Collection in this process has stopped even so. Without a data
     /// folder it is always [`Trouble::NotRecorded`]: no choice is remembered, and no erasure or deletion that was to
-    /// go with it is asked for.
+    /// go with it is asked for. So it is with a client that [is closed](Self::is_closed), and in a forked child.
     pub fn opt_out(&self, how: OptOut) -> Result<(), Trouble> {
         self.settle(|entropy| Input::OptOut { also: how.also, id: entropy.event_id() })
     }
@@ -218,17 +223,33 @@ impl Client {
     }
 
     /// Where consent stands. Changes nothing (C10). Right after [`Builder::build`] it waits until the data folder has
-    /// been read, some milliseconds; so do the other calls that ask what is remembered.
+    /// been read, some milliseconds; so do the other calls that ask what is remembered. In the
+    /// [background](Lifecycle::Background) they also look, once a second at most, for what other processes have changed.
+    ///
+    /// After a shutdown, and in a forked child, nothing is collected; the decision is then the one that stands in the data
+    /// folder. Where a forked child can find out about none, it is a refusal.
     pub fn consent(&self) -> Consent {
         let unavailable = Verdict::Deny(DenyReason::StoreUnavailable);
         let Some(core) = self.core_when(|core| core.engine.is_open()) else {
-            return Consent { decision: Decision::Unset, verdict: unavailable };
+            let decision = self.recorded().or_else(|| self.0.shared.known_at_fork());
+            let decision = decision.unwrap_or(Decision::Denied);
+            return Consent { decision, verdict: denied(decision) };
         };
-        let consent = core.engine.consent();
-        if core.state == State::Dead { Consent { verdict: unavailable, ..consent } } else { consent }
+        let (consent, state) = (core.engine.consent(), core.state);
+        drop(core);
+        match state {
+            State::Running => consent,
+            State::Dead => Consent { verdict: unavailable, ..consent },
+            State::Stopping | State::Ended => match self.recorded() {
+                Some(decision) if decision != consent.decision => {
+                    Consent { decision, verdict: denied(decision) }
+                }
+                _ => consent,
+            },
+        }
     }
 
-    /// Whether the person has refused. Changes nothing (C10).
+    /// Whether the person has refused, as [`consent`](Self::consent) says it. Changes nothing (C10).
     pub fn has_opted_out(&self) -> bool {
         self.consent().decision == Decision::Denied
     }
@@ -243,7 +264,7 @@ impl Client {
 
     /// Counts in [`Stats::rejected`] a call that has not come as far as here: bindings refuse what no text can hold.
     pub fn count_rejected(&self) {
-        if self.0.closed.load(Ordering::Relaxed) {
+        if self.is_closed() {
             return;
         }
         if let Some(mut core) = self.core() {
@@ -257,7 +278,7 @@ impl Client {
         if let Some(core) = self.core() {
             audit.add_memory(&core.engine, self.0.shared.clock.now().mono_ms);
         }
-        audit.add_files(self.0.ledger.items());
+        audit.add_files(self.0.ledger.listing());
         #[cfg(feature = "flight-recorder")]
         {
             let paths = self.core().and_then(|core| core.flight.as_ref().map(Recording::paths));
@@ -321,6 +342,11 @@ impl Client {
         state
     }
 
+    /// Whether this client was shut down, so that every call is refused.
+    pub fn is_closed(&self) -> bool {
+        self.0.closed.load(Ordering::Relaxed)
+    }
+
     /// Ends this client without another attempt to deliver.
     pub(super) fn close(&self, timeout: impl FnOnce() -> Duration) {
         if !self.0.closed.swap(true, Ordering::SeqCst) && self.0.shared.release() {
@@ -334,7 +360,7 @@ impl Client {
     }
 
     fn input<'a>(&self, make: impl FnOnce(&mut Entropy) -> Input<'a>) -> Outcome {
-        if self.0.closed.load(Ordering::Relaxed) {
+        if self.is_closed() {
             return Outcome::Rejected(Rejection::Closed);
         }
         self.0.shared.call(make)
@@ -345,15 +371,28 @@ impl Client {
         (!self.0.shared.is_forked()).then(|| self.0.shared.lock())
     }
 
-    /// [`Client::core`], when it has got so far.
+    /// [`Client::core`], when it has got so far, and knows what other processes have changed.
     fn core_when(&self, ready: impl Fn(&Core) -> bool) -> Option<MutexGuard<'_, Core>> {
         let core = self.core()?;
-        if ready(&core) {
+        let unwatched = core.is_unwatched(self.0.shared.clock.now());
+        if ready(&core) && !unwatched {
             return Some(core);
         }
         drop(core);
+        if unwatched {
+            self.0.shared.look(LOOKING);
+        }
         self.0.shared.wait(OPENING, |core| ready(core));
         self.core()
+    }
+
+    /// The decision that stands in the data folder now, for a client that does not follow it any more; `None` where none
+    /// can be read.
+    fn recorded(&self) -> Option<Decision> {
+        match ConsentState::of(&self.0.ledger.read(RecordName::Consent)) {
+            ConsentState::Found(record) => Some(record.decision),
+            ConsentState::Absent | ConsentState::Unreadable => None,
+        }
     }
 
     fn make(&self, kind: CallKind, name: &str, text: &str) -> Outcome {
@@ -376,6 +415,14 @@ impl Client {
             _ => Ok(()),
         }
     }
+}
+
+/// The verdict of a client that does not serve any more.
+fn denied(decision: Decision) -> Verdict {
+    Verdict::Deny(match decision {
+        Decision::Denied => DenyReason::Person,
+        _ => DenyReason::StoreUnavailable,
+    })
 }
 
 impl fmt::Debug for Client {

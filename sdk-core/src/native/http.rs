@@ -6,6 +6,7 @@
 //! neither name resolution nor connecting nor the wait for the answer ever holds up a withdrawal.
 
 use super::gzip::gzip;
+use super::proxy::{self, InvalidProxy, Route};
 use super::retry_after;
 use super::transport::{PendingRequest, Sending, Transport};
 use crate::engine::Answer;
@@ -18,7 +19,7 @@ use ureq::unversioned::resolver::DefaultResolver;
 use ureq::unversioned::transport::{
     self as lower, Buffers, ConnectionDetails, Connector, DefaultConnector, NextTimeout,
 };
-use ureq::{Agent, Body, Proxy, SendBody};
+use ureq::{Agent, Body, SendBody};
 
 const CONNECT: Duration = Duration::from_secs(10);
 const WHOLE: Duration = Duration::from_secs(60);
@@ -43,7 +44,7 @@ pub struct HttpTransport {
     gate: Arc<Mutex<Gate>>,
     connect_timeout: Duration,
     timeout: Duration,
-    proxy: Option<Proxy>,
+    route: Route,
     gzip: bool,
 }
 
@@ -55,7 +56,7 @@ impl HttpTransport {
             gate: Arc::default(),
             connect_timeout: CONNECT,
             timeout: WHOLE,
-            proxy: Proxy::try_from_env(),
+            route: Route::of_environment(),
             gzip: true,
         }
     }
@@ -72,19 +73,29 @@ impl HttpTransport {
         self
     }
 
-    /// Sends by this proxy: `http://user:password@host:port`. Default: what the environment variables `ALL_PROXY`,
-    /// `HTTPS_PROXY` and `HTTP_PROXY` say.
+    /// Sends by this proxy: `http://user:password@host:port`. Default: the first that can be used of those that the
+    /// environment variables `ALL_PROXY`, `HTTPS_PROXY` and `HTTP_PROXY` name, but not to the hosts in `NO_PROXY`
+    /// (`host.example,.domain.example`, or `*` for all). If all they name is what cannot be used, such as a SOCKS proxy,
+    /// nothing is sent past it: records wait, and [`unusable_proxy`](Self::unusable_proxy) says why.
     ///
     /// # Errors
-    /// It is no address of a proxy.
+    /// It is no address of an HTTP proxy.
     pub fn proxy(mut self, url: &str) -> Result<Self, InvalidProxy> {
-        self.proxy = Some(Proxy::new(url).map_err(|_| InvalidProxy)?);
+        self.route = Route::By(proxy::named(url)?);
         Ok(self)
+    }
+
+    /// The environment variable that names a proxy which cannot be used, so that nothing is sent.
+    pub fn unusable_proxy(&self) -> Option<&'static str> {
+        match self.route {
+            Route::Blocked { variable, .. } => Some(variable),
+            Route::Direct | Route::By(_) => None,
+        }
     }
 
     /// Sends by no proxy, whatever the environment says.
     pub fn no_proxy(mut self) -> Self {
-        self.proxy = None;
+        self.route = Route::Direct;
         self
     }
 
@@ -102,7 +113,7 @@ impl HttpTransport {
                 .max_redirects(0)
                 .timeout_connect(Some(self.connect_timeout))
                 .timeout_global(Some(self.timeout))
-                .proxy(self.proxy.clone())
+                .proxy(self.route.proxy())
                 .max_idle_connections(1)
                 .user_agent(concat!("refrain/", env!("CARGO_PKG_VERSION")))
                 .build();
@@ -136,18 +147,6 @@ impl HttpTransport {
     }
 }
 
-/// The address is none of a proxy.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct InvalidProxy;
-
-impl fmt::Display for InvalidProxy {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("not the address of a proxy: pass scheme, host and port, as in http://proxy.example:3128")
-    }
-}
-
-impl std::error::Error for InvalidProxy {}
-
 impl Default for HttpTransport {
     fn default() -> Self {
         Self::new()
@@ -162,6 +161,9 @@ impl fmt::Debug for HttpTransport {
 
 impl Transport for HttpTransport {
     fn send(&mut self, request: PendingRequest<'_>) -> Answer {
+        if !self.route.leads_to(request.url()) {
+            return Answer::Unreachable;
+        }
         *lock(&self.gate) = Gate::Closed(Vec::new());
         let gzip = self.gzip && request.body_len() >= GZIP_BYTES;
         let result = if request.is_get() { self.get(request) } else { self.post(request, gzip) };

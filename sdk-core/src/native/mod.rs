@@ -3,7 +3,8 @@
 //! [`Client`] is the handle. A call enters the engine on the calling thread, under a lock that is never held across
 //! I/O; what the engine asks for goes into two queues, in order. One thread works off the storage queue, a few
 //! milliseconds' worth at a time, and keeps the time; another one carries requests; a third one is there while the app
-//! is told something. Nothing here decides what may be recorded or sent.
+//! is told something. The steps of a person's choice go before what else is to be stored. Nothing here decides what may
+//! be recorded or sent.
 //!
 //! Files and their locks are described in `store/layout.rs`; what a power cut or a kill can cost is what the storage
 //! thread had not taken yet (a few milliseconds), and, for a power cut, what was not synced. [`Client::sync`] waits
@@ -30,6 +31,8 @@ mod per_process;
 pub mod process;
 #[cfg(feature = "typed")]
 mod profile;
+#[cfg(feature = "http")]
+mod proxy;
 mod registry;
 mod request_thread;
 #[cfg(feature = "http")]
@@ -48,17 +51,20 @@ pub use audit::{Audit, AuditedErasure, AuditedFile};
 pub use client::{Client, OptOut};
 pub use filter::Subject;
 #[cfg(feature = "http")]
-pub use http::{HttpTransport, InvalidProxy};
+pub use http::HttpTransport;
 /// For the project's own bindings; not part of the interface.
 #[doc(hidden)]
 pub use per_process::PerProcess;
 #[cfg(feature = "typed")]
 pub use profile::Profile;
+#[cfg(feature = "http")]
+pub use proxy::InvalidProxy;
 pub use settings::{BuildError, Builder, Settings};
 /// The store and what it stands on, for the project's own simulation; not part of the interface.
 #[cfg(feature = "simulation")]
 #[doc(hidden)]
 pub mod simulation {
+    pub use super::shared::is_choice;
     pub use super::store::{Disk, DiskFile, Hold, Layout, Ledger, Mode, Store};
 }
 pub use transport::{OpenRequest, PendingRequest, Sending, Transport};

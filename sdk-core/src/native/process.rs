@@ -72,8 +72,8 @@ mod kept {
 #[cfg(all(test, unix))]
 #[allow(unsafe_code, reason = "the standard library does not fork")]
 mod tests {
-    use crate::engine::{Outcome, Rejection};
-    use crate::native::Client;
+    use crate::engine::{Decision, Outcome, Rejection};
+    use crate::native::{Client, OptOut};
     use std::process;
 
     // SAFETY: as POSIX declares them.
@@ -83,7 +83,7 @@ mod tests {
         fn _exit(status: i32) -> !;
     }
 
-    /// Whether it holds in a child. It must not take memory: another thread may have been at it when the child was made.
+    /// Whether it holds in a child. It should not take memory: another thread may have been at it when the child was made.
     fn holds_in_child(condition: impl FnOnce() -> bool) -> bool {
         let mut status = -1;
         // SAFETY: the child does no more than it may, and ends without running what belongs to its parent.
@@ -112,5 +112,26 @@ mod tests {
         assert_eq!(track(), Outcome::Accepted);
         assert!(holds_in_child(|| track() == Outcome::Rejected(Rejection::Closed)));
         assert_eq!(track(), Outcome::Accepted);
+    }
+
+    #[test]
+    fn c8_a_child_never_takes_a_no_for_nothing() {
+        let folder = std::env::temp_dir().join(format!("refrain-fork-{}", process::id()));
+        let stored = Client::builder("T").data_dir(&folder).build().unwrap();
+        stored.opt_out(OptOut::default()).unwrap();
+        let says = |decision, reason| {
+            let consent = stored.consent();
+            (consent.decision, consent.reason()) == (decision, reason)
+        };
+        // A child may take memory here: the C library's `fork` leaves its own in order.
+        assert!(holds_in_child(|| says(Decision::Denied, "person") && stored.has_opted_out()));
+        stored.opt_in().unwrap();
+        assert!(holds_in_child(|| says(Decision::Granted, "store_unavailable")));
+        stored.shutdown(std::time::Duration::from_secs(30));
+        std::fs::remove_dir_all(folder).unwrap();
+
+        let unstored = Client::builder("T").build().unwrap();
+        assert!(unstored.opt_out(OptOut::default()).is_err());
+        assert!(holds_in_child(|| unstored.has_opted_out()));
     }
 }

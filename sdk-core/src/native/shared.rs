@@ -9,18 +9,19 @@ use super::process;
 use super::settings::NoticeHook;
 use super::transport::Sendable;
 use crate::engine::{
-    Effect, Engine, FlushMark, FlushState, Input, Lifecycle, Notice, Now, Op, Outcome, Rejection, Ticket,
-    Trouble, Verdict,
+    Decision, Effect, Engine, FlushMark, FlushState, Input, Lifecycle, Notice, Now, Op, Outcome, RecordName,
+    Rejection, Ticket, Trouble, Verdict,
 };
 use std::collections::VecDeque;
-use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError, TryLockError};
 use std::time::{Duration, Instant};
 
 /// Storage effects that may wait. A storage thread that is stuck costs records, never memory without bound.
 const BACKLOG: usize = 100_000;
 const BACKLOG_BYTES: usize = 32 << 20;
 /// How often is looked for what other processes have changed, so that whose records are about is not older than that
-/// (C9), nor what the app shows of the person's choice. Not while the app is in the background and has nothing to do.
+/// (C9), nor what the app shows of the person's choice. While the app is in the background and has nothing to do, only when
+/// somebody asks.
 pub(super) const WATCH_MS: u64 = 1_000;
 
 /// One engine, entered by any thread, never while anything is read, written or sent.
@@ -46,6 +47,8 @@ pub(super) struct Core {
     pub(super) engine: Engine,
     pub(super) entropy: Entropy,
     pub(super) storage: VecDeque<StorageJob>,
+    /// Steps of the person's choice, in order: they go before everything in `storage`. See [`is_choice`].
+    pub(super) choices: VecDeque<Effect>,
     /// Bytes of properties that wait in `storage`, roughly.
     pub(super) storage_bytes: usize,
     pub(super) requests: VecDeque<RequestJob>,
@@ -63,7 +66,9 @@ pub(super) struct Core {
     pub(super) urgent: bool,
     /// When the records were last read again, on the monotonic clock.
     pub(super) watched_ms: u64,
-    /// A call was refused or held, or the app has come back; perhaps another process has heard otherwise.
+    /// How often they were.
+    pub(super) looks: u64,
+    /// A call was refused or held, somebody asks, or the app has come back; perhaps another process has heard otherwise.
     pub(super) watch_wanted: bool,
     /// The app is in the background: nobody sees what other processes change.
     pub(super) background: bool,
@@ -101,6 +106,20 @@ impl StorageJob {
     }
 }
 
+/// Whether an effect is a step of the person's choice (C4). It does not wait behind what is to be stored: with a full
+/// queue that would keep a refusal from the disk for seconds, in which the process may be killed.
+///
+/// What it overtakes is none the worse for it. What is to be written has a permit, which a withdrawal has killed and a
+/// grant leaves alone; what need no longer be kept may be gone; a look, a sync and a barrier are as good a moment later.
+/// These steps keep their order among themselves, and no queue is taken over while one of them is to be done.
+pub fn is_choice(effect: &Effect) -> bool {
+    match effect {
+        Effect::Amend { amendment, .. } => amendment.record() == RecordName::Consent,
+        Effect::Fence { .. } | Effect::Wipe { .. } | Effect::List { .. } => true,
+        _ => false,
+    }
+}
+
 pub(super) struct RequestJob {
     pub(super) op: Op,
     pub(super) job: Sendable,
@@ -113,6 +132,7 @@ impl Shared {
                 engine,
                 entropy,
                 storage: VecDeque::new(),
+                choices: VecDeque::new(),
                 storage_bytes: 0,
                 requests: VecDeque::new(),
                 cancelled: Vec::new(),
@@ -123,6 +143,7 @@ impl Shared {
                 parked_until: None,
                 urgent: false,
                 watched_ms: 0,
+                looks: 0,
                 watch_wanted: false,
                 background: false,
                 settled: Vec::new(),
@@ -250,6 +271,10 @@ impl Shared {
                         core.urgent = true;
                     }
                 }
+                effect if is_choice(&effect) => {
+                    core.choices.push_back(effect);
+                    core.urgent = true;
+                }
                 effect => {
                     core.urgent |= !matches!(effect, Effect::Append { .. } | Effect::Acknowledge { .. });
                     core.storage.push_back(StorageJob::Effect(effect));
@@ -277,6 +302,28 @@ impl Shared {
         if wanted {
             self.storage_wake.notify_one();
         }
+    }
+
+    /// Has the records read again, and waits for that.
+    pub(super) fn look(&self, timeout: Duration) {
+        let mut core = self.lock();
+        let looks = core.looks;
+        core.watch_wanted = true;
+        core.urgent = true;
+        drop(core);
+        self.storage_wake.notify_one();
+        self.wait(timeout, |core| core.looks > looks);
+    }
+
+    /// The person's choice as it was known in the parent process when this one was forked from it. `None` if it was not, or
+    /// another thread was in the engine in that moment: its lock is held for ever here.
+    pub(super) fn known_at_fork(&self) -> Option<Decision> {
+        let core = match self.core.try_lock() {
+            Ok(core) => core,
+            Err(TryLockError::Poisoned(error)) => error.into_inner(),
+            Err(TryLockError::WouldBlock) => return None,
+        };
+        core.engine.is_open().then(|| core.engine.consent().decision)
     }
 
     /// Waits for the end of a consent call.
@@ -460,6 +507,21 @@ impl Core {
         now.mono_ms.saturating_sub(self.watched_ms) >= WATCH_MS
     }
 
+    /// Whether what other processes decide matters here before the next call.
+    pub(super) fn is_watched(&self) -> bool {
+        let stats = self.engine.stats();
+        !self.background
+            || stats.queued > 0
+            || stats.held > 0
+            || self.engine.in_flight() > 0
+            || self.engine.next_wakeup().is_some()
+    }
+
+    /// Whether what other processes have changed is not known here, unless somebody looks.
+    pub(super) fn is_unwatched(&self, now: Now) -> bool {
+        self.state == State::Running && !self.is_watched() && self.watch_is_due(now)
+    }
+
     /// Whether nothing more happens before the clock moves or somebody calls: the storage thread sleeps, and nothing
     /// is to be done, under way or due.
     pub(super) fn is_quiet(&self, now: Now) -> bool {
@@ -468,6 +530,7 @@ impl Core {
             && !self.urgent
             && (!self.telling && self.notices.is_empty() || notice_thread::is_this_one())
             && self.storage.is_empty()
+            && self.choices.is_empty()
             && self.requests.is_empty()
             && self.engine.in_flight() == 0
             && self.engine.next_wakeup().is_none_or(|at| at > now.mono_ms)

@@ -1,12 +1,15 @@
 //! The thread that does what the engine asks of the store, and keeps its time.
 
+#[cfg(test)]
+mod tests;
+
 use super::entropy::draw_pool;
 #[cfg(feature = "flight-recorder")]
 use super::flight::{FlightFile, Recording};
 use super::notice_thread;
 use super::shared::{Core, Shared, State, StorageJob, WATCH_MS};
 use super::store::Store;
-use crate::engine::{Done, Effect, Entry, Input, Op, Permit};
+use crate::engine::{Done, Effect, Entry, Input, Op, Permit, RecordId};
 #[cfg(feature = "flight-recorder")]
 use crate::engine::{Item, ItemKind};
 use std::collections::VecDeque;
@@ -21,6 +24,9 @@ const LOOKS: u32 = 10;
 const SPARE: usize = 256;
 /// How many ends of effects are reported under one lock.
 const REPORTS: usize = 64;
+/// How many jobs are done before it is looked whether the person has chosen meanwhile. One reading of the record and one
+/// write for so many cost each of them next to nothing.
+const PORTION: usize = 1_000;
 /// How long a client waits for the threads of the one that had its folder before.
 const PREDECESSOR: Duration = Duration::from_secs(5);
 
@@ -30,8 +36,9 @@ pub(super) struct StorageThread {
     breaker: Option<Box<dyn Fn() + Send + Sync>>,
     /// Looks at nothing since there was something.
     idle: u32,
-    /// Takes the place of the queue when that is worked off: callers shall not have to make room in it each time.
-    spare: VecDeque<StorageJob>,
+    /// Taken from the queue and to be done, in order. Takes the queue's place when it is worked off: callers shall not
+    /// have to make room in it each time.
+    jobs: VecDeque<StorageJob>,
     #[cfg(feature = "flight-recorder")]
     flight: Option<FlightFile>,
 }
@@ -49,7 +56,7 @@ impl StorageThread {
             store,
             breaker,
             idle: 0,
-            spare: VecDeque::new(),
+            jobs: VecDeque::new(),
             #[cfg(feature = "flight-recorder")]
             flight,
         }
@@ -86,15 +93,19 @@ impl StorageThread {
             shared.announce_progress();
         }
         core.urgent = false;
-        let mut jobs = std::mem::replace(&mut core.storage, std::mem::take(&mut self.spare));
-        core.storage_bytes = 0;
+        let choices = std::mem::take(&mut core.choices);
+        if self.jobs.is_empty() {
+            std::mem::swap(&mut core.storage, &mut self.jobs);
+            core.storage_bytes = 0;
+        }
+        let nothing = choices.is_empty() && self.jobs.is_empty();
         let tell = !core.notices.is_empty() && !std::mem::replace(&mut core.telling, true);
         let refill = core.entropy.is_low();
-        let watch = std::mem::take(&mut core.watch_wanted) || watched(&core) && core.watch_is_due(now);
-        if watch || !jobs.is_empty() {
+        let watch = std::mem::take(&mut core.watch_wanted) || core.is_watched() && core.watch_is_due(now);
+        if watch || !nothing {
             core.watched_ms = now.mono_ms;
         }
-        let end = core.state != State::Running && jobs.is_empty();
+        let end = core.state != State::Running && nothing;
         #[cfg(feature = "flight-recorder")]
         let portion = core.flight.as_mut().map(|flight| flight.take(end));
         drop(core);
@@ -109,27 +120,29 @@ impl StorageThread {
         if end {
             return false;
         }
-        self.idle = if jobs.is_empty() { self.idle.saturating_add(1) } else { 0 };
+        self.idle = if nothing { self.idle.saturating_add(1) } else { 0 };
 
         self.break_off();
         if refill {
             let pool = draw_pool();
             shared.lock().entropy.add(&pool);
         }
-        if watch || !jobs.is_empty() {
+        if watch || !nothing {
             self.watch();
         }
-        self.execute(&mut jobs);
-        // After a burst it would be too much to keep.
-        jobs.shrink_to(SPARE);
-        self.spare = jobs;
+        if choices.is_empty() {
+            self.execute();
+        } else {
+            // The step after this one is to come next.
+            choices.into_iter().for_each(|effect| self.execute_one(effect));
+        }
         true
     }
 
     /// Sleeps: a moment while records come, else until it is woken or something falls due.
     fn wait<'s>(&self, shared: &'s Shared) -> MutexGuard<'s, Core> {
         let mut core = shared.lock();
-        if core.state != State::Running {
+        if core.state != State::Running || !self.jobs.is_empty() {
             return core;
         }
         let waits_for_time = !shared.clock.is_virtual();
@@ -142,7 +155,7 @@ impl StorageThread {
                 .0;
         }
         let now = shared.clock.now().mono_ms;
-        let watch = watched(&core).then(|| now.saturating_add(WATCH_MS));
+        let watch = core.is_watched().then(|| now.saturating_add(WATCH_MS));
         let until = core.engine.next_wakeup().into_iter().chain(watch).min();
         core.parked_until = Some(until.unwrap_or(u64::MAX));
         let asleep = |core: &mut Core| {
@@ -183,43 +196,68 @@ impl StorageThread {
         for (name, read) in self.store.changes() {
             self.report([Input::RecordChanged { name, read }]);
         }
+        self.shared.lock().looks += 1;
+        self.shared.announce_progress();
     }
 
-    /// Does everything in order. Appends that stand side by side share a reading of the record and a write.
-    fn execute(&mut self, jobs: &mut VecDeque<StorageJob>) {
-        while let Some(job) = jobs.pop_front() {
-            match job {
-                StorageJob::Effect(Effect::Append { op, permit }) => {
-                    let (mut ops, mut permits): (Vec<Op>, Vec<Permit<Entry>>) = (vec![op], vec![permit]);
-                    while let Some(StorageJob::Effect(Effect::Append { .. })) = jobs.front() {
-                        if let Some(StorageJob::Effect(Effect::Append { op, permit })) = jobs.pop_front() {
-                            ops.push(op);
-                            permits.push(permit);
-                        }
+    /// Does the next jobs, in order; but of records that are to be stored and others that need no longer be kept,
+    /// those first. So each kind shares a reading of the record and a write, also where every record drives out another
+    /// one.
+    fn execute(&mut self) {
+        let mut records = Records::default();
+        for _ in 0..PORTION {
+            match self.jobs.pop_front() {
+                Some(StorageJob::Effect(Effect::Append { op, permit })) => records.append(op, permit),
+                Some(StorageJob::Effect(Effect::Acknowledge { op, records: gone })) => {
+                    records.acknowledge(op, gone);
+                }
+                Some(other) => {
+                    self.keep(std::mem::take(&mut records));
+                    match other {
+                        StorageJob::Effect(effect) => self.execute_one(effect),
+                        StorageJob::Barrier(barrier) => self.pass(barrier),
                     }
-                    let results = self.store.append(permits);
-                    self.report(ops.into_iter().zip(results).map(|(op, result)| Input::Done { op, result }));
+                    break;
                 }
-                StorageJob::Effect(effect) => {
-                    if let Some((op, result)) = self.execute_one(effect) {
-                        self.report([Input::Done { op, result }]);
-                    }
-                }
-                StorageJob::Barrier(barrier) => {
-                    let synced = matches!(self.store.sync(), Done::Stored);
-                    let later = jobs.iter().filter(|job| job.is_append()).count();
-                    self.shared.pass_barrier(barrier, self.store.kept() + later, synced);
-                }
+                None => break,
             }
+        }
+        self.keep(records);
+        if self.jobs.is_empty() {
+            // After a burst it would be too much to keep.
+            self.jobs.shrink_to(SPARE);
         }
     }
 
-    fn execute_one(&mut self, effect: Effect) -> Option<(Op, Done)> {
-        Some(match effect {
+    /// Stores records, and lets go of others.
+    fn keep(&mut self, records: Records) {
+        let Records { appends, permits, acknowledges, gone } = records;
+        if !appends.is_empty() {
+            let results = self.store.append(permits);
+            self.report(appends.into_iter().zip(results).map(|(op, result)| Input::Done { op, result }));
+        }
+        if !acknowledges.is_empty() {
+            let fault = match self.store.acknowledge(&gone) {
+                Done::Failed(fault) => Some(fault),
+                _ => None,
+            };
+            let result = || fault.map_or(Done::Stored, Done::Failed);
+            self.report(acknowledges.into_iter().map(|op| Input::Done { op, result: result() }));
+        }
+    }
+
+    /// Syncs, and says how everything before has ended.
+    fn pass(&mut self, barrier: u64) {
+        let synced = matches!(self.store.sync(), Done::Stored);
+        let later = self.jobs.iter().filter(|job| job.is_append()).count();
+        self.shared.pass_barrier(barrier, self.store.kept() + later, synced);
+    }
+
+    fn execute_one(&mut self, effect: Effect) {
+        let (op, result) = match effect {
             Effect::Open { op } => (op, self.store.open()),
             Effect::Recover { op, epoch } => (op, self.store.recover(epoch)),
             Effect::Amend { op, amendment } => (op, self.store.amend(amendment)),
-            Effect::Acknowledge { op, records } => (op, self.store.acknowledge(&records)),
             Effect::Sync { op } => (op, self.store.sync()),
             Effect::Fence { op } => {
                 // A request that is stuck in the middle of its body would not let go.
@@ -230,11 +268,13 @@ impl StorageThread {
             Effect::List { op } => (op, self.list()),
             // None of these gets here: they go to other queues, or are taken together above.
             Effect::Append { .. }
+            | Effect::Acknowledge { .. }
             | Effect::Send { .. }
             | Effect::SendErasure { .. }
             | Effect::Cancel { .. }
-            | Effect::Notify(_) => return None,
-        })
+            | Effect::Notify(_) => return,
+        };
+        self.report([Input::Done { op, result }]);
     }
 
     /// What the store holds, and what a recording beside it still holds against the person's will.
@@ -265,12 +305,23 @@ impl StorageThread {
     }
 }
 
-/// Whether what other processes decide matters here before the next call.
-fn watched(core: &Core) -> bool {
-    let stats = core.engine.stats();
-    !core.background
-        || stats.queued > 0
-        || stats.held > 0
-        || core.engine.in_flight() > 0
-        || core.engine.next_wakeup().is_some()
+/// Records that are to be stored, and others that need no longer be kept.
+#[derive(Default)]
+struct Records {
+    appends: Vec<Op>,
+    permits: Vec<Permit<Entry>>,
+    acknowledges: Vec<Op>,
+    gone: Vec<RecordId>,
+}
+
+impl Records {
+    fn append(&mut self, op: Op, permit: Permit<Entry>) {
+        self.appends.push(op);
+        self.permits.push(permit);
+    }
+
+    fn acknowledge(&mut self, op: Op, mut records: Vec<RecordId>) {
+        self.acknowledges.push(op);
+        self.gone.append(&mut records);
+    }
 }

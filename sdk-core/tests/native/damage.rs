@@ -151,7 +151,7 @@ fn c12_in_a_folder_that_everybody_may_look_into_files_are_their_owner_s_alone() 
     let client = quiet(&folder, &collector).build().unwrap();
     ready(&client);
     accepted(&client, "a");
-    client.flush(PATIENCE);
+    assert!(client.sync(PATIENCE));
     let files = files(&folder.data());
     assert!(files.len() >= 5, "records, a segment and locks: {files:?}");
     for (path, _) in files {
@@ -195,6 +195,28 @@ fn a_file_in_place_of_the_folder_is_a_no() {
         client.shutdown(PATIENCE);
     }
     assert_eq!(fs::read(folder.data()).unwrap(), b"theirs");
+}
+
+#[test]
+fn c14_what_cannot_be_looked_at_is_not_passed_over() {
+    let (folder, collector) = (Folder::new(), Collector::start());
+    let client = quiet(&folder, &collector).build().unwrap();
+    ready(&client);
+    let kinds = || client.audit().files.iter().map(|file| file.kind).collect::<Vec<_>>();
+    assert!(!kinds().contains(&"unlisted"));
+    fs::write(folder.data().join("queue"), "not ours").unwrap();
+    let audit = client.audit();
+    let unlisted: Vec<_> = audit.files.iter().filter(|file| file.kind == "unlisted").collect();
+    assert_eq!(unlisted.iter().map(|file| (&*file.name, file.bytes)).collect::<Vec<_>>(), [("queue", 0)]);
+    assert!(audit.files.iter().any(|file| file.kind == "consent"), "what can be listed is");
+
+    // Nobody can say that nothing is left; the rest has gone.
+    assert_eq!(client.opt_out(OptOut::default()), Err(Trouble::NotPurged(vec!["queue".into()])));
+    assert!(client.has_opted_out());
+    assert_eq!(kinds().iter().filter(|kind| **kind == "data").count(), 0);
+    fs::remove_file(folder.data().join("queue")).unwrap();
+    assert_eq!(client.opt_out(OptOut::default()), Ok(()));
+    assert!(!kinds().contains(&"unlisted"));
 }
 
 #[test]

@@ -1,8 +1,9 @@
 //! Records, from the call to the collector.
 
+use crate::player::Player;
 use crate::support::{Collector, Folder, PATIENCE, TOKEN, accepted, delivered, quiet, ready};
 use refrain::engine::{Answer, Decision, FlushState, Notice, Outcome, Rejection};
-use refrain::native::{Client, PendingRequest, Transport};
+use refrain::native::{Client, HttpTransport, PendingRequest, Transport};
 use serde_json::json;
 use std::io::{Read, Write};
 use std::net::TcpListener;
@@ -309,5 +310,26 @@ fn half_of_an_answer_is_neither_a_yes_nor_a_no() {
         assert_eq!(client.flush(PATIENCE), FlushState::Failing);
         assert_eq!((client.stats().queued, client.stats().dropped_total()), (1, 0), "{word}");
         proxy.join().unwrap();
+    }
+}
+
+#[test]
+fn nothing_is_sent_past_a_proxy_that_cannot_be_used() {
+    let flushed = |variables: &[(&str, &str)]| {
+        let (folder, collector) = (Folder::new(), Collector::start());
+        let mut player = Player::start_where(variables, "obey", &folder, &collector);
+        player.expect("ready");
+        player.say("track 1 e");
+        player.expect("true");
+        player.say("flush");
+        let state = player.hear().unwrap();
+        (state, collector.requests().len())
+    };
+    for variable in [("ALL_PROXY", "socks5://127.0.0.1:9"), ("HTTP_PROXY", "garbage:::")] {
+        assert_eq!(flushed(&[variable]), ("Failing".into(), 0), "{variable:?}");
+        assert_eq!(flushed(&[variable, ("NO_PROXY", "localhost, 127.0.0.1")]), ("Done".into(), 1));
+    }
+    for url in ["socks5://127.0.0.1:9", "garbage:::"] {
+        assert!(HttpTransport::new().proxy(url).is_err(), "{url}");
     }
 }

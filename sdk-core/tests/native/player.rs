@@ -19,6 +19,18 @@ impl Player {
         Self::spawn(Command::new(std::env::current_exe().unwrap()), part, folder, collector)
     }
 
+    /// In an environment with these variables.
+    pub fn start_where(
+        variables: &[(&str, &str)],
+        part: &str,
+        folder: &Folder,
+        collector: &Collector,
+    ) -> Self {
+        let mut command = Command::new(std::env::current_exe().unwrap());
+        command.envs(variables.iter().copied());
+        Self::spawn(command, part, folder, collector)
+    }
+
     /// Under a limit of the size of files: what a full disk looks like, without a disk.
     pub fn start_limited(kibibytes: u32, part: &str, folder: &Folder, collector: &Collector) -> Self {
         let mut command = Command::new("bash");

@@ -86,6 +86,25 @@ fn c9_who_is_known_elsewhere_is_known_to_a_process_that_does_nothing() {
 }
 
 #[test]
+fn c9_who_asks_in_the_background_hears_of_a_no() {
+    let (folder, collector) = (Folder::new(), Collector::start());
+    let client = quiet(&folder, &collector).build().unwrap();
+    ready(&client);
+    client.lifecycle(Lifecycle::Background);
+    assert!(client.sync(PATIENCE));
+    let mut player = Player::start("obey", &folder, &collector);
+    player.expect("ready");
+    player.say("out");
+    player.expect("out");
+    let start = Instant::now();
+    while client.device_id().is_some() && start.elapsed() < PATIENCE {
+        std::thread::yield_now();
+    }
+    assert!(start.elapsed() < PATIENCE);
+    assert!(client.has_opted_out() && client.audit().device_id.is_none());
+}
+
+#[test]
 fn queues_without_an_owner_are_adopted() {
     let (folder, collector) = (Folder::new(), Collector::start());
     let mut players: Vec<_> = (0..3).map(|_| Player::start("obey", &folder, &collector)).collect();

@@ -271,3 +271,20 @@ fn without_a_folder_nothing_is_collected_before_the_person_decides() {
     client.flush(PATIENCE);
     assert_eq!(collector.names(), ["$opt_in", "chosen"]);
 }
+
+#[test]
+fn a_closed_client_says_what_the_folder_says() {
+    let (folder, collector) = (Folder::new(), Collector::start());
+    let closed = quiet(&folder, &collector).build().unwrap();
+    ready(&closed);
+    assert!(!closed.is_closed());
+    closed.shutdown(PATIENCE);
+    assert!(closed.is_closed() && !closed.has_opted_out());
+    assert!(matches!(closed.opt_out(OptOut::default()), Err(Trouble::NotRecorded(_))));
+    assert!(!closed.has_opted_out(), "nobody has been told");
+
+    let client = quiet(&folder, &collector).build().unwrap();
+    assert_eq!(client.opt_out(OptOut::default()), Ok(()));
+    assert!(closed.has_opted_out() && closed.consent().reason() == "person");
+    assert!(closed.audit().files.iter().all(|file| file.kind == "consent"));
+}

@@ -45,6 +45,19 @@ class Forks(ScriptTestCase):
         self.assertEqual(self.collector.names(), ["parent"])
 
 
+    def test_a_child_hears_what_the_person_has_decided(self) -> None:
+        client = self.client(default_consent="granted", flush_interval=3600)
+        client.opt_out()
+        child = os.fork()
+        if child == 0:
+            try:
+                consent = client.consent()
+                said = (client.has_opted_out(), consent.decision, consent.verdict, consent.reason)
+                os._exit(0 if said == (True, "denied", "deny", "person") else 1)
+            finally:
+                os._exit(2)
+        self.assertEqual(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), 0)
+
     def test_a_client_is_made_in_a_child_whatever_the_parents_threads_do(self) -> None:
         # To find its client among long tokens that differ at their end takes a thread long: most forks meet it there.
         self.run_script(
@@ -101,6 +114,19 @@ class Ends(ScriptTestCase):
         later = self.client(default_consent="granted")
         later.flush(timeout=30)
         self.assertEqual(self.collector.names(), ["forgotten"])
+
+    def test_what_is_left_at_the_end_is_sent_also_where_no_thread_begins_then(self) -> None:
+        # As from Python 3.12 on.
+        self.run_script(
+            "import atexit, sys, threading, refrain\n"
+            "client = refrain.Client('t', endpoint=sys.argv[1], default_consent='granted', flush_interval=3600)\n"
+            "client.opt_in()\n"
+            "client.track('last')\n"
+            "def refuse(thread):\n"
+            "    raise RuntimeError(\"can't create new thread at interpreter shutdown\")\n"
+            "atexit.register(setattr, threading.Thread, 'start', refuse)\n"
+        )
+        self.assertEqual(self.collector.names(), ["$opt_in", "last"])
 
     def test_a_script_ends_while_a_request_is_under_way(self) -> None:
         self.collector.answering.clear()

@@ -1,10 +1,12 @@
 """The network, and whatever else may stand in for it, cannot harm the app or lose a record."""
 
+import gc
 import logging
 import queue
 import socket
 import threading
 import unittest
+import unittest.mock
 from typing import List, Optional
 
 import refrain
@@ -126,6 +128,42 @@ class Notices(FolderTestCase):
         record = logged.records.get(timeout=30)
         self.assertEqual(record.levelno, logging.WARNING)
         self.assertEqual(record.getMessage(), "the collector answers 401; sending rests, nothing is lost")
+
+
+class Workers(FolderTestCase):
+    def test_one_that_hangs_is_left_behind(self) -> None:
+        client = self.client(default_consent="granted", flush_interval=3600)
+        hangs = threading.Event()
+        self.addCleanup(hangs.set)
+        lookups: List[str] = []
+        real = socket.getaddrinfo
+
+        def lookup(name: str, *rest: object, **more: object) -> object:
+            lookups.append(name)
+            if len(lookups) == 1:
+                hangs.wait(60)
+            return real(name, *rest, **more)  # type: ignore[arg-type]
+
+        with unittest.mock.patch("socket.getaddrinfo", lookup):
+            client.track("lost with the answer")
+            self.assertFalse(client.flush(timeout=0.1))
+            client.opt_out()  # breaks it off
+            client.opt_in()
+            client.track("later")
+            self.assertTrue(client.flush(timeout=30))
+        self.assertFalse(hangs.is_set())
+        self.assertEqual(self.collector.names(), ["$opt_in", "later"])
+
+    def test_they_end_with_their_client(self) -> None:
+        before = threading.active_count()
+        client = refrain.Client("worker", endpoint=self.collector.url)
+        [worker] = [thread for thread in threading.enumerate() if thread.name == "refrain-http"][-1:]
+        client.close()
+        del client
+        gc.collect()
+        worker.join(timeout=60)
+        self.assertFalse(worker.is_alive())
+        self.assertLessEqual(threading.active_count(), before)
 
 
 class Transports(FolderTestCase):

@@ -1,10 +1,12 @@
 """What JSON cannot hold is refused with a reason and a place, and never raises into the app."""
 
+import datetime
 import unittest
 from typing import Any, Dict, List
 
 import refrain
 from folder import FolderTestCase
+from refrain._values import encode
 
 
 class Hostile(dict):
@@ -46,6 +48,37 @@ class Values(FolderTestCase):
         for value, kind in ((b"bytes", "bytes"), ({1, 2}, "set"), (object(), "object"), (1 + 2j, "complex")):
             self.refused({"value": value}, "unsupported_type", "properties.value", kind)
         self.refused({"value": {(1, 2): 3}}, "unsupported_key", "properties.value", "tuple")
+
+    def test_keys_that_are_no_texts(self) -> None:
+        for key, kind in ((None, "None"), (True, "bool"), (False, "bool")):
+            self.refused({key: 1}, "unsupported_key", "properties", kind)
+            self.refused({"cart": [{"a": {key: 1}}]}, "unsupported_key", "properties.cart[0].a", kind)
+        self.assertTrue(self.recorder.track("Event", {"null": 1, "true": {"false": 'a"true":'}}))
+
+    def test_dates(self) -> None:
+        zone = datetime.timezone(datetime.timedelta(hours=2))
+        for date, text in (
+            (datetime.datetime(987, 6, 5, 4, 3, 2, 1), "0987-06-05T04:03:02"),
+            (datetime.datetime(2026, 1, 2, 3, 4, 5, tzinfo=zone), "2026-01-02T01:04:05"),
+            (datetime.date(1, 2, 3), "0001-02-03"),
+        ):
+            self.assertEqual(encode({"at": date}), '{"at":"%s"}' % text)
+
+    def test_signals(self) -> None:
+        client = self.client(data_dir=self.folder / "signals")
+        for signals in ({"gpc": "0"}, {"dnt": 1}, {"host": None}):
+            with self.assertRaises(refrain.ConfigError) as caught:
+                client.signals(**signals)  # type: ignore[arg-type]
+            self.assertIn(next(iter(signals)), str(caught.exception))
+        self.assertEqual(client.consent().verdict, "hold")
+        client.signals(gpc=True)
+        self.assertEqual(client.consent().reason, "gpc")
+
+    def test_a_timeout_that_is_no_number_is_none(self) -> None:
+        self.recorder.track("waits")
+        self.collector.answering.clear()
+        self.addCleanup(self.collector.answering.set)
+        self.assertFalse(self.recorder.flush(timeout=float("nan")))
 
     def test_halves_of_surrogate_pairs(self) -> None:
         self.refused({"name": "a\ud800"}, "lone_surrogate", "properties.name")

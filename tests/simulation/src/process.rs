@@ -3,12 +3,12 @@
 use crate::disk::{SimDisk, SimLock};
 use crate::flight::replay;
 use refrain::engine::{
-    Also, Call, Config, Done, Effect, Engine, EventId, Input, Lane, Lifecycle, Notice, Now, Op, OutboxPermit,
-    Outcome, Permit, RecordName, RecordRead, Request, Secret, Signals, Ticket, Trouble,
+    Also, Call, Config, Done, Effect, Engine, Entry, EventId, Input, Lane, Lifecycle, Notice, Now, Op,
+    OutboxPermit, Outcome, Permit, RecordName, RecordRead, Request, Secret, Signals, Ticket, Trouble,
 };
 use refrain::engine::{Answer, ConsentState};
 use refrain::native::flight::{Contents, Recording};
-use refrain::native::simulation::{Layout, Ledger, Store};
+use refrain::native::simulation::{Layout, Ledger, Store, is_choice};
 use std::collections::VecDeque;
 use std::path::PathBuf;
 
@@ -66,6 +66,9 @@ pub struct Process {
     drawn: u16,
     /// Its clocks.
     pub now: Now,
+    /// Whether it does the steps of a choice before all else, and lets go of records after it has stored others, as the
+    /// native driver does; or everything strictly in order.
+    hurries: bool,
     /// Whether it was stopped (SIGSTOP).
     pub stopped: bool,
     /// Storage effects, in order.
@@ -111,6 +114,7 @@ impl Process {
             generation,
             drawn: 0,
             now,
+            hurries: (number ^ generation) & 1 == 0,
             stopped: false,
             storage: VecDeque::new(),
             waiting: VecDeque::new(),
@@ -241,23 +245,11 @@ impl Process {
 
     /// Executes the next storage effect, or the next appends together. `false` if there is none.
     pub fn step(&mut self) -> bool {
-        let Some(effect) = self.storage.pop_front() else { return false };
+        let choice = self.storage.iter().position(is_choice).filter(|_| self.hurries);
+        let Some(effect) = self.storage.remove(choice.unwrap_or_default()) else { return false };
         let (op, done) = match effect {
             Effect::Append { op, permit } => {
-                let (mut ops, mut permits) = (vec![op], vec![permit]);
-                while let Some(Effect::Append { .. }) = self.storage.front() {
-                    if let Some(Effect::Append { op, permit }) = self.storage.pop_front() {
-                        ops.push(op);
-                        permits.push(permit);
-                    }
-                }
-                let results = self.store.append(permits);
-                for (op, result) in ops.into_iter().zip(results) {
-                    if matches!(result, Done::Stored) {
-                        self.taken.push((op, false));
-                    }
-                    self.input(Input::Done { op, result });
-                }
+                self.keep(op, permit);
                 return true;
             }
             Effect::Open { op } => (op, self.store.open()),
@@ -274,6 +266,45 @@ impl Process {
         };
         self.input(Input::Done { op, result: done });
         true
+    }
+
+    /// Appends an entry, and those that stand behind it.
+    fn keep(&mut self, op: Op, permit: Permit<Entry>) {
+        let (mut ops, mut permits) = (vec![op], vec![permit]);
+        let (mut acknowledges, mut gone) = (Vec::new(), Vec::new());
+        while let Some(effect) = self.storage.pop_front() {
+            match effect {
+                Effect::Append { op, permit } => {
+                    ops.push(op);
+                    permits.push(permit);
+                }
+                Effect::Acknowledge { op, mut records } if self.hurries => {
+                    acknowledges.push(op);
+                    gone.append(&mut records);
+                }
+                other => {
+                    self.storage.push_front(other);
+                    break;
+                }
+            }
+        }
+        let results = self.store.append(permits);
+        for (op, result) in ops.into_iter().zip(results) {
+            if matches!(result, Done::Stored) {
+                self.taken.push((op, false));
+            }
+            self.input(Input::Done { op, result });
+        }
+        if !acknowledges.is_empty() {
+            let fault = match self.store.acknowledge(&gone) {
+                Done::Failed(fault) => Some(fault),
+                _ => None,
+            };
+            for op in acknowledges {
+                let result = fault.map_or(Done::Stored, Done::Failed);
+                self.input(Input::Done { op, result });
+            }
+        }
     }
 
     fn sync(&mut self) -> Done {

@@ -124,6 +124,32 @@ fn too_large_is_split_by_bytes_and_a_single_one_goes() {
 }
 
 #[test]
+fn a_collector_that_takes_more_again_gets_more() {
+    let mut store = Store::default();
+    let mut app = Driver::started(0, granted(), &mut store);
+    // So many records, of which the collector takes so many at once: the sizes of the requests.
+    let mut deliver = |count: usize, most: usize| {
+        (0..count).for_each(|_| assert_eq!(app.track("a"), Outcome::Accepted));
+        app.input(Input::Flush);
+        app.run(&mut store);
+        let mut sizes = Vec::new();
+        while app.depart(&store) {
+            let size = names(&app.open[0].1.body).len();
+            sizes.push(size);
+            app.answer(if size > most { answer(413, "") } else { ok() });
+            app.run(&mut store);
+        }
+        assert_eq!(app.engine.stats().queued, 0);
+        sizes
+    };
+    let sizes = deliver(50, 2);
+    let refused = sizes.iter().filter(|size| **size > 2).count();
+    assert!(refused < 12, "asked for more than it takes again and again: {sizes:?}");
+    let sizes = deliver(200, 50);
+    assert!(sizes.len() < 40 && sizes.is_sorted_by_key(|size| usize::from(*size > 2)), "{sizes:?}");
+}
+
+#[test]
 fn an_unwelcome_client_rests_and_keeps_everything() {
     let mut store = Store::default();
     let mut app = Driver::started(0, granted(), &mut store);

@@ -55,6 +55,24 @@ impl Segment {
         Self { path, header, live: Vec::new(), live_bytes: 0, bytes: 0 }
     }
 
+    /// Which of these, that stand in order, this segment may hold.
+    fn concerned<'s>(&self, seqs: &'s [u64]) -> &'s [u64] {
+        let (Some((first, _)), Some((last, _))) = (self.live.first(), self.live.last()) else { return &[] };
+        let from = seqs.partition_point(|seq| seq < first);
+        let to = seqs.partition_point(|seq| seq <= last);
+        seqs.get(from..to).unwrap_or_default()
+    }
+
+    /// Forgets these, that stand in order. Where none of them stands that costs a glance.
+    fn forget(&mut self, seqs: &[u64]) {
+        let seqs = self.concerned(seqs);
+        if !seqs.is_empty() {
+            let mut live = std::mem::take(&mut self.live);
+            live.retain(|(seq, _)| seqs.binary_search(seq).is_err());
+            self.set_live(live);
+        }
+    }
+
     fn set_live(&mut self, live: Vec<(u64, u64)>) {
         self.live_bytes = live.iter().map(|(_, bytes)| bytes).sum();
         self.live = live;
@@ -304,11 +322,7 @@ impl<D: Disk> Instance<D> {
     }
 
     fn forget(&mut self, seqs: &[u64]) {
-        for segment in &mut self.segments {
-            let mut live = std::mem::take(&mut segment.live);
-            live.retain(|(seq, _)| seqs.binary_search(seq).is_err());
-            segment.set_live(live);
-        }
+        self.segments.iter_mut().for_each(|segment| segment.forget(seqs));
     }
 
     /// Makes durable what was written.

@@ -13,9 +13,10 @@ pub use disk::{Disk, FileLock, Files, Hold};
 #[cfg(feature = "simulation")]
 pub use disk::{DiskFile, Mode};
 pub use layout::Layout;
+pub use wipe::Listing;
 
 use crate::engine::{
-    Amendment, ConsentState, Done, Entry, Item, Permit, RecordId, RecordName, RecordRead, Recovered,
+    Amendment, ConsentState, Done, Entry, Permit, RecordId, RecordName, RecordRead, Recovered,
     RecoveredRecord, StoreFault, WipeScope, wipe_before,
 };
 use disk::if_there;
@@ -45,10 +46,9 @@ impl<D: Disk> Ledger<D> {
         self.0.as_ref()
     }
 
-    /// Everything of this project in the folder; nothing if it cannot be listed.
-    pub fn items(&self) -> Vec<Item> {
-        let listed = self.0.as_ref().map(|layout| wipe::list(layout, &[], WipeScope::Store));
-        listed.and_then(Result::ok).unwrap_or_default()
+    /// Everything of this project in the folder, as far as it can be listed.
+    pub fn listing(&self) -> Listing {
+        self.0.as_ref().map(|layout| wipe::list(layout, &[], WipeScope::Store)).unwrap_or_default()
     }
 
     /// A record as it reads now.
@@ -385,10 +385,7 @@ impl<D: Disk> Store<D> {
     pub fn list(&self) -> Done {
         let Some(layout) = self.ledger.layout() else { return Done::Failed(StoreFault::Absent) };
         let ours: Vec<_> = self.instances().map(Instance::folder).collect();
-        match wipe::list(layout, &ours, self.scope) {
-            Ok(items) => Done::Listed(items),
-            Err(error) => Done::Failed(fault(&error)),
-        }
+        Done::Listed(wipe::list(layout, &ours, self.scope).suspicious())
     }
 }
 

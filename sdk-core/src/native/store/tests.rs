@@ -2,7 +2,9 @@
 
 use super::layout::{QueueFile, queue_files};
 use super::*;
-use crate::engine::{Answer, Call, CallKind, Config, DefaultConsent, Effect, Engine, Input, Now, Op, Secret};
+use crate::engine::{
+    Answer, Call, CallKind, Config, DefaultConsent, Effect, Engine, Input, Item, ItemKind, Now, Op, Secret,
+};
 use std::collections::VecDeque;
 use std::fs;
 use std::path::Path;
@@ -220,4 +222,115 @@ fn an_orphan_that_cannot_be_taken_over_keeps_nobody_from_the_others() {
     process.call(CallKind::Track, "Sold", "{}");
     process.pass(60_000, |_| answer(200, None, "1"));
     assert_eq!(process.engine.stats().delivered, 3);
+}
+
+/// A disk on which nobody can look into a file or folder.
+#[derive(Debug, Clone)]
+struct Blind(PathBuf);
+
+impl Blind {
+    fn look<T>(&self, path: &Path, seen: io::Result<T>) -> io::Result<T> {
+        if path == self.0 { Err(io::ErrorKind::PermissionDenied.into()) } else { seen }
+    }
+}
+
+impl Disk for Blind {
+    type File = fs::File;
+    type Lock = FileLock;
+
+    fn read(&self, path: &Path, most: u64) -> io::Result<Vec<u8>> {
+        self.look(path, Files.read(path, most))
+    }
+    fn open(&self, path: &Path, mode: disk::Mode) -> io::Result<fs::File> {
+        Files.open(path, mode)
+    }
+    fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
+        Files.rename(from, to)
+    }
+    fn remove(&self, path: &Path) -> io::Result<()> {
+        Files.remove(path)
+    }
+    fn remove_folder(&self, path: &Path) -> io::Result<()> {
+        Files.remove_folder(path)
+    }
+    fn list(&self, folder: &Path) -> io::Result<Vec<(String, bool)>> {
+        self.look(folder, Files.list(folder))
+    }
+    fn len(&self, path: &Path) -> io::Result<u64> {
+        Files.len(path)
+    }
+    fn create_folder(&self, path: &Path) -> io::Result<()> {
+        Files.create_folder(path)
+    }
+    fn sync_folder(&self, path: &Path) -> io::Result<()> {
+        Files.sync_folder(path)
+    }
+    fn lock(&self, path: &Path, hold: Hold, make: bool, patience: Duration) -> io::Result<FileLock> {
+        Files.lock(path, hold, make, patience)
+    }
+    fn note(&self, lock: &FileLock, text: &str) {
+        Files.note(lock, text);
+    }
+}
+
+/// Wipes a folder with three queues as after a refusal, where one place cannot be looked into: what is left.
+fn left(folder: &Folder, hidden: &Path, before: u64) -> (Done, Vec<String>) {
+    let layout = Layout::on(Blind(hidden.to_path_buf()), folder.0.clone(), "T");
+    let ledger = Ledger::new(Some(layout));
+    let mut store = Store::new(ledger.clone(), [9; 8]);
+    let wiped = store.wipe(Some(before), WipeScope::Store);
+    let Done::Listed(items) = store.list() else { panic!("no list") };
+    let data = |item: &Item| matches!(item.kind, ItemKind::Data(_));
+    let left: Vec<_> = items.into_iter().filter(data).map(|item| item.name).collect();
+    let Listing { items, unlisted } = ledger.listing();
+    let listed = items.into_iter().filter(data).map(|item| item.name).chain(unlisted);
+    assert_eq!(listed.collect::<Vec<_>>(), left);
+    (wiped, left)
+}
+
+#[test]
+fn c4_one_place_that_nobody_can_look_into_keeps_nothing_else_from_going() {
+    for hidden in ["queue", "a queue", "a segment"] {
+        let folder = Folder::new("blind");
+        orphans(&folder, 3);
+        let layout = Layout::on(Files, folder.0.clone(), "T");
+        let queues = layout.instances().unwrap();
+        let segment = layout::segment(&queues[1], 1);
+        let path = match hidden {
+            "queue" => layout.queues(),
+            "a queue" => queues[1].clone(),
+            _ => segment,
+        };
+        // Of a segment that cannot be read nobody knows of which epoch it is.
+        let (done, names) = left(&folder, &path, 2);
+        assert!(matches!(done, Done::Failed(_)), "{hidden}: {done:?}");
+        assert_eq!(names, [layout.name(&path)], "{hidden}");
+        let there = |queue: &PathBuf| layout::segment(queue, 1).exists();
+        match hidden {
+            "queue" => assert!(queues.iter().all(there)),
+            _ => assert_eq!(queues.iter().map(there).collect::<Vec<_>>(), [false, true, false], "{hidden}"),
+        }
+        assert!(layout.slots(RecordName::Identity).iter().all(|slot| !slot.exists()), "{hidden}");
+    }
+}
+
+#[test]
+fn c3_where_nothing_may_stay_nobody_has_to_read_what_goes() {
+    let folder = Folder::new("unread");
+    orphans(&folder, 1);
+    let layout = Layout::on(Files, folder.0.clone(), "T");
+    let segment = layout::segment(&layout.instances().unwrap()[0], 1);
+    let (done, names) = left(&folder, &segment, u64::MAX);
+    assert!(matches!(done, Done::Wiped { .. }), "{done:?}");
+    assert!(names.is_empty() && !segment.exists());
+}
+
+#[test]
+fn c9_who_cannot_tell_whether_others_live_leaves_them_their_device() {
+    let folder = Folder::new("shared");
+    orphans(&folder, 1);
+    let layout = Layout::on(Blind(folder.0.join("queue")), folder.0.clone(), "T");
+    let mut store = Store::new(Ledger::new(Some(layout.clone())), [9; 8]);
+    assert!(matches!(store.wipe(Some(2), WipeScope::Own), Done::Failed(_)));
+    assert!(layout.slots(RecordName::Identity).iter().all(|slot| slot.exists()));
 }

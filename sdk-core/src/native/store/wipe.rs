@@ -33,12 +33,19 @@ pub(super) fn wipe<D: Disk>(
     let unreadable = || io::Error::other("the consent record cannot be read");
     let before =
         wipe_before(before, &record::read_held(layout, RecordName::Consent)).ok_or_else(unreadable)?;
+    // Where it cannot be told, somebody else may live.
     let (mut items, mut failure, mut others_live) = (0, Ok(()), false);
     let mut count = |result: io::Result<u64>| match result {
         Ok(removed) => items += removed,
         Err(error) => failure = Err(error),
     };
-    for folder in layout.instances()? {
+    let folders = layout.instances().unwrap_or_else(|error| {
+        others_live = true;
+        count(Err(error));
+        // Where they stand was known when they could be listed.
+        ours.iter().map(|instance| instance.folder().to_path_buf()).collect()
+    });
+    for folder in folders {
         if ours.iter().any(|instance| instance.folder() == folder) {
             count(wipe_folder(&layout.disk, &folder, before));
             continue;
@@ -48,13 +55,13 @@ pub(super) fn wipe<D: Disk>(
                 count(wipe_folder(&layout.disk, &folder, before));
                 count(orphan.close().map(|()| 0));
             }
-            Ok(None) => {
+            claimed => {
                 others_live = true;
+                count(claimed.map(|_| 0));
                 if scope == WipeScope::Store {
                     count(wipe_folder(&layout.disk, &folder, before));
                 }
             }
-            Err(error) => count(Err(error)),
         }
     }
     let kept_for_others = scope == WipeScope::Own && others_live;
@@ -68,15 +75,18 @@ fn wipe_folder(disk: &impl Disk, folder: &Path, before: u64) -> io::Result<u64> 
     let (mut items, mut failure) = (0, Ok(()));
     for (path, kind) in queue_files(disk, folder)? {
         let goes = match kind {
-            QueueFile::Segment(_) => epoch_of(disk, &path)?.is_none_or(|epoch| epoch < before),
-            QueueFile::Aside | QueueFile::Draft => true,
-            QueueFile::Owner => false,
-        };
-        if goes {
-            match remove_file(disk, &path) {
-                Ok(removed) => items += u64::from(removed),
-                Err(error) => failure = Err(error),
+            // None is kept, whatever its header says and whether or not it can be read.
+            QueueFile::Segment(_) if before == u64::MAX => Ok(true),
+            QueueFile::Segment(_) => {
+                epoch_of(disk, &path).map(|epoch| epoch.is_none_or(|epoch| epoch < before))
             }
+            QueueFile::Aside | QueueFile::Draft => Ok(true),
+            QueueFile::Owner => Ok(false),
+        };
+        let removed = goes.and_then(|goes| if goes { remove_file(disk, &path) } else { Ok(false) });
+        match removed {
+            Ok(removed) => items += u64::from(removed),
+            Err(error) => failure = Err(error),
         }
     }
     failure.and_then(|()| disk.sync_folder(folder)).map(|()| items)
@@ -108,43 +118,71 @@ pub(super) fn remove_empty_queue<D: Disk>(layout: &Layout<D>) {
     let _ = layout.disk.remove_folder(&layout.queues());
 }
 
+/// What a look at a folder has found.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Listing {
+    /// What stands there.
+    pub items: Vec<Item>,
+    /// Places that could not be looked at: anything may stand there.
+    pub unlisted: Vec<String>,
+}
+
+impl Listing {
+    /// As a withdrawal has to take it: where nobody can look, data is left.
+    pub(super) fn suspicious(mut self) -> Vec<Item> {
+        let kind = ItemKind::Data(None);
+        self.items.extend(self.unlisted.into_iter().map(|name| Item { name, kind, bytes: 0 }));
+        self.items
+    }
+}
+
 /// Everything that stands here, as a wipe of this scope sees it.
-pub(super) fn list<D: Disk>(layout: &Layout<D>, ours: &[&Path], scope: WipeScope) -> io::Result<Vec<Item>> {
-    let mut items = Vec::new();
-    let mut add = |path: &Path, kind| -> io::Result<()> {
-        if let Some(bytes) = if_there(layout.disk.len(path))? {
+pub(super) fn list<D: Disk>(layout: &Layout<D>, ours: &[&Path], scope: WipeScope) -> Listing {
+    let Listing { mut items, mut unlisted } = Listing::default();
+    let mut add = |path: &Path, kind| match if_there(layout.disk.len(path)) {
+        Ok(Some(bytes)) => {
             items.push(Item { name: layout.name(path), kind, bytes });
         }
-        Ok(())
+        Ok(None) => {}
+        Err(_) => unlisted.push(layout.name(path)),
     };
     for path in layout.slots(RecordName::Consent) {
-        add(&path, ItemKind::Consent)?;
+        add(&path, ItemKind::Consent);
     }
-    let mut kept_for_others = false;
-    for folder in layout.instances()? {
+    let (mut kept_for_others, mut hidden) = (false, Vec::new());
+    let folders = layout.instances().unwrap_or_else(|_| {
+        hidden.push(layout.name(&layout.queues()));
+        Vec::new()
+    });
+    for folder in folders {
         if scope == WipeScope::Own && !ours.contains(&folder.as_path()) && is_owned(&layout.disk, &folder) {
             kept_for_others = true;
             continue;
         }
-        for (path, kind) in queue_files(&layout.disk, &folder)? {
+        let Ok(files) = queue_files(&layout.disk, &folder) else {
+            hidden.push(layout.name(&folder));
+            continue;
+        };
+        for (path, kind) in files {
             let kind = match kind {
-                QueueFile::Segment(_) => ItemKind::Data(epoch_of(&layout.disk, &path)?),
+                QueueFile::Segment(_) => ItemKind::Data(epoch_of(&layout.disk, &path).unwrap_or_default()),
                 QueueFile::Aside | QueueFile::Draft => ItemKind::Data(None),
                 QueueFile::Owner => ItemKind::Lock,
             };
-            add(&path, kind)?;
+            add(&path, kind);
         }
     }
     if !kept_for_others {
         let epoch = identity_epoch(&record::read(layout, RecordName::Identity));
         for path in layout.slots(RecordName::Identity) {
-            add(&path, ItemKind::Data(epoch))?;
+            add(&path, ItemKind::Data(epoch));
         }
     }
     for path in [layout.record_lock(), layout.sending_lock()] {
-        add(&path, ItemKind::Lock)?;
+        add(&path, ItemKind::Lock);
     }
-    Ok(items)
+    unlisted.append(&mut hidden);
+    Listing { items, unlisted }
 }
 
 /// Who may hold the sending lock: the living owners of queues here.

@@ -100,7 +100,7 @@ class Client:
             person decides. It is told what they belong to, see :class:`Subject`, gets a dictionary of its own, on the
             thread that records, and returns what is to be recorded in its place; ``None``, and where it raises, the
             call is rejected (``filtered``).
-        transport: sends instead of the built-in HTTP client.
+        transport: sends instead of the built-in HTTP client, which goes by no proxy, whatever the environment says.
 
     Raises:
         ConfigError: a setting cannot work.
@@ -251,7 +251,8 @@ class Client:
         self._decide(lambda: self._native.opt_in())
 
     def consent(self) -> Consent:
-        """Where consent stands. Reading changes nothing."""
+        """Where consent stands. Reading changes nothing. In a forked child and after :meth:`close` the decision is the one
+        that stands in the folder; where a forked child can find out about none, it is an objection."""
         return _copied(Consent, self._native.consent())
 
     def has_opted_out(self) -> bool:
@@ -260,8 +261,12 @@ class Client:
 
     def signals(self, *, gpc: bool = False, dnt: bool = False, host: bool = False) -> None:
         """What the environment says now, replacing what it said before. True means "do not track"; a choice of the
-        person's outranks it. A web backend passes on ``Sec-GPC`` and ``DNT``; ``host`` is the app's own setting."""
-        self._native.signals(gpc, dnt, host)
+        person's outranks it. A web backend passes on ``Sec-GPC`` and ``DNT``; ``host`` is the app's own setting.
+
+        Raises:
+            ConfigError: one of them is neither True nor False, such as the text of a header.
+        """
+        self._native.signals(_flag("gpc", gpc), _flag("dnt", dnt), _flag("host", host))
 
     def stats(self) -> Stats:
         """What became of every record since the client was made."""

@@ -122,9 +122,10 @@ class AuditedFile:
 
     #: Its path in the folder.
     name: str
-    #: What it holds: ``"consent"`` or ``"data"``.
+    #: What it holds: ``"consent"`` or ``"data"``. ``"unlisted"`` is a file or folder that could not be looked at: it may
+    #: hold anything.
     kind: str
-    #: Its length.
+    #: Its length; 0 where that cannot be told.
     bytes: int
 
 

@@ -5,6 +5,7 @@ import json
 import math
 from typing import Any, Iterator, List, Mapping, Optional, Tuple
 
+_WORDS_AS_KEYS = ('"null":', '"true":', '"false":')
 # The core's limit; it is checked there too, for the text.
 _MAX_DEPTH = 64
 
@@ -37,9 +38,13 @@ def encode(properties: Mapping[str, Any]) -> str:
     try:
         text = _encode(properties)
         text.encode("utf-8")
-        return text
     except Exception as error:
         raise _explain(properties, error) from None
+    # Keys that `json` makes texts of. Most texts hold none of these words, and nobody has to look at their parts.
+    if any(word in text for word in _WORDS_AS_KEYS):
+        for fault in _faults("properties", properties, []):
+            raise fault
+    return text
 
 
 def check_text(value: Any, what: str, reason: str) -> None:
@@ -56,8 +61,9 @@ def check_text(value: Any, what: str, reason: str) -> None:
 def _default(value: Any) -> Any:
     if isinstance(value, datetime.datetime):
         if value.tzinfo is not None:
-            value = value.astimezone(datetime.timezone.utc)
-        return value.strftime("%Y-%m-%dT%H:%M:%S")
+            value = value.astimezone(datetime.timezone.utc).replace(tzinfo=None)
+        # Not by `strftime`, whose year has as many digits as the C library likes.
+        return value.isoformat(timespec="seconds")
     if isinstance(value, datetime.date):
         return value.isoformat()
     if isinstance(value, Mapping):
@@ -129,7 +135,7 @@ def _parts(place: str, value: Any) -> Iterator[Tuple[Optional[str], Any]]:
         if isinstance(key, str):
             yield f"a key of {place}", key
             yield f"{place}.{_shown(key)}", item
-        elif key is None or isinstance(key, (int, float)):
+        elif isinstance(key, (int, float)) and not isinstance(key, bool):
             yield f"{place}.{key}", item
         else:
             yield None, key

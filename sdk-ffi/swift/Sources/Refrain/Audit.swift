@@ -32,9 +32,10 @@ extension Refrain {
         public struct File: Sendable, Hashable {
             /// Its path in the folder.
             public let name: String
-            /// What it holds: `consent` or `data`.
+            /// What it holds: `consent` or `data`. `unlisted` is a file or folder that could not be looked at: it may hold
+            /// anything.
             public let kind: String
-            /// Its length.
+            /// Its length; 0 where that cannot be told.
             public let bytes: UInt64
         }
 

@@ -183,8 +183,8 @@ pub const MUTANTS: &[Mutant] = &[
         edits: &[
             edit(
                 WIPE,
-                "            QueueFile::Aside | QueueFile::Draft => true,",
-                "            QueueFile::Draft => true,\n            QueueFile::Aside => false,",
+                "            QueueFile::Aside | QueueFile::Draft => Ok(true),",
+                "            QueueFile::Draft => Ok(true),\n            QueueFile::Aside => Ok(false),",
             ),
             edit(
                 WIPE,

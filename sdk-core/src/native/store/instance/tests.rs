@@ -71,6 +71,27 @@ fn acknowledgements_outlive_the_process_and_finished_segments_go() {
 }
 
 #[test]
+fn who_forgets_records_looks_only_where_they_may_stand() {
+    let folder = Folder::new();
+    let (mut instance, _) = folder.open(1);
+    for start in [1, 11, 21, 31] {
+        instance.append(1, &events(start..start + 10, SEGMENT_BYTES as usize / 10)).unwrap();
+    }
+    let concerned = |instance: &Instance, seqs: &[u64]| -> Vec<usize> {
+        instance.segments.iter().map(|segment| segment.concerned(seqs).len()).collect()
+    };
+    assert_eq!(concerned(&instance, &[5]), [1, 0, 0, 0]);
+    assert_eq!(concerned(&instance, &[9, 10, 11, 40]), [2, 1, 0, 1]);
+    instance.acknowledge(&[19, 20, 21, 22]).unwrap();
+    assert_eq!(concerned(&instance, &[19, 20, 21, 22, 23, 50]), [0, 0, 1, 0]);
+    let kept: Vec<u64> = (1..19).chain(23..41).collect();
+    let live = instance.segments.iter().flat_map(|segment| segment.live.iter().map(|(seq, _)| *seq));
+    assert_eq!(live.collect::<Vec<_>>(), kept);
+    let bytes = |segment: &Segment| segment.live.iter().map(|(_, bytes)| bytes).sum::<u64>();
+    assert!(instance.segments.iter().all(|segment| segment.live_bytes == bytes(segment)));
+}
+
+#[test]
 fn c6_segments_of_another_epoch_are_deleted_unread() {
     let folder = Folder::new();
     let (mut instance, _) = folder.open(1);
