@@ -102,6 +102,9 @@ impl HostTransport {
                 format!("the collector answers {status}; sending rests, nothing is lost")
             }
             Notice::StoreTrouble(fault) => format!("{}; records are kept in memory", fault.as_str()),
+            Notice::UnusableProxy { variable } => {
+                format!("{variable} names a proxy that cannot be used; nothing is sent, nothing is lost")
+            }
             _ => return,
         };
         if let Some(_visit) = Gate::enter(self.0.host.gate) {

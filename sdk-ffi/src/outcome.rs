@@ -98,9 +98,7 @@ impl From<engine::Trouble> for ConsentError {
         match trouble {
             engine::Trouble::Overruled => Self::Overruled { reason },
             engine::Trouble::NotFenced(_) => Self::NotFenced { reason },
-            engine::Trouble::NotPurged(names) => {
-                Self::NotPurged { reason: format!("{reason}: {}", names.join(", ")) }
-            }
+            engine::Trouble::NotPurged(_) => Self::NotPurged { reason },
             _ => Self::NotRecorded { reason },
         }
     }

@@ -32,7 +32,7 @@ pub struct Ticket(pub u64);
 
 /// Something to be done, in the order given. Exhaustive on purpose: a driver that forgets one does not compile.
 ///
-/// Storage effects are executed one after the other; `Send` and `SendErasure` beside them.
+/// Storage effects are executed one after the other (what may go before what stands with the [engine](super)); `Send` and `SendErasure` beside them.
 #[derive(Debug)]
 pub enum Effect {
     /// Read both records and see whether any data stands beside them, changing nothing. At the start, and again while
@@ -490,6 +490,8 @@ pub enum StoreFault {
     Unreadable,
     /// There is no store: no data folder was given, or the platform has none.
     Absent,
+    /// Nobody serves it any more: the client was closed, or belongs to the process from which this one was forked.
+    Closed,
     /// Anything else.
     Other,
 }
@@ -502,6 +504,7 @@ impl StoreFault {
             Self::ReadOnly => "store_read_only",
             Self::Unreadable => "store_unreadable",
             Self::Absent => "store_absent",
+            Self::Closed => "store_closed",
             Self::Other => "store_failed",
         }
     }
@@ -514,6 +517,7 @@ impl fmt::Display for StoreFault {
             Self::ReadOnly => "the data folder cannot be written",
             Self::Unreadable => "the record is damaged or of a later version",
             Self::Absent => "there is no data folder",
+            Self::Closed => "the client is closed, or of the parent process; make a new one, and tell that",
             Self::Other => "the store failed",
         })
     }
@@ -543,7 +547,7 @@ impl fmt::Display for Trouble {
                 write!(f, "the withdrawal is durable, but a sender is not fenced yet: {who}")
             }
             Self::NotPurged(names) => {
-                write!(f, "the withdrawal is durable, but {} items could not be deleted", names.len())
+                write!(f, "the withdrawal is durable, but these could not be deleted: {}", names.join(", "))
             }
         }
     }
@@ -569,4 +573,9 @@ pub enum Notice {
     },
     /// The store fails; records are kept in memory.
     StoreTrouble(StoreFault),
+    /// Nothing can be sent, and nothing is lost: this environment variable names a proxy that cannot be used.
+    UnusableProxy {
+        /// Its name.
+        variable: &'static str,
+    },
 }

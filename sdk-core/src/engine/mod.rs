@@ -14,7 +14,9 @@
 //! * [`Engine::handle`] takes one input and its moment and lends out [`Effects`]: a second input before they are taken
 //!   does not compile. Effects that were not taken stay queued, in order. Across bindings, where a borrow
 //!   cannot pass, [`Engine::next_effect`] reads the same queue.
-//! * Storage effects are executed strictly in order. Every effect with an [`Op`] ends in exactly one
+//! * Storage effects are executed in order, but for two liberties: the steps of a person's choice (amendments of the
+//!   consent record, fence, wipe, list) may go before all others, in order among themselves; and records may be let go of
+//!   after records have been appended that were asked for later. Every effect with an [`Op`] ends in exactly one
 //!   [`Input::Done`]; late and unknown ones do nothing. The steps of a withdrawal (C4) advance only on them.
 //! * [`Engine::next_wakeup`] says when the next [`Input::Tick`] is due. Spurious ticks do nothing.
 //! * No clock, no randomness, no environment, no hash order: the same inputs give the same effects.
@@ -486,10 +488,15 @@ impl Engine {
     }
 
     fn next_op(&mut self, pending: Pending) -> Op {
-        self.last_number += 1;
-        let op = Op(self.last_number << 1);
+        let op = self.unbooked_op();
         self.pending.push((op, pending));
         op
+    }
+
+    /// The number of an effect from whose end nothing follows.
+    fn unbooked_op(&mut self) -> Op {
+        self.last_number += 1;
+        Op(self.last_number << 1)
     }
 
     fn next_ticket(&mut self) -> Ticket {

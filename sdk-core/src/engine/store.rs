@@ -29,7 +29,6 @@ pub(super) enum Pending {
     Look {
         known: u64,
     },
-    Acknowledge,
     Sync,
     NotBefore,
     /// A change of the identity.
@@ -253,7 +252,9 @@ impl Engine {
 
     pub(super) fn acknowledge(&mut self, records: Vec<RecordId>) {
         if !records.is_empty() && self.durable() {
-            let op = self.next_op(Pending::Acknowledge);
+            // Not in the book of what is under way: nothing follows from its end, and in a queue that is full there is one
+            // for every record, which all would have to be looked through at each end of another one.
+            let op = self.unbooked_op();
             self.effects.push_back(Effect::Acknowledge { op, records });
         }
     }

@@ -17,7 +17,7 @@ use super::store::{Layout, Ledger, Store};
 use super::transport::Transport;
 use crate::engine::{
     Also, Call, CallKind, Consent, ConsentState, Decision, DenyReason, Engine, FlushState, Input, Lifecycle,
-    Outcome, RecordName, Rejection, Signals, Stats, StoreFault, Trouble, Verdict,
+    Notice, Outcome, RecordName, Rejection, Signals, Stats, StoreFault, Trouble, Verdict,
 };
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -169,6 +169,9 @@ impl Client {
                     Some(transport) => transport,
                     None => built_in_transport()?,
                 };
+                if let Some(variable) = transport.unusable_proxy() {
+                    shared.tell(Notice::UnusableProxy { variable });
+                }
                 let started = start(&shared, predecessor, transport, &ledger, endpoint);
                 if started.is_err() {
                     shared.enter_state(State::Dead);
@@ -411,7 +414,7 @@ impl Client {
                 let ended = self.0.shared.wait_settled(ticket);
                 ended.unwrap_or(Err(Trouble::NotRecorded(StoreFault::Other)))
             }
-            Outcome::Rejected(_) => Err(Trouble::NotRecorded(StoreFault::Other)),
+            Outcome::Rejected(_) => Err(Trouble::NotRecorded(StoreFault::Closed)),
             _ => Ok(()),
         }
     }

@@ -76,21 +76,13 @@ impl HttpTransport {
     /// Sends by this proxy: `http://user:password@host:port`. Default: the first that can be used of those that the
     /// environment variables `ALL_PROXY`, `HTTPS_PROXY` and `HTTP_PROXY` name, but not to the hosts in `NO_PROXY`
     /// (`host.example,.domain.example`, or `*` for all). If all they name is what cannot be used, such as a SOCKS proxy,
-    /// nothing is sent past it: records wait, and [`unusable_proxy`](Self::unusable_proxy) says why.
+    /// nothing is sent past it: records wait, and a notice says why.
     ///
     /// # Errors
     /// It is no address of an HTTP proxy.
     pub fn proxy(mut self, url: &str) -> Result<Self, InvalidProxy> {
         self.route = Route::By(proxy::named(url)?);
         Ok(self)
-    }
-
-    /// The environment variable that names a proxy which cannot be used, so that nothing is sent.
-    pub fn unusable_proxy(&self) -> Option<&'static str> {
-        match self.route {
-            Route::Blocked { variable, .. } => Some(variable),
-            Route::Direct | Route::By(_) => None,
-        }
     }
 
     /// Sends by no proxy, whatever the environment says.
@@ -188,6 +180,13 @@ impl Transport for HttpTransport {
             }
             Err(ureq::Error::Timeout(_)) => Answer::TimedOut,
             Err(_) => Answer::Unreachable,
+        }
+    }
+
+    fn unusable_proxy(&self) -> Option<&'static str> {
+        match self.route {
+            Route::Blocked { variable, .. } => Some(variable),
+            Route::Direct | Route::By(_) => None,
         }
     }
 

@@ -288,6 +288,15 @@ impl Shared {
         outcome
     }
 
+    /// Has the app hear of something that the engine does not know of.
+    pub(super) fn tell(&self, notice: Notice) {
+        if self.on_notice.is_some() {
+            let mut core = self.lock();
+            core.notices.push_back(notice);
+            core.urgent = true;
+        }
+    }
+
     /// Wakes the storage thread, if it would not look in time by itself.
     fn wake(&self, core: MutexGuard<'_, Core>) {
         let wanted = match core.parked_until {

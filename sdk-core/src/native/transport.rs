@@ -29,6 +29,11 @@ pub trait Transport: Send {
     /// Must not follow redirects, and must end by itself: a minute is long enough.
     fn send(&mut self, request: PendingRequest<'_>) -> Answer;
 
+    /// The environment variable that names a proxy which cannot be used, so that nothing is sent.
+    fn unusable_proxy(&self) -> Option<&'static str> {
+        None
+    }
+
     /// Something that breaks off the request under way from another thread, where there is such a thing.
     fn breaker(&self) -> Option<Box<dyn Fn() + Send + Sync>> {
         None
