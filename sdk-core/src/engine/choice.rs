@@ -176,9 +176,17 @@ impl Engine {
 
     /// Takes what was read, or worked out of it, as what stands in the store.
     pub(super) fn set_consent(&mut self, state: ConsentState) {
+        let has = |outbox: &[Erasure], id: &str| outbox.iter().any(|entry| entry.id == id);
+        // What was asked for is still to be done, also where a record follows that does not know of it: the one before
+        // was deleted, or could not be read by whoever wrote this one (C12).
+        for entry in self.consent.record().map_or(&[][..], |known| &known.outbox) {
+            if !entry.state.is_final() && !has(&self.retries.outbox, &entry.id) {
+                self.retries.outbox.push(entry.clone());
+            }
+        }
         if let Some(record) = state.record() {
             self.seen_revision = self.seen_revision.max(record.revision);
-            self.retries.outbox.retain(|lost| !record.outbox.iter().any(|entry| entry.id == lost.id));
+            self.retries.outbox.retain(|lost| !has(&record.outbox, &lost.id));
         }
         self.consent = state;
         self.entrust();
@@ -417,14 +425,6 @@ impl Engine {
 
     /// Somebody has deleted the record that was known here, and perhaps another one was made since.
     fn record_lost(&mut self, state: ConsentState) {
-        // What a withdrawal has asked for is still to be done (C12).
-        if let Some(known) = self.consent.record() {
-            for entry in &known.outbox {
-                if !entry.state.is_final() {
-                    self.retries.outbox.push(entry.clone());
-                }
-            }
-        }
         // A refusal that this process has seen still holds here, and is written again (C7), unless the person has
         // agreed since, or is about to.
         let agreed = |since: u64| {
