@@ -222,10 +222,10 @@ impl Engine {
     }
 
     /// What records of a later time must not overtake: the withdrawn user, as a text holds it, of every profile that
-    /// is still to be deleted (C12).
+    /// is still to be deleted (C12), also while no record says so.
     pub(super) fn held_behind(&self) -> Vec<String> {
         let mut users = Vec::new();
-        for entry in self.recorded_outbox() {
+        for entry in self.recorded_outbox().iter().chain(&self.retries.outbox) {
             let open = entry.kind == ErasureKind::Profile && !entry.state.is_final();
             if open && let Some(user) = &entry.user {
                 let mut text = String::new();

@@ -65,7 +65,7 @@ pub struct Oracle {
     /// word, and nobody can know.
     blind: bool,
     /// The record was deleted, and what numbers the words anew.
-    renumbered: bool,
+    pub renumbered: bool,
     /// How often the record has come to say `granted`.
     grants: usize,
     last_decision: Option<Decision>,

@@ -531,7 +531,10 @@ impl World {
             return;
         }
         self.oracle.departed(maker, process, &open.request);
-        crate::oracle::stays_behind(&self.disk, &open.request);
+        // What a deleted record had asked for is asked for again under the same epoch, which others may not have seen yet.
+        if !self.oracle.renumbered {
+            crate::oracle::stays_behind(&self.disk, &open.request);
+        }
         let lane = lane_of(&open.request.path);
         let leaves = self.left[place];
         if let Some(at) = self.failed.remove(&(place, lane)) {
