@@ -6,7 +6,6 @@ use std::time::Duration;
 use super::call::{Call, Reply};
 use super::{App, collect, worked_on};
 use crate::domain::fault::{Act, Close};
-use crate::domain::wire;
 
 /// How a request ends.
 pub enum Outcome {
@@ -16,19 +15,8 @@ pub enum Outcome {
     Cut,
 }
 
-/// The fault that meets a request, if any does.
-pub fn meet(app: &App, call: &Call) -> Option<Act> {
-    if app.shared.faults().is_empty() {
-        return None;
-    }
-    // Decoded here only to count: while no rule stands, nothing is decoded twice.
-    let path = call.path.strip_suffix('/').unwrap_or(&call.path);
-    let records = match path {
-        "/track" | "/engage" | "/groups" | "/import" => {
-            wire::decode(call.raw()).records.map_or(0, |records| records.len())
-        }
-        _ => 0,
-    };
+/// The fault that meets a request with so many records, if any does.
+pub fn meet(app: &App, call: &Call, records: usize) -> Option<Act> {
     app.shared.faults().meet(&call.method, &call.path, records)
 }
 

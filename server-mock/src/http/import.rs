@@ -6,8 +6,9 @@ use serde_json::{Value, json};
 
 use super::App;
 use super::auth;
+use super::brought::Brought;
 use super::call::{Call, Reply};
-use super::collect::{self, library_of, rate_limited, too_large};
+use super::collect::{self, rate_limited, too_large};
 use super::limit::Load;
 use super::rejections::Rejections;
 use super::signals::Signals;
@@ -29,30 +30,28 @@ pub async fn answer(app: &Arc<App>, call: &Call) -> Reply {
         return too_large();
     }
     let decoded = wire::decode(call.raw());
+    let brought = Brought::decoded("/import", call, &decoded);
     let config = app.shared.config();
     let now = app.shared.now();
     let project = match auth::import(&config, call, &decoded.params, now) {
         Ok(project) => project,
-        Err(text) => return Reply::coded(401, text),
+        Err(text) => return Reply::coded(401, text).after(brought),
     };
     let records = match decoded.records {
         Ok(records) => records,
-        Err(DecodeError::TooLarge) => return too_large(),
+        Err(DecodeError::TooLarge) => return too_large().after(brought),
         Err(error) => {
-            Rejections::request(app, "/import", decoded.decoded_bytes.max(call.body.len()), error.text());
-            return bad_request(error.text(), 0, None);
+            Rejections::request(app, "/import", brought.decoded_bytes, error.text());
+            return bad_request(error.text(), 0, None).after(brought);
         }
     };
-    let (count, library) = (records.len(), library_of(&records, &decoded.params));
+    let brought = brought.of_project(&project.token);
     let load = Load::of(&records);
-    let mut reply = match app.limits.ingestion.admit(&[(&project, load)], || app.shared.now()) {
+    let reply = match app.limits.ingestion.admit(&[(&project, load)], || app.shared.now()) {
         Ok(()) => store(app, call, &decoded.params, project, records, now).await,
         Err(retry) => rate_limited().with("retry-after", retry.header()),
     };
-    reply.records = count;
-    reply.decoded_bytes = decoded.decoded_bytes;
-    reply.library = library;
-    reply
+    reply.after(brought)
 }
 
 async fn store(

@@ -34,8 +34,7 @@ pub fn answer(call: &Call, path: &str) -> Reply {
     if call.oversize {
         return super::collect::too_large();
     }
-    let reply = Reply::json(200, &good);
-    if path.ends_with("/first-time-events") { reply.routed("/flags/{id}/first-time-events") } else { reply }
+    Reply::json(200, &good)
 }
 
 /// `/record`: a piece of a session replay.
@@ -79,7 +78,7 @@ pub async fn record(app: &Arc<App>, call: &Call) -> Reply {
     match app.worker.write(move |core| core.store_replay(&project, replay, began)).await {
         Ok(done) => {
             collect::count(app, &done);
-            Reply { records: 1, decoded_bytes: call.body.len(), ..good }
+            good
         }
         Err(_) => Reply::unavailable(Reply::coded),
     }

@@ -202,6 +202,41 @@ fn every_route_says_in_its_own_shape_that_it_cannot() {
 }
 
 #[test]
+fn the_request_log_says_what_a_request_brought_that_a_fault_met() {
+    let server = server(StorePlace::Memory);
+    let sent = [
+        ("/track", r#"[{"event":"A","properties":{"mp_lib":"web"}},{}]"#, 2, json!("web")),
+        ("/import/", "[{}]", 1, Value::Null),
+        ("/record?mp_lib=web", "xyz", 1, json!("web")),
+        ("/api/app/data-deletions/v3.0/?token=T", r#"{"distinct_ids":["a","b"]}"#, 2, Value::Null),
+    ];
+    let log = |what: &str| {
+        for (target, body, records, library) in &sent {
+            // A connection that is cut has no answer.
+            let _ = try_send(&Server::address(&server), "POST", target, &[], body.as_bytes());
+            let shown = server.get("/mock/requests")["requests"].as_array().unwrap().last().unwrap().clone();
+            assert_eq!(
+                (&shown["records"], &shown["decoded_bytes"], &shown["library"]),
+                (&json!(records), &json!(body.len()), library),
+                "{what}: {target}: {shown}"
+            );
+            assert!(!shown["path"].as_str().unwrap().contains("unknown"), "{shown}");
+        }
+    };
+    log("no fault");
+    for act in [
+        json!({"status": 503}),
+        json!({"close": "before_store"}),
+        json!({"close": "after_store"}),
+        json!({"delay_ms": 1}),
+    ] {
+        server.control("DELETE", "/mock/faults", json!({}));
+        fault(&server, json!({ "act": act }));
+        log(&act.to_string());
+    }
+}
+
+#[test]
 fn what_says_nothing_about_the_answer_lets_the_request_through() {
     let server = server(StorePlace::Memory);
     for act in [json!({}), json!({"body": "x"}), json!({"retry_after": 2}), json!({"delay_ms": 1})] {
