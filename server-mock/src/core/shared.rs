@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock};
 use serde_json::Value;
 use tokio::sync::watch;
 
-use super::random_hex;
+use super::{random_hex, window};
 use crate::domain::clock::Clock;
 use crate::domain::config::Config;
 use crate::domain::fault::Faults;
@@ -279,9 +279,25 @@ impl Shared {
         entries.into_iter().for_each(|entry| ring.push(entry));
     }
 
-    /// What was refused, oldest first, with numbers.
+    /// What was refused and is not expired, oldest first, with numbers.
     pub fn rejected(&self) -> Vec<(u64, Rejected)> {
+        self.expire_rejected(self.now());
         lock(&self.rejected).all()
+    }
+
+    /// Forgets what was refused when events of that age have expired.
+    pub fn expire_rejected(&self, now: i64) {
+        let config = self.config();
+        lock(&self.rejected).entries.retain(|(_, entry)| {
+            let project = entry.project.as_deref().and_then(|token| config.project(token));
+            let settings = project.map_or(&config.settings, |project| &project.settings);
+            entry.at > window(settings, now).expired_until
+        });
+    }
+
+    /// Forgets what was refused of a project.
+    pub fn forget_rejected_by(&self, token: &str) {
+        lock(&self.rejected).entries.retain(|(_, entry)| entry.project.as_deref() != Some(token));
     }
 
     /// The hash by which a refused record is forgotten when one of its ids is erased.
