@@ -34,17 +34,20 @@ pub async fn answer(app: &Arc<App>, call: &Call, path: &str) -> Reply {
     let mut decoded = wire::decode(call.raw());
     let brought = Brought::decoded(path, call, &decoded);
     let redirects = app.shared.config().server.redirect;
+    let strict = path != "/track" && decoded.params.is_on("strict");
     let render = |error: Option<&str>| render::collected(&decoded.params, error, redirects);
     let records = match &mut decoded.records {
         Ok(records) if !records.is_empty() => records,
+        Ok(_) if strict => return render::strict(0, &[]).after(brought),
         Ok(_) => return render(Some(DecodeError::Missing.text())).after(brought),
         Err(error) => {
             Rejections::request(app, path, brought.decoded_bytes, error.text());
-            return render(Some(error.text())).after(brought);
+            let reply =
+                if strict { render::bad_request(error.text(), 0, None) } else { render(Some(error.text())) };
+            return reply.after(brought);
         }
     };
     let count = records.len();
-    let strict = decoded.params.is_on("strict");
     let reply = match admit(app, path, records) {
         Err(retry) => rate_limited().with("retry-after", retry.header()),
         Ok(()) if path == "/track" => match track(app, call, &decoded.params, records).await {

@@ -11,6 +11,7 @@ use super::call::{Call, Reply};
 use super::collect::{self, rate_limited, too_large};
 use super::limit::Load;
 use super::rejections::Rejections;
+use super::render::{FAILED, bad_request};
 use super::signals::Signals;
 use crate::core::{Dropped, Stats};
 use crate::domain::config::Project;
@@ -18,7 +19,6 @@ use crate::domain::import::{self, Fault, Import};
 use crate::domain::json::Record;
 use crate::domain::wire::{self, DecodeError, Params};
 
-const FAILED: &str = "some data points in the request failed validation";
 const NOT_ALLOWED: &str =
     "identity events are not allowed when project is using simplified identity management";
 
@@ -126,13 +126,4 @@ fn render(params: &Params, strict: bool, imported: usize, count: usize, faults: 
         return Reply::json(200, &json!({"code": 200, "num_records_imported": imported, "status": "OK"}));
     }
     Reply::new(200, "text/plain", if imported > 0 { "1" } else { "0" })
-}
-
-fn bad_request(error: &str, imported: usize, failed: Option<Vec<Value>>) -> Reply {
-    let mut answer =
-        json!({"code": 400, "error": error, "num_records_imported": imported, "status": "Bad Request"});
-    if let Some(failed) = failed {
-        answer["failed_records"] = failed.into();
-    }
-    Reply::json(400, &answer)
 }

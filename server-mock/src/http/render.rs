@@ -1,11 +1,13 @@
 //! The answer of `/track`, `/engage` and `/groups` (SPEC §4).
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::call::Reply;
 use crate::domain::profile::Fault;
 use crate::domain::wire::Params;
 
+/// Why a strict request with invalid records is refused.
+pub const FAILED: &str = "some data points in the request failed validation";
 /// A transparent image of one pixel.
 const PIXEL: &[u8] =
     b"GIF89a\x01\x00\x01\x00\x80\x00\x00\x00\x00\x00\xff\xff\xff!\xf9\x04\x01\x00\x00\x00\x00,\
@@ -41,17 +43,17 @@ pub fn strict(count: usize, faults: &[(usize, Fault)]) -> Reply {
     let failed = faults.iter().map(|(index, fault)| {
         json!({"index": index, "insert_id": "", "$insert_id": "", "field": fault.field, "message": fault.text})
     });
-    let failed: Vec<_> = failed.collect();
-    Reply::json(
-        400,
-        &json!({
-            "code": 400,
-            "error": "some data points in the request failed validation",
-            "failed_records": failed,
-            "num_records_imported": imported,
-            "status": "Bad Request",
-        }),
-    )
+    bad_request(FAILED, imported, Some(failed.collect()))
+}
+
+/// The refusal of a strict request (SPEC §2.3, §7.4).
+pub fn bad_request(error: &str, imported: usize, failed: Option<Vec<Value>>) -> Reply {
+    let mut answer =
+        json!({"code": 400, "error": error, "num_records_imported": imported, "status": "Bad Request"});
+    if let Some(failed) = failed {
+        answer["failed_records"] = failed.into();
+    }
+    Reply::json(400, &answer)
 }
 
 /// Names that may be called: anything else could be a script of somebody else's.

@@ -21,11 +21,11 @@ pub fn answer(call: &Call, path: &str) -> Reply {
         return cors::preflight(call);
     }
     let (methods, good) = match path {
-        "/settings" => ("GET", json!({"sdk_config": {"config": {}}})),
+        "/settings" => ("GET, OPTIONS", json!({"sdk_config": {"config": {}}})),
         "/decide" => ("GET", json!({"notifications": [], "config": {}, "automatic_events": false})),
-        "/flags" => ("GET, POST", json!({"flags": {}, "pending_first_time_events": []})),
-        "/flags/definitions" => ("GET", json!({"flags": []})),
-        _ if path.ends_with("/first-time-events") => ("POST", json!({})),
+        "/flags" => ("GET, POST, OPTIONS", json!({"flags": {}, "pending_first_time_events": []})),
+        "/flags/definitions" => ("GET, POST, OPTIONS", json!({"flags": []})),
+        _ if path.ends_with("/first-time-events") => ("GET, POST, OPTIONS", json!({})),
         _ => return Reply::error(404, "there is no such route"),
     };
     if !methods.split(", ").any(|method| method == call.method) {
