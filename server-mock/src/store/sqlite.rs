@@ -68,6 +68,11 @@ impl SqliteStore {
         SqliteStore::prepare(connection, Vault::in_memory()?, None)
     }
 
+    /// Whether a folder holds a store, or what is left of one.
+    pub fn is_there(folder: &Path) -> bool {
+        [FILE_NAME, vault::FILE_NAME].iter().any(|name| folder.join(name).exists())
+    }
+
     /// Opens the store in a folder, which is made if it is not there. Finishes what a crash interrupted.
     pub fn open(folder: &Path) -> Result<SqliteStore, StoreError> {
         fs::create_dir_all(folder).map_err(|error| {

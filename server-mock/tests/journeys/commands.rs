@@ -280,6 +280,17 @@ fn a_folder_is_swept_without_a_server() {
 }
 
 #[test]
+fn nothing_is_swept_where_nothing_is() {
+    let folder = Folder::new("nowhere");
+    for path in [folder.data(), folder.path().to_owned()] {
+        let output = run(&["sweep", "--store", path.to_str().unwrap()]);
+        assert_eq!(code(&output), 1, "{}", said(&output));
+        assert!(said(&output).contains("serve --store"), "{}", said(&output));
+        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0, "nothing is made");
+    }
+}
+
+#[test]
 fn every_command_explains_itself_and_shells_can_complete_them() {
     let help = String::from_utf8(run(&["--help"]).stdout).unwrap();
     for command in ["serve", "check", "import", "sweep", "completions"] {
