@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use super::body::Body;
 use super::brought::Brought;
-use crate::domain::wire::{Params, Raw};
+use crate::domain::wire::{DecodeError, Params, Raw};
 
 /// A request.
 pub struct Call {
@@ -110,6 +110,11 @@ impl Reply {
     /// clients take for a refusal.
     pub fn unavailable(shape: fn(u16, &str) -> Reply) -> Reply {
         shape(503, "a temporary failure occurred").with("retry-after", "5")
+    }
+
+    /// The body is over the limit, in the error shape of the app and query APIs.
+    pub fn too_large() -> Reply {
+        Reply::error(413, DecodeError::TooLarge.text())
     }
 
     /// The method is not one of the route's.
