@@ -19,7 +19,7 @@ pub async fn create(app: &Arc<App>, call: &Call) -> Reply {
         _ => return Reply::method_not_allowed("POST, OPTIONS"),
     }
     if call.oversize {
-        return super::collect::too_large();
+        return Reply::too_large();
     }
     let (token, device_id, secret) = match read(&call.body) {
         Ok(read) => read,

@@ -28,7 +28,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use http_body_util::BodyExt;
-use hyper::body::Incoming;
+use hyper::body::{Bytes, Incoming};
 use hyper::{Request, Response};
 
 use crate::core::{Logged, Shared};
@@ -262,29 +262,41 @@ async fn route(app: &Arc<App>, call: &Call) -> Reply {
 async fn read_whole(app: &App, call: &mut Call, body: Incoming, throttle: Option<u64>) -> Result<(), Reply> {
     let limit = if call.path.starts_with("/lookup-tables/") { TABLE_LIMIT } else { BODY_LIMIT };
     let reading = read_body(body, limit, throttle, app.patience.piece);
-    let read = tokio::time::timeout(app.patience.body, reading).await.unwrap_or(None);
-    match read {
-        Some((body, oversize)) => {
+    let read = tokio::time::timeout(app.patience.body, reading).await.unwrap_or(Err(Unread::Late));
+    let reply = match read {
+        Ok((body, oversize)) => {
             (call.body, call.oversize) = (body, oversize);
-            Ok(())
+            return Ok(());
         }
-        None => Err(Reply::error(408, "the request body did not arrive in time").with("connection", "close")),
-    }
+        Err(Unread::Late) => Reply::error(408, "the request body did not arrive in time"),
+        Err(Unread::Broken) => Reply::error(400, "the request body ends too early, or its framing is broken"),
+    };
+    Err(reply.with("connection", "close"))
 }
 
-/// Reads a body up to a limit, no faster than so many bytes a second. `None`: it did not arrive.
-async fn read_body(
-    mut body: Incoming,
+/// Why there is no body.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Unread {
+    /// It takes too long.
+    Late,
+    /// What came is not a body.
+    Broken,
+}
+
+/// Reads a body up to a limit, no faster than so many bytes a second; says whether there was more.
+async fn read_body<B: hyper::body::Body<Data = Bytes> + Unpin>(
+    mut body: B,
     limit: usize,
     throttle: Option<u64>,
     patience: Duration,
-) -> Option<(Vec<u8>, bool)> {
+) -> Result<(Vec<u8>, bool), Unread> {
     let mut bytes = Vec::new();
     let mut dropped = 0;
     loop {
         match tokio::time::timeout(patience, body.frame()).await {
-            Err(_) | Ok(Some(Err(_))) => return None,
-            Ok(None) => return Some((bytes, dropped > 0)),
+            Err(_) => return Err(Unread::Late),
+            Ok(Some(Err(_))) => return Err(Unread::Broken),
+            Ok(None) => return Ok((bytes, dropped > 0)),
             Ok(Some(Ok(frame))) => {
                 let Ok(data) = frame.into_data() else { continue };
                 if let Some(per_second) = throttle {
@@ -296,10 +308,30 @@ async fn read_body(
                     dropped += bytes.len() + data.len();
                     bytes = Vec::new();
                     if dropped > DRAIN_LIMIT {
-                        return Some((bytes, true));
+                        return Ok((bytes, true));
                     }
                 }
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use http_body_util::Full;
+    use tokio::time::Instant;
+
+    use super::*;
+
+    /// Virtual time goes on where all only wait.
+    #[tokio::test(start_paused = true)]
+    async fn a_body_is_read_no_faster_than_was_asked_for() {
+        let body = || Full::new(Bytes::from(vec![b'x'; 5000]));
+        let begun = Instant::now();
+        let patience = Duration::from_secs(30);
+        assert_eq!(read_body(body(), 5000, None, patience).await.unwrap().0.len(), 5000);
+        assert_eq!(begun.elapsed().as_secs(), 0);
+        assert_eq!(read_body(body(), 4000, Some(10), patience).await, Ok((Vec::new(), true)));
+        assert_eq!(begun.elapsed().as_secs(), 500);
     }
 }

@@ -47,7 +47,7 @@ pub async fn retrievals(app: &Arc<App>, call: &Call, rest: &str) -> Reply {
 /// Who asks about which project, if the call is good and not too many came before it.
 fn admitted(app: &App, call: &Call) -> Result<(OauthToken, Project), Reply> {
     if call.oversize {
-        return Err(super::collect::too_large());
+        return Err(Reply::too_large());
     }
     let config = app.shared.config();
     let (bearer, project) = auth::gdpr(app, &config, call, &call.query_params())?;
