@@ -30,8 +30,17 @@ impl Times {
         Times { least, most }
     }
 
+    /// Whether any number is within it.
+    pub fn is_possible(self) -> bool {
+        self.most.is_none_or(|most| self.least <= most)
+    }
+
     fn allows(self, count: usize) -> bool {
-        count >= self.least && self.most.is_none_or(|most| count <= most)
+        count >= self.least && !self.is_exceeded(count)
+    }
+
+    fn is_exceeded(self, count: usize) -> bool {
+        self.most.is_some_and(|most| count > most)
     }
 }
 
@@ -41,13 +50,28 @@ impl From<usize> for Times {
     }
 }
 
+macro_rules! from_ranges {
+    ($($range:ident),*) => {
+        $(impl From<std::ops::$range<usize>> for Times {
+            fn from(range: std::ops::$range<usize>) -> Times {
+                Times::within(range)
+            }
+        })*
+    };
+}
+
+from_ranges!(Range, RangeInclusive, RangeFrom, RangeTo, RangeToInclusive);
+
 impl fmt::Display for Times {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let times = |count: usize| if count == 1 { "once".to_owned() } else { format!("{count} times") };
         match (self.least, self.most) {
-            (0, Some(0)) => write!(formatter, "never"),
-            (least, Some(most)) if least == most => write!(formatter, "{least} times"),
+            (0, Some(0)) => formatter.write_str("never"),
+            (least, Some(most)) if least == most => formatter.write_str(&times(least)),
+            (0, Some(most)) => write!(formatter, "at most {}", times(most)),
             (least, Some(most)) => write!(formatter, "{least} to {most} times"),
-            (least, None) => write!(formatter, "at least {least} times"),
+            (0, None) => formatter.write_str("any number of times"),
+            (least, None) => write!(formatter, "at least {}", times(least)),
         }
     }
 }
@@ -106,8 +130,8 @@ impl Expectation {
     }
 
     /// So often: a number, or a range such as `1..` or `2..=5`.
-    pub fn times<T: IntoTimes>(mut self, times: T) -> Expectation {
-        self.times = times.into_times();
+    pub fn times(mut self, times: impl Into<Times>) -> Expectation {
+        self.times = times.into();
         self
     }
 
@@ -124,6 +148,17 @@ impl Expectation {
                 .properties
                 .iter()
                 .all(|(name, value)| event.properties.get(name).is_some_and(|found| equal(found, value)))
+    }
+
+    /// Whether more events could make it wrong: then only time tells that they do not come.
+    pub(crate) fn is_bounded(&self) -> bool {
+        self.times.most.is_some()
+    }
+
+    /// Whether there are too many already, so that waiting does not help.
+    pub(crate) fn is_exceeded(&self, events: &[Event]) -> bool {
+        let count = events.iter().filter(|event| self.matches(event)).count();
+        self.times.is_exceeded(count)
     }
 
     /// Why the events that arrived are not as expected.
@@ -160,42 +195,6 @@ impl fmt::Display for Expectation {
     }
 }
 
-/// What says how often.
-pub trait IntoTimes {
-    /// How often it is.
-    fn into_times(self) -> Times;
-}
-
-impl IntoTimes for Times {
-    fn into_times(self) -> Times {
-        self
-    }
-}
-
-impl IntoTimes for usize {
-    fn into_times(self) -> Times {
-        self.into()
-    }
-}
-
-macro_rules! ranges {
-    ($($range:ty),*) => {
-        $(impl IntoTimes for $range {
-            fn into_times(self) -> Times {
-                Times::within(self)
-            }
-        })*
-    };
-}
-
-ranges!(
-    std::ops::Range<usize>,
-    std::ops::RangeInclusive<usize>,
-    std::ops::RangeFrom<usize>,
-    std::ops::RangeTo<usize>,
-    std::ops::RangeToInclusive<usize>
-);
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -222,11 +221,25 @@ mod tests {
         assert_eq!(unmet(Expectation::event("C").never()), None);
         assert_eq!(
             unmet(Expectation::event("B").property("n", "x").project("T")).unwrap(),
-            "expected event \"B\" of project \"T\" with n = \"x\", at least 1 times, found 0"
+            "expected event \"B\" of project \"T\" with n = \"x\", at least once, found 0"
         );
         assert_eq!(
             unmet(Expectation::any_event().times(..2)).unwrap(),
-            "expected any event, 0 to 1 times, found 3"
+            "expected any event, at most once, found 3"
         );
+    }
+
+    #[test]
+    fn how_often_is_said_in_english() {
+        let said = |times: Times| times.to_string();
+        assert_eq!(said(0.into()), "never");
+        assert_eq!(said(1.into()), "once");
+        assert_eq!(said(2.into()), "2 times");
+        assert_eq!(said((1..).into()), "at least once");
+        assert_eq!(said((3..).into()), "at least 3 times");
+        assert_eq!(said((..=1).into()), "at most once");
+        assert_eq!(said((..4).into()), "at most 3 times");
+        assert_eq!(said((2..=5).into()), "2 to 5 times");
+        assert_eq!(said((0..).into()), "any number of times");
     }
 }

@@ -1,5 +1,6 @@
 //! The server as a library: in this process, isolated, with expectations.
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError, mpsc};
 use std::time::Duration;
@@ -126,21 +127,65 @@ impl MockServer {
 
     /// Waits until what is expected is there, and answers it; `Err` has the text of what is missing when the time is
     /// up.
+    ///
+    /// Where too many would be wrong (`times(2)`, `times(..=5)`, `never()`), it waits until the time is up, or until there
+    /// are too many: before that, nobody knows. With `times(2..)` it answers at the second.
     pub fn wait_for(&self, wanted: &Expectation, patience: Duration) -> Result<Vec<Event>, String> {
         let deadline = std::time::Instant::now() + patience;
         loop {
             let events = self.events();
-            let Some(missing) = wanted.unmet(&events) else {
-                return Ok(events.into_iter().filter(|event| wanted.matches(event)).collect());
-            };
             let left = deadline.saturating_duration_since(std::time::Instant::now());
-            if left.is_zero() {
-                return Err(missing);
+            match wanted.unmet(&events) {
+                None if left.is_zero() || !wanted.is_bounded() => {
+                    return Ok(events.into_iter().filter(|event| wanted.matches(event)).collect());
+                }
+                Some(wrong) if left.is_zero() || wanted.is_exceeded(&events) => return Err(wrong),
+                _ => {}
             }
             // Answers when there is one more event, or when the time is up.
             let more = json!({"min": events.len() + 1, "timeout_ms": left.as_millis() as u64, "limit": 0});
             self.control_api("POST", "/mock/wait", &more);
         }
+    }
+
+    /// Looks until a look finds something, and answers that; looks again after each change at the server. `None` when the
+    /// time is up.
+    pub fn wait_until<T>(&self, patience: Duration, mut look: impl FnMut() -> Option<T>) -> Option<T> {
+        let deadline = std::time::Instant::now() + patience;
+        let mut changes = self.app.shared.changes();
+        loop {
+            changes.borrow_and_update();
+            if let Some(found) = look() {
+                return Some(found);
+            }
+            let left = deadline.saturating_duration_since(std::time::Instant::now());
+            if left.is_zero() {
+                return None;
+            }
+            let (tell, told) = mpsc::channel();
+            let mut next = changes.clone();
+            self.runtime.spawn(async move {
+                // A change, the end of the time or of the server: each is a reason to look.
+                let _ = tokio::time::timeout(left, next.changed()).await;
+                let _ = tell.send(());
+            });
+            if told.recv().is_err() {
+                return look();
+            }
+        }
+    }
+
+    /// How much arrived since the start on each route that takes something about persons: records, and bodies in which
+    /// none could be read. Also what was refused, dropped, met by a fault, or is gone again, by whatever means; so an empty
+    /// map is a silence. Of one project that is what names it, or no project at all.
+    ///
+    /// ```
+    /// # let server = refrain_mock::MockServer::start().unwrap();
+    /// // … let the client under test do what has to stay unheard …
+    /// assert!(server.arrived(None).is_empty());
+    /// ```
+    pub fn arrived(&self, project: Option<&str>) -> BTreeMap<&'static str, u64> {
+        self.app.shared.arrived(project)
     }
 
     /// Expects something until the end of the test.

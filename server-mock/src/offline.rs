@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::io::{BufRead, BufReader, Cursor, Read};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use flate2::read::MultiGzDecoder;
@@ -33,12 +33,19 @@ pub enum Error {
     Input(std::io::Error),
     /// There is no such project.
     Project(String),
+    /// There is no data in the folder.
+    Nothing(PathBuf),
 }
 
 impl fmt::Display for Error {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Error::Store(error) => write!(formatter, "{error}"),
+            Error::Nothing(folder) => write!(
+                formatter,
+                "there is no data in {}; name the folder that `serve --store` was given",
+                folder.display()
+            ),
             Error::Input(error) => write!(formatter, "the file cannot be read: {error}"),
             Error::Project(token) => write!(
                 formatter,
@@ -173,8 +180,12 @@ impl Imported {
     }
 }
 
-/// Runs retention and due privacy work on the data folder, as of now. `progress` is called after each step.
+/// Runs retention and due privacy work on the data folder, as of now. `progress` is called after each step. A folder
+/// without data is an error, and nothing is made in it: it is not the one that was meant.
 pub fn sweep(folder: &Path, config: Config, progress: impl FnMut()) -> Result<Swept, Error> {
+    if !SqliteStore::is_there(folder) {
+        return Err(Error::Nothing(folder.to_owned()));
+    }
     let mut core = open(folder, config)?;
     let now = core.shared.now();
     let swept = core.run_due_telling(now, progress)?;

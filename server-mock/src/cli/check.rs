@@ -3,7 +3,7 @@
 use std::ffi::OsString;
 use std::path::PathBuf;
 use std::process::{Command, ExitCode, ExitStatus};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use refrain_mock::{Expectation, MockServer, Options, Times};
 use serde_json::{Value, json};
@@ -30,10 +30,12 @@ pub struct Arguments {
     /// At least so many events.
     #[arg(long, value_name = "N")]
     min: Option<usize>,
-    /// At most so many events; 0 proves a silence.
+    /// At most so many events. 0 proves a silence, unless events are named: nothing that could be about a person may
+    /// arrive, also no profile or replay, and nothing that is refused, dropped or gone again.
     #[arg(long, value_name = "N")]
     max: Option<usize>,
-    /// An event of this name, at least once, or so often: NAME=3, NAME=1.., NAME=2..5, NAME=0. May be repeated.
+    /// An event of this name, at least once, or so often: NAME=3, NAME=1.., NAME=2..5, NAME=0. May be repeated. A name that
+    /// has an equals sign needs a number behind another one.
     #[arg(long = "event", value_name = "NAME[=TIMES]", value_parser = named)]
     events: Vec<(String, Times)>,
     /// No record was refused.
@@ -45,7 +47,8 @@ pub struct Arguments {
     /// Only events of the project with this token count.
     #[arg(long, value_name = "TOKEN")]
     project: Option<String>,
-    /// Seconds in which events may still come after the command has ended.
+    /// Seconds in which events may still come after the command has ended. What must not come, or not more often, is waited
+    /// for until the last of them.
     #[arg(long, value_name = "SECONDS", default_value_t = 0.0, value_parser = seconds)]
     within: f64,
     /// JSON file with projects and settings, as for `serve`.
@@ -61,10 +64,17 @@ fn seconds(text: &str) -> Result<f64, String> {
     if (0.0..=600.0).contains(&number) { Ok(number) } else { Err("from 0 to 600 seconds".to_owned()) }
 }
 
-/// `NAME`, `NAME=3`, `NAME=1..`, `NAME=2..5`. A name may have equals signs of its own.
+/// `NAME`, `NAME=3`, `NAME=1..`, `NAME=2..5`.
 fn named(text: &str) -> Result<(String, Times), String> {
-    let whole = || (text.to_owned(), Times::within(1..));
-    let Some((name, times)) = text.rsplit_once('=') else { return Ok(whole()) };
+    let Some((name, times)) = text.rsplit_once('=') else {
+        return Ok((text.to_owned(), Times::within(1..)));
+    };
+    let wrong = || {
+        format!(
+            "{times:?} is not how often; that is 3, 1.., ..2 or 2..5. \
+             If it is part of the name, say how often behind it: {text}=1.."
+        )
+    };
     let number = |text: &str| text.parse::<usize>().ok();
     let times = match times.split_once("..") {
         None => number(times).map(Times::from),
@@ -75,9 +85,10 @@ fn named(text: &str) -> Result<(String, Times), String> {
         }
     };
     match times {
-        Some(times) if !name.is_empty() => Ok((name.to_owned(), times)),
         _ if name.is_empty() => Err("the name of the event is missing".to_owned()),
-        _ => Ok(whole()),
+        Some(times) if times.is_possible() => Ok((name.to_owned(), times)),
+        Some(_) => Err("the least is more than the most".to_owned()),
+        None => Err(wrong()),
     }
 }
 
@@ -92,6 +103,11 @@ pub fn run(arguments: &Arguments) -> ExitCode {
             USAGE,
             "nothing is asked for; say what should arrive with --min, --max, --event, --no-rejected or --no-duplicates",
         );
+    }
+    if let (Some(min), Some(max)) = (arguments.min, arguments.max)
+        && min > max
+    {
+        return fail(USAGE, &format!("--min {min} and --max {max} cannot both be"));
     }
     let server = match MockServer::start_with(Options { config, ..Options::default() }) {
         Ok(server) => server,
@@ -157,26 +173,50 @@ impl Arguments {
 
     /// What is not as asked.
     fn wrong(&self, server: &MockServer, expectations: &[Expectation]) -> Vec<String> {
-        let mut wrong = Vec::new();
-        let patience = Duration::from_secs_f64(self.within);
+        let deadline = Instant::now() + Duration::from_secs_f64(self.within);
+        let left = || deadline.saturating_duration_since(Instant::now());
+        // What must not come may come until the end.
+        let forbids = self.no_duplicates || self.no_rejected || self.is_silence();
+        let patience = if forbids { left() } else { Duration::ZERO };
+        let found =
+            server.wait_until(patience, || Some(self.forbidden(server)).filter(|found| !found.is_empty()));
+        let mut wrong = found.unwrap_or_default();
         for expectation in expectations {
+            let patience = if wrong.is_empty() { left() } else { Duration::ZERO };
             wrong.extend(server.wait_for(expectation, patience).err());
         }
+        wrong
+    }
+
+    /// What came although it must not.
+    fn forbidden(&self, server: &MockServer) -> Vec<String> {
+        let mut found = Vec::new();
         let stats = server.control_api("GET", "/mock/stats", &Value::Null).1;
         let count = |name: &str| stats[name].as_u64().unwrap_or_default();
+        let arrived = server.arrived(self.project.as_deref());
+        if self.is_silence() && !arrived.is_empty() {
+            let list: Vec<String> =
+                arrived.iter().map(|(route, count)| format!("{count} on {route}")).collect();
+            found.push(format!("expected a silence, but there came {}", list.join(", ")));
+        }
         if self.no_duplicates && count("duplicates") > 0 {
-            wrong.push(format!("expected no duplicates, found {}", count("duplicates")));
+            found.push(format!("expected no duplicates, found {}", count("duplicates")));
         }
         if self.no_rejected && count("rejected") > 0 {
-            wrong.push(format!("expected no rejected records, found {}", count("rejected")));
+            found.push(format!("expected no rejected records, found {}", count("rejected")));
             let target = format!("/mock/rejected?limit={SHOWN}");
             let list = server.control_api("GET", &target, &json!(null)).1;
-            wrong.extend(list["rejected"].as_array().into_iter().flatten().map(|one| {
+            found.extend(list["rejected"].as_array().into_iter().flatten().map(|one| {
                 let text = |name: &str| one[name].as_str().unwrap_or_default().to_owned();
                 format!("  on {}: {}", text("route"), text("reason"))
             }));
         }
-        wrong
+        found
+    }
+
+    /// Whether nothing at all may arrive.
+    fn is_silence(&self) -> bool {
+        self.max == Some(0) && self.events.is_empty()
     }
 }
 
@@ -198,8 +238,11 @@ mod tests {
         assert_eq!(named("A=1.."), Ok(("A".to_owned(), Times::within(1..))));
         assert_eq!(named("A=..2"), Ok(("A".to_owned(), Times::within(..=2))));
         assert_eq!(named("A=2..5"), Ok(("A".to_owned(), Times::within(2..=5))));
-        assert_eq!(named("a=b"), Ok(("a=b".to_owned(), Times::within(1..))));
-        assert!(named("=3").is_err());
+        assert_eq!(named("a=b=1.."), Ok(("a=b".to_owned(), Times::within(1..))));
+        for wrong in ["=3", "a=b", "A=", "A=-1", "A=3x", "A=1...2", "A=5..2", "A=.."] {
+            assert!(named(wrong).is_err(), "{wrong}");
+        }
+        assert!(named("a=b").unwrap_err().contains("a=b=1.."));
         assert!(seconds("-1").is_err() && seconds("x").is_err() && seconds("2.5") == Ok(2.5));
     }
 }

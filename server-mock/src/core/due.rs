@@ -273,6 +273,7 @@ impl Core {
             sweep.unused_after = self.store.delete_unused_keys(after, STEP)?;
             return Ok(None);
         }
+        self.shared.expire_rejected(sweep.at);
         self.store.forget_barriers(sweep.at)?;
         self.store.delete_outdated_uses(sweep.at - USAGE_DAYS * DAY)?;
         self.store.end_sweep(sweep.at).map(Some)

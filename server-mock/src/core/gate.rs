@@ -150,6 +150,7 @@ impl Gate {
             Some(entry) if core.store.objection(project, device).is_none() => {
                 self.known.clear();
                 self.persons.clear();
+                core.shared.forget_rejected(std::slice::from_ref(device));
                 core.store.extend_objection(project, device, entry)
             }
             _ => Ok(()),

@@ -6,7 +6,7 @@ use crate::domain::config::{IdMerge, Project, RetentionBasis};
 use crate::domain::event::Event;
 use crate::domain::identity::{self, Ids, Verb};
 use crate::domain::profile::Update;
-use crate::store::{EventText, NewEvent, NewReplay, Put, StoreError};
+use crate::store::{EventText, Home, NewEvent, NewReplay, Put, StoreError};
 
 /// Most ids in a cluster (SPEC §16.2).
 const CLUSTER_LIMIT: usize = 500;
@@ -201,12 +201,42 @@ impl Core {
         Ok(done)
     }
 
-    /// Whether a refused record may be remembered: not one of a person who objected or was erased.
-    pub fn may_remember(&mut self, token: &str, ids: &Ids, now: i64) -> Result<bool, StoreError> {
-        let Some(home) = self.store.find_project(token)? else { return Ok(true) };
-        let Some(space) = home.space else { return Ok(false) };
+    /// Which refused records may be remembered: not those of persons who objected or were erased. One that names no
+    /// project may be meant for any, so what holds in one holds for it.
+    pub fn may_remember(
+        &mut self,
+        persons: &[(Option<String>, Ids)],
+        now: i64,
+    ) -> Result<Vec<bool>, StoreError> {
+        let has_barriers = self.store.has_barriers(now);
+        let mut anywhere = self.store.projects()?;
+        anywhere.retain(|(home, _)| has_barriers || self.store.has_objections(home.project));
+        let mut answers = Vec::with_capacity(persons.len());
+        for (token, ids) in persons {
+            answers.push(match token {
+                Some(token) => match self.store.find_project(token)? {
+                    Some(home) => home.deleted.is_none() && !self.is_refused(home, token, ids, now)?,
+                    None => true,
+                },
+                None => {
+                    let mut may = true;
+                    for (home, token) in &anywhere {
+                        may = may && !self.is_refused(*home, token, ids, now)?;
+                    }
+                    may
+                }
+            });
+        }
+        Ok(answers)
+    }
+
+    fn is_refused(&mut self, home: Home, token: &str, ids: &Ids, now: i64) -> Result<bool, StoreError> {
+        // Without data nothing is linked; the list stands by itself.
+        let Some(space) = home.space else {
+            return Ok(ids.literal().any(|id| self.store.objection(home.project, id).is_some()));
+        };
         let project = self.project_of(token);
         let mut gate = Gate::new(self, home, space, &project, now);
-        Ok(gate.refuses(self, ids, i64::MIN)?.is_none())
+        Ok(gate.refuses(self, ids, i64::MIN)?.is_some())
     }
 }

@@ -29,6 +29,7 @@ impl Core {
             for id in ids {
                 core.store.add_objection(project, id)?;
             }
+            core.forget_rejected_of(token, project, ids)?;
             let after = core.store.objections(project)?;
             Ok(ListChange {
                 added: after.iter().filter(|hash| !before.contains(hash)).count(),
@@ -44,6 +45,7 @@ impl Core {
             for id in ids {
                 change.added += usize::from(core.store.add_objection(project, id)?);
             }
+            core.forget_rejected_of(token, project, ids)?;
             Ok(change)
         })
     }
@@ -57,6 +59,22 @@ impl Core {
             }
             Ok(change)
         })
+    }
+
+    /// Forgets what was refused of persons, under any of their linked ids.
+    fn forget_rejected_of(
+        &mut self,
+        token: &str,
+        project: ProjectRow,
+        ids: &[String],
+    ) -> Result<(), StoreError> {
+        self.shared.forget_rejected(ids);
+        let id_merge = self.project_of(token).id_merge;
+        for space in self.store.spaces(project)? {
+            let linked: Vec<String> = self.closure(space, id_merge, ids)?.ids.into_iter().collect();
+            self.shared.forget_rejected(&linked);
+        }
+        Ok(())
     }
 
     fn change_list(

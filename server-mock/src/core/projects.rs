@@ -71,6 +71,9 @@ impl Core {
             core.note(now, Some(home.project), action, &rule, None, Counts::default())?;
             Ok(Ok(()))
         })?;
+        if done.is_ok() {
+            self.shared.forget_rejected_by(token);
+        }
         self.sessions.clear();
         self.era += 1;
         self.reschedule()?;

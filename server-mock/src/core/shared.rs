@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock};
 use serde_json::Value;
 use tokio::sync::watch;
 
-use super::random_hex;
+use super::{random_hex, window};
 use crate::domain::clock::Clock;
 use crate::domain::config::Config;
 use crate::domain::fault::Faults;
@@ -17,6 +17,8 @@ use crate::domain::time::DAY;
 
 /// Requests that the log remembers.
 const LOG_LENGTH: usize = 10_000;
+/// Pairs of route and token that arrivals are counted under; what comes under more of them is counted without a token.
+const ARRIVAL_PAIRS: usize = 10_000;
 /// Refused records that are remembered.
 const REJECTED_LENGTH: usize = 1_000;
 
@@ -29,6 +31,8 @@ pub struct Shared {
     pub stats: Stats,
     log: Mutex<Ring<Logged>>,
     rejected: Mutex<Ring<Rejected>>,
+    /// What arrived, by route and token, since the start: whoever wants to prove a silence cannot have it reset.
+    arrived: Mutex<BTreeMap<(&'static str, Option<String>), u64>>,
     changes: watch::Sender<u64>,
     public_key: OnceLock<[u8; 32]>,
     /// The day for which addresses are hashed with a key, and the key.
@@ -182,6 +186,7 @@ impl Shared {
             stats: Stats::default(),
             log: Mutex::new(Ring::new(LOG_LENGTH)),
             rejected: Mutex::new(Ring::new(REJECTED_LENGTH)),
+            arrived: Mutex::default(),
             changes: watch::Sender::new(0),
             public_key: OnceLock::new(),
             address_key: Mutex::default(),
@@ -246,15 +251,53 @@ impl Shared {
         lock(&self.log).all()
     }
 
+    /// Counts what arrived on a route, by token where one is known.
+    pub fn arrive(&self, route: &'static str, projects: Vec<(Option<String>, usize)>) {
+        let mut arrived = lock(&self.arrived);
+        for (token, count) in projects {
+            let is_full = arrived.len() >= ARRIVAL_PAIRS;
+            let key = (route, token);
+            let key = if is_full && !arrived.contains_key(&key) { (route, None) } else { key };
+            *arrived.entry(key).or_default() += count as u64;
+        }
+    }
+
+    /// What arrived since the start, by route: of one project, with what may have been for it, or of all.
+    pub fn arrived(&self, token: Option<&str>) -> BTreeMap<&'static str, u64> {
+        let mut counts = BTreeMap::new();
+        for ((route, of), count) in &*lock(&self.arrived) {
+            if token.is_none() || of.is_none() || of.as_deref() == token {
+                *counts.entry(*route).or_default() += count;
+            }
+        }
+        counts
+    }
+
     /// Remembers what was refused.
     pub fn reject(&self, entries: Vec<Rejected>) {
         let mut ring = lock(&self.rejected);
         entries.into_iter().for_each(|entry| ring.push(entry));
     }
 
-    /// What was refused, oldest first, with numbers.
+    /// What was refused and is not expired, oldest first, with numbers.
     pub fn rejected(&self) -> Vec<(u64, Rejected)> {
+        self.expire_rejected(self.now());
         lock(&self.rejected).all()
+    }
+
+    /// Forgets what was refused when events of that age have expired.
+    pub fn expire_rejected(&self, now: i64) {
+        let config = self.config();
+        lock(&self.rejected).entries.retain(|(_, entry)| {
+            let project = entry.project.as_deref().and_then(|token| config.project(token));
+            let settings = project.map_or(&config.settings, |project| &project.settings);
+            entry.at > window(settings, now).expired_until
+        });
+    }
+
+    /// Forgets what was refused of a project.
+    pub fn forget_rejected_by(&self, token: &str) {
+        lock(&self.rejected).entries.retain(|(_, entry)| entry.project.as_deref() != Some(token));
     }
 
     /// The hash by which a refused record is forgotten when one of its ids is erased.

@@ -148,12 +148,16 @@ pub fn build(record: &mut Value, id_merge: IdMerge, sent_time: Option<i64>, time
     let insert_id = identity::id_text(properties.get("$insert_id"));
     let ids = identity::ids_of(id_merge, &name, &properties);
     let verb = identity::verb_of(&name, &properties);
-    // The first 255 in document order stay; ids and time were read from all (SPEC §6.3).
-    let mut counted = 0;
-    properties.retain(|key, _| {
-        let is_consumed = CONSUMED.contains(&key.as_str());
-        counted += usize::from(!is_consumed);
-        !is_consumed && counted <= limits::COUNT && !matches!(key.as_str(), "time" | "distinct_id")
+    // The first 255 in document order stay, and `$insert_id` wherever it stands: without it the event is another one. Ids
+    // and time were read from all (SPEC §6.3).
+    let mut counted = usize::from(properties.contains_key("$insert_id"));
+    properties.retain(|key, _| match key.as_str() {
+        "$insert_id" => true,
+        key if CONSUMED.contains(&key) => false,
+        key => {
+            counted += 1;
+            counted <= limits::COUNT && !matches!(key, "time" | "distinct_id")
+        }
     });
     Event {
         dedupe: insert_id.map(|id| dedupe_key(&name, distinct_id.as_deref(), sent_time, &id)),
@@ -271,6 +275,29 @@ mod tests {
         assert_eq!(event.properties.len(), 253);
         assert!(event.properties.contains_key("p252") && !event.properties.contains_key("p253"));
         assert_eq!(event.ids.user.as_deref(), Some("late"));
+    }
+
+    #[test]
+    fn an_insert_id_stays_wherever_it_stands() {
+        let numbered: Map<String, Value> = (0..300).map(|n| (format!("p{n}"), json!(n))).collect();
+        for first in [false, true] {
+            let mut sent = Map::from_iter([("token".to_owned(), json!("T"))]);
+            if first {
+                sent.insert("$insert_id".into(), json!("i"));
+            }
+            sent.extend(numbered.clone());
+            sent.insert("$insert_id".into(), json!("i"));
+            let mut record = json!({"event": "A", "properties": sent, "$mp_metadata": {"a": 1}});
+            let record = Record { value: record.take(), bytes: 10, bad_utf8: Vec::new(), too_deep: None };
+            let Verdict::Store(event) = judge(&mut record.clone(), arrival()) else { panic!("{first}") };
+            assert_eq!(
+                (event.properties.len(), &event.properties["$insert_id"]),
+                (255, &json!("i")),
+                "{first}"
+            );
+            assert!(event.properties.contains_key("p253") && !event.properties.contains_key("p254"));
+            assert!(event.dedupe.is_some());
+        }
     }
 
     #[test]

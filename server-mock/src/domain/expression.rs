@@ -179,7 +179,8 @@ fn binary(operator: Operator, left: Term, right: Term) -> Term {
 
 fn call(function: Function, term: Term) -> Term {
     match (function, term) {
-        (Function::Defined, term) => Term::Bool(term != Term::Undefined),
+        // A null counts as not set (SPEC §20.2).
+        (Function::Defined, term) => Term::Bool(!matches!(term, Term::Undefined | Term::Null)),
         (Function::Floor, Term::Number(number)) => Term::Number(number.floor()),
         (Function::Round, Term::Number(number)) => Term::Number(number.round()),
         (Function::Ceil, Term::Number(number)) => Term::Number(number.ceil()),
@@ -234,6 +235,7 @@ mod tests {
             r#"event["$time"] >= datetime("2026-09-01T00:00:00")"#,
             r#"false or true and true"#,
             r#"properties['z'] == null"#,
+            r#"not defined(properties["z"]) and properties["z"] != properties["nope"]"#,
             r#"floor(1.5) == 1 and ceil(1.5) == 2 and round(1.4) == 1"#,
             r#"defined(properties["o"]) and properties["o"] == properties["o"]"#,
             r#"properties["o"] != properties["nope"] and not properties["o"] > 1"#,

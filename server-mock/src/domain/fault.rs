@@ -3,6 +3,8 @@
 
 use serde_json::{Map, Value, json};
 
+use super::time;
+
 /// A delay is at most this long, so that a typing error does not hang a test for ever.
 const LONGEST_DELAY_MS: u64 = 600_000;
 
@@ -205,11 +207,13 @@ impl Act {
         };
         let retry_after = match map.get("retry_after") {
             None | Some(Value::Null) => None,
-            Some(Value::Number(number)) => Some(number.to_string()),
-            Some(Value::String(text)) if text.bytes().all(|byte| (32..127).contains(&byte)) => {
-                Some(text.clone())
+            Some(Value::Number(number)) if is_seconds(&number.to_string()) => Some(number.to_string()),
+            Some(Value::String(text)) if is_seconds(text) || time::is_http_date(text) => Some(text.clone()),
+            Some(_) => {
+                return Err("act.retry_after is a number of seconds such as 2 or 0.5, or a date such as \
+                            \"Tue, 01 Sep 2026 00:00:00 GMT\""
+                    .into());
             }
-            Some(_) => return Err("act.retry_after is a number of seconds, or the text of the header".into()),
         };
         let body = match map.get("body") {
             None | Some(Value::Null) => None,
@@ -235,6 +239,12 @@ impl Act {
             read_bytes_per_s,
         })
     }
+}
+
+/// Whole seconds, or decimal ones as Swift reads them (SPEC §8.1).
+fn is_seconds(text: &str) -> bool {
+    let digits = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+    text.split_once('.').map_or_else(|| digits(text), |(whole, part)| digits(whole) && digits(part))
 }
 
 fn known(map: &Map<String, Value>, what: &str, names: &[&str]) -> Result<(), String> {
@@ -325,6 +335,20 @@ mod tests {
     }
 
     #[test]
+    fn when_to_try_again_is_said_as_a_header_says_it() {
+        for (written, header) in [
+            (json!(0), "0"),
+            (json!(120), "120"),
+            (json!(0.5), "0.5"),
+            (json!("1.25"), "1.25"),
+            (json!("Tue, 01 Sep 2026 00:00:00 GMT"), "Tue, 01 Sep 2026 00:00:00 GMT"),
+        ] {
+            let mut faults = faults(json!({"act": {"status": 429, "retry_after": written}}));
+            assert_eq!(faults.meet("POST", "/track", 1).unwrap().retry_after.as_deref(), Some(header));
+        }
+    }
+
+    #[test]
     fn mistakes_are_named() {
         for (wrong, named) in [
             (json!(5), "object"),
@@ -333,6 +357,10 @@ mod tests {
             (json!({"act": {"status": 42}}), "act.status"),
             (json!({"act": {"close": "now"}}), "before_store"),
             (json!({"act": {"retry_after": true}}), "act.retry_after"),
+            (json!({"act": {"retry_after": -1}}), "act.retry_after"),
+            (json!({"act": {"retry_after": "soon"}}), "act.retry_after"),
+            (json!({"act": {"retry_after": "1."}}), "act.retry_after"),
+            (json!({"act": {"retry_after": "Tue, 31 Feb 2026 00:00:00 GMT"}}), "act.retry_after"),
             (json!({"match": {"probability": 2}}), "probability"),
             (json!([{}, {"match": {"count": -1}}]), "rule 1: match.count"),
             (json!({"act": {"read_bytes_per_s": 0}}), "read_bytes_per_s"),

@@ -73,6 +73,9 @@ pub fn judge(record: &mut Record, import: Import<'_>) -> Result<Option<Event>, F
     let fault =
         |field: &str, message: String| Fault { field: field.into(), message, insert_id: insert_id.clone() };
     let invalid = |field: &str, name: &str, text: &str| fault(field, format!("'{name}' is invalid: {text}"));
+    if !record.value.is_object() {
+        return Err(fault("event", "the record is not a JSON object".into()));
+    }
     let Some(name) = event::name_of(&record.value) else {
         return Err(fault("event", "'event' must not be missing or blank".into()));
     };

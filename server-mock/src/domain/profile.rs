@@ -151,7 +151,9 @@ impl Update {
             }
             for (name, value) in operand.as_object().into_iter().flatten() {
                 let name = limits::cut(name);
-                let before = properties.get(name);
+                let is_there = properties.contains_key(name);
+                // A null is kept and counts as not set (SPEC §20.2).
+                let before = properties.get(name).filter(|value| !value.is_null());
                 let after = match operator.as_str() {
                     "$set" => Some(value.clone()),
                     "$set_once" => (before.is_none() && !value.is_null()).then(|| value.clone()),
@@ -165,7 +167,7 @@ impl Update {
                 // What the server keeps itself takes no room.
                 let kept = properties.len() - usize::from(properties.contains_key("$last_seen"));
                 if let Some(mut after) = after
-                    && (before.is_some() || kept < PROPERTIES)
+                    && (is_there || kept < PROPERTIES)
                 {
                     limits::fit_profile_value(&mut after);
                     let is_large = (after.is_array() || after.is_object())
@@ -348,6 +350,26 @@ mod tests {
             after(json!({"p": {"a": 1}}), json!({"$merge": {"p": {"b": 2}, "q": {"c": 3}}})),
             json!({"p": {"a": 1, "b": 2}, "q": {"c": 3}})
         );
+    }
+
+    #[test]
+    fn a_null_counts_as_not_set() {
+        let before = json!({"a": null, "b": null, "c": null, "d": null, "e": null, "f": null});
+        let fields = json!({
+            "$set_once": {"a": 1},
+            "$add": {"b": 2},
+            "$append": {"c": 3},
+            "$union": {"d": [4, 4]},
+            "$remove": {"e": null},
+            "$merge": {"f": {"g": 5}},
+        });
+        assert_eq!(
+            after(before, fields),
+            json!({"a": 1, "b": 2, "c": [3], "d": [4], "e": null, "f": {"g": 5}})
+        );
+        let full: Map<String, Value> = (0..PROPERTIES).map(|n| (format!("p{n}"), Value::Null)).collect();
+        let changed = after(full.into(), json!({"$set_once": {"p7": 1, "one more": 1}}));
+        assert_eq!((&changed["p7"], changed.as_object().unwrap().len()), (&json!(1), PROPERTIES));
     }
 
     #[test]

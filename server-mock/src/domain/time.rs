@@ -72,6 +72,20 @@ pub fn parse_date(text: &str) -> Option<i64> {
         .then(|| days_from_civil(year, month, day))
 }
 
+/// Whether a text is a date as headers write it: `Tue, 01 Sep 2026 00:00:00 GMT`.
+pub fn is_http_date(text: &str) -> bool {
+    const MONTHS: [&str; 12] =
+        ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
+    let parts: Vec<&str> = text.split(' ').collect();
+    let ["Mon," | "Tue," | "Wed," | "Thu," | "Fri," | "Sat," | "Sun,", day, month, year, clock, "GMT"] =
+        parts[..]
+    else {
+        return false;
+    };
+    let month = MONTHS.iter().position(|known| *known == month).map_or(0, |index| index + 1);
+    clock.len() == 8 && parse_iso(&format!("{year}-{month:02}-{day}T{clock}Z")).is_some()
+}
+
 /// Reads `yyyy-mm-dd`, optionally followed by `Thh:mm[:ss[.fff]]` and `Z` or an offset `±hh:mm`.
 pub fn parse_iso(text: &str) -> Option<i64> {
     let text = text.trim();

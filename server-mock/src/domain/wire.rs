@@ -5,6 +5,7 @@ use std::io::Read;
 use base64::Engine as _;
 use base64::alphabet::STANDARD;
 use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
+use serde_json::Value;
 
 use super::json::{self, JsonError, Record};
 
@@ -117,6 +118,11 @@ impl Params {
         self.bytes(name).is_some_and(|value| !value.is_empty() && value != b"0")
     }
 
+    /// Sets a parameter, over those of that name.
+    pub fn set(&mut self, name: &str, value: &str) {
+        self.0.push((name.to_owned(), value.as_bytes().to_vec()));
+    }
+
     /// Adds the fields of a form, which yield to those of the query.
     fn fold_form(&mut self, form: Params) {
         let mut all = form.0;
@@ -150,7 +156,8 @@ pub fn decode(raw: Raw<'_>) -> Decoded {
             data
         }
     };
-    Decoded { records: payload_records(payload.as_deref()), params, decoded_bytes }
+    let by_line = media_type == "application/x-ndjson";
+    Decoded { records: payload_records(payload.as_deref(), by_line), params, decoded_bytes }
 }
 
 /// The media type of a `Content-Type`, in lower case and without parameters.
@@ -184,12 +191,14 @@ fn gunzip(zipped: &[u8], limit: usize) -> Result<Vec<u8>, DecodeError> {
     if body.len() > limit { Err(DecodeError::TooLarge) } else { Ok(body) }
 }
 
-fn payload_records(payload: Option<&[u8]>) -> Result<Vec<Record>, DecodeError> {
+fn payload_records(payload: Option<&[u8]>, by_line: bool) -> Result<Vec<Record>, DecodeError> {
     let text = payload.unwrap_or_default().trim_ascii();
     if text.is_empty() {
         return Err(DecodeError::Missing);
     }
-    let records = if matches!(text[0], b'[' | b'{') {
+    let records = if by_line {
+        json_records(text).or_else(|_| line_records(text))?
+    } else if matches!(text[0], b'[' | b'{') {
         json_records(text)?
     } else {
         json_records(forgiving_base64(text)?.trim_ascii())?
@@ -211,6 +220,25 @@ fn forgiving_base64(text: &[u8]) -> Result<Vec<u8>, DecodeError> {
     FORGIVING.decode(&normal[..unpadded]).map_err(|_| DecodeError::Json)
 }
 
+/// One value a line, as the content type says. Batches are not atomic (SPEC §7.1): a line that is none is a record that is
+/// none, unless all are.
+fn line_records(text: &[u8]) -> Result<Vec<Record>, DecodeError> {
+    let mut is_any_good = false;
+    let records = lines(text).map(|line| match json::records(line) {
+        Ok((mut found, false)) => {
+            is_any_good = true;
+            found.swap_remove(0)
+        }
+        _ => Record { value: Value::Null, bytes: line.len(), bad_utf8: Vec::new(), too_deep: None },
+    });
+    let records = records.collect();
+    if is_any_good { Ok(records) } else { Err(DecodeError::Json) }
+}
+
+fn lines(text: &[u8]) -> impl Iterator<Item = &[u8]> {
+    text.split(|byte| *byte == b'\n').map(<[u8]>::trim_ascii).filter(|line| !line.is_empty())
+}
+
 /// One value, or one per line where only that reads.
 fn json_records(text: &[u8]) -> Result<Vec<Record>, DecodeError> {
     if !matches!(text.first(), Some(b'[' | b'{')) {
@@ -219,10 +247,8 @@ fn json_records(text: &[u8]) -> Result<Vec<Record>, DecodeError> {
     match json::records(text) {
         Ok((records, _)) => Ok(records),
         Err(JsonError::TrailingData) => {
-            let lines =
-                text.split(|byte| *byte == b'\n').map(<[u8]>::trim_ascii).filter(|line| !line.is_empty());
             let mut records = Vec::new();
-            for line in lines {
+            for line in lines(text) {
                 match json::records(line) {
                     Ok((mut found, false)) => records.append(&mut found),
                     _ => return Err(DecodeError::Json),
@@ -325,6 +351,21 @@ mod tests {
             ["{\"a\":1}", "{\"a\":2}"]
         );
         assert_eq!(post("application/json", b"{\"a\":1}\n{\"a\":").records, Err(DecodeError::Json));
+    }
+
+    #[test]
+    fn a_broken_line_is_a_broken_record_where_lines_are_announced() {
+        let ndjson = "application/x-ndjson";
+        assert_eq!(
+            texts(&post(ndjson, b"{\"a\":1}\n{\"a\":\n[1]\n{\"a\":2}")),
+            ["{\"a\":1}", "null", "null", "{\"a\":2}"]
+        );
+        assert_eq!(texts(&post(ndjson, b"oops\n{\"a\":1}")), ["null", "{\"a\":1}"]);
+        assert_eq!(texts(&post(ndjson, b"[{\"a\":1},\n{\"a\":2}]")), ["{\"a\":1}", "{\"a\":2}"]);
+        assert_eq!(post(ndjson, b"oops\nand again").records, Err(DecodeError::Json));
+        assert_eq!(post(ndjson, b"\n \n").records, Err(DecodeError::Missing));
+        let many = "x\n".repeat(RECORD_LIMIT) + "{}";
+        assert_eq!(post(ndjson, many.as_bytes()).records, Err(DecodeError::TooMany));
     }
 
     #[test]

@@ -7,7 +7,8 @@ use hyper::{Response, StatusCode};
 use serde_json::{Value, json};
 
 use super::body::Body;
-use crate::domain::wire::{Params, Raw};
+use super::brought::Brought;
+use crate::domain::wire::{DecodeError, Params, Raw};
 
 /// A request.
 pub struct Call {
@@ -54,16 +55,13 @@ impl Call {
     }
 }
 
-/// An answer, and what the request log says about it.
+/// An answer.
 pub struct Reply {
     pub status: u16,
     pub headers: Vec<(&'static str, String)>,
     pub body: Body,
-    /// The path for the request log, where the one that was sent must not be remembered.
-    pub route: Option<&'static str>,
-    pub decoded_bytes: usize,
-    pub records: usize,
-    pub library: Option<Box<str>>,
+    /// What the request brought, where the handler has looked.
+    pub brought: Option<Box<Brought>>,
 }
 
 impl Reply {
@@ -73,10 +71,7 @@ impl Reply {
             status,
             headers: vec![("content-type", media_type.to_owned())],
             body: Body::full(body.into()),
-            route: None,
-            decoded_bytes: 0,
-            records: 0,
-            library: None,
+            brought: None,
         }
     }
 
@@ -117,6 +112,11 @@ impl Reply {
         shape(503, "a temporary failure occurred").with("retry-after", "5")
     }
 
+    /// The body is over the limit, in the error shape of the app and query APIs.
+    pub fn too_large() -> Reply {
+        Reply::error(413, DecodeError::TooLarge.text())
+    }
+
     /// The method is not one of the route's.
     pub fn method_not_allowed(allowed: &str) -> Reply {
         Reply::error(405, &format!("method not allowed, use {allowed}")).with("allow", allowed)
@@ -128,9 +128,9 @@ impl Reply {
         self
     }
 
-    /// Sets what the log shows instead of the path.
-    pub fn routed(mut self, route: &'static str) -> Reply {
-        self.route = Some(route);
+    /// Says what the request brought.
+    pub fn after(mut self, brought: Brought) -> Reply {
+        self.brought = Some(Box::new(brought));
         self
     }
 

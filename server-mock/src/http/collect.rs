@@ -5,6 +5,7 @@ use std::sync::Arc;
 use serde_json::{Value, json};
 
 use super::App;
+use super::brought::Brought;
 use super::call::{Call, Reply};
 use super::limit::{Load, RetryAfter};
 use super::rejections::Rejections;
@@ -31,19 +32,23 @@ pub async fn answer(app: &Arc<App>, call: &Call, path: &str) -> Reply {
         return too_large();
     }
     let mut decoded = wire::decode(call.raw());
+    let brought = Brought::decoded(path, call, &decoded);
     let redirects = app.shared.config().server.redirect;
+    let strict = path != "/track" && decoded.params.is_on("strict");
     let render = |error: Option<&str>| render::collected(&decoded.params, error, redirects);
     let records = match &mut decoded.records {
         Ok(records) if !records.is_empty() => records,
-        Ok(_) => return render(Some(DecodeError::Missing.text())),
+        Ok(_) if strict => return render::strict(0, &[]).after(brought),
+        Ok(_) => return render(Some(DecodeError::Missing.text())).after(brought),
         Err(error) => {
-            Rejections::request(app, path, decoded.decoded_bytes.max(call.body.len()), error.text());
-            return render(Some(error.text()));
+            Rejections::request(app, path, brought.decoded_bytes, error.text());
+            let reply =
+                if strict { render::bad_request(error.text(), 0, None) } else { render(Some(error.text())) };
+            return reply.after(brought);
         }
     };
-    let (count, library) = (records.len(), library_of(records, &decoded.params));
-    let strict = decoded.params.is_on("strict");
-    let mut reply = match admit(app, path, records) {
+    let count = records.len();
+    let reply = match admit(app, path, records) {
         Err(retry) => rate_limited().with("retry-after", retry.header()),
         Ok(()) if path == "/track" => match track(app, call, &decoded.params, records).await {
             Ok(error) => render(error),
@@ -55,10 +60,7 @@ pub async fn answer(app: &Arc<App>, call: &Call, path: &str) -> Reply {
             Err(_) => Reply::unavailable(Reply::zero),
         },
     };
-    reply.records = count;
-    reply.decoded_bytes = decoded.decoded_bytes;
-    reply.library = library;
-    reply
+    reply.after(brought)
 }
 
 /// Counts what the records bring for each of their projects against what those may send. Records of no project count

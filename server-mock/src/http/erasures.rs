@@ -19,7 +19,7 @@ pub async fn create(app: &Arc<App>, call: &Call) -> Reply {
         _ => return Reply::method_not_allowed("POST, OPTIONS"),
     }
     if call.oversize {
-        return super::collect::too_large();
+        return Reply::too_large();
     }
     let (token, device_id, secret) = match read(&call.body) {
         Ok(read) => read,
@@ -50,20 +50,18 @@ pub async fn create(app: &Arc<App>, call: &Call) -> Reply {
 
 /// `GET /refrain/v1/erasures/{id}`.
 pub async fn check(app: &Arc<App>, call: &Call, id: &str) -> Reply {
-    const ROUTE: &str = "/refrain/v1/erasures/{id}";
     match call.method.as_str() {
-        "OPTIONS" => return cors::preflight(call).routed(ROUTE),
+        "OPTIONS" => return cors::preflight(call),
         "GET" => {}
-        _ => return Reply::method_not_allowed("GET, OPTIONS").routed(ROUTE),
+        _ => return Reply::method_not_allowed("GET, OPTIONS"),
     }
     let id = id.to_owned();
     let found = app.worker.read(move |core| core.device_erasure(&id)).await;
-    let reply = match found {
+    match found {
         Ok(Some((task, receipt))) => Reply::json(200, &shown(&task, receipt)),
         Ok(None) => Reply::error(404, "there is no such erasure"),
         Err(_) => Reply::unavailable(Reply::error),
-    };
-    reply.routed(ROUTE)
+    }
 }
 
 /// A request, its state by the names that the SDK's outbox uses, and at the end its receipt.

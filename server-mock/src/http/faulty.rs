@@ -6,7 +6,6 @@ use std::time::Duration;
 use super::call::{Call, Reply};
 use super::{App, collect, worked_on};
 use crate::domain::fault::{Act, Close};
-use crate::domain::wire;
 
 /// How a request ends.
 pub enum Outcome {
@@ -16,19 +15,8 @@ pub enum Outcome {
     Cut,
 }
 
-/// The fault that meets a request, if any does.
-pub fn meet(app: &App, call: &Call) -> Option<Act> {
-    if app.shared.faults().is_empty() {
-        return None;
-    }
-    // Decoded here only to count: while no rule stands, nothing is decoded twice.
-    let path = call.path.strip_suffix('/').unwrap_or(&call.path);
-    let records = match path {
-        "/track" | "/engage" | "/groups" | "/import" => {
-            wire::decode(call.raw()).records.map_or(0, |records| records.len())
-        }
-        _ => 0,
-    };
+/// The fault that meets a request with so many records, if any does.
+pub fn meet(app: &App, call: &Call, records: usize) -> Option<Act> {
     app.shared.faults().meet(&call.method, &call.path, records)
 }
 
@@ -70,6 +58,7 @@ fn canned(path: &str, status: u16, act: &Act) -> Reply {
         }
         None if status < 300 => Reply::new(status, "text/plain", ""),
         None => match (status, path) {
+            (413, _) if path.starts_with("/api/") || path.starts_with("/refrain/") => Reply::too_large(),
             (413, _) => collect::too_large(),
             (429, "/track" | "/engage" | "/groups" | "/import" | "/lookup-tables") => collect::rate_limited(),
             (429, "/api/2.0/export") => Reply::new(429, "text/plain", "a fault that was asked for"),
@@ -83,5 +72,41 @@ fn canned(path: &str, status: u16, act: &Act) -> Reply {
     match &act.retry_after {
         Some(after) => reply.with("retry-after", after.clone()),
         None => reply,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::time::Instant;
+
+    use super::*;
+    use crate::core::{Core, Shared};
+    use crate::domain::config::Config;
+    use crate::server::Patience;
+    use crate::store::sqlite::SqliteStore;
+    use crate::worker::Worker;
+
+    /// Virtual time stands still while anything is done, and goes on where all only wait.
+    #[tokio::test(start_paused = true)]
+    async fn an_answer_comes_when_its_delay_is_over() {
+        let shared = Arc::new(Shared::new(Config::default(), None));
+        let core = Core::new(Box::new(SqliteStore::in_memory().unwrap()), shared.clone()).unwrap();
+        let app = Arc::new(App::new(shared, Worker::start(core).unwrap(), Patience::default()));
+        let call = Call {
+            method: "GET".into(),
+            path: "/settings".into(),
+            query: String::new(),
+            headers: Default::default(),
+            body: Vec::new(),
+            oversize: false,
+            peer: [127, 0, 0, 1].into(),
+            is_local: true,
+            terminate_after: None,
+        };
+        let begun = Instant::now();
+        let act = Act { delay_ms: 600_000, ..Act::default() };
+        let Outcome::Answer(reply) = play(&app, call, act).await else { panic!("cut") };
+        assert_eq!((reply.status, begun.elapsed().as_secs()), (200, 600));
+        app.worker.stop();
     }
 }

@@ -1,13 +1,13 @@
 //! Who may use the control API: whoever has the token, or, without one, whoever is on this machine and no foreign web
 //! page.
 
+use super::auth;
 use super::call::{Call, Reply};
 
 /// Why a call to the control API is refused.
 pub fn refusal(token: Option<&str>, call: &Call) -> Option<Reply> {
     if let Some(token) = token {
-        let bearer = call.header("authorization").strip_prefix("Bearer ").unwrap_or_default();
-        let shown = if bearer.is_empty() { call.header("x-control-token") } else { bearer };
+        let shown = auth::bearer(call).unwrap_or_else(|| call.header("x-control-token"));
         // Hashes are compared, so that the time taken says nothing about the token.
         if blake3::hash(shown.as_bytes()) == blake3::hash(token.as_bytes()) {
             return None;
@@ -99,6 +99,11 @@ mod tests {
         let shown = call(&[("host", "evil.test"), ("authorization", "Bearer key")], false);
         assert_eq!(status(Some("key"), &shown), None);
         assert_eq!(status(Some("other"), &shown), Some(401));
+        for scheme in ["bearer", "BEARER"] {
+            let shown = call(&[("authorization", &format!("{scheme} key"))], false);
+            assert_eq!(status(Some("key"), &shown), None, "{scheme}");
+        }
+        assert_eq!(status(Some("key"), &call(&[("authorization", "key")], false)), Some(401));
         assert_eq!(status(Some("key"), &call(&[host], true)), Some(401), "also from this machine");
     }
 

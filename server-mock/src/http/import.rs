@@ -6,10 +6,12 @@ use serde_json::{Value, json};
 
 use super::App;
 use super::auth;
+use super::brought::Brought;
 use super::call::{Call, Reply};
-use super::collect::{self, library_of, rate_limited, too_large};
+use super::collect::{self, rate_limited, too_large};
 use super::limit::Load;
 use super::rejections::Rejections;
+use super::render::{FAILED, bad_request};
 use super::signals::Signals;
 use crate::core::{Dropped, Stats};
 use crate::domain::config::Project;
@@ -17,7 +19,6 @@ use crate::domain::import::{self, Fault, Import};
 use crate::domain::json::Record;
 use crate::domain::wire::{self, DecodeError, Params};
 
-const FAILED: &str = "some data points in the request failed validation";
 const NOT_ALLOWED: &str =
     "identity events are not allowed when project is using simplified identity management";
 
@@ -29,30 +30,28 @@ pub async fn answer(app: &Arc<App>, call: &Call) -> Reply {
         return too_large();
     }
     let decoded = wire::decode(call.raw());
+    let brought = Brought::decoded("/import", call, &decoded);
     let config = app.shared.config();
     let now = app.shared.now();
     let project = match auth::import(&config, call, &decoded.params, now) {
         Ok(project) => project,
-        Err(text) => return Reply::coded(401, text),
+        Err(text) => return Reply::coded(401, text).after(brought),
     };
     let records = match decoded.records {
         Ok(records) => records,
-        Err(DecodeError::TooLarge) => return too_large(),
+        Err(DecodeError::TooLarge) => return too_large().after(brought),
         Err(error) => {
-            Rejections::request(app, "/import", decoded.decoded_bytes.max(call.body.len()), error.text());
-            return bad_request(error.text(), 0, None);
+            Rejections::request(app, "/import", brought.decoded_bytes, error.text());
+            return bad_request(error.text(), 0, None).after(brought);
         }
     };
-    let (count, library) = (records.len(), library_of(&records, &decoded.params));
+    let brought = brought.of_project(&project.token);
     let load = Load::of(&records);
-    let mut reply = match app.limits.ingestion.admit(&[(&project, load)], || app.shared.now()) {
+    let reply = match app.limits.ingestion.admit(&[(&project, load)], || app.shared.now()) {
         Ok(()) => store(app, call, &decoded.params, project, records, now).await,
         Err(retry) => rate_limited().with("retry-after", retry.header()),
     };
-    reply.records = count;
-    reply.decoded_bytes = decoded.decoded_bytes;
-    reply.library = library;
-    reply
+    reply.after(brought)
 }
 
 async fn store(
@@ -127,13 +126,4 @@ fn render(params: &Params, strict: bool, imported: usize, count: usize, faults: 
         return Reply::json(200, &json!({"code": 200, "num_records_imported": imported, "status": "OK"}));
     }
     Reply::new(200, "text/plain", if imported > 0 { "1" } else { "0" })
-}
-
-fn bad_request(error: &str, imported: usize, failed: Option<Vec<Value>>) -> Reply {
-    let mut answer =
-        json!({"code": 400, "error": error, "num_records_imported": imported, "status": "Bad Request"});
-    if let Some(failed) = failed {
-        answer["failed_records"] = failed.into();
-    }
-    Reply::json(400, &answer)
 }

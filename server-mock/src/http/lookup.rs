@@ -13,8 +13,7 @@ const FAULTS: usize = 10;
 
 pub fn answer(app: &App, call: &Call, id: Option<&str>) -> Reply {
     let method = if id.is_some() { "PUT" } else { "GET" };
-    let reply = if call.method == method { table(app, call, id) } else { Reply::method_not_allowed(method) };
-    if id.is_some() { reply.routed("/lookup-tables/{id}") } else { reply.routed("/lookup-tables") }
+    if call.method == method { table(app, call, id) } else { Reply::method_not_allowed(method) }
 }
 
 fn table(app: &App, call: &Call, id: Option<&str>) -> Reply {

@@ -2,6 +2,7 @@
 
 mod auth;
 mod body;
+mod brought;
 mod call;
 mod collect;
 mod control;
@@ -12,6 +13,7 @@ mod guard;
 mod import;
 mod limit;
 mod lookup;
+mod pattern;
 mod privacy;
 mod query;
 mod rejections;
@@ -26,7 +28,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use http_body_util::BodyExt;
-use hyper::body::Incoming;
+use hyper::body::{Bytes, Incoming};
 use hyper::{Request, Response};
 
 use crate::core::{Logged, Shared};
@@ -35,6 +37,7 @@ use crate::server::Patience;
 use crate::wire::Ties;
 use crate::worker::Worker;
 use body::Body;
+use brought::Brought;
 use call::{Call, Reply};
 
 /// How much of an oversize body is read and thrown away, so that the client sees the answer and not a reset.
@@ -141,45 +144,58 @@ pub async fn serve(app: Arc<App>, peer: Peer, request: Request<Incoming>) -> Res
     let origin = cors::is_browser_route(&path).then(|| call.headers.get("origin").cloned()).flatten();
     let throttle = app.shared.faults().throttle(&method, &path);
     let mut fault = false;
+    // One that breaks off has brought something, too.
+    let (mut brought, mut has_body) = (Brought::default(), true);
     let outcome = match read_whole(&app, &mut call, body, throttle).await {
         Err(reply) => faulty::Outcome::Answer(reply),
-        Ok(()) => match faulty::meet(&app, &call) {
-            None => faulty::Outcome::Answer(worked_on(&app, call).await),
-            Some(act) => {
-                fault = true;
-                faulty::play(&app, call, act).await
+        Ok(()) => {
+            has_body = !call.body.is_empty() || call.oversize;
+            // While no rule stands, nothing is decoded twice.
+            if !app.shared.faults().is_empty() || !brought::is_decoded(&path) {
+                brought = Brought::of(&call);
             }
-        },
+            match faulty::meet(&app, &call, brought.records) {
+                None => faulty::Outcome::Answer(worked_on(&app, call).await),
+                Some(act) => {
+                    fault = true;
+                    faulty::play(&app, call, act).await
+                }
+            }
+        }
     };
+    let mut reply = match outcome {
+        faulty::Outcome::Answer(reply) => Some(reply),
+        faulty::Outcome::Cut => None,
+    };
+    if let Some(seen) = reply.as_mut().and_then(|reply| reply.brought.take()) {
+        brought = *seen;
+    }
+    if let Some(route) = brought::collecting(&path).filter(|_| method != "OPTIONS") {
+        if brought.projects.is_empty() && has_body {
+            brought.projects.push((None, 1));
+        }
+        app.shared.arrive(route, brought.projects);
+    }
     let mut logged = Logged {
-        path: if is_plain_route(&path) { path.clone() } else { "(unknown)".to_owned() },
+        path: pattern::of(&path).to_owned(),
         method: method.chars().take(16).collect(),
         status: None,
-        decoded_bytes: 0,
+        decoded_bytes: brought.decoded_bytes,
         encoding,
-        records: 0,
-        library: None,
+        records: brought.records,
+        library: brought.library,
         fault,
         at: app.shared.now(),
     };
-    let mut reply = match outcome {
-        faulty::Outcome::Answer(reply) => reply,
-        faulty::Outcome::Cut => {
-            app.shared.log(logged);
-            peer.ties.reset.store(true, Ordering::Relaxed);
-            return Err(Cut);
-        }
+    let Some(mut reply) = reply else {
+        app.shared.log(logged);
+        peer.ties.reset.store(true, Ordering::Relaxed);
+        return Err(Cut);
     };
     if cors::is_browser_route(&path) {
         cors::apply(&mut reply, origin.as_ref(), app.shared.config().server.cors_origins.as_deref());
     }
-    if let Some(route) = reply.route {
-        logged.path = route.to_owned();
-    }
     logged.status = Some(reply.status);
-    logged.decoded_bytes = reply.decoded_bytes;
-    logged.records = reply.records;
-    logged.library = reply.library.take();
     app.shared.log(logged);
     Ok(reply.into_response())
 }
@@ -228,73 +244,59 @@ async fn route(app: &Arc<App>, call: &Call) -> Reply {
             privacy::deletions(app, call, path.strip_prefix("/api/app/data-deletions/").unwrap_or_default())
                 .await
         }
-        _ if path == "/mock" || path.starts_with("/mock/") => match guard::refusal(
-            app.shared.control_token.as_deref(),
-            call,
-        ) {
-            Some(reply) => reply,
-            None => control::answer(app, call, path.strip_prefix("/mock").unwrap_or_default()).await,
-        },
-        // The path is not remembered: it is not one of ours, and may hold anything.
+        _ if path == "/mock" || path.starts_with("/mock/") => {
+            match guard::refusal(app.shared.control_token.as_deref(), call) {
+                Some(reply) => reply,
+                None => control::answer(app, call, path.strip_prefix("/mock").unwrap_or_default()).await,
+            }
+        }
         _ => Reply::hinted(
             404,
             "there is no such route",
             "the collection routes are those of Mixpanel's API, such as /track; GET / is a page, GET /mock lists the rest",
-        )
-        .routed("(unknown)"),
+        ),
     }
-}
-
-/// Whether a path is a route without parts of the client's choice. Others may hold anything and are not remembered.
-fn is_plain_route(path: &str) -> bool {
-    matches!(
-        path.strip_suffix('/').unwrap_or(path),
-        "/track"
-            | "/engage"
-            | "/groups"
-            | "/import"
-            | "/record"
-            | "/settings"
-            | "/decide"
-            | "/flags"
-            | "/flags/definitions"
-            | "/refrain/v1/erasures"
-            | "/api/2.0/export"
-            | "/api/2.0/engage"
-            | "/api/2.0/stream/query"
-            | "/api/query/engage"
-            | "/api/query/stream/query"
-            | "/api/app/me"
-    )
 }
 
 /// Reads a body into its call; the error is the answer to one that does not arrive.
 async fn read_whole(app: &App, call: &mut Call, body: Incoming, throttle: Option<u64>) -> Result<(), Reply> {
     let limit = if call.path.starts_with("/lookup-tables/") { TABLE_LIMIT } else { BODY_LIMIT };
     let reading = read_body(body, limit, throttle, app.patience.piece);
-    let read = tokio::time::timeout(app.patience.body, reading).await.unwrap_or(None);
-    match read {
-        Some((body, oversize)) => {
+    let read = tokio::time::timeout(app.patience.body, reading).await.unwrap_or(Err(Unread::Late));
+    let reply = match read {
+        Ok((body, oversize)) => {
             (call.body, call.oversize) = (body, oversize);
-            Ok(())
+            return Ok(());
         }
-        None => Err(Reply::error(408, "the request body did not arrive in time").with("connection", "close")),
-    }
+        Err(Unread::Late) => Reply::error(408, "the request body did not arrive in time"),
+        Err(Unread::Broken) => Reply::error(400, "the request body ends too early, or its framing is broken"),
+    };
+    Err(reply.with("connection", "close"))
 }
 
-/// Reads a body up to a limit, no faster than so many bytes a second. `None`: it did not arrive.
-async fn read_body(
-    mut body: Incoming,
+/// Why there is no body.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Unread {
+    /// It takes too long.
+    Late,
+    /// What came is not a body.
+    Broken,
+}
+
+/// Reads a body up to a limit, no faster than so many bytes a second; says whether there was more.
+async fn read_body<B: hyper::body::Body<Data = Bytes> + Unpin>(
+    mut body: B,
     limit: usize,
     throttle: Option<u64>,
     patience: Duration,
-) -> Option<(Vec<u8>, bool)> {
+) -> Result<(Vec<u8>, bool), Unread> {
     let mut bytes = Vec::new();
     let mut dropped = 0;
     loop {
         match tokio::time::timeout(patience, body.frame()).await {
-            Err(_) | Ok(Some(Err(_))) => return None,
-            Ok(None) => return Some((bytes, dropped > 0)),
+            Err(_) => return Err(Unread::Late),
+            Ok(Some(Err(_))) => return Err(Unread::Broken),
+            Ok(None) => return Ok((bytes, dropped > 0)),
             Ok(Some(Ok(frame))) => {
                 let Ok(data) = frame.into_data() else { continue };
                 if let Some(per_second) = throttle {
@@ -306,10 +308,30 @@ async fn read_body(
                     dropped += bytes.len() + data.len();
                     bytes = Vec::new();
                     if dropped > DRAIN_LIMIT {
-                        return Some((bytes, true));
+                        return Ok((bytes, true));
                     }
                 }
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use http_body_util::Full;
+    use tokio::time::Instant;
+
+    use super::*;
+
+    /// Virtual time goes on where all only wait.
+    #[tokio::test(start_paused = true)]
+    async fn a_body_is_read_no_faster_than_was_asked_for() {
+        let body = || Full::new(Bytes::from(vec![b'x'; 5000]));
+        let begun = Instant::now();
+        let patience = Duration::from_secs(30);
+        assert_eq!(read_body(body(), 5000, None, patience).await.unwrap().0.len(), 5000);
+        assert_eq!(begun.elapsed().as_secs(), 0);
+        assert_eq!(read_body(body(), 4000, Some(10), patience).await, Ok((Vec::new(), true)));
+        assert_eq!(begun.elapsed().as_secs(), 500);
     }
 }

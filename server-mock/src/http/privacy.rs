@@ -24,31 +24,30 @@ const IDS: usize = 2000;
 /// Answers a call below `/api/app/data-retrievals/`: `rest` is `v3.0`, `v3.0/{id}` or `v3.0/{id}/archive`.
 pub async fn retrievals(app: &Arc<App>, call: &Call, rest: &str) -> Reply {
     let parts: Vec<&str> = rest.split('/').collect();
-    let (route, methods) = match parts[..] {
-        ["v3.0" | "v2.0"] => ("/api/app/data-retrievals/v3.0", "POST"),
-        ["v3.0" | "v2.0", _] => ("/api/app/data-retrievals/v3.0/{id}", "GET"),
-        ["v3.0" | "v2.0", _, "archive"] => ("/api/app/data-retrievals/v3.0/{id}/archive", "GET"),
+    let methods = match parts[..] {
+        ["v3.0" | "v2.0"] => "POST",
+        ["v3.0" | "v2.0", _] | ["v3.0" | "v2.0", _, "archive"] => "GET",
         _ => return Reply::error(404, "there is no such route"),
     };
     if call.method != methods {
-        return Reply::method_not_allowed(methods).routed(route);
+        return Reply::method_not_allowed(methods);
     }
     let (bearer, project) = match admitted(app, call) {
         Ok(found) => found,
-        Err(reply) => return reply.routed(route),
+        Err(reply) => return reply,
     };
     let done = match parts[..] {
         [_] => create(app, call, bearer, project, TaskKind::Retrieval).await,
         [_, id] => check_retrieval(app, call, &project, id).await,
         _ => archive(app, &project, parts[1]).await,
     };
-    done.unwrap_or_else(|_| Reply::unavailable(Reply::error)).routed(route)
+    done.unwrap_or_else(|_| Reply::unavailable(Reply::error))
 }
 
 /// Who asks about which project, if the call is good and not too many came before it.
 fn admitted(app: &App, call: &Call) -> Result<(OauthToken, Project), Reply> {
     if call.oversize {
-        return Err(super::collect::too_large());
+        return Err(Reply::too_large());
     }
     let config = app.shared.config();
     let (bearer, project) = auth::gdpr(app, &config, call, &call.query_params())?;
@@ -68,17 +67,13 @@ pub async fn deletions(app: &Arc<App>, call: &Call, rest: &str) -> Reply {
     if !matches!(version, "v3.0" | "v2.0") || id.is_some_and(|id| id.contains('/')) {
         return Reply::error(404, "there is no such route");
     }
-    let route = match id {
-        Some(_) => "/api/app/data-deletions/v3.0/{id}",
-        None => "/api/app/data-deletions/v3.0",
-    };
     let methods = if id.is_some() { "GET, DELETE" } else { "POST, DELETE" };
     if !methods.split(", ").any(|method| method == call.method) {
-        return Reply::method_not_allowed(methods).routed(route);
+        return Reply::method_not_allowed(methods);
     }
     let (bearer, project) = match admitted(app, call) {
         Ok(found) => found,
-        Err(reply) => return reply.routed(route),
+        Err(reply) => return reply,
     };
     let done = match (call.method.as_str(), id) {
         ("GET", Some(id)) => check(app, &project, id).await,
@@ -86,15 +81,13 @@ pub async fn deletions(app: &Arc<App>, call: &Call, rest: &str) -> Reply {
         ("POST", None) => create(app, call, bearer, project, TaskKind::Deletion).await,
         (_, None) => cancel_by_ids(app, call, project).await,
     };
-    done.unwrap_or_else(|_| Reply::unavailable(Reply::error)).routed(route)
+    done.unwrap_or_else(|_| Reply::unavailable(Reply::error))
 }
 
 /// Reads the body as JSON whatever its content type is: the documented `curl -d` sends a form's.
 fn body(call: &Call) -> Result<Map<String, Value>, Reply> {
     match crate::domain::json::value(&call.body) {
-        Ok(Value::Object(map)) => {
-            Ok(map.into_iter().map(|(key, value)| (key.to_ascii_lowercase(), value)).collect())
-        }
+        Ok(Value::Object(map)) => Ok(lower_keys(map)),
         _ => Err(Reply::error(400, "the body is not a JSON object such as {\"distinct_ids\":[\"a\"]}")),
     }
 }
@@ -119,6 +112,20 @@ fn ids(body: &Map<String, Value>) -> Result<Vec<String>, Reply> {
         }
         _ => Err(Reply::error(400, "distinct_ids is a list of 1 to 2000 texts, none of them empty")),
     }
+}
+
+/// How many ids a request about persons names; none where it is another request.
+pub(super) fn ids_in(path: &str, bytes: &[u8]) -> usize {
+    let is_about_persons =
+        path.starts_with("/api/app/data-deletions/") || path.starts_with("/api/app/data-retrievals/");
+    match crate::domain::json::value(bytes) {
+        Ok(Value::Object(map)) if is_about_persons => ids(&lower_keys(map)).map_or(0, |ids| ids.len()),
+        _ => 0,
+    }
+}
+
+fn lower_keys(map: Map<String, Value>) -> Map<String, Value> {
+    map.into_iter().map(|(key, value)| (key.to_ascii_lowercase(), value)).collect()
 }
 
 async fn create(

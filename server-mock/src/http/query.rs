@@ -37,12 +37,12 @@ pub async fn answer(app: &Arc<App>, call: &Call, path: &str) -> Reply {
         return Reply::method_not_allowed(methods);
     }
     if call.oversize {
-        return super::collect::too_large();
+        return Reply::too_large();
     }
-    let mut params = call.query_params();
-    if call.method == "POST" && media_type(call.header("content-type")) != "application/json" {
-        params = Params::parse(&[call.query.as_bytes(), b"&", &call.body].concat());
-    }
+    let params = match params_of(call) {
+        Ok(params) => params,
+        Err(text) => return Reply::json(400, &json!({"error": text, "status": "error"})),
+    };
     let config = app.shared.config();
     let project = match auth::query(&config, call, &params) {
         Ok(project) => project,
@@ -66,6 +66,32 @@ pub async fn answer(app: &Arc<App>, call: &Call, path: &str) -> Reply {
         Some(slot) => Reply { body: reply.body.held(slot), ..reply },
         None => reply,
     }
+}
+
+/// The parameters of the query and, over them, those of the body: a form, or a JSON object with the same names. Bodies that
+/// are neither would answer more than was asked for.
+fn params_of(call: &Call) -> Result<Params, &'static str> {
+    let body = call.body.trim_ascii();
+    let is_json = media_type(call.header("content-type")) == "application/json" || body.starts_with(b"{");
+    if call.method != "POST" || body.is_empty() {
+        return Ok(call.query_params());
+    }
+    if !is_json {
+        return Ok(Params::parse(&[call.query.as_bytes(), b"&", &call.body].concat()));
+    }
+    let Ok(Value::Object(map)) = crate::domain::json::value(body) else {
+        return Err("the body is neither a form nor a JSON object");
+    };
+    let mut params = call.query_params();
+    for (name, value) in map {
+        match value {
+            Value::Null => {}
+            Value::String(text) => params.set(&name, &text),
+            // Lists and objects stand in a form as their JSON text.
+            other => params.set(&name, &other.to_string()),
+        }
+    }
+    Ok(params)
 }
 
 /// Counts a call with good credentials; the error is the answer to one too many (SPEC §18).

@@ -20,7 +20,9 @@ const FIELD: usize = 100;
 pub struct Rejections {
     route: String,
     at: i64,
-    entries: Vec<(Rejected, Option<(String, Ids)>)>,
+    entries: Vec<Rejected>,
+    /// Whose they are: project, where it is known, and ids.
+    persons: Vec<(Option<String>, Ids)>,
     keeps_contents: bool,
 }
 
@@ -31,6 +33,7 @@ impl Rejections {
             route: route.to_owned(),
             at,
             entries: Vec::new(),
+            persons: Vec::new(),
             keeps_contents: config.server.keep_rejected,
         }
     }
@@ -49,8 +52,8 @@ impl Rejections {
             content: self.keeps_contents.then(|| record.value.clone()),
             ids: ids.literal().map(Shared::rejected_id).collect(),
         };
-        let person = project.map(|project| (project.token.clone(), ids));
-        self.entries.push((entry, person));
+        self.persons.push((entry.project.clone(), ids));
+        self.entries.push(entry);
     }
 
     /// A whole request, of which nobody knows what is in it.
@@ -76,22 +79,14 @@ impl Rejections {
             return;
         }
         Stats::add(&app.shared.stats.rejected, self.entries.len());
-        let (entries, at) = (self.entries, self.at);
+        let Rejections { entries, persons, at, .. } = self;
         // A store that cannot say whether somebody objected lets nothing be remembered.
         let _ = app
             .worker
             .alone(move |core| {
-                let mut kept = Vec::new();
-                for (entry, person) in entries {
-                    let may = match person {
-                        Some((token, ids)) => core.may_remember(&token, &ids, at)?,
-                        None => true,
-                    };
-                    if may {
-                        kept.push(entry);
-                    }
-                }
-                core.shared.reject(kept);
+                let may = core.may_remember(&persons, at)?;
+                let kept = entries.into_iter().zip(may).filter_map(|(entry, may)| may.then_some(entry));
+                core.shared.reject(kept.collect());
                 Ok(())
             })
             .await;

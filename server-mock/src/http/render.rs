@@ -1,11 +1,13 @@
 //! The answer of `/track`, `/engage` and `/groups` (SPEC §4).
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::call::Reply;
 use crate::domain::profile::Fault;
 use crate::domain::wire::Params;
 
+/// Why a strict request with invalid records is refused.
+pub const FAILED: &str = "some data points in the request failed validation";
 /// A transparent image of one pixel.
 const PIXEL: &[u8] =
     b"GIF89a\x01\x00\x01\x00\x80\x00\x00\x00\x00\x00\xff\xff\xff!\xf9\x04\x01\x00\x00\x00\x00,\
@@ -14,7 +16,7 @@ const PIXEL: &[u8] =
 /// `error` is the first fault of a request in which no record was valid; `redirects`: whether that is switched on.
 pub fn collected(params: &Params, error: Option<&str>, redirects: bool) -> Reply {
     let status = u8::from(error.is_none());
-    if let Some(target) = params.text("redirect").filter(|target| redirects && !target.is_empty()) {
+    if let Some(target) = params.text("redirect").filter(|target| redirects && is_web_address(target)) {
         return Reply::empty(302).with("location", target);
     }
     if params.bytes("img") == Some(b"1") {
@@ -41,17 +43,24 @@ pub fn strict(count: usize, faults: &[(usize, Fault)]) -> Reply {
     let failed = faults.iter().map(|(index, fault)| {
         json!({"index": index, "insert_id": "", "$insert_id": "", "field": fault.field, "message": fault.text})
     });
-    let failed: Vec<_> = failed.collect();
-    Reply::json(
-        400,
-        &json!({
-            "code": 400,
-            "error": "some data points in the request failed validation",
-            "failed_records": failed,
-            "num_records_imported": imported,
-            "status": "Bad Request",
-        }),
-    )
+    bad_request(FAILED, imported, Some(failed.collect()))
+}
+
+/// The refusal of a strict request (SPEC §2.3, §7.4).
+pub fn bad_request(error: &str, imported: usize, failed: Option<Vec<Value>>) -> Reply {
+    let mut answer =
+        json!({"code": 400, "error": error, "num_records_imported": imported, "status": "Bad Request"});
+    if let Some(failed) = failed {
+        answer["failed_records"] = failed.into();
+    }
+    Reply::json(400, &answer)
+}
+
+/// Whether it begins as an address of the web does. Others run in the page (`javascript:`) or start programs.
+fn is_web_address(target: &str) -> bool {
+    target.split_once("://").is_some_and(|(scheme, rest)| {
+        ["http", "https"].iter().any(|known| scheme.eq_ignore_ascii_case(known)) && !rest.is_empty()
+    })
 }
 
 /// Names that may be called: anything else could be a script of somebody else's.
@@ -81,6 +90,30 @@ mod tests {
         assert_eq!(body("verbose=0", Some("x")), "0");
         assert_eq!(body("verbose=", None), "1");
         assert_eq!(body("verbose=2", Some("x")), r#"{"error":"x","status":0}"#);
+    }
+
+    #[test]
+    fn only_addresses_of_the_web_are_gone_to() {
+        let answer = |target: &str, redirects| {
+            collected(&Params::parse(format!("redirect={target}").as_bytes()), None, redirects)
+        };
+        for good in ["http://shop.test/", "HTTPS://shop.test/?a=b"] {
+            let reply = answer(good, true);
+            assert_eq!((reply.status, &reply.headers), (302, &vec![("location", good.to_owned())]));
+            assert_eq!(answer(good, false).status, 200);
+        }
+        for bad in [
+            "javascript:alert(1)//://",
+            "//evil.test",
+            "/path",
+            "ftp://x",
+            "data:text/html,x",
+            "http://",
+            " http://x",
+            "",
+        ] {
+            assert_eq!(answer(bad, true).status, 200, "{bad}");
+        }
     }
 
     #[test]

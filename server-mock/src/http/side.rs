@@ -21,11 +21,11 @@ pub fn answer(call: &Call, path: &str) -> Reply {
         return cors::preflight(call);
     }
     let (methods, good) = match path {
-        "/settings" => ("GET", json!({"sdk_config": {"config": {}}})),
+        "/settings" => ("GET, OPTIONS", json!({"sdk_config": {"config": {}}})),
         "/decide" => ("GET", json!({"notifications": [], "config": {}, "automatic_events": false})),
-        "/flags" => ("GET, POST", json!({"flags": {}, "pending_first_time_events": []})),
-        "/flags/definitions" => ("GET", json!({"flags": []})),
-        _ if path.ends_with("/first-time-events") => ("POST", json!({})),
+        "/flags" => ("GET, POST, OPTIONS", json!({"flags": {}, "pending_first_time_events": []})),
+        "/flags/definitions" => ("GET, POST, OPTIONS", json!({"flags": []})),
+        _ if path.ends_with("/first-time-events") => ("GET, POST, OPTIONS", json!({})),
         _ => return Reply::error(404, "there is no such route"),
     };
     if !methods.split(", ").any(|method| method == call.method) {
@@ -34,8 +34,7 @@ pub fn answer(call: &Call, path: &str) -> Reply {
     if call.oversize {
         return super::collect::too_large();
     }
-    let reply = Reply::json(200, &good);
-    if path.ends_with("/first-time-events") { reply.routed("/flags/{id}/first-time-events") } else { reply }
+    Reply::json(200, &good)
 }
 
 /// `/record`: a piece of a session replay.
@@ -79,7 +78,7 @@ pub async fn record(app: &Arc<App>, call: &Call) -> Reply {
     match app.worker.write(move |core| core.store_replay(&project, replay, began)).await {
         Ok(done) => {
             collect::count(app, &done);
-            Reply { records: 1, decoded_bytes: call.body.len(), ..good }
+            good
         }
         Err(_) => Reply::unavailable(Reply::coded),
     }

@@ -4,6 +4,7 @@ mod audit;
 mod dedupe;
 mod erasing;
 mod events;
+mod files;
 mod identities;
 mod keys;
 mod objections;
@@ -25,6 +26,7 @@ use std::time::{Duration, Instant};
 use rusqlite::Connection;
 
 use self::dedupe::KnownHolders;
+use self::files::Files;
 use self::keys::KnownKeys;
 pub use self::schema::PRAGMAS;
 use super::vault::{self, Vault};
@@ -32,6 +34,8 @@ use super::{ProjectRow, StoreError, Transactions};
 
 /// Name of the database in the data folder.
 pub const FILE_NAME: &str = "events.sqlite";
+/// Name of its write-ahead log, where commits are at first.
+const LOG_NAME: &str = "events.sqlite-wal";
 
 /// A store in SQLite.
 pub struct SqliteStore {
@@ -51,6 +55,8 @@ pub struct SqliteStore {
     barred_until: i64,
     /// The suppression lists: hash of an id, and the entry that it is there for.
     objections: HashMap<ProjectRow, HashMap<[u8; 16], [u8; 16]>>,
+    /// Where what is committed has to last.
+    files: Files,
     /// Held for as long as the store is open: one process per folder.
     _lock: Option<File>,
 }
@@ -60,6 +66,11 @@ impl SqliteStore {
     pub fn in_memory() -> Result<SqliteStore, StoreError> {
         let connection = Connection::open_in_memory()?;
         SqliteStore::prepare(connection, Vault::in_memory()?, None)
+    }
+
+    /// Whether a folder holds a store, or what is left of one.
+    pub fn is_there(folder: &Path) -> bool {
+        [FILE_NAME, vault::FILE_NAME].iter().any(|name| folder.join(name).exists())
     }
 
     /// Opens the store in a folder, which is made if it is not there. Finishes what a crash interrupted.
@@ -99,7 +110,8 @@ impl SqliteStore {
             }
             (None, false) => Vault::create(folder)?,
         };
-        let store = SqliteStore::prepare(Connection::open(&database)?, vault, Some(lock))?;
+        let mut store = SqliteStore::prepare(Connection::open(&database)?, vault, Some(lock))?;
+        store.files = Files::of(folder, &[vault::FILE_NAME, FILE_NAME, LOG_NAME])?;
         // The names of new files are durable too.
         let synced = File::open(folder).and_then(|folder| folder.sync_all());
         synced.map_err(|error| StoreError::io("the data folder cannot be synced", error))?;
@@ -120,6 +132,7 @@ impl SqliteStore {
             has_rows_to_shred: true,
             barred_until: 0,
             objections: HashMap::new(),
+            files: Files::default(),
             _lock: lock,
         };
         // What was decided before a crash is unreadable before the first answer; its rows follow.
@@ -161,6 +174,7 @@ impl Transactions for SqliteStore {
 
     fn commit(&mut self) -> Result<(), StoreError> {
         self.vault.sync()?;
+        self.files.check()?;
         self.connection.prepare_cached("COMMIT")?.execute([])?;
         self.fresh.clear();
         Ok(())

@@ -52,13 +52,14 @@ export function say(text) {
   say.timer = setTimeout(() => (place.textContent = ''), 6000);
 }
 
-/** Asks before something that cannot easily be undone; resolves to whether it was agreed to. */
-export function agreed(title, text, verb) {
+/** Asks before something that cannot easily be undone, with a list of what it is done to; resolves to whether it was agreed to. */
+export function agreed(title, text, verb, list = []) {
   return new Promise((resolve) => {
     const close = (answer) => () => dialog.close(answer);
     const dialog = h('dialog', { 'aria-labelledby': 'asked' },
       h('h2', { id: 'asked' }, title),
       h('p', {}, text),
+      list.length > 0 && h('ul', { class: 'ids' }, list.map((one) => h('li', {}, h('code', {}, one)))),
       h('div', { class: 'row' },
         h('button', { class: 'main', onclick: close('yes') }, verb),
         h('button', { onclick: close('no'), autofocus: true }, 'Cancel')));

@@ -179,3 +179,17 @@ fn a_control_token_is_asked_for_where_one_is_set() {
     assert_eq!(stats(&[("authorization", "Bearer key"), ("origin", "https://evil.test")]), 200);
     assert_eq!(server.track(json!({"event": "A", "properties": {"token": "T"}})), "1");
 }
+
+#[test]
+fn groups_are_found_by_their_own_id_under_both_names() {
+    let server = server(StorePlace::Memory);
+    for id in ["acme", "other"] {
+        let group = json!({"$token": "T", "$group_key": "company", "$group_id": id, "$set": {"of": "acme"}});
+        server.send("POST", "/groups", &[], group.to_string().as_bytes());
+    }
+    for name in ["group_id", "distinct_id"] {
+        let found = server.get(&format!("/mock/groups?{name}=acme"));
+        assert_eq!((&found["total"], &found["groups"][0]["group_id"]), (&json!(1), &json!("acme")), "{name}");
+    }
+    assert_eq!(server.send("GET", "/mock/groups?user_id=acme", &[], b"").status, 400);
+}

@@ -36,6 +36,34 @@ fn what_is_stored_is_there_after_an_orderly_stop() {
 }
 
 #[test]
+fn what_would_not_last_is_not_taken() {
+    for name in ["vault.keys", "events.sqlite", "events.sqlite-wal"] {
+        for replaced in [false, true] {
+            let folder = Folder::new("unlinked");
+            let served = server(StorePlace::Folder(folder.data()));
+            let event = |id: &str| json!({"event": "A", "properties": {"token": "T", "distinct_id": id, "$insert_id": id}});
+            assert_eq!(served.track(event("before")), "1");
+            let (path, aside) = (folder.data().join(name), folder.path().join("aside"));
+            fs::rename(&path, &aside).unwrap();
+            if replaced {
+                fs::copy(&aside, &path).unwrap();
+            }
+            let update = json!({"$token": "T", "$distinct_id": "u", "$set": {"a": 1}});
+            for (route, record) in [("/track", event("after")), ("/engage", update)] {
+                let answer = served.send("POST", route, &[], record.to_string().as_bytes());
+                assert_eq!(answer.status, 503, "{name} {route}: {}", answer.text());
+                assert!(answer.header("retry-after").is_some());
+            }
+            fs::rename(&aside, &path).unwrap();
+            assert_eq!(served.track(event("after")), "1", "the client sends it again");
+            drop(served);
+            let again = server(StorePlace::Folder(folder.data()));
+            assert_eq!(again.total(""), 2, "{name}");
+        }
+    }
+}
+
+#[test]
 fn a_request_under_way_is_answered_before_the_server_ends() {
     use std::io::{Read, Write};
     let folder = Folder::new("drain");

@@ -3,10 +3,10 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;
 
-use refrain_mock::{Expectation, MockServer};
+use refrain_mock::{Expectation, MockServer, StorePlace};
 use serde_json::json;
 
-use crate::support::Server;
+use crate::support::{Server, server, try_send};
 
 fn track(server: &MockServer, name: &str, properties: serde_json::Value) {
     let mut event = json!({"event": name, "properties": {"token": "T"}});
@@ -56,7 +56,7 @@ fn expectations_are_verified_on_demand_and_when_the_server_goes() {
 #[test]
 fn waiting_ends_with_what_was_waited_for_or_with_what_is_missing() {
     let server = MockServer::start().unwrap();
-    let wanted = Expectation::event("Late").times(2);
+    let wanted = Expectation::event("Late").times(2..);
     std::thread::scope(|scope| {
         let waiting = scope.spawn(|| server.wait_for(&wanted, Duration::from_secs(60)));
         track(&server, "Early", json!({}));
@@ -66,6 +66,44 @@ fn waiting_ends_with_what_was_waited_for_or_with_what_is_missing() {
     });
     let missing = server.wait_for(&Expectation::event("Never"), Duration::from_millis(5)).unwrap_err();
     assert!(missing.contains("found 0"), "{missing}");
+}
+
+#[test]
+fn what_must_not_come_is_waited_for_until_it_has_come_or_the_time_is_up() {
+    let server = MockServer::start().unwrap();
+    track(&server, "A", json!({}));
+    for wanted in [Expectation::event("A").times(1), Expectation::event("B").never()] {
+        assert!(server.wait_for(&wanted, Duration::from_millis(5)).is_ok(), "{wanted}");
+    }
+    let once = Expectation::event("A").times(..=1);
+    std::thread::scope(|scope| {
+        let waiting = scope.spawn(|| server.wait_for(&once, Duration::from_secs(600)));
+        track(&server, "A", json!({}));
+        assert!(waiting.join().unwrap().unwrap_err().contains("at most once, found 2"));
+    });
+}
+
+#[test]
+fn what_arrived_stays_known_whatever_became_of_it() {
+    let server = server(StorePlace::Memory);
+    server.send("OPTIONS", "/track", &[("origin", "https://shop.test")], b"");
+    server.send("GET", "/settings/?token=T", &[], b"");
+    assert!(server.arrived(None).is_empty());
+    track(&server, "A", json!({}));
+    server.send("POST", "/engage", &[], br#"[{"$token":"O","$distinct_id":"u","$set":{}},{}]"#);
+    server.send("POST", "/record/?distinct_id=u", &[("authorization", "Basic VDo=")], b"x");
+    server.send("POST", "/groups", &[], b"data=nonsense");
+    server.control("POST", "/mock/faults", json!({"act": {"close": "before_store"}}));
+    assert!(try_send(&Server::address(&server), "POST", "/import", &[], b"[{}]").is_err());
+    server.control("POST", "/mock/reset", json!({}));
+    let counts = |project| server.arrived(project).into_iter().collect::<Vec<_>>();
+    assert_eq!(counts(None), [("/engage", 2), ("/groups", 1), ("/import", 1), ("/record", 1), ("/track", 1)]);
+    // What names no project may have been for any.
+    assert_eq!(counts(Some("O")), [("/engage", 2), ("/groups", 1), ("/import", 1)]);
+    assert_eq!(
+        counts(Some("T")),
+        [("/engage", 1), ("/groups", 1), ("/import", 1), ("/record", 1), ("/track", 1)]
+    );
 }
 
 /// Inside of another runtime, too, where blocking on a future would panic.

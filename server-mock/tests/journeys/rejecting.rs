@@ -1,6 +1,6 @@
 //! What was refused, and why: enough to find the mistake, nothing of who said no.
 
-use refrain_mock::StorePlace;
+use refrain_mock::{MockServer, StorePlace};
 use serde_json::{Value, json};
 
 use crate::support::{Server, config, server};
@@ -68,4 +68,84 @@ fn contents_are_kept_in_memory_where_asked_for_and_not_of_who_objected_or_was_er
     server.track(json!([wrong("gone")]));
     assert_eq!(ids(), ["u"], "a late copy is not remembered either");
     assert_eq!(server.get("/mock/stats")["rejected"], 4);
+}
+
+/// A server that keeps contents, the records that it is sent, and the ids of those that it still shows.
+fn keeping() -> (MockServer, impl Fn(&str, &str) -> Value, impl Fn(&MockServer) -> Vec<Value>) {
+    let server = server(StorePlace::Memory);
+    let mut document = config();
+    document["settings"]["keep_rejected"] = json!(true);
+    server.control("PUT", "/mock/config", document);
+    let wrong = |token: &str, id: &str| json!({"event": "A", "properties": {"token": token, "distinct_id": id, "time": "x"}});
+    let shown = |server: &MockServer| {
+        let list = server.get("/mock/rejected");
+        let all = list["rejected"].as_array().unwrap().iter();
+        all.map(|one| one["content"]["properties"]["distinct_id"].clone()).collect()
+    };
+    (server, wrong, shown)
+}
+
+#[test]
+fn contents_go_with_an_objection_that_comes_later() {
+    let (server, wrong, shown) = keeping();
+    server.track(json!([{"event": "A", "properties": {"token": "T", "$device_id": "D", "$user_id": "u"}}]));
+    server.track(json!([
+        wrong("T", "u"),
+        wrong("T", "$device:D"),
+        wrong("T", "v"),
+        wrong("T", "w"),
+        wrong("T", "x")
+    ]));
+    server.control("POST", "/mock/projects/T/suppressed", json!({"distinct_ids": ["$device:D"]}));
+    assert_eq!(shown(&server), ["v", "w", "x"], "under any linked id");
+    server.control("PUT", "/mock/projects/T/suppressed", json!({"distinct_ids": ["u", "v"]}));
+    assert_eq!(shown(&server), ["w", "x"]);
+    let portal = json!({"kind": "objection", "project": "T", "distinct_ids": ["w"]});
+    assert_eq!(server.send("POST", "/mock/portal/requests", &[], portal.to_string().as_bytes()).status, 201);
+    assert_eq!(shown(&server), ["x"]);
+    // Dropped, but it tells whose device this is.
+    server.track(json!([wrong("T", "$device:late"), wrong("T", "x")]));
+    server
+        .track(json!([{"event": "A", "properties": {"token": "T", "$device_id": "late", "$user_id": "w"}}]));
+    assert_eq!(shown(&server), ["x", "x"]);
+}
+
+#[test]
+fn contents_go_with_their_project_and_with_their_time() {
+    let (server, wrong, shown) = keeping();
+    for verb in ["delete", "reset"] {
+        server.track(json!([wrong("T", "t"), wrong("O", "o")]));
+        server.control("POST", &format!("/mock/projects/T/{verb}"), json!({}));
+        assert_eq!(shown(&server), ["o"], "{verb}");
+        server.control("POST", "/mock/projects/T/restore", json!({}));
+        assert_eq!(shown(&server), ["o"], "{verb}");
+        server.control("POST", "/mock/projects/O/reset", json!({}));
+    }
+    let mut document = server.get("/mock/config");
+    document["projects"][0]["retention_events_days"] = json!(1);
+    server.control("PUT", "/mock/config", document);
+    server.track(
+        json!([wrong("T", "t"), wrong("O", "o"), {"event": "A", "properties": {"distinct_id": "nobody's"}}]),
+    );
+    server.control("PUT", "/mock/clock", json!({"advance": "P1D"}));
+    assert_eq!(shown(&server), ["o", "nobody's"]);
+    server.control("PUT", "/mock/clock", json!({"advance": "P5Y"}));
+    assert_eq!(shown(&server), [] as [Value; 0]);
+    server.control("PUT", "/mock/clock", json!({"now": "2026-09-01", "frozen": true}));
+    assert_eq!(shown(&server), [] as [Value; 0], "moving back revives nothing");
+}
+
+#[test]
+fn a_suppressed_person_is_not_shown_by_leaving_the_project_out() {
+    let (server, wrong, shown) = keeping();
+    server.control("PUT", "/mock/projects/O/suppressed", json!({"distinct_ids": ["no"]}));
+    let nameless = |id: &str| json!({"event": "A", "properties": {"distinct_id": id}});
+    server.track(json!([nameless("no"), nameless("yes"), wrong("unknown", "no"), wrong("unknown", "maybe")]));
+    let update = json!([{"$distinct_id": "no", "$set": {}}, {"$token": "unknown", "$distinct_id": "no"}]);
+    server.send("POST", "/engage", &[JSON], update.to_string().as_bytes());
+    assert_eq!(shown(&server), ["yes", "maybe"]);
+    server.control("POST", "/mock/projects/O/delete", json!({}));
+    server.track(json!([nameless("no")]));
+    assert_eq!(shown(&server), ["yes", "maybe"], "an objection outlives its project's deletion");
+    assert_eq!(server.get("/mock/stats")["rejected"], 7);
 }

@@ -3,7 +3,8 @@
 use refrain_mock::{MockServer, StorePlace};
 use serde_json::{Value, json};
 
-use crate::support::{Server, config, server};
+use crate::forensics::live_keys;
+use crate::support::{Folder, Server, config, server};
 
 const START: i64 = 1_788_220_800;
 const DAY: i64 = 86_400;
@@ -77,6 +78,20 @@ fn profiles_stay_unless_a_window_is_set() {
     assert_eq!(server.get("/mock/profiles")["total"], 1);
     with_settings(&server, json!({"retention_profiles_days": 4000}));
     assert_eq!(server.get("/mock/profiles")["total"], 0);
+}
+
+/// Who has only a profile leaves no combination behind: the profile's key is its own.
+#[test]
+fn the_key_of_a_profile_goes_with_it() {
+    let folder = Folder::new("profile-key");
+    let server = server(StorePlace::Folder(folder.data()));
+    with_settings(&server, json!({"retention_profiles_days": 10}));
+    at(&server, START);
+    let body = br#"{"$token":"T","$distinct_id":"u","$device_id":"D","$user_id":"u","$set":{"a":1}}"#;
+    server.send("POST", "/engage", &[("content-type", "application/json")], body);
+    assert_eq!(live_keys(&folder.data()).len(), 1);
+    at(&server, START + 10 * DAY);
+    assert_eq!(live_keys(&folder.data()).len(), 0);
 }
 
 #[test]

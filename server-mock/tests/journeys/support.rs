@@ -1,9 +1,12 @@
 //! A plain HTTP client, the real binary as a child process, and folders that clean up after themselves.
 
+use std::cell::Cell;
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use refrain_mock::{Config, MockServer, Options, StorePlace};
@@ -331,11 +334,50 @@ pub fn fill_with_10_mb(server: &impl Server) -> usize {
     10 * 20
 }
 
-/// A number below a bound, from the system's randomness: the tests that use it must hold for every number.
-pub fn random(bound: u64) -> u64 {
+/// The seed of this run, from the environment or drawn. Whatever fails from then on says which it is.
+fn seed() -> u64 {
+    static SEED: OnceLock<u64> = OnceLock::new();
+    *SEED.get_or_init(|| {
+        let chosen = std::env::var("REFRAIN_SEED").ok();
+        let seed = chosen.map_or_else(drawn, |text| text.parse().expect("REFRAIN_SEED is a number"));
+        let told = std::panic::take_hook();
+        std::panic::set_hook(Box::new(move |panic| {
+            told(panic);
+            eprintln!("REFRAIN_SEED={seed}");
+        }));
+        seed
+    })
+}
+
+fn drawn() -> u64 {
     let mut bytes = [0; 8];
     getrandom::fill(&mut bytes).unwrap();
-    u64::from_le_bytes(bytes) % bound
+    u64::from_le_bytes(bytes)
+}
+
+/// A number below a bound: the tests that use it must hold for every number. Each test has a sequence of its own, which the
+/// seed and its name decide.
+pub fn random(bound: u64) -> u64 {
+    /// Threads without a name are told apart in the order in which they ask first.
+    static NAMELESS: AtomicU32 = AtomicU32::new(0);
+    thread_local! {
+        static SEQUENCE: Cell<Option<u64>> = const { Cell::new(None) };
+    }
+    let begun = SEQUENCE.get().unwrap_or_else(|| {
+        let mut hasher = DefaultHasher::new();
+        seed().hash(&mut hasher);
+        match std::thread::current().name() {
+            Some(name) => name.hash(&mut hasher),
+            None => NAMELESS.fetch_add(1, Ordering::Relaxed).hash(&mut hasher),
+        }
+        hasher.finish()
+    });
+    let next = begun.wrapping_add(0x9e37_79b9_7f4a_7c15);
+    SEQUENCE.set(Some(next));
+    // SplitMix64.
+    let mut bits = (next ^ (next >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    bits = (bits ^ (bits >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    (bits ^ (bits >> 31)) % bound
 }
 
 /// A text that nobody can guess.

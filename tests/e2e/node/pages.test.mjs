@@ -207,13 +207,60 @@ test('the portal serves end users: access, erasure, objection', async (t) => {
   await page.getByText('revoked').waitFor()
 
   await show('#/privacy')
-  await form('Objection').getByLabel('Ids').fill('user-3, $device:d2')
+  await form('Objection').getByLabel('Ids').fill('user-3\n$device:d2\n')
   await form('Objection').getByRole('button').click()
   await page.getByRole('status').filter({ hasText: 'objection holds' }).waitFor()
   assert.equal((await server.get('/mock/projects/shop/suppressed')).total, 2)
   await show('#/privacy/audit')
   for (const text of ['user_data_retrieval.downloaded', 'user_data_deletion.canceled', 'suppression.changed']) await page.getByText(text).waitFor()
   await picture('audit')
+})
+
+test('the portal acts on the ids that were meant, whatever is in them', async (t) => {
+  const { server, page, show } = await open(t)
+  await server.put('/mock/config', CONFIG)
+  const ids = ['Doe, John', 'Doe', 'John', ' Doe ', 'Doe\nJohn']
+  await server.post('/track', ids.map((id, n) => event('A', { distinct_id: id, $insert_id: `i${n}` })))
+  const form = (name) => page.locator('form').filter({ has: page.getByRole('heading', { name, exact: true }) })
+  const asked = async (id, link) => {
+    await show(`#/people/one?${new URLSearchParams({ project: 'shop', distinct_id: id })}`)
+    await page.getByRole('link', { name: link }).click()
+    await page.getByRole('heading', { name: 'Privacy' }).waitFor()
+  }
+  const named = () => page.getByRole('dialog').getByRole('listitem').evaluateAll((all) => all.map((one) => one.textContent))
+  const left = async () => (await server.get('/mock/events')).events.map((one) => one.distinct_id).sort()
+  const erased = async (...gone) => {
+    assert.deepEqual(await named(), gone)
+    await page.getByRole('dialog').getByRole('button', { name: 'Erase' }).click()
+    await page.getByRole('progressbar').waitFor()
+    await server.put('/mock/clock', { advance: 'PT61S' })
+  }
+  await asked('Doe, John', 'Erasure')
+  await form('Erasure').getByRole('button').click()
+  await erased('Doe, John')
+  assert.deepEqual(await left(), [' Doe ', 'Doe', 'Doe\nJohn', 'John'])
+
+  await asked('Doe\nJohn', 'Erasure')
+  assert.equal(await form('Erasure').getByLabel('Ids').isEditable(), false)
+  await form('Erasure').getByRole('button').click()
+  await erased('Doe\nJohn')
+  assert.deepEqual(await left(), [' Doe ', 'Doe', 'John'])
+
+  await show('#/privacy')
+  await form('Erasure').getByLabel('Ids').fill(' Doe \n\nJohn')
+  await form('Erasure').getByRole('button').click()
+  await erased(' Doe ', 'John')
+  assert.deepEqual(await left(), ['Doe'])
+
+  await asked('Doe', 'Access')
+  await form('Access and portability').getByLabel('Ids').fill('a, b\nc')
+  await form('Access and portability').getByRole('button').click()
+  await page.getByRole('cell', { name: 'access' }).waitFor()
+  assert.equal((await server.get('/mock/tasks', { kind: 'retrieval' })).tasks[0].distinct_id_count, 2)
+  await show('#/privacy?kind=objection&project=shop&distinct_id=Doe%2C+John')
+  await form('Objection').getByRole('button').click()
+  await page.getByRole('status').filter({ hasText: 'objection holds' }).waitFor()
+  assert.equal((await server.get('/mock/projects/shop/suppressed')).total, 1)
 })
 
 test('the portal serves the account holder: own data, own tasks, no recording', async (t) => {

@@ -103,13 +103,14 @@ pub fn find(core: &mut Core, wanted: &Wanted) -> Result<FoundEvents, StoreError>
 pub async fn profiles(app: &Arc<App>, call: &Call, groups: bool) -> Result<Reply, Failure> {
     let params = call.query_params();
     let known: &[&str] = if groups {
-        &["project", "group_key", "group_id", "limit", "after"]
+        &["project", "group_key", "group_id", "distinct_id", "limit", "after"]
     } else {
         &["project", "distinct_id", "limit", "after"]
     };
     only(&params, known)?;
     let (project, key) = (param(&params, "project"), param(&params, "group_key"));
-    let id = param(&params, if groups { "group_id" } else { "distinct_id" });
+    // Of a group, both are its own id.
+    let id = param(&params, "group_id").or_else(|| param(&params, "distinct_id"));
     let (limit, after) = (limit(call)?, number(&params, "after")?.unwrap_or(0));
     let (mut found, total) = app
         .worker

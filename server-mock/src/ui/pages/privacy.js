@@ -46,20 +46,27 @@ async function endUsers(context, account) {
   const form = ([kind, title, text, verb]) => {
     const isAsked = context.parameters.get('kind') === kind;
     const project = select('project', tokens, context.parameters.get('project') ?? tokens[0]);
-    const ids = h('input', { name: 'ids', required: true, placeholder: 'u1, $device:…', value: isAsked ? (context.parameters.get('distinct_id') ?? '') : '', autofocus: isAsked });
+    const given = (isAsked && context.parameters.get('distinct_id')) || '';
+    // An id may hold anything, a line break too: one that was handed over stays one, so that nobody else is meant.
+    const ids = h('textarea', { name: 'ids', class: 'ids', required: true, placeholder: 'u1\n$device:…', value: given, readonly: /[\r\n]/.test(given), autofocus: isAsked });
+    const untouched = ids.value;
+    const listed = () => (given && ids.value === untouched ? [given] : ids.value.split('\n').filter((id) => id !== ''));
     const law = kind === 'objection' ? null : select('law', ['GDPR', 'CCPA'], 'GDPR');
     const submit = async (event) => {
       event.preventDefault();
-      const list = ids.value.split(',').map((id) => id.trim()).filter(Boolean);
-      if (kind === 'erasure' && !(await agreed('Erase these persons?', `Everything about ${list.join(', ')} and all linked ids in project ${project.value} will be erased. It can be cancelled until it starts.`, 'Erase'))) return;
+      const list = listed();
+      if (kind === 'erasure' && !(await agreed('Erase these persons?', `Everything about ${count(list.length, 'id')} and all that are linked in project ${project.value} will be erased. It can be cancelled until it starts.`, 'Erase', list))) return;
       await post('/portal/requests', { kind, project: project.value, distinct_ids: list, account, ...(law && { compliance_type: law.value }) });
       await use(account, `entered a request: ${kind}`);
       say(kind === 'objection' ? 'The objection holds from now on.' : 'The request is taken; see Tasks.');
-      if (kind === 'objection') ids.value = '';
-      else location.hash = '#/privacy/tasks';
+      if (kind === 'objection') {
+        ids.value = '';
+        ids.readOnly = false;
+      } else location.hash = '#/privacy/tasks';
     };
     return h('form', { class: 'card', onsubmit: submit, 'aria-labelledby': `form-${kind}` }, h('h2', { id: `form-${kind}` }, title), h('p', { class: 'soft' }, text),
-      h('div', { class: 'row' }, field('Project', project), field('Ids, separated by commas', ids), law && field('Under which law', law)),
+      h('div', { class: 'row' }, field('Project', project), law && field('Under which law', law)),
+      h('div', { class: 'row' }, field('Ids, one on each line, as they were sent', ids)),
       h('button', { class: 'main' }, verb));
   };
   const objected = projects.filter(({ suppressed }) => suppressed > 0);
