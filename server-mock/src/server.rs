@@ -143,6 +143,7 @@ async fn serve<S: Future<Output = ()>>(
         StorePlace::Memory => Box::new(SqliteStore::in_memory().map_err(StartError::Store)?),
         StorePlace::Folder(folder) => Box::new(SqliteStore::open(folder).map_err(StartError::Store)?),
     };
+    options.config.warnings().iter().for_each(|warning| crate::notice(warning));
     let shared = Arc::new(Shared::new(options.config, options.control_token));
     let core = Core::new(store, shared.clone()).map_err(StartError::Store)?;
     let worker = Worker::start(core).map_err(StartError::System)?;

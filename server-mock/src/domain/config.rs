@@ -24,6 +24,7 @@ pub struct Config {
     pub settings: Settings,
     /// Settings of the server.
     pub server: ServerSettings,
+    warnings: Vec<String>,
     document: Map<String, Value>,
 }
 
@@ -98,7 +99,7 @@ impl std::error::Error for ConfigError {}
 
 impl Config {
     /// Reads a configuration. Keys that it does not know are ignored at the top level (the fixtures line of the
-    /// vectors has some) and refused in `settings` and in a project, where a typing error would silently change a promise.
+    /// vectors has some) and refused in `settings`, where a typing error would silently change a promise.
     pub fn from_json(document: &Value) -> Result<Config, ConfigError> {
         let top = object(document, "the configuration")?;
         let (mut settings, mut server) = (Settings::default(), ServerSettings::default());
@@ -113,15 +114,20 @@ impl Config {
                 )));
             }
         }
-        let projects = list(top, "projects")?.iter().map(|value| Project::read(value, &settings));
+        let mut warnings = Vec::new();
+        let projects = list(top, "projects")?
+            .iter()
+            .map(|value| Project::read(value, &settings, &mut warnings))
+            .collect::<Result<_, _>>()?;
         let accounts = list(top, "service_accounts")?.iter().map(ServiceAccount::read);
         let oauth = list(top, "gdpr_oauth")?.iter().map(OauthToken::read);
         let config = Config {
-            projects: projects.collect::<Result<_, _>>()?,
+            projects,
             service_accounts: accounts.collect::<Result<_, _>>()?,
             gdpr_oauth: oauth.collect::<Result<_, _>>()?,
             settings,
             server,
+            warnings,
             document: top.clone(),
         };
         for (index, project) in config.projects.iter().enumerate() {
@@ -142,6 +148,11 @@ impl Config {
         }
         document.entry("settings").or_insert_with(|| json!({}));
         Value::Object(document)
+    }
+
+    /// What was ignored and looks like a mistake.
+    pub fn warnings(&self) -> &[String] {
+        &self.warnings
     }
 
     /// What happens to records of an unknown project.
@@ -184,19 +195,13 @@ const PROJECT_FIELDS: [&str; 7] =
     ["token", "project_id", "name", "id_merge", "project_secret", "api_keys", "lookup_tables"];
 
 impl Project {
-    fn read(value: &Value, global: &Settings) -> Result<Project, ConfigError> {
+    fn read(value: &Value, global: &Settings, warnings: &mut Vec<String>) -> Result<Project, ConfigError> {
         let map = object(value, "projects[]")?;
         let mut settings = global.clone();
         settings.apply(map)?;
         let known = |name: &str| PROJECT_FIELDS.contains(&name) || settings::of_project(name);
-        if let Some(name) = map.keys().find(|name| !known(name)) {
-            return Err(error(if settings::is_setting(name) {
-                format!("projects[].{name} is a setting of the whole server; it stands in settings")
-            } else {
-                let all = settings::names_of_projects().iter().chain(&PROJECT_FIELDS);
-                let all = all.copied().collect::<Vec<_>>().join(", ");
-                format!("projects[].{name} is neither a field of a project nor a setting; known are {all}")
-            }));
+        for name in map.keys().filter(|name| !known(name)) {
+            warnings.push(format!("projects[].{name} is not known here and is ignored"));
         }
         let id_merge = match map.get("id_merge").map_or(Some("simplified"), Value::as_str) {
             Some("simplified") => IdMerge::Simplified,
@@ -324,11 +329,10 @@ mod tests {
         assert!(wrong(json!({"projects": [{"token": "A"}]})).contains("project_id"));
         assert!(wrong(json!({"settings": {"soft_delete_days": 10}})).contains("60 to 90"));
         assert!(wrong(json!([])).contains("object"));
-        let in_project = |name: &str, value: Value| json!({"projects": [{"token": "A", "project_id": 1, "name": "Shop", name: value}]});
-        assert!(Config::from_json(&in_project("retention_events_days", json!(3))).is_ok());
-        assert!(wrong(in_project("retention_event_days", json!(3))).contains("retention_event_days"));
-        assert!(wrong(in_project("settings", json!({}))).contains("projects[].settings"));
-        // Whose token is unknown is of no project.
-        assert!(wrong(in_project("unknown_token", json!("reject"))).contains("stands in settings"));
+        let document =
+            json!({"projects": [{"token": "A", "project_id": 1, "name": "Shop", "retention_event_days": 3}]});
+        let config = Config::from_json(&document).unwrap();
+        assert_eq!(config.warnings().len(), 1);
+        assert!(config.warnings()[0].contains("retention_event_days"));
     }
 }

@@ -182,6 +182,7 @@ fn only(params: &Params, known: &[&str]) -> Result<(), Reply> {
 async fn put_config(app: &Arc<App>, call: &Call) -> Result<Reply, Failure> {
     let config = Config::from_json(&Value::Object(document(call, &[])?))
         .map_err(|error| Reply::error(400, &error.to_string()))?;
+    config.warnings().iter().for_each(|warning| crate::notice(warning));
     app.worker.alone(move |core| core.change_config(config)).await?;
     Ok(Reply::json(200, &app.shared.config().to_json()))
 }

@@ -137,11 +137,6 @@ pub(super) fn names() -> Vec<&'static str> {
     OF_SERVER.into_iter().chain(OF_PROJECTS).collect()
 }
 
-/// Those that a project may have.
-pub(super) fn names_of_projects() -> &'static [&'static str] {
-    &OF_PROJECTS
-}
-
 /// Whether a name is a setting.
 pub(super) fn is_setting(name: &str) -> bool {
     OF_SERVER.contains(&name) || of_project(name)
