@@ -531,8 +531,9 @@ impl World {
             return;
         }
         self.oracle.departed(maker, process, &open.request);
-        // What a deleted record had asked for is asked for again under the same epoch, which others may not have seen yet.
-        if !self.oracle.renumbered {
+        // What a record had asked for that is gone is asked for again under the same epoch, which others may not have seen
+        // yet.
+        if !(self.oracle.renumbered || self.oracle.in_process) {
             crate::oracle::stays_behind(&self.disk, &open.request);
         }
         let lane = lane_of(&open.request.path);
