@@ -32,7 +32,8 @@ pub struct Ticket(pub u64);
 
 /// Something to be done, in the order given. Exhaustive on purpose: a driver that forgets one does not compile.
 ///
-/// Storage effects are executed one after the other (what may go before what stands with the [engine](super)); `Send` and `SendErasure` beside them.
+/// Storage effects are executed one after the other ([the engine](super) says which may go before others); `Send` and
+/// `SendErasure` beside them.
 #[derive(Debug)]
 pub enum Effect {
     /// Read both records and see whether any data stands beside them, changing nothing. At the start, and again while

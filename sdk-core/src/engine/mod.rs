@@ -275,7 +275,7 @@ impl Engine {
         self.phase == Phase::Ready
     }
 
-    /// Whether a consent call or a step that it led to is under way.
+    /// Whether the store has been opened, and no consent call or step that it led to is under way.
     pub fn is_settled(&self) -> bool {
         self.phase == Phase::Ready && self.work.is_none() && self.wants.is_empty()
     }

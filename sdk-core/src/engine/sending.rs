@@ -23,6 +23,7 @@ const PAUSE_MS: u64 = 10 * 60 * 1_000;
 /// After so many requests that were not too large, twice their bytes are tried again: seldom enough where the collector
 /// takes no more, and soon enough where it had a bad hour.
 const GROWTH: u32 = 8;
+
 /// Where delivery of a lane stands: at most one request under way, except for the last one of a leaving page.
 pub(super) struct Delivery {
     /// When the gathered records are to leave, on the monotonic clock.
