@@ -377,7 +377,7 @@ impl Engine {
         )
     }
 
-    /// What consent epochs have come to here.
+    /// The consent epoch that holds here now.
     #[cfg(feature = "flight-recorder")]
     pub(crate) fn epoch(&self) -> u64 {
         self.epoch

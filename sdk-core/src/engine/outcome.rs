@@ -147,9 +147,7 @@ impl Rejection {
             #[cfg(feature = "native")]
             Self::Filtered => "the filter that this app has set does not want it recorded",
             #[cfg(feature = "native")]
-            Self::NotFinite => {
-                "JSON cannot hold infinity and what is not a number; leave it out or pass a text"
-            }
+            Self::NotFinite => "JSON has no infinity and no NaN; leave it out or pass a text",
             #[cfg(feature = "native")]
             Self::Overloaded => "the store cannot keep up; record less, or later",
             #[cfg(feature = "native")]

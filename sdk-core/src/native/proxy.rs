@@ -87,7 +87,7 @@ fn with_exempt(proxy: &Proxy, exempt: &[String]) -> Option<Proxy> {
     exempt.iter().fold(builder, |builder, host| builder.no_proxy(host)).build().ok()
 }
 
-/// The address is none of a proxy that can be used.
+/// This is not the address of a proxy that can be used.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct InvalidProxy;
 

@@ -521,7 +521,7 @@ pub enum BuildError {
     Config(ConfigError),
     /// The endpoint is no `http://` or `https://` address.
     Endpoint,
-    /// The data folder is none that there could be.
+    /// The path of the data folder cannot be that of a folder.
     DataDir {
         /// Why.
         fault: &'static str,

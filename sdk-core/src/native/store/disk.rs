@@ -75,7 +75,7 @@ pub trait Disk: Clone + Debug + 'static {
     /// not there and not to be made; whatever opening it brings.
     fn lock(&self, path: &Path, hold: Hold, make: bool, patience: Duration) -> io::Result<Self::Lock>;
 
-    /// Writes something into a locked file, for people. Never mind if that fails.
+    /// Writes something into a locked file, for people. That may fail.
     fn note(&self, lock: &Self::Lock, text: &str);
 }
 
