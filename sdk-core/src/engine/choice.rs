@@ -157,8 +157,7 @@ impl Engine {
                     outbox = self.erasures(also, id);
                 }
                 self.subject.forget();
-                let (epoch, revision) = (self.epoch, self.known_revision().saturating_add(1));
-                self.refuse(ConsentChange::Deny { epoch, revision, at_ms, outbox }, Some(ticket));
+                self.refuse(self.deny(at_ms, outbox), Some(ticket));
             }
         }
     }
@@ -195,6 +194,12 @@ impl Engine {
         }
     }
 
+    /// A refusal of this moment, above everything that is known here.
+    fn deny(&self, at_ms: u64, outbox: Vec<Erasure>) -> ConsentChange {
+        let revision = self.known_revision().saturating_add(1);
+        ConsentChange::Deny { epoch: self.epoch, revision, at_ms, outbox }
+    }
+
     fn refuse(&mut self, change: ConsentChange, ticket: Option<Ticket>) {
         let withdrawal = Withdrawal::refusal(change.clone(), ticket);
         self.amend(Work::Withdrawing(withdrawal), change);
@@ -203,8 +208,7 @@ impl Engine {
     /// The person's refusal, where it is not recorded yet.
     pub(super) fn refusal(&self) -> Option<ConsentChange> {
         if let Some(Want::Deny { outbox, at_ms, .. }) = self.wants.last() {
-            let (epoch, revision) = (self.epoch, self.known_revision().saturating_add(1));
-            return Some(ConsentChange::Deny { epoch, revision, at_ms: *at_ms, outbox: outbox.clone() });
+            return Some(self.deny(*at_ms, outbox.clone()));
         }
         match &self.work {
             Some(Work::Withdrawing(withdrawal)) if self.wants.is_empty() && withdrawal.recording() => {
@@ -217,8 +221,7 @@ impl Engine {
     /// A refusal that could not be written is written as soon as it can be.
     pub(super) fn retry_refusal(&mut self) {
         if let Some(ConsentChange::Deny { at_ms, outbox, .. }) = self.retries.refusal.take() {
-            let (epoch, revision) = (self.epoch, self.known_revision().saturating_add(1));
-            self.refuse(ConsentChange::Deny { epoch, revision, at_ms, outbox }, None);
+            self.refuse(self.deny(at_ms, outbox), None);
         }
     }
 

@@ -1,5 +1,7 @@
 //! The file store: one effect after the other, as the engine asks. It holds no decision.
 
+#[cfg(test)]
+mod blind;
 mod disk;
 mod fault;
 mod instance;

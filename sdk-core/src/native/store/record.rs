@@ -163,64 +163,12 @@ fn write_slot(disk: &impl Disk, path: &Path, bytes: &[u8]) -> io::Result<()> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::disk::{FileLock, Files};
+    use super::super::blind::Blind;
+    use super::super::disk::Files;
     use super::*;
     use crate::engine::{Also, Config, Effect, Engine, EventId, Input, Now, Secret};
-    use std::fs::{self, File};
+    use std::fs;
     use std::path::PathBuf;
-
-    /// Nothing can be opened to read from it, for want of a descriptor.
-    #[derive(Debug, Clone)]
-    struct Starved;
-
-    impl Disk for Starved {
-        type File = File;
-        type Lock = FileLock;
-
-        fn read(&self, _: &Path, _: u64) -> io::Result<Vec<u8>> {
-            Err(io::Error::from_raw_os_error(if cfg!(windows) { 4 } else { 24 }))
-        }
-
-        fn open(&self, path: &Path, mode: Mode) -> io::Result<File> {
-            Files.open(path, mode)
-        }
-
-        fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
-            Files.rename(from, to)
-        }
-
-        fn remove(&self, path: &Path) -> io::Result<()> {
-            Files.remove(path)
-        }
-
-        fn remove_folder(&self, path: &Path) -> io::Result<()> {
-            Files.remove_folder(path)
-        }
-
-        fn list(&self, folder: &Path) -> io::Result<Vec<(String, bool)>> {
-            Files.list(folder)
-        }
-
-        fn len(&self, path: &Path) -> io::Result<u64> {
-            Files.len(path)
-        }
-
-        fn create_folder(&self, path: &Path) -> io::Result<()> {
-            Files.create_folder(path)
-        }
-
-        fn sync_folder(&self, path: &Path) -> io::Result<()> {
-            Files.sync_folder(path)
-        }
-
-        fn lock(&self, path: &Path, hold: Hold, make: bool, patience: Duration) -> io::Result<FileLock> {
-            Files.lock(path, hold, make, patience)
-        }
-
-        fn note(&self, lock: &FileLock, text: &str) {
-            Files.note(lock, text);
-        }
-    }
 
     /// What a client asks of its store when the person objects.
     fn refusal() -> Amendment {
@@ -250,7 +198,11 @@ mod tests {
         assert!(matches!(amend(&layout, refusal()), Done::Amended { changed: true, .. }));
         let slots = || layout.slots(RecordName::Consent).map(|slot: PathBuf| fs::read(slot).unwrap());
         let before = slots();
-        let starved = Layout::on(Starved, folder.clone(), "T");
+        let starved = |path: &Path| {
+            let none_left = io::Error::from_raw_os_error(if cfg!(windows) { 4 } else { 24 });
+            if path.is_dir() { Ok(()) } else { Err(none_left) }
+        };
+        let starved = Layout::on(Blind(starved), folder.clone(), "T");
         let done = amend(&starved, refusal());
         let after = slots();
         fs::remove_dir_all(folder).unwrap();

@@ -1,5 +1,6 @@
 //! The store with an engine in front, on short segments: what stands in the folder while a collector answers so or so.
 
+use super::blind::Blind;
 use super::layout::{QueueFile, queue_files};
 use super::*;
 use crate::engine::{
@@ -224,58 +225,16 @@ fn an_orphan_that_cannot_be_taken_over_keeps_nobody_from_the_others() {
     assert_eq!(process.engine.stats().delivered, 3);
 }
 
-/// A disk on which nobody can look into a file or folder.
-#[derive(Debug, Clone)]
-struct Blind(PathBuf);
-
-impl Blind {
-    fn look<T>(&self, path: &Path, seen: io::Result<T>) -> io::Result<T> {
-        if path == self.0 { Err(io::ErrorKind::PermissionDenied.into()) } else { seen }
-    }
-}
-
-impl Disk for Blind {
-    type File = fs::File;
-    type Lock = FileLock;
-
-    fn read(&self, path: &Path, most: u64) -> io::Result<Vec<u8>> {
-        self.look(path, Files.read(path, most))
-    }
-    fn open(&self, path: &Path, mode: disk::Mode) -> io::Result<fs::File> {
-        Files.open(path, mode)
-    }
-    fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
-        Files.rename(from, to)
-    }
-    fn remove(&self, path: &Path) -> io::Result<()> {
-        Files.remove(path)
-    }
-    fn remove_folder(&self, path: &Path) -> io::Result<()> {
-        Files.remove_folder(path)
-    }
-    fn list(&self, folder: &Path) -> io::Result<Vec<(String, bool)>> {
-        self.look(folder, Files.list(folder))
-    }
-    fn len(&self, path: &Path) -> io::Result<u64> {
-        Files.len(path)
-    }
-    fn create_folder(&self, path: &Path) -> io::Result<()> {
-        Files.create_folder(path)
-    }
-    fn sync_folder(&self, path: &Path) -> io::Result<()> {
-        Files.sync_folder(path)
-    }
-    fn lock(&self, path: &Path, hold: Hold, make: bool, patience: Duration) -> io::Result<FileLock> {
-        Files.lock(path, hold, make, patience)
-    }
-    fn note(&self, lock: &FileLock, text: &str) {
-        Files.note(lock, text);
-    }
+/// A disk on which nobody can look into this file or folder.
+fn blind(hidden: PathBuf) -> Blind<impl Fn(&Path) -> io::Result<()> + Clone> {
+    Blind(
+        move |path: &Path| if path == hidden { Err(io::ErrorKind::PermissionDenied.into()) } else { Ok(()) },
+    )
 }
 
 /// Wipes a folder with three queues as after a refusal, where one place cannot be looked into: what is left.
 fn left(folder: &Folder, hidden: &Path, before: u64) -> (Done, Vec<String>) {
-    let layout = Layout::on(Blind(hidden.to_path_buf()), folder.0.clone(), "T");
+    let layout = Layout::on(blind(hidden.to_path_buf()), folder.0.clone(), "T");
     let ledger = Ledger::new(Some(layout));
     let mut store = Store::new(ledger.clone(), [9; 8]);
     let wiped = store.wipe(Some(before), WipeScope::Store);
@@ -329,7 +288,7 @@ fn c3_where_nothing_may_stay_nobody_has_to_read_what_goes() {
 fn c9_who_cannot_tell_whether_others_live_leaves_them_their_device() {
     let folder = Folder::new("shared");
     orphans(&folder, 1);
-    let layout = Layout::on(Blind(folder.0.join("queue")), folder.0.clone(), "T");
+    let layout = Layout::on(blind(folder.0.join("queue")), folder.0.clone(), "T");
     let mut store = Store::new(Ledger::new(Some(layout.clone())), [9; 8]);
     assert!(matches!(store.wipe(Some(2), WipeScope::Own), Done::Failed(_)));
     assert!(layout.slots(RecordName::Identity).iter().all(|slot| slot.exists()));

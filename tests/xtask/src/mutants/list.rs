@@ -53,8 +53,8 @@ pub const MUTANTS: &[Mutant] = &[
         edits: &[
             edit(
                 CHOICE,
-                "self.subject.forget();\n                let (epoch, revision)",
-                "self.subject.forget();\n                let op = self.next_op(Pending::Sync);\n                self.effects.push_back(Effect::Wipe { op, before: Some(u64::MAX), scope: WipeScope::Store });\n                let (epoch, revision)",
+                "self.subject.forget();\n                self.refuse(self.deny(",
+                "self.subject.forget();\n                let op = self.next_op(Pending::Sync);\n                self.effects.push_back(Effect::Wipe { op, before: Some(u64::MAX), scope: WipeScope::Store });\n                self.refuse(self.deny(",
             ),
             edit(
                 CHOICE,
