@@ -3,6 +3,7 @@
 //! | key | holds |
 //! |---|---|
 //! | `refrain:<token>:consent` | the mirror of the consent record |
+//! | `refrain:<token>:no` | a refusal that neither tells of yet: its number as an input (`npm/src/driver.ts`) |
 //! | `refrain:<token>:q:<tab>:<seq>` | a record: `epoch\|text` |
 //! | `refrain:<token>:nb:<tab>` | when sending may go on: `epoch\|wall milliseconds` |
 //! | `refrain:<token>:tab` (`sessionStorage`) | the tab's name, so that a reload finds its queue again |

@@ -409,8 +409,12 @@ impl Engine {
     }
 
     /// The record that holds the person's refusal, for a driver that can write a copy of it before anything else: what
-    /// stands there now becomes this. `None` unless a refusal is still to be recorded.
+    /// stands there now becomes this. `None` unless a refusal is still to be recorded, and before the store has been
+    /// looked at: whose erasure it asks for is not known then.
     pub fn refusal_over(&self, read: &RecordRead) -> Option<String> {
+        if self.phase != Phase::Ready {
+            return None;
+        }
         match self.refusal()?.apply(read, 0, &self.config.library) {
             Amended::Write(text) => Some(text),
             _ => None,

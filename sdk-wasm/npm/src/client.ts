@@ -103,6 +103,7 @@ export const load = async (token: string, options: Options) => {
       });
       on(window, 'storage', ({ key }) => {
         if (key === null || key == prefix + 'consent') changed('consent');
+        if (key == prefix + 'no') heard.refused();
       });
     },
     tell: (key) => channel?.postMessage(key),

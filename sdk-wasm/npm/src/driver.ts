@@ -11,7 +11,7 @@ import { Turn } from './turns.js';
 import type { Audit, Consent, Options, Rejected, Result, Signals, Stats } from './types.js';
 import { filtered, texts } from './values.js';
 
-export type Client = Awaited<ReturnType<typeof load>>[0];
+export type Client = Awaited<ReturnType<typeof load>>;
 
 /** The longest that a timer waits, in milliseconds: anything above counts as nothing. */
 const FAR = 2 ** 31 - 1;
@@ -288,15 +288,42 @@ export const load = async (token: string, options: Options, host: Host) => {
         pump();
       },
       changed: reread,
+      refused: () => refused(),
     },
     hear.signal,
   );
 
+  /** Where the number of a refusal stands until the record, or its mirror, tells of it: whoever starts next acts on it. */
+  const early = prefix + 'no';
+  const refused = () => {
+    try {
+      const kind = +host.local!.getItem(early)!;
+      if (kind >= Turn.OptOut) client.choose(kind);
+      // A page's agreement was its own.
+      else host.local!.removeItem(early);
+    } catch {
+      // There is no storage that could hold one.
+    }
+  };
+  const keep = (kind: number) => {
+    try {
+      if (kind < Turn.OptOut) host.local!.removeItem(early);
+      else if (!/"denied"/.test(host.local!.getItem(prefix + 'consent')!)) host.local!.setItem(early, '' + kind);
+    } catch {
+      // There is no room, or no storage.
+    }
+  };
+
   /** Calls that were refused here. */
-  let refused = 0;
-  const refuse = (rejected: Rejected) => (refused++, rejected);
+  let refusals = 0;
+  const refuse = (rejected: Rejected) => (refusals++, rejected);
 
   const client = {
+    /** Ends when what is to be stored now is. Due after the calls of before, among which may be a later choice. */
+    settled: () => {
+      choosing ?? refused();
+      return store();
+    },
     call: (
       kind: number,
       first: unknown,
@@ -319,14 +346,15 @@ export const load = async (token: string, options: Options, host: Host) => {
         return refuse({ rejected: 'broken', hint: '' + error });
       }
     },
-    choose: (kind: number, also?: { erase?: boolean; deleteProfile?: boolean }) => {
+    choose: (kind: number) => {
       const choice = new Promise<void>((done, fail) => {
         if (over) return fail(Error('closed: start another client'));
-        tell(kind + +!!also?.erase + 2 * +!!also?.deleteProfile);
+        tell(kind);
         tickets.set(number(), [done, fail]);
+        keep(kind);
         pump();
       });
-      choosing = choice.catch(() => {});
+      choosing = choice.then(() => host.local?.removeItem(early)).catch(() => {});
       return choice;
     },
     flush: (timeout = 10_000) =>
@@ -358,9 +386,9 @@ export const load = async (token: string, options: Options, host: Host) => {
     },
     consent: () => ({ decision: read(3), verdict: read(4), reason: read(5), sentence: read(6) }) as Consent,
     /** The books, with the calls that the module has not seen: so many were refused before it had loaded. */
-    stats: (early: number): Stats => {
+    stats: (before: number): Stats => {
       const [, , stats] = books(read(9)!);
-      stats.rejected += early + refused;
+      stats.rejected += before + refusals;
       return stats;
     },
     distinctId: () => read(7),
@@ -385,5 +413,5 @@ export const load = async (token: string, options: Options, host: Host) => {
   };
 
   tell(Turn.Start);
-  return [client, store] as const;
+  return client;
 };

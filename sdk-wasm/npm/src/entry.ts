@@ -9,10 +9,11 @@ type Slow = 'choose' | 'audit' | 'flush' | 'shutdown' | 'signals';
 
 /** What starts a client where it runs, loaded when it is needed. */
 interface Loader {
-  load(token: string, options: Options): Promise<readonly [client: Client, settled: () => Promise<void> | undefined]>;
+  load(token: string, options: Options): Promise<Client>;
 }
 
-export const entry = (loader: () => Promise<Loader>) => (token: string, options: Options = {}): Refrain => {
+/** `storage` is where a refusal stands from the call on, if the caller may be gone before a client can hear of it. */
+export const entry = (loader: () => Promise<Loader>, storage?: () => Storage) => (token: string, options: Options = {}): Refrain => {
   let client: Client | undefined;
   let dead: Rejected | undefined;
   /** Whether the person's last word was a no, while the module cannot hear of it. */
@@ -23,7 +24,7 @@ export const entry = (loader: () => Promise<Loader>) => (token: string, options:
   let refused = 0;
   const waiting: ((client: Client) => unknown)[] = [];
 
-  const refuse = (rejected: string, hint = 'call again later'): Rejected => (refused++, { rejected, hint });
+  const refuse = (rejected: string, hint = 'call later'): Rejected => (refused++, { rejected, hint });
 
   const call = (kind: number, first?: unknown, second?: unknown): Result => {
     let text: string;
@@ -31,7 +32,7 @@ export const entry = (loader: () => Promise<Loader>) => (token: string, options:
       text = JSON.stringify(second) + '';
     } catch (error: any) {
       // Anything may be thrown, and not everything becomes a text.
-      return refuse('not_json', error?.message ?? 'JSON cannot hold it');
+      return refuse('not_json', error?.message ?? 'not JSON');
     }
     if (client) return client.call(kind, first, second, text);
     if (dead) return dead;
@@ -58,31 +59,33 @@ export const entry = (loader: () => Promise<Loader>) => (token: string, options:
   };
 
   /** What the client does when it is there; none of this throws. */
-  const later = <T>(name: Slow, one?: unknown, two?: unknown): Promise<T> =>
+  const later = <T>(name: Slow, how?: unknown): Promise<T> =>
     new Promise((done, fail) => {
-      const run = (loaded: Client) => done((loaded[name] as (one: unknown, two: unknown) => Promise<T>)(one, two));
+      const run = (loaded: Client) => done((loaded[name] as (how: unknown) => Promise<T>)(how));
       if (client) run(client);
       else dead || waiting.push(run), ready.catch(fail);
     });
 
   const ready = (async () => {
-    try {
-      const [started, settled] = await (await loader()).load(token, options);
-      client = started;
-      for (const work of waiting.splice(0)) work(client);
-      await settled();
-    } catch (error: any) {
-      dead = { rejected: 'not_loaded', hint: '' + error?.message };
-      waiting.length = 0;
-      throw error;
-    }
+    client = await (await loader()).load(token, options);
+    waiting.splice(0).map((work) => work(client!));
+    await client.settled();
   })();
   // Whoever does not look must not get an error for it.
-  ready.catch(() => {});
+  ready.catch((error) => {
+    dead = { rejected: 'not_loaded', hint: '' + error.message };
+    waiting.splice(0);
+  });
 
-  const choose = (turn: number, how?: Parameters<Refrain['optOut']>[0]) => {
+  const choose = (turn: number) => {
     no = turn != Turn.OptIn;
-    return later<void>('choose', turn, how);
+    try {
+      // The page may be left before there is a client, which reads this when it starts.
+      client ?? (storage!()[`refrain:${token}:no`] = turn);
+    } catch {
+      // There is none, it is denied to us, or full.
+    }
+    return later<void>('choose', turn);
   };
 
   const consent = (): Consent =>
@@ -90,36 +93,36 @@ export const entry = (loader: () => Promise<Loader>) => (token: string, options:
       decision: no ? 'denied' : 'unset',
       verdict: no || dead ? 'deny' : 'hold',
       reason: no ? 'person' : dead ? 'not_loaded' : 'default',
-      sentence: no ? 'Not collecting: you have objected.' : 'Nothing is stored or sent.',
+      sentence: `Not collecting${no ? ': you have objected' : ''}.`,
     };
 
   return {
     ready,
     track: (name, properties) => call(0, name, properties),
-    identify: (user) => call(1, user),
+    setGroup: (key, id) => call(12, key, id),
+    addGroup: (key, id) => call(13, key, id),
+    removeGroup: (key, id) => call(14, key, id),
+    group: (key, id) => profile(11, { $group_key: key, $group_id: id }),
+    profile: () => profile(10),
     reset: () => call(2),
+    identify: (user) => call(1, user),
+    switchUser: (user) => call(7, user),
+    alias: (alias) => call(8, alias),
     register: (properties) => call(3, 0, properties),
     registerOnce: (properties) => call(4, 0, properties),
     registerForSession: (properties) => call(5, 0, properties),
     unregister: (name) => call(6, name),
-    switchUser: (user) => call(7, user),
-    alias: (alias) => call(8, alias),
     timeEvent: (name) => call(9, name),
-    profile: () => profile(10),
-    group: (key, id) => profile(11, { $group_key: key, $group_id: id }),
-    setGroup: (key, id) => call(12, key, id),
-    addGroup: (key, id) => call(13, key, id),
-    removeGroup: (key, id) => call(14, key, id),
     optIn: () => choose(Turn.OptIn),
-    optOut: (how) => choose(Turn.OptOut, how),
-    signals: (signals) => later('signals', signals),
+    optOut: (how) => choose(Turn.OptOut + (how?.erase ? 1 : 0) + (how?.deleteProfile ? 2 : 0)),
     consent,
     hasOptedOut: () => consent().decision == 'denied',
+    signals: (signals) => later('signals', signals),
+    flush: (timeout) => later('flush', timeout),
+    shutdown: (timeout) => later('shutdown', timeout),
     audit: () => later('audit'),
     stats: () => client?.stats(refused),
     distinctId: () => client?.distinctId(),
     deviceId: () => client?.deviceId(),
-    flush: (timeout) => later('flush', timeout),
-    shutdown: (timeout) => later('shutdown', timeout),
   };
 };

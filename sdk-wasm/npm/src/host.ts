@@ -26,6 +26,8 @@ export interface Heard {
   online(): void;
   /** Somebody else has changed a record. */
   changed(key: Key): void;
+  /** Somebody who could not record it has left a refusal. */
+  refused(): void;
 }
 
 export type Instantiate = (imports: WebAssembly.Imports) => Pick<WebAssembly.Instance, 'exports'>;

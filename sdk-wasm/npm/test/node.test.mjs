@@ -2,8 +2,8 @@
 
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
-import { mkdir, readdir, symlink, unlink, writeFile } from 'node:fs/promises';
-import { join } from 'node:path';
+import { mkdir, readFile, readdir, symlink, unlink, writeFile } from 'node:fs/promises';
+import { basename, join } from 'node:path';
 import { test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { startServer } from '../../../tests/e2e/node/mock-server.mjs';
@@ -99,6 +99,24 @@ test('what a process has recorded when it exits or ends is sent by the next one'
   await one.evaluate(() => r.flush());
   const events = await server.wait({ min: 2 });
   assert.deepEqual(events.map(({ event }) => event), ['At exit', 'At the end']);
+});
+
+test('C7 a refusal stands although the process exits in the same task, with the erasure it asks for', async (t) => {
+  const { server, client, dataDir } = await scene(t);
+  const first = await client();
+  await first.evaluate(async () => {
+    r.track('First');
+    await r.shutdown();
+  });
+  const [{ properties }] = await server.wait({ min: 1 });
+  const exit = run(`${unreachable({ defaultConsent: 'granted', dataDir })} r.optOut({ erase: true }); process.exit(3)`);
+  assert.deepEqual([exit.status, exit.stderr], [3, '']);
+  const next = await client();
+  assert.equal(await next.evaluate(() => r.consent().decision), 'denied');
+  const { items, outbox } = await next.evaluate(() => r.audit());
+  assert.deepEqual([items.map((item) => basename(item)), outbox.length], [['consent'], 1]);
+  const record = await readFile(items[0], 'utf8');
+  assert.ok(record.includes(properties.$device_id));
 });
 
 test('a program is not kept from ending, whatever waits', () => {

@@ -58,6 +58,73 @@ for (const [way, leave] of [
   });
 }
 
+/** From now on, pages wait for the module until `come` is called; `come` does not wait for that. */
+const withoutModule = async (context) => {
+  const asked = [];
+  await context.route('**/*.wasm', (route) => void asked.push(route));
+  return { come: () => context.unroute('**/*.wasm').then(() => void asked.forEach((route) => route.continue().catch(() => {}))) };
+};
+const EARLY = { ...GRANTED, early: 'Early' };
+
+test('C7 a refusal that no client has heard, because its page was left before the module came, holds', async (t) => {
+  const person = await world.person(t);
+  const page = await agreed(person);
+  const device = await page.evaluate(() => window.r.deviceId());
+  const other = await person.open(GRANTED);
+  await page.goto(world.site.url + '?elsewhere');
+  const module = await withoutModule(person.context);
+  await start(page, person.collector, EARLY);
+  const gone = page.waitForNavigation();
+  page.evaluate(() => (window.r.optOut({ erase: true }), location.reload())).catch(() => {});
+  await gone;
+  // Another page of the site acts on it at once; where there is none, the next that is opened.
+  await other.waitForFunction(() => window.r.consent().decision === 'denied');
+  await module.come();
+  await stillRefused(page, person.collector);
+  await person.collector.until('the erasure', () =>
+    person.collector.requests.some(({ path, text }) => path === '/refrain/v1/erasures' && text.includes(device)),
+  );
+  assert.ok(!(await page.evaluate(() => 'refrain:T:no' in localStorage)));
+});
+
+test('C7 a page that is opened next acts on the refusal that no client has heard, and not on an agreement', async (t) => {
+  const person = await world.person(t);
+  const page = await agreed(person);
+  let module = await withoutModule(person.context);
+  for (const [choice, decision] of [['optIn', 'granted'], ['optOut', 'denied'], ['optIn', 'denied']]) {
+    await page.goto(world.site.url + '?elsewhere');
+    await start(page, person.collector, EARLY);
+    await page.evaluate((choice) => void window.r[choice](), choice);
+    await page.goto(world.site.url);
+    await module.come();
+    await start(page, person.collector, GRANTED);
+    await page.waitForFunction((decision) => window.r.consent().decision === decision, decision);
+    await page.waitForFunction(() => !('refrain:T:no' in localStorage));
+    module = await withoutModule(person.context);
+  }
+});
+
+test('C7 what a person says before the module has come is done once, and the last word counts', async (t) => {
+  const person = await world.person(t);
+  const page = await agreed(person);
+  for (const last of ['denied', 'granted']) {
+    await page.goto(world.site.url + '?elsewhere');
+    const module = await withoutModule(person.context);
+    await start(page, person.collector, EARLY);
+    const ended = page.evaluate(async (agrees) => {
+      const ends = [window.r.optOut({ erase: true })];
+      if (agrees) ends.push(window.r.optIn());
+      await Promise.all(ends);
+      return [window.r.consent().decision, 'refrain:T:no' in localStorage];
+    }, last === 'granted');
+    await module.come();
+    assert.deepEqual(await ended, [last, false]);
+  }
+  await person.collector.until('the erasure', () => person.collector.requests.some(({ path }) => path === '/refrain/v1/erasures'));
+  const { outbox } = await page.evaluate(() => window.r.audit());
+  assert.deepEqual(outbox.map(({ kind }) => kind), ['device']);
+});
+
 test('C7 what only the mirror holds of a refusal is written into the record, with the erasure it asks for', async (t) => {
   const person = await world.person(t);
   const page = await agreed(person);
@@ -130,7 +197,8 @@ test('C4 C8 optOut ends although IndexedDB never answers, and so does the start'
   await page.evaluate(() => window.r.ready);
   assert.match(await ended, /^not_recorded: /);
   assert.deepEqual(await page.evaluate(() => [window.r.consent().verdict, window.r.track('E').rejected]), ['deny', 'denied']);
-  assert.equal((await mirrorOf(page)).decision, 'denied');
+  await page.reload();
+  await stillRefused(page, person.collector);
 });
 
 test('a client that is shut down while it withdraws does both', async (t) => {

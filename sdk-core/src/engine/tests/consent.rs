@@ -902,9 +902,14 @@ fn c7_a_refusal_can_be_copied_before_it_is_recorded_and_is_the_same_then() {
     assert_eq!(app.engine.refusal_over(&store.consent), None);
 
     // Also while something else is still under way, and not when another word has followed.
-    let mut app = Driver::new(0, granted());
+    app.opt_in();
     app.opt_out(false);
     assert!(app.engine.refusal_over(&RecordRead::Absent).is_some());
     app.opt_in();
     assert_eq!(app.engine.refusal_over(&RecordRead::Absent), None);
+
+    // Before the store has been looked at, the copy would have no erasure, and hide who asked for it.
+    let mut app = Driver::new(0, granted());
+    app.opt_out(true);
+    assert_eq!(app.engine.refusal_over(&store.consent), None);
 }
