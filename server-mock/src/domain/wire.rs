@@ -200,13 +200,12 @@ fn payload_records(payload: Option<&[u8]>, by_line: bool) -> Result<Vec<Record>,
     if text.is_empty() {
         return Err(DecodeError::Missing);
     }
-    let records = if by_line {
-        json_records(text).or_else(|_| line_records(text))?
-    } else if matches!(text[0], b'[' | b'{') {
-        json_records(text)?
+    let records = if matches!(text[0], b'[' | b'{') {
+        json_records(text)
     } else {
-        json_records(forgiving_base64(text)?.trim_ascii())?
+        forgiving_base64(text).and_then(|json| json_records(json.trim_ascii()))
     };
+    let records = if by_line { records.or_else(|_| line_records(text))? } else { records? };
     if records.len() > RECORD_LIMIT { Err(DecodeError::TooMany) } else { Ok(records) }
 }
 
@@ -370,6 +369,15 @@ mod tests {
         assert_eq!(post(ndjson, b"\n \n").records, Err(DecodeError::Missing));
         let many = "x\n".repeat(RECORD_LIMIT) + "{}";
         assert_eq!(post(ndjson, many.as_bytes()).records, Err(DecodeError::TooMany));
+    }
+
+    #[test]
+    fn base64_is_base64_where_lines_are_announced_too() {
+        let body = b"eyJhIjoxfQp7ImEiOjJ9";
+        assert_eq!(texts(&post("application/x-ndjson", body)), ["{\"a\":1}", "{\"a\":2}"]);
+        let query = "data=eyJhIjoxfQp7ImEiOjJ9";
+        let get = Raw { is_get: true, content_type: "application/x-ndjson", query, ..Raw::default() };
+        assert_eq!(texts(&decode(get)), ["{\"a\":1}", "{\"a\":2}"]);
     }
 
     #[test]
