@@ -69,9 +69,9 @@ async fn store(
     let strict = params.is_on("strict");
     let config = app.shared.config();
     let mut rejections = Rejections::new(&config, "/import", now);
-    Stats::add(&app.shared.stats.received, records.len());
     let verbs = records.iter().filter(|record| import::is_refused_verb(record, project.id_merge)).count();
     if strict && verbs > 0 {
+        Stats::add(&app.shared.stats.received, records.len());
         for (index, record) in records.iter().enumerate() {
             rejections.record(index, record, Some(&project), NOT_ALLOWED);
         }
@@ -106,6 +106,7 @@ async fn store(
             Err(_) => return Reply::unavailable(Reply::coded),
         }
     }
+    Stats::add(&app.shared.stats.received, records.len());
     dropped.into_iter().for_each(|reason| app.shared.stats.drop_records(reason, 1));
     rejections.finish(app).await;
     render(params, strict, imported, records.len(), &faults)

@@ -57,8 +57,8 @@ pub async fn record(app: &Arc<App>, call: &Call) -> Reply {
     if !project.settings.store_replays {
         return good;
     }
-    Stats::add(&app.shared.stats.received, 1);
     if let Some(reason) = Signals::of(call).refuse(&project.settings) {
+        Stats::add(&app.shared.stats.received, 1);
         app.shared.stats.drop_records(reason, 1);
         return good;
     }
@@ -77,6 +77,7 @@ pub async fn record(app: &Arc<App>, call: &Call) -> Reply {
     };
     match app.worker.write(move |core| core.store_replay(&project, replay, began)).await {
         Ok(done) => {
+            Stats::add(&app.shared.stats.received, 1);
             collect::count(app, &done);
             good
         }
