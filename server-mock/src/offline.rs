@@ -10,7 +10,7 @@ use flate2::read::MultiGzDecoder;
 use crate::core::{Core, Packed, Shared};
 use crate::domain::config::{Config, Project};
 use crate::domain::import::{self, Import};
-use crate::domain::json;
+use crate::domain::json::{self, JsonError};
 use crate::domain::wire::RECORD_BYTES_LIMIT;
 use crate::store::StoreError;
 use crate::store::sqlite::SqliteStore;
@@ -148,7 +148,11 @@ fn event_of(line: &[u8], core: &Core, project: &Project) -> Result<Option<Packed
     if line.is_empty() {
         return Ok(None);
     }
-    let (mut records, is_list) = json::records(line).map_err(|_| "the line is not JSON".to_owned())?;
+    let (mut records, is_list) = match json::records(line, 1) {
+        Ok(read) => read,
+        Err(JsonError::TooMany) => return Err("the line is not an event".to_owned()),
+        Err(JsonError::TrailingData | JsonError::Invalid) => return Err("the line is not JSON".to_owned()),
+    };
     let mut record = records.pop().filter(|_| !is_list).ok_or("the line is not an event")?;
     let circumstances =
         Import { strict: false, now: core.shared.now(), id_merge: project.id_merge, endpoint: "import" };

@@ -17,7 +17,8 @@ const SOME_REFUSED: u8 = 3;
 /// Import exported events into a data folder.
 ///
 /// FILE has one event a line, as the raw export gives them (`{"event":…,"properties":{…}}`), zipped or not. Lines that
-/// are no events are refused and named; the others are stored. Importing the same file twice stores nothing twice.
+/// are no events are refused and named; the others are stored. Importing the same file twice stores nothing twice, except
+/// events without `$insert_id`, which cannot be told from others.
 ///
 /// Exit codes: 0 all lines stored, 1 could not be done, 2 wrong usage or configuration, 3 some lines were refused.
 #[derive(clap::Args)]

@@ -33,12 +33,14 @@ pub const TOO_DEEP: &str = "must not be nested more than 128 levels deep";
 pub enum JsonError {
     /// A complete value, followed by something else.
     TrailingData,
+    /// More records than were asked for. What comes after them was not read.
+    TooMany,
     /// Anything else.
     Invalid,
 }
 
-/// Reads one value: the elements of an array, or the single value itself. The flag says which.
-pub fn records(text: &[u8]) -> Result<(Vec<Record>, bool), JsonError> {
+/// Reads one value: the elements of an array, at most so many, or the single value itself. The flag says which.
+pub fn records(text: &[u8], most: usize) -> Result<(Vec<Record>, bool), JsonError> {
     let mut parser = Parser::new(text);
     parser.white_space();
     let mut found = Vec::new();
@@ -50,6 +52,9 @@ pub fn records(text: &[u8]) -> Result<(Vec<Record>, bool), JsonError> {
             parser.at += 1;
         } else {
             loop {
+                if found.len() == most {
+                    return Err(JsonError::TooMany);
+                }
                 found.push(parser.record()?);
                 parser.white_space();
                 match parser.next() {
@@ -397,14 +402,14 @@ mod tests {
         for text in
             ["", "[1,]", "{\"a\":1,}", "01", "1.", "NaN", "[1 2]", "\"a", "{a:1}", "// x\n1", "\"\n\""]
         {
-            assert!(records(text.as_bytes()).is_err(), "{text}");
+            assert!(records(text.as_bytes(), 9).is_err(), "{text}");
         }
-        assert_eq!(records(b"{} {}"), Err(JsonError::TrailingData));
+        assert_eq!(records(b"{} {}", 9), Err(JsonError::TrailingData));
         let deep = "[".repeat(100_000);
-        assert_eq!(records(deep.as_bytes()), Err(JsonError::Invalid));
+        assert_eq!(records(deep.as_bytes(), 9), Err(JsonError::Invalid));
         for text in ["[1,]", "[1 2]", "{\"a\"}", "{\"a\":1,}", "{1:2}", "{\"a\":1]", "[tru]", "[01]"] {
             let deep = "[".repeat(200) + text + &"]".repeat(200);
-            assert_eq!(records(deep.as_bytes()), Err(JsonError::Invalid), "{text}");
+            assert_eq!(records(deep.as_bytes(), 9), Err(JsonError::Invalid), "{text}");
         }
     }
 
@@ -418,7 +423,7 @@ mod tests {
         for inner in ["", "1", "1, {\"a\": [], \"b\": {\"c\": \"]\\\"\"}}, null", "{}, []"] {
             for depth in [DEPTH_LIMIT, DEPTH_LIMIT + 1, 300_000] {
                 let text = format!("[{{\"a\": 1}}, {{\"p\": {}}}, 5]", nested(depth, inner));
-                let (found, _) = records(text.as_bytes()).unwrap();
+                let (found, _) = records(text.as_bytes(), 9).unwrap();
                 assert_eq!((&found[0].value["a"], &found[2].value), (&1.into(), &5.into()));
                 assert_eq!((&found[0].too_deep, &found[2].too_deep), (&None, &None));
                 assert_eq!(found[1].bytes, text.len() - "[{\"a\": 1}, , 5]".len());
@@ -436,7 +441,7 @@ mod tests {
     #[test]
     fn a_bad_string_spoils_only_its_record() {
         let (found, is_array) =
-            records(b"[{\"p\":{\"x\":\"a\xff\"}},{\"y\":\"\\ud83d\\ude00\"},\"\\ud800\"]").unwrap();
+            records(b"[{\"p\":{\"x\":\"a\xff\"}},{\"y\":\"\\ud83d\\ude00\"},\"\\ud800\"]", 9).unwrap();
         assert!(is_array);
         assert_eq!(found[0].bad_utf8, vec![vec!["p".to_owned(), "x".to_owned()]]);
         assert_eq!(found[0].value["p"]["x"], "a\u{fffd}");
@@ -447,7 +452,7 @@ mod tests {
 
     #[test]
     fn counts_the_bytes_of_each_record() {
-        let (found, _) = records(b"[ {\"a\": 1} , 22]").unwrap();
+        let (found, _) = records(b"[ {\"a\": 1} , 22]", 9).unwrap();
         assert_eq!((found[0].bytes, found[1].bytes), (8, 2));
     }
 }

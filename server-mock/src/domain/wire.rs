@@ -185,6 +185,10 @@ pub fn decompress(raw: Raw<'_>, limit: usize) -> Result<Vec<u8>, DecodeError> {
 }
 
 fn gunzip(zipped: &[u8], limit: usize) -> Result<Vec<u8>, DecodeError> {
+    // No member at all: a client that names gzip on each request has its records in the query.
+    if zipped.is_empty() {
+        return Ok(Vec::new());
+    }
     let mut limited = flate2::read::MultiGzDecoder::new(zipped).take(limit as u64 + 1);
     let mut body = Vec::new();
     limited.read_to_end(&mut body).map_err(|_| DecodeError::Encoding)?;
@@ -196,14 +200,15 @@ fn payload_records(payload: Option<&[u8]>, by_line: bool) -> Result<Vec<Record>,
     if text.is_empty() {
         return Err(DecodeError::Missing);
     }
-    let records = if by_line {
-        json_records(text).or_else(|_| line_records(text))?
-    } else if matches!(text[0], b'[' | b'{') {
-        json_records(text)?
+    let records = if matches!(text[0], b'[' | b'{') {
+        json_records(text)
     } else {
-        json_records(forgiving_base64(text)?.trim_ascii())?
+        forgiving_base64(text).and_then(|json| json_records(json.trim_ascii()))
     };
-    if records.len() > RECORD_LIMIT { Err(DecodeError::TooMany) } else { Ok(records) }
+    match records {
+        Err(DecodeError::Json) if by_line => line_records(text),
+        records => records,
+    }
 }
 
 fn forgiving_base64(text: &[u8]) -> Result<Vec<u8>, DecodeError> {
@@ -224,15 +229,19 @@ fn forgiving_base64(text: &[u8]) -> Result<Vec<u8>, DecodeError> {
 /// none, unless all are.
 fn line_records(text: &[u8]) -> Result<Vec<Record>, DecodeError> {
     let mut is_any_good = false;
-    let records = lines(text).map(|line| match json::records(line) {
+    let records = lines(text).take(RECORD_LIMIT + 1).map(|line| match json::records(line, 1) {
         Ok((mut found, false)) => {
             is_any_good = true;
             found.swap_remove(0)
         }
         _ => Record { value: Value::Null, bytes: line.len(), bad_utf8: Vec::new(), too_deep: None },
     });
-    let records = records.collect();
-    if is_any_good { Ok(records) } else { Err(DecodeError::Json) }
+    let records: Vec<Record> = records.collect();
+    match records.len() {
+        count if count > RECORD_LIMIT => Err(DecodeError::TooMany),
+        _ if is_any_good => Ok(records),
+        _ => Err(DecodeError::Json),
+    }
 }
 
 fn lines(text: &[u8]) -> impl Iterator<Item = &[u8]> {
@@ -244,18 +253,22 @@ fn json_records(text: &[u8]) -> Result<Vec<Record>, DecodeError> {
     if !matches!(text.first(), Some(b'[' | b'{')) {
         return Err(DecodeError::Json);
     }
-    match json::records(text) {
+    match json::records(text, RECORD_LIMIT) {
         Ok((records, _)) => Ok(records),
         Err(JsonError::TrailingData) => {
             let mut records = Vec::new();
             for line in lines(text) {
-                match json::records(line) {
+                if records.len() == RECORD_LIMIT {
+                    return Err(DecodeError::TooMany);
+                }
+                match json::records(line, 1) {
                     Ok((mut found, false)) => records.append(&mut found),
                     _ => return Err(DecodeError::Json),
                 }
             }
             Ok(records)
         }
+        Err(JsonError::TooMany) => Err(DecodeError::TooMany),
         Err(JsonError::Invalid) => Err(DecodeError::Json),
     }
 }
@@ -369,6 +382,24 @@ mod tests {
     }
 
     #[test]
+    fn base64_is_base64_where_lines_are_announced_too() {
+        let body = b"eyJhIjoxfQp7ImEiOjJ9";
+        assert_eq!(texts(&post("application/x-ndjson", body)), ["{\"a\":1}", "{\"a\":2}"]);
+        let query = "data=eyJhIjoxfQp7ImEiOjJ9";
+        let get = Raw { is_get: true, content_type: "application/x-ndjson", query, ..Raw::default() };
+        assert_eq!(texts(&decode(get)), ["{\"a\":1}", "{\"a\":2}"]);
+    }
+
+    #[test]
+    fn gzip_of_nothing_is_nothing() {
+        let raw = Raw { content_type: FORM, content_encoding: "gzip", ..Raw::default() };
+        assert_eq!(decode(raw).records, Err(DecodeError::Missing));
+        for is_get in [true, false] {
+            assert_eq!(texts(&decode(Raw { is_get, query: "data={}", ..raw })), ["{}"]);
+        }
+    }
+
+    #[test]
     fn the_query_wins_over_the_form() {
         let decoded = decode(Raw {
             content_type: FORM,
@@ -397,6 +428,23 @@ mod tests {
         assert_eq!(encoded("gzip", b"not gzip"), Err(DecodeError::Encoding));
         let whole = gzip(b"data=[]");
         assert_eq!(encoded("gzip", &whole[..whole.len() - 4]), Err(DecodeError::Encoding));
+    }
+
+    #[test]
+    fn what_comes_after_too_many_records_is_not_read() {
+        let list = format!("[{}oops", "0,".repeat(RECORD_LIMIT));
+        let lines = "{}\n".repeat(RECORD_LIMIT) + "oops";
+        for content_type in ["application/json", "application/x-ndjson"] {
+            for text in [&list, &lines] {
+                assert_eq!(
+                    post(content_type, text.as_bytes()).records,
+                    Err(DecodeError::TooMany),
+                    "{text:.9}"
+                );
+            }
+        }
+        let full = format!("[{}0]", "0,".repeat(RECORD_LIMIT - 1));
+        assert_eq!(post("application/json", full.as_bytes()).records.unwrap().len(), RECORD_LIMIT);
     }
 
     #[test]

@@ -202,7 +202,6 @@ async fn track(
     params: &Params,
     records: &mut [Record],
 ) -> Result<Option<&'static str>, StoreError> {
-    Stats::add(&app.shared.stats.received, records.len());
     let config = app.shared.config();
     let (now, client_offset) = {
         let clock = app.shared.clock();
@@ -263,6 +262,7 @@ async fn track(
         });
         done.await?.0.iter().for_each(|done| count(app, done));
     }
+    Stats::add(&app.shared.stats.received, records.len());
     dropped.into_iter().for_each(|reason| app.shared.stats.drop_records(reason, 1));
     rejections.finish(app).await;
     Ok(if valid > 0 { None } else { Some(first_fault.unwrap_or("data, missing or empty")) })
@@ -299,7 +299,6 @@ async fn engage(
     records: &[Record],
     route: &str,
 ) -> Result<Vec<(usize, Fault)>, StoreError> {
-    Stats::add(&app.shared.stats.received, records.len());
     let config = app.shared.config();
     let (now, client_offset) = {
         let clock = app.shared.clock();
@@ -350,6 +349,7 @@ async fn engage(
         });
         done.await?.iter().for_each(|done| count(app, done));
     }
+    Stats::add(&app.shared.stats.received, records.len());
     dropped.into_iter().for_each(|reason| app.shared.stats.drop_records(reason, 1));
     rejections.finish(app).await;
     Ok(faults)

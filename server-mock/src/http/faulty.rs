@@ -46,6 +46,7 @@ pub async fn play(app: &Arc<App>, mut call: Call, act: Act) -> Outcome {
 
 /// The answer of a rule. Without a body of its own it is shaped as the route's errors are (SPEC §2.4, §18).
 fn canned(path: &str, status: u16, act: &Act) -> Reply {
+    let path = if path.starts_with("/lookup-tables/") { "/lookup-tables" } else { path };
     let path = path.strip_suffix('/').unwrap_or(path);
     let reply = match &act.body {
         Some(body) => {

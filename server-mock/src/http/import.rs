@@ -17,7 +17,7 @@ use crate::core::{Dropped, Stats};
 use crate::domain::config::Project;
 use crate::domain::import::{self, Fault, Import};
 use crate::domain::json::Record;
-use crate::domain::wire::{self, DecodeError, Params};
+use crate::domain::wire::{self, BODY_LIMIT, DecodeError, Params};
 
 const NOT_ALLOWED: &str =
     "identity events are not allowed when project is using simplified identity management";
@@ -27,6 +27,7 @@ pub async fn answer(app: &Arc<App>, call: &Call) -> Reply {
         return Reply::method_not_allowed("GET, POST");
     }
     if call.oversize {
+        Rejections::request(app, "/import", BODY_LIMIT, "request, larger than the limit");
         return too_large();
     }
     let decoded = wire::decode(call.raw());
@@ -39,10 +40,13 @@ pub async fn answer(app: &Arc<App>, call: &Call) -> Reply {
     };
     let records = match decoded.records {
         Ok(records) => records,
-        Err(DecodeError::TooLarge) => return too_large().after(brought),
         Err(error) => {
             Rejections::request(app, "/import", brought.decoded_bytes, error.text());
-            return bad_request(error.text(), 0, None).after(brought);
+            let reply = match error {
+                DecodeError::TooLarge => too_large(),
+                _ => bad_request(error.text(), 0, None),
+            };
+            return reply.after(brought);
         }
     };
     let brought = brought.of_project(&project.token);
@@ -65,9 +69,9 @@ async fn store(
     let strict = params.is_on("strict");
     let config = app.shared.config();
     let mut rejections = Rejections::new(&config, "/import", now);
-    Stats::add(&app.shared.stats.received, records.len());
     let verbs = records.iter().filter(|record| import::is_refused_verb(record, project.id_merge)).count();
     if strict && verbs > 0 {
+        Stats::add(&app.shared.stats.received, records.len());
         for (index, record) in records.iter().enumerate() {
             rejections.record(index, record, Some(&project), NOT_ALLOWED);
         }
@@ -102,6 +106,7 @@ async fn store(
             Err(_) => return Reply::unavailable(Reply::coded),
         }
     }
+    Stats::add(&app.shared.stats.received, records.len());
     dropped.into_iter().for_each(|reason| app.shared.stats.drop_records(reason, 1));
     rejections.finish(app).await;
     render(params, strict, imported, records.len(), &faults)

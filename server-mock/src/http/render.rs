@@ -17,7 +17,7 @@ const PIXEL: &[u8] =
 pub fn collected(params: &Params, error: Option<&str>, redirects: bool) -> Reply {
     let status = u8::from(error.is_none());
     if let Some(target) = params.text("redirect").filter(|target| redirects && is_web_address(target)) {
-        return Reply::empty(302).with("location", target);
+        return Reply::empty(302).with("location", encoded(&target));
     }
     if params.bytes("img") == Some(b"1") {
         return Reply::new(200, "image/gif", PIXEL);
@@ -61,6 +61,13 @@ fn is_web_address(target: &str) -> bool {
     target.split_once("://").is_some_and(|(scheme, rest)| {
         ["http", "https"].iter().any(|known| scheme.eq_ignore_ascii_case(known)) && !rest.is_empty()
     })
+}
+
+/// An address as it may stand in a header: the parameter came with its percent codes undone.
+fn encoded(target: &str) -> String {
+    let code =
+        |byte: u8| if byte.is_ascii_graphic() { char::from(byte).into() } else { format!("%{byte:02X}") };
+    target.bytes().map(code).collect()
 }
 
 /// Names that may be called: anything else could be a script of somebody else's.
@@ -114,6 +121,14 @@ mod tests {
         ] {
             assert_eq!(answer(bad, true).status, 200, "{bad}");
         }
+    }
+
+    #[test]
+    fn an_address_that_cannot_stand_in_a_header_is_encoded() {
+        let query = "redirect=http://shop.test/%C3%BC%20b%0D%0Aset-cookie:a?q=%2541%26r";
+        let reply = collected(&Params::parse(query.as_bytes()), None, true);
+        let location = "http://shop.test/%C3%BC%20b%0D%0Aset-cookie:a?q=%41&r".to_owned();
+        assert_eq!(reply.headers, [("location", location)]);
     }
 
     #[test]

@@ -57,8 +57,8 @@ pub async fn record(app: &Arc<App>, call: &Call) -> Reply {
     if !project.settings.store_replays {
         return good;
     }
-    Stats::add(&app.shared.stats.received, 1);
     if let Some(reason) = Signals::of(call).refuse(&project.settings) {
+        Stats::add(&app.shared.stats.received, 1);
         app.shared.stats.drop_records(reason, 1);
         return good;
     }
@@ -66,8 +66,12 @@ pub async fn record(app: &Arc<App>, call: &Call) -> Reply {
     let about: Map<String, Value> =
         params.names().filter_map(|name| Some((name.to_owned(), params.text(name)?.into()))).collect();
     let ids = identity::ids_of(project.id_merge, "", &about);
-    let now = app.shared.now();
-    let began = about.get("batch_start_time").and_then(time::client_time).unwrap_or(now);
+    let (now, client_offset) = {
+        let clock = app.shared.clock();
+        (clock.now(), clock.client_offset())
+    };
+    let began = about.get("batch_start_time").and_then(time::client_time);
+    let began = began.map_or(now, |began| (began + client_offset).min(now));
     let replay = NewReplay {
         ids,
         about: about.into(),
@@ -77,6 +81,7 @@ pub async fn record(app: &Arc<App>, call: &Call) -> Reply {
     };
     match app.worker.write(move |core| core.store_replay(&project, replay, began)).await {
         Ok(done) => {
+            Stats::add(&app.shared.stats.received, 1);
             collect::count(app, &done);
             good
         }

@@ -206,6 +206,11 @@ fn every_route_says_in_its_own_shape_that_it_cannot() {
     assert_eq!(too_large("/track"), "Request Entity Too Large");
     assert_eq!(too_large("/api/app/data-deletions/v3.0/?token=T"), "error");
     assert_eq!(too_large("/refrain/v1/erasures"), "error");
+    server.control("DELETE", "/mock/faults", json!({}));
+    fault(&server, json!({"act": {"status": 429}}));
+    let too_many = |path: &str| server.send("PUT", path, &[], b"").json()["status"].clone();
+    assert_eq!(too_many("/lookup-tables/table?project_id=1"), "Too Many Requests");
+    assert_eq!(too_many("/api/query/engage"), "error");
 }
 
 #[test]

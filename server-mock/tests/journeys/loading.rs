@@ -123,6 +123,8 @@ fn a_disk_that_is_full_in_the_middle_of_a_batch_loses_nothing() {
     // Meanwhile the rest works: reading, and saying what is wrong.
     assert_eq!(server.get("/mock/health")["status"], "ok");
     assert_eq!(send(refused), 503);
+    let stats = server.get("/mock/stats");
+    assert_eq!(stats["received"], stats["stored"], "what is sent again is counted then");
     let id = server.id().to_string();
     assert!(Command::new("prlimit").args(["--pid", &id, "--fsize=unlimited"]).status().unwrap().success());
     assert_eq!(send(refused), 200);

@@ -3,7 +3,7 @@
 use refrain_mock::{MockServer, StorePlace};
 use serde_json::{Value, json};
 
-use crate::support::{Server, config, server};
+use crate::support::{Server, config, gzip, server};
 
 const JSON: (&str, &str) = ("content-type", "application/json");
 
@@ -44,6 +44,23 @@ fn a_refused_record_is_shown_with_reason_sizes_and_names_of_fields() {
     assert_eq!(server.get("/mock/stats")["rejected"], 5);
     server.control("POST", "/mock/reset", json!({}));
     assert_eq!(server.get("/mock/rejected")["total"], 0);
+}
+
+#[test]
+fn a_request_that_is_too_large_is_shown_and_counted_on_each_route() {
+    let server = server(StorePlace::Memory);
+    let large = vec![b' '; 10 * 1024 * 1024 + 1];
+    let zipped = gzip(&large);
+    let headers = [JSON, ("authorization", "Basic c2E6cHc=")];
+    let with_gzip = [&headers[..], &[("content-encoding", "gzip")]].concat();
+    for (route, zipped_status) in [("/track", 200), ("/import?project_id=1", 413)] {
+        assert_eq!(server.send("POST", route, &headers, &large).status, 413, "{route}");
+        assert_eq!(server.send("POST", route, &with_gzip, &zipped).status, zipped_status, "{route}");
+    }
+    let list = server.get("/mock/rejected");
+    let routes: Vec<&Value> = list["rejected"].as_array().unwrap().iter().map(|one| &one["route"]).collect();
+    assert_eq!(routes, ["/track", "/track", "/import", "/import"]);
+    assert_eq!(server.get("/mock/stats")["rejected"], 4);
 }
 
 #[test]

@@ -65,3 +65,18 @@ fn replays_are_in_the_archive_and_go_with_their_person() {
     assert!(!holds(&readable(&data, &all_keys(&data)), &secret));
     assert!(!holds(&readable(&data, &all_keys(&data)), &id));
 }
+
+/// Clients live in real time: on a clock that was only advanced, what they recorded after an erasure is not a late copy.
+#[test]
+fn what_is_recorded_after_an_erasure_is_kept_on_an_advanced_clock_too() {
+    let server = server(StorePlace::Memory);
+    with_replays(&server, json!(30));
+    let client_time = server.get("/mock/clock")["now_s"].clone();
+    let day = || server.control("PUT", "/mock/clock", json!({"advance": "P1D"}));
+    day();
+    assert_eq!(server.gdpr("POST", "", r#"{"distinct_ids":["u"]}"#).status, 201);
+    day();
+    let target = format!("/record/?distinct_id=u&seq=0&replay_id=r&batch_start_time={client_time}");
+    assert_eq!(server.send("POST", &target, &[("authorization", "Basic VDo=")], b"later").status, 200);
+    assert_eq!(server.get("/mock/replays")["total"], 1);
+}
