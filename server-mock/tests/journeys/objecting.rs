@@ -165,6 +165,14 @@ fn signals_are_honoured_where_the_project_says_so() {
     assert_eq!(server.total("event=C"), 4, "other values mean nothing");
     send("/engage", profile("$delete"), &[signals[0]]);
     assert_eq!(server.get("/mock/profiles")["total"], 0, "a deletion is what somebody who says no wants");
+
+    let mut document = config();
+    document["projects"][0]["honor_dnt_header"] = json!(true);
+    server.control("PUT", "/mock/config", document);
+    for signal in signals {
+        send("/track", event("D", json!({})), &[signal]);
+    }
+    assert_eq!(server.total("event=D"), 1, "the one name stands for both headers");
 }
 
 #[test]

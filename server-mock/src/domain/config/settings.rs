@@ -200,7 +200,12 @@ impl Settings {
                 }
                 "store_replays" => self.store_replays = switch(name, value)?,
                 "honor_gpc" => self.honor_gpc = switch(name, value)?,
-                "honor_dnt" | "honor_dnt_header" => self.honor_dnt = switch(name, value)?,
+                "honor_dnt" => self.honor_dnt = switch(name, value)?,
+                // Also what has taken the place of that header (SPEC §17).
+                "honor_dnt_header" => {
+                    self.honor_dnt = switch(name, value)?;
+                    self.honor_gpc = self.honor_dnt;
+                }
                 "honor_optout_cookie" => self.honor_optout_cookie = switch(name, value)?,
                 "ip_hash_ids" => self.ip_hash_ids = switch(name, value)?,
                 _ => {}
