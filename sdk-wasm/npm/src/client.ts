@@ -33,10 +33,10 @@ const storage = (name: 'localStorage' | 'sessionStorage'): Storage | undefined =
   }
 };
 
-/** Whether there is WebAssembly, and the page's policy lets us use it: the shortest module tells. */
+/** Whether there is WebAssembly, and the page's policy lets us use it: an instance of the shortest module tells. */
 const assembles = () => {
   try {
-    return !!new WebAssembly.Module(Uint8Array.of(0, 97, 115, 109, 1, 0, 0, 0));
+    return !!new WebAssembly.Instance(new WebAssembly.Module(Uint8Array.of(0, 97, 115, 109, 1, 0, 0, 0)));
   } catch {
     return false;
   }

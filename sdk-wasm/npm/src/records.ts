@@ -40,6 +40,12 @@ export const openRecords = (name: string): Records & { close(): void } => {
     open = undefined;
   };
 
+  /** Whether there is surely no database. WebKit leaves an empty one where opening one is broken off. */
+  const missing = async () => {
+    const all = await indexedDB.databases?.();
+    return !!all && all.every((database) => database.name != name);
+  };
+
   type Act<T> = (store: IDBObjectStore) => IDBRequest<T>;
   /** Whether somebody waits for an answer that did not come in time. */
   let stuck = false;
@@ -61,6 +67,7 @@ export const openRecords = (name: string): Records & { close(): void } => {
   const attempt = async <T>(create: boolean, act: Act<T>): Promise<T | undefined> => {
     for (let tries = 0; ; tries++) {
       try {
+        if (!create && !open && (await missing())) return undefined;
         const database = await (open ??= connect(create));
         if (database) {
           return await new Promise((done, fail) => {
