@@ -119,9 +119,9 @@ impl Client {
         self.native.flush(seconds(timeout)) == FlushState::Done
     }
 
-    /// Sends what is queued, waiting at most so many seconds, and ends the client. What could not be sent is kept in
-    /// the folder. The answer is that of [`flush`](Self::flush). Afterwards no thread that sends is in the host's code;
-    /// what a host needs whose runtime ends is [`detach`](crate::detach).
+    /// Sends what is queued, and what an objection has asked the server for, waiting at most so many seconds, and ends the
+    /// client. What could not be sent is kept in the folder. The answer is that of [`flush`](Self::flush). Afterwards no
+    /// thread that sends is in the host's code; what a host needs whose runtime ends is [`detach`](crate::detach).
     pub fn shutdown(&self, timeout: f64) -> bool {
         let state = self.native.shutdown(seconds(timeout));
         self.transport.leave();

@@ -334,14 +334,18 @@ impl Client {
         !self.0.shared.is_forked() && self.0.shared.wait_stored(timeout) == Some(true)
     }
 
-    /// Ends this client: one last attempt to deliver, then everything is written down, and, if no other client
-    /// shares the folder, the threads end and the folder is given up. Later calls are refused. Waits for all of
-    /// that at most so long.
+    /// Ends this client: one last attempt to deliver, also of what the erasure outbox asks for, then everything is
+    /// written down, and, if no other client shares the folder, the threads end and the folder is given up. Later calls
+    /// are refused. Waits for all of that at most so long. The answer is that of [`flush`](Self::flush).
     pub fn shutdown(&self, timeout: Duration) -> FlushState {
         let timeout = self.0.shared.clock.patience(timeout);
         let start = Instant::now();
+        let left = || timeout.saturating_sub(start.elapsed());
         let state = self.flush(timeout);
-        self.close(|| timeout.saturating_sub(start.elapsed()));
+        if !self.is_closed() && !self.0.shared.is_forked() {
+            self.0.shared.wait_erased(left());
+        }
+        self.close(left);
         state
     }
 

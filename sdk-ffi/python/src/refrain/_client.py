@@ -298,8 +298,8 @@ class Client:
         return not self._forked() and self._native.flush(timeout)
 
     def close(self, timeout: float = 5.0) -> bool:
-        """Sends what is queued, waiting at most so many seconds, and ends the client. What could not be sent is kept
-        in the folder for the next time. True as for :meth:`flush`."""
+        """Sends what is queued, and what an objection has asked the server for, waiting at most so many seconds, and ends
+        the client. What could not be sent is kept in the folder for the next time. True as for :meth:`flush`."""
         return _end(self._process, self._native, timeout)
 
     def __enter__(self) -> "Client":

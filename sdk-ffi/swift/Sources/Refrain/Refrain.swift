@@ -229,8 +229,8 @@ public final class Refrain: Sendable {
         return await waiting { native.flush(timeout: timeout) }
     }
 
-    /// Sends what is queued and ends the client. What could not be sent is kept in the folder for the next time. A
-    /// command-line tool calls this before it ends.
+    /// Sends what is queued, and what an objection has asked the server for, and ends the client. What could not be sent is
+    /// kept in the folder for the next time. A command-line tool calls this before it ends.
     ///
     /// - Parameter timeout: how long is waited at most, in seconds.
     /// - Returns: as for ``flush(timeout:)``.

@@ -170,8 +170,8 @@ public class Refrain private constructor(token: String, settings: Settings) : Au
     }
 
     /**
-     * Sends what is queued, waiting so long at most, and ends the client. What could not be sent is kept in the folder
-     * for the next time. `true` as for [flush].
+     * Sends what is queued, and what an objection has asked the server for, waiting so long at most, and ends the client.
+     * What could not be sent is kept in the folder for the next time. `true` as for [flush].
      */
     public fun close(timeout: Duration): Boolean {
         background?.close()
