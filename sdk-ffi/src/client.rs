@@ -58,8 +58,8 @@ impl Client {
         Ok(self.native.opt_in()?)
     }
 
-    /// The person objects; with `erase` the server is asked to erase what this device has sent, with `delete_profile` to
-    /// delete the profiles of this device and its user, which erases no event. Both take a data folder, in which the
+    /// The person objects; with `erase` the server is asked to erase what this device has sent under the id that it has
+    /// now, with `delete_profile` to delete the profiles of this device and its user, which erases no event. Both take a data folder, in which the
     /// request stands until it is answered. Waits until the refusal is durable, what was collected is deleted and no
     /// request can start any more.
     ///

@@ -79,7 +79,8 @@ impl OptOut {
     /// Also ask the collector to erase what this device has sent (C12). Default: no.
     ///
     /// It erases what carries this device's id, and no more: what the same person has sent from other devices is for
-    /// the collector's operator to erase.
+    /// the collector's operator to erase. So is what carries an id that the device had before a [`Client::reset`], a
+    /// [`Client::switch_user`] or an earlier objection: it is forgotten. After one nothing is asked for.
     ///
     /// The request is a part of the record, and stands there until it is answered. So without a
     /// [data folder](Builder::data_dir) nothing is asked for, and [`Client::opt_out`] fails.
