@@ -355,6 +355,12 @@ impl Client {
         self.0.closed.load(Ordering::Relaxed)
     }
 
+    /// Whether its threads serve no client any more, or are about to end. For the project's own bindings.
+    #[doc(hidden)]
+    pub fn has_ended(&self) -> bool {
+        self.core().is_none_or(|core| core.state != State::Running)
+    }
+
     /// Ends this client without another attempt to deliver.
     pub(super) fn close(&self, timeout: impl FnOnce() -> Duration) {
         if !self.0.closed.swap(true, Ordering::SeqCst) && self.0.shared.release() {
