@@ -58,8 +58,8 @@ impl Client {
         Ok(self.native.opt_in()?)
     }
 
-    /// The person objects; with `erase` the server is asked to erase what this device has sent, with `delete_profile` to
-    /// delete the profiles of this device and its user, which erases no event. Both take a data folder, in which the
+    /// The person objects; with `erase` the server is asked to erase what this device has sent under the id that it has
+    /// now, with `delete_profile` to delete the profiles of this device and its user, which erases no event. Both take a data folder, in which the
     /// request stands until it is answered. Waits until the refusal is durable, what was collected is deleted and no
     /// request can start any more.
     ///
@@ -119,12 +119,16 @@ impl Client {
         self.native.flush(seconds(timeout)) == FlushState::Done
     }
 
-    /// Sends what is queued, waiting at most so many seconds, and ends the client. What could not be sent is kept in
-    /// the folder. The answer is that of [`flush`](Self::flush). Afterwards no thread that sends is in the host's code;
-    /// what a host needs whose runtime ends is [`detach`](crate::detach).
+    /// Sends what is queued, and what an objection has asked the server for, waiting at most so many seconds, and ends the
+    /// client. What could not be sent is kept in the folder. The answer is that of [`flush`](Self::flush). Afterwards no
+    /// thread that sends is in the host's code, unless for another client on the folder; what a host needs whose runtime
+    /// ends is [`detach`](crate::detach).
     pub fn shutdown(&self, timeout: f64) -> bool {
         let state = self.native.shutdown(seconds(timeout));
-        self.transport.leave();
+        // Another client on the folder may be waiting for what goes by this transport.
+        if self.native.has_ended() {
+            self.transport.leave();
+        }
         state == FlushState::Done
     }
 }
@@ -152,7 +156,12 @@ fn seconds(timeout: f64) -> Duration {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::door::tests::client;
+    use crate::DefaultConsent;
+    use crate::door::tests::{client, config};
+    use crate::exchange::lock;
+    use crate::transport::{HttpAnswer, HttpRequest, TransportError};
+    use std::sync::{Mutex, mpsc};
+    use std::thread;
 
     #[test]
     fn what_is_no_duration_is_none() {
@@ -184,5 +193,44 @@ mod tests {
         assert_eq!(after.rejected, before.rejected + 2);
         after.rejected = before.rejected;
         assert_eq!(after, before);
+    }
+
+    #[test]
+    fn a_client_that_ends_breaks_off_nothing_that_another_one_waits_for() {
+        /// Answers when it may; broken off, never.
+        struct Slow(Mutex<mpsc::Sender<()>>, Mutex<mpsc::Receiver<HttpAnswer>>);
+        impl HttpTransport for Slow {
+            fn send(&self, request: Arc<HttpRequest>) -> Result<HttpAnswer, TransportError> {
+                request.open();
+                request.started();
+                lock(&self.0).send(()).unwrap();
+                Ok(lock(&self.1).recv().unwrap_or(HttpAnswer::Unreachable))
+            }
+            fn cancel(&self) -> Result<(), TransportError> {
+                Ok(())
+            }
+            fn notice(&self, _: String) -> Result<(), TransportError> {
+                Ok(())
+            }
+        }
+        let folder = std::env::temp_dir().join(format!("refrain-ffi-{}", std::process::id()));
+        let data_dir = Some(folder.display().to_string());
+        let config = Config { data_dir, default_consent: Some(DefaultConsent::Granted), ..config() };
+        let ((begun, begins), (answer, answers)) = (mpsc::channel(), mpsc::channel());
+        let slow = Arc::new(Slow(Mutex::new(begun), Mutex::new(answers)));
+        let first = Client::new(config.clone(), slow.clone()).unwrap();
+        let second = Client::new(config, slow).unwrap();
+        second.native.track_json("e", "{}");
+        thread::scope(|scope| {
+            let flushed = scope.spawn(|| second.flush(30.0));
+            begins.recv().unwrap();
+            first.shutdown(0.0);
+            answer.send(HttpAnswer::Response { status: 200, retry_after: None, body: "1".into() }).unwrap();
+            assert!(flushed.join().unwrap());
+        });
+        drop(answer);
+        second.opt_out(false, false).unwrap();
+        second.shutdown(30.0);
+        std::fs::remove_dir_all(folder).unwrap();
     }
 }

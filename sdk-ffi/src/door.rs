@@ -115,8 +115,8 @@ pub(crate) mod tests {
         }
     }
 
-    pub(crate) fn client() -> crate::Client {
-        let config = Config {
+    pub(crate) fn config() -> Config {
+        Config {
             token: "door".into(),
             endpoint: None,
             data_dir: None,
@@ -133,8 +133,11 @@ pub(crate) mod tests {
             personal_data: None,
             personal_data_allow: Vec::new(),
             signals: None,
-        };
-        crate::Client::new(config, Arc::new(Nobody)).unwrap()
+        }
+    }
+
+    pub(crate) fn client() -> crate::Client {
+        crate::Client::new(config(), Arc::new(Nobody)).unwrap()
     }
 
     fn call(door: u64, name_bytes: u32, text: &[u8]) -> u8 {

@@ -89,8 +89,7 @@ impl Engine {
 
     /// The entry whose turn it is, and when.
     fn next_erasure(&self) -> Option<(u64, &Erasure)> {
-        let noting = self.pending.iter().any(|(_, pending)| matches!(pending, Pending::Outbox));
-        if self.outbox.under_way || noting || !self.is_settled() {
+        if self.outbox.under_way || self.is_noting() || !self.is_settled() {
             return None;
         }
         let mut next: Option<(u64, &Erasure)> = None;
@@ -106,6 +105,17 @@ impl Engine {
             }
         }
         next
+    }
+
+    /// Whether something of the outbox is on its way, about to leave, or being noted. No flush waits for it.
+    pub fn is_erasing(&self) -> bool {
+        let due = |(due, _)| due <= self.now.mono_ms;
+        self.outbox.under_way || self.is_noting() || self.next_erasure().is_some_and(due)
+    }
+
+    /// Whether a change of the outbox is on its way into the record.
+    fn is_noting(&self) -> bool {
+        self.pending.iter().any(|(_, pending)| matches!(pending, Pending::Outbox))
     }
 
     pub(super) fn send_erasures(&mut self) {
@@ -201,8 +211,7 @@ impl Engine {
 
     /// Entries whose record somebody has deleted go into the one that stands there now.
     pub(super) fn entrust(&mut self) {
-        let under_way = self.pending.iter().any(|(_, pending)| matches!(pending, Pending::Outbox));
-        if !under_way && !self.retries.outbox.is_empty() && self.consent.record().is_some() {
+        if !self.is_noting() && !self.retries.outbox.is_empty() && self.consent.record().is_some() {
             let op = self.next_op(Pending::Outbox);
             let amendment = self.amendment(ConsentChange::Entrust(self.retries.outbox.clone()));
             self.effects.push_back(Effect::Amend { op, amendment });

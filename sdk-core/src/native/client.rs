@@ -79,7 +79,8 @@ impl OptOut {
     /// Also ask the collector to erase what this device has sent (C12). Default: no.
     ///
     /// It erases what carries this device's id, and no more: what the same person has sent from other devices is for
-    /// the collector's operator to erase.
+    /// the collector's operator to erase. So is what carries an id that the device had before a [`Client::reset`], a
+    /// [`Client::switch_user`] or an earlier objection: it is forgotten. After one nothing is asked for.
     ///
     /// The request is a part of the record, and stands there until it is answered. So without a
     /// [data folder](Builder::data_dir) nothing is asked for, and [`Client::opt_out`] fails.
@@ -334,20 +335,30 @@ impl Client {
         !self.0.shared.is_forked() && self.0.shared.wait_stored(timeout) == Some(true)
     }
 
-    /// Ends this client: one last attempt to deliver, then everything is written down, and, if no other client
-    /// shares the folder, the threads end and the folder is given up. Later calls are refused. Waits for all of
-    /// that at most so long.
+    /// Ends this client: one last attempt to deliver, also of what the erasure outbox asks for, then everything is
+    /// written down, and, if no other client shares the folder, the threads end and the folder is given up. Later calls
+    /// are refused. Waits for all of that at most so long. The answer is that of [`flush`](Self::flush).
     pub fn shutdown(&self, timeout: Duration) -> FlushState {
         let timeout = self.0.shared.clock.patience(timeout);
         let start = Instant::now();
+        let left = || timeout.saturating_sub(start.elapsed());
         let state = self.flush(timeout);
-        self.close(|| timeout.saturating_sub(start.elapsed()));
+        if !self.is_closed() && !self.0.shared.is_forked() {
+            self.0.shared.wait_erased(left());
+        }
+        self.close(left);
         state
     }
 
     /// Whether this client was shut down, so that every call is refused.
     pub fn is_closed(&self) -> bool {
         self.0.closed.load(Ordering::Relaxed)
+    }
+
+    /// Whether its threads serve no client any more, or are about to end. For the project's own bindings.
+    #[doc(hidden)]
+    pub fn has_ended(&self) -> bool {
+        self.core().is_none_or(|core| core.state != State::Running)
     }
 
     /// Ends this client without another attempt to deliver.

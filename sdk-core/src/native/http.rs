@@ -23,6 +23,8 @@ use ureq::{Agent, Body, SendBody};
 
 const CONNECT: Duration = Duration::from_secs(10);
 const WHOLE: Duration = Duration::from_secs(60);
+/// Of more than a century the HTTP client can count no end, and panics.
+const LONGEST: Duration = Duration::from_secs(u32::MAX as u64);
 /// Shorter bodies are not worth compressing.
 const GZIP_BYTES: usize = 1 << 10;
 /// The collector's answers are shorter. Of a longer one the rest is not read, and what was is no JSON: it is taken as
@@ -63,13 +65,13 @@ impl HttpTransport {
 
     /// How long connecting may take. Default: 10 seconds.
     pub fn connect_timeout(mut self, timeout: Duration) -> Self {
-        self.connect_timeout = timeout;
+        self.connect_timeout = timeout.min(LONGEST);
         self
     }
 
     /// How long a whole request may take, from resolving the name to the end of the answer. Default: 60 seconds.
     pub fn timeout(mut self, timeout: Duration) -> Self {
-        self.timeout = timeout;
+        self.timeout = timeout.min(LONGEST);
         self
     }
 

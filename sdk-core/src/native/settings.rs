@@ -552,7 +552,9 @@ impl fmt::Display for BuildError {
             Self::DataDir { fault } => {
                 write!(f, "data_dir {fault}: pass the path of a folder, or leave it out to remember nothing")
             }
-            Self::Duration { setting } => write!(f, "{setting} is not a duration: pass seconds, 0 or more"),
+            Self::Duration { setting } => {
+                write!(f, "{setting} is no duration that can be counted: pass seconds, from 0 to 10^16")
+            }
             Self::Conflict { setting } => write!(
                 f,
                 "a client with another {setting} is open on this data folder: pass the same value, or clone that client"
@@ -653,6 +655,10 @@ mod tests {
         let error =
             Builder::new(Settings { flush_interval: Some(-1.0), ..Settings::new("T") }).build().map(drop);
         assert_eq!(error, Err(BuildError::Duration { setting: "flush_interval" }));
+        let ages = |age| Builder::new(Settings::new("T")).queue_limit_age(age).build().map(drop);
+        let error = ages(Duration::MAX).unwrap_err().to_string();
+        assert!(error.starts_with("queue_limit_age") && error.ends_with("to 10^16"), "{error}");
+        assert_eq!(ages(Duration::from_secs(10_u64.pow(16))), Ok(()));
         for (path, fault) in [("", "is empty"), ("a\0b", "holds a zero byte")] {
             let error = Builder::new(Settings::new("T")).data_dir(path).build().map(drop).unwrap_err();
             assert_eq!(error, BuildError::DataDir { fault }, "{path}");

@@ -360,6 +360,12 @@ impl Shared {
         end.unwrap_or(FlushState::Underway)
     }
 
+    /// Waits until nothing of the erasure outbox is under way or about to leave. A process that lives shortly would
+    /// otherwise never get it to the collector (C12).
+    pub(super) fn wait_erased(&self, timeout: Duration) {
+        self.wait(timeout, |core| !core.engine.is_erasing());
+    }
+
     /// Waits until the engine has opened its store and nothing that it began is under way; then until everything
     /// asked of the store before has been tried, and what was written is synced. Whether all of it was stored;
     /// `None` if it takes longer.

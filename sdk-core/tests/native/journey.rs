@@ -333,3 +333,13 @@ fn nothing_is_sent_past_a_proxy_that_cannot_be_used() {
         assert!(HttpTransport::new().proxy(url).is_err(), "{url}");
     }
 }
+
+#[test]
+fn a_time_out_may_be_as_long_as_it_likes() {
+    let (folder, collector) = (Folder::new(), Collector::start());
+    let transport = HttpTransport::new().timeout(Duration::MAX).connect_timeout(Duration::MAX);
+    let client = quiet(&folder, &collector).transport(transport).build().unwrap();
+    ready(&client);
+    accepted(&client, "e");
+    delivered(&client);
+}

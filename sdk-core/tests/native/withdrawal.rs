@@ -254,6 +254,21 @@ fn c12_an_erasure_outlives_the_client_and_is_sent() {
 }
 
 #[test]
+fn c12_an_erasure_gets_there_also_from_processes_that_live_shortly() {
+    let (folder, collector) = (Folder::new(), Collector::start());
+    let client = quiet(&folder, &collector).build().unwrap();
+    ready(&client);
+    assert_eq!(client.opt_out(OptOut::default().erase(true).delete_profile(true)), Ok(()));
+    client.shutdown(PATIENCE);
+    let paths: Vec<_> = collector.requests().into_iter().map(|request| request.path).collect();
+    assert_eq!(paths, ["/refrain/v1/erasures", "/engage/?verbose=1&ip=0"]);
+    // The next one asks how far it has come, and another one knows.
+    quiet(&folder, &collector).build().unwrap().shutdown(PATIENCE);
+    let outbox = quiet(&folder, &collector).build().unwrap().audit().outbox;
+    assert!(outbox.iter().all(|entry| entry.state == "completed"), "{outbox:?}");
+}
+
+#[test]
 fn without_a_folder_nothing_is_collected_before_the_person_decides() {
     let collector = Collector::start();
     let builder = Client::builder(TOKEN).endpoint(collector.url()).default_consent(DefaultConsent::Granted);

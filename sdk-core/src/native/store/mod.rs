@@ -61,16 +61,10 @@ impl<D: Disk> Ledger<D> {
     /// Takes the sending lock together with others, then reads the consent record.
     ///
     /// # Errors
-    /// [`io::ErrorKind::TimedOut`] if a fence is not over in time.
+    /// [`io::ErrorKind::TimedOut`] if a fence is not over in time; or there is no file descriptor to spare.
     pub fn enter(&self) -> io::Result<(Option<D::Lock>, RecordRead)> {
         let Some(layout) = &self.0 else { return Ok((None, RecordRead::Unreadable)) };
-        let shared = |make| layout.disk.lock(&layout.sending_lock(), Hold::Shared, make, FENCE);
-        let held = match shared(true) {
-            Ok(held) => Some(held),
-            Err(error) if error.kind() == io::ErrorKind::TimedOut => return Err(error),
-            // Where no lock can be made, no withdrawal can be written either: the record read next says all.
-            Err(_) => if_there(shared(false)).unwrap_or_default(),
-        };
+        let held = together(|make| layout.disk.lock(&layout.sending_lock(), Hold::Shared, make, FENCE))?;
         let read = record::read(layout, RecordName::Consent);
         Ok((held, read))
     }
@@ -403,6 +397,16 @@ impl<D: Disk> Drop for Store<D> {
         }
         wipe::remove_empty_queue(layout);
     }
+}
+
+/// A lock that others share, made if it is not there. `None` where none can be made: no withdrawal can be written there
+/// either, and the record that is read next says all. Who is out of descriptors cannot say that of others.
+fn together<L>(lock: impl Fn(bool) -> io::Result<L>) -> io::Result<Option<L>> {
+    let passes =
+        |error: &io::Error| error.kind() == io::ErrorKind::TimedOut || record::is_out_of_descriptors(error);
+    let made = lock(true).map(Some);
+    let found = if made.as_ref().is_err_and(|error| !passes(error)) { if_there(lock(false)) } else { made };
+    found.or_else(|error| if passes(&error) { Err(error) } else { Ok(None) })
 }
 
 fn done(result: &io::Result<()>) -> Done {

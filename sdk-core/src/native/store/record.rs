@@ -72,7 +72,7 @@ fn amend_durably<D: Disk>(layout: &Layout<D>, amendment: Amendment) -> io::Resul
 
 /// Whether the process or the system has no descriptor to spare at the moment. What could not be opened is sound: nothing
 /// may be written over it as over damage, or the erasures in it were lost (C12).
-fn is_out_of_descriptors(error: &io::Error) -> bool {
+pub(super) fn is_out_of_descriptors(error: &io::Error) -> bool {
     let codes: &[i32] = if cfg!(windows) { &[4] } else { &[23, 24] };
     error.raw_os_error().is_some_and(|code| codes.contains(&code))
 }

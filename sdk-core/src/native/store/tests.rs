@@ -293,3 +293,17 @@ fn c9_who_cannot_tell_whether_others_live_leaves_them_their_device() {
     assert!(matches!(store.wipe(Some(2), WipeScope::Own), Done::Failed(_)));
     assert!(layout.slots(RecordName::Identity).iter().all(|slot| slot.exists()));
 }
+
+#[test]
+fn c5_nobody_sends_without_the_lock_for_want_of_a_descriptor() {
+    let none_left = || io::Error::from_raw_os_error(if cfg!(windows) { 4 } else { 24 });
+    let late = || io::Error::from(io::ErrorKind::TimedOut);
+    let read_only = || io::Error::from(io::ErrorKind::ReadOnlyFilesystem);
+    assert_eq!(together(Ok).unwrap(), Some(true));
+    assert_eq!(together(|make| if make { Err(read_only()) } else { Ok(make) }).unwrap(), Some(false));
+    assert_eq!(together::<()>(|_| Err(read_only())).unwrap(), None);
+    for passing in [none_left, late] {
+        assert!(together::<()>(|_| Err(passing())).is_err());
+        assert!(together::<()>(|make| Err(if make { read_only() } else { passing() })).is_err());
+    }
+}

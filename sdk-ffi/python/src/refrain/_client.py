@@ -231,8 +231,10 @@ class Client:
         and no request starts any more, from this process or from another one on the same folder.
 
         Args:
-            erase: also ask the server to erase what this device has sent. That takes a ``data_dir``: the request
-                stands in the record until it is answered, and without one the server is asked for nothing.
+            erase: also ask the server to erase what this device has sent under the id that it has now; those from
+                before a :meth:`reset`, a :meth:`switch_user` or an earlier objection are forgotten. That takes a
+                ``data_dir``: the request stands in the record until it is answered, and without one the server is asked
+                for nothing.
             delete_profile: also ask the server to delete the profiles of this device and its user. That erases no
                 event, and takes a ``data_dir`` too.
 
@@ -298,8 +300,8 @@ class Client:
         return not self._forked() and self._native.flush(timeout)
 
     def close(self, timeout: float = 5.0) -> bool:
-        """Sends what is queued, waiting at most so many seconds, and ends the client. What could not be sent is kept
-        in the folder for the next time. True as for :meth:`flush`."""
+        """Sends what is queued, and what an objection has asked the server for, waiting at most so many seconds, and ends
+        the client. What could not be sent is kept in the folder for the next time. True as for :meth:`flush`."""
         return _end(self._process, self._native, timeout)
 
     def __enter__(self) -> "Client":

@@ -156,8 +156,10 @@ public final class Refrain: Sendable {
     /// where the task is cancelled.
     ///
     /// - Parameters:
-    ///   - erase: also ask the server to erase what this device has sent. That takes a ``Configuration/dataDir``: the
-    ///     request stands in the record until it is answered, and without one the server is asked for nothing.
+    ///   - erase: also ask the server to erase what this device has sent under the id that it has now; those from
+    ///     before a ``reset()``, a ``switchUser(_:)`` or an earlier objection are forgotten. That takes a
+    ///     ``Configuration/dataDir``: the request stands in the record until it is answered, and without one the server is
+    ///     asked for nothing.
     ///   - deleteProfile: also ask the server to delete the profiles of this device and its user. That erases no
     ///     event, and takes a folder too.
     /// - Throws: ``ConsentError``, see its code; without a folder always `notRecorded`. Nothing is collected or sent
@@ -229,8 +231,8 @@ public final class Refrain: Sendable {
         return await waiting { native.flush(timeout: timeout) }
     }
 
-    /// Sends what is queued and ends the client. What could not be sent is kept in the folder for the next time. A
-    /// command-line tool calls this before it ends.
+    /// Sends what is queued, and what an objection has asked the server for, and ends the client. What could not be sent is
+    /// kept in the folder for the next time. A command-line tool calls this before it ends.
     ///
     /// - Parameter timeout: how long is waited at most, in seconds.
     /// - Returns: as for ``flush(timeout:)``.

@@ -88,7 +88,8 @@ public class Refrain private constructor(token: String, settings: Settings) : Au
      * request starts any more, from this process or from another one on the same folder. It is carried out even where
      * the coroutine is cancelled.
      *
-     * @param erase also ask the server to erase what this device has sent. That takes a [Settings.dataDir]: the request
+     * @param erase also ask the server to erase what this device has sent under the id that it has now; those from
+     * before a [reset], a [switchUser] or an earlier objection are forgotten. That takes a [Settings.dataDir]: the request
      * stands in the record until it is answered, and without one the server is asked for nothing.
      * @param deleteProfile also ask the server to delete the profiles of this device and its user. That erases no
      * event, and takes a folder too.
@@ -170,8 +171,8 @@ public class Refrain private constructor(token: String, settings: Settings) : Au
     }
 
     /**
-     * Sends what is queued, waiting so long at most, and ends the client. What could not be sent is kept in the folder
-     * for the next time. `true` as for [flush].
+     * Sends what is queued, and what an objection has asked the server for, waiting so long at most, and ends the client.
+     * What could not be sent is kept in the folder for the next time. `true` as for [flush].
      */
     public fun close(timeout: Duration): Boolean {
         background?.close()
