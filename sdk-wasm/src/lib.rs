@@ -176,6 +176,8 @@ impl Core {
                 0.0
             }
             55 => self.answer(|core| core.agree(one)),
+            // Whether an erasure is on its way.
+            56 => self.engine.is_erasing().into(),
             _ => {
                 self.tell(what, one, two, x, y);
                 0.0

@@ -36,6 +36,8 @@ export const load = async (token: string, options: Options, host: Host) => {
   const tickets = new Map<number, [() => void, (error: Error) => void]>();
   let choosing: Promise<unknown> | undefined;
   const flushes = new Map<number, readonly [until: number, done: (all: boolean) => void]>();
+  /** Who waits until no erasure is on its way. */
+  const ending: (() => void)[] = [];
   const underway = new Map<number, AbortController>();
   let timer: ReturnType<typeof setTimeout> | undefined;
   let due = -1;
@@ -81,6 +83,7 @@ export const load = async (token: string, options: Options, host: Host) => {
         done(state == 1);
       }
     });
+    if (!turn(Turn.Erasing)) for (const done of ending.splice(0)) done();
     const wakeup = over ? -1 : turn(Turn.Wakeup);
     if (wakeup != due) {
       due = wakeup;
@@ -400,9 +403,18 @@ export const load = async (token: string, options: Options, host: Host) => {
       return { items, queued, held, timers, inFlight, outbox: JSON.parse(read(10)!) };
     },
     shutdown: async (timeout = 2_000) => {
+      const until = performance.now() + timeout;
       await client.flush(timeout);
       // The last one ends last.
       await choosing;
+      if (over) return;
+      let late;
+      await new Promise<void>((done) => {
+        ending.push(done);
+        late = setTimeout(done, Math.min(until - performance.now(), FAR));
+        pump();
+      });
+      clearTimeout(late);
       if (over) return;
       over = true;
       persist();

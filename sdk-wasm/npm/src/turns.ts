@@ -28,6 +28,7 @@ export const enum Turn {
   Redeem,
   Signals,
   Agree,
+  Erasing,
 
   Done = 60,
   Opened,

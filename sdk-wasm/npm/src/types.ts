@@ -205,6 +205,9 @@ export interface Refrain {
    * left the queue; if not, the rest is kept and tried again.
    */
   flush(timeout?: number): Promise<boolean>;
-  /** Flushes for at most so many milliseconds (default 2,000), then stops. What is left is sent by a later page. */
+  /**
+   * Flushes, and waits for an erasure that is on its way, for at most so many milliseconds in all (default 2,000); then
+   * stops. What is left is sent by a later page.
+   */
   shutdown(timeout?: number): Promise<void>;
 }

@@ -119,6 +119,22 @@ test('C7 a refusal stands although the process exits in the same task, with the 
   assert.ok(record.includes(properties.$device_id));
 });
 
+test('C12 an erasure leaves with a program that objects and shuts down', async (t) => {
+  const { server, client } = await scene(t);
+  const one = await client();
+  await one.evaluate(async () => {
+    r.track('First');
+    await r.flush();
+  });
+  await server.wait({ min: 1 });
+  const [{ state }] = await one.evaluate(async () => {
+    await r.optOut({ erase: true });
+    await r.shutdown(20_000);
+    return (await r.audit()).outbox;
+  });
+  assert.notEqual(state, 'requested');
+});
+
 test('a program is not kept from ending, whatever waits', () => {
   for (const options of [{}, { defaultConsent: 'pending' }]) {
     const { status, stderr } = run(`${unreachable(options)} await r.optIn(); r.track('Queued'); r.timeEvent('Timed')`);
