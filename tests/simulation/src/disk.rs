@@ -131,6 +131,14 @@ impl SimDisk {
         state.names.iter().map(|(path, inode)| (path.clone(), state.inodes[*inode].bytes.clone())).collect()
     }
 
+    /// The bytes of the first file whose path ends so.
+    pub fn file(&self, end: &str) -> Option<Vec<u8>> {
+        let state = self.state.borrow();
+        let ends = |path: &Path| path.as_os_str().as_encoded_bytes().ends_with(end.as_bytes());
+        let (_, inode) = state.names.iter().find(|(path, _)| ends(path))?;
+        Some(state.inodes[*inode].bytes.clone())
+    }
+
     /// Whether these bytes stand in any file.
     pub fn holds(&self, needle: &[u8]) -> Option<PathBuf> {
         let state = self.state.borrow();

@@ -70,6 +70,8 @@ pub struct Oracle {
     grants: usize,
     last_decision: Option<Decision>,
     last_epoch: u64,
+    /// What those two were read from.
+    last_slots: Option<[Option<Vec<u8>>; 2]>,
     next_marker: u64,
 }
 
@@ -194,6 +196,12 @@ impl Oracle {
 
     /// Looks at the decision on the disk; after every step, so that none goes unseen.
     pub fn watch_decision(&mut self, disk: &SimDisk) {
+        let slots = consent_slots(disk);
+        // Most steps write no record, and reading one is most of the work of looking.
+        if self.last_slots.as_ref() == Some(&slots) {
+            return;
+        }
+        self.last_slots = Some(slots);
         let record = record_on(disk);
         let decision = record.as_ref().map(|record| record.decision);
         if decision == Some(Decision::Granted) && self.last_decision != decision {
@@ -337,6 +345,7 @@ impl Oracle {
             refusal.device = None;
         }
         self.last_epoch = 0;
+        self.last_slots = None;
         if nobody_lives {
             self.records.values_mut().for_each(|record| record.withdrawn = true);
         } else {
@@ -402,15 +411,14 @@ pub fn no_other_record(disk: &SimDisk, before: &[Vec<u8>]) {
 
 /// The consent record that stands on the disk.
 pub fn record_on(disk: &SimDisk) -> Option<ConsentRecord> {
-    let files = disk.files();
-    let slot = |end: &str| {
-        files
-            .iter()
-            .find(|(path, _)| path.to_string_lossy().ends_with(end))
-            .map(|(_, bytes)| bytes.as_slice())
-    };
-    match slot::newest(slot(".consent.a"), slot(".consent.b")) {
+    let [a, b] = consent_slots(disk);
+    match slot::newest(a.as_deref(), b.as_deref()) {
         Slots::Content { payload, .. } => ConsentRecord::decode(std::str::from_utf8(payload).ok()?),
         _ => None,
     }
+}
+
+/// What stands in the consent record's two files.
+fn consent_slots(disk: &SimDisk) -> [Option<Vec<u8>>; 2] {
+    [".consent.a", ".consent.b"].map(|end| disk.file(end))
 }
