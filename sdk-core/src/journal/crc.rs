@@ -80,7 +80,7 @@ mod tests {
 
     #[test]
     fn eight_bytes_at_a_time_are_the_same_as_one() {
-        let bytes: Vec<u8> = (0..400_u32).map(|at| (at * at >> 3) as u8).collect();
+        let bytes: Vec<u8> = (0..400_u32).map(|at| ((at * at) >> 3) as u8).collect();
         for end in 0..bytes.len() {
             let one_by_one = bytes[..end].iter().fold(Crc::new(), |crc, byte| crc.add(&[*byte]));
             assert_eq!(one_by_one.sum(), Crc::new().add(&bytes[..end]).sum(), "{end}");
