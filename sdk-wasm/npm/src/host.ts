@@ -37,6 +37,8 @@ export interface Host {
   local: Storage | undefined;
   /** The store of the name by which a reload finds its queue again. */
   session: Storage | undefined;
+  /** The name of the queue, where there is one only. */
+  only?: string;
   /** All keys of `local`. */
   keys(): string[];
   records: Records;

@@ -10,10 +10,10 @@ interface Place {
   seq: string | undefined;
 }
 
-export const openQueue = (prefix: string, { local, session, keys }: Host, fresh: string) => {
+export const openQueue = (prefix: string, { local, session, keys, only }: Host, fresh: string) => {
   const name = prefix + 'tab';
   /** Whose queues these are: the first is the own one, the others were taken over. */
-  const tabs = [session?.getItem(name) ?? fresh];
+  const tabs = [only ?? session?.getItem(name) ?? fresh];
 
   const places = (): Place[] =>
     keys().flatMap((key) => {
@@ -30,7 +30,8 @@ export const openQueue = (prefix: string, { local, session, keys }: Host, fresh:
     rename: () => {
       tabs[0] = fresh;
     },
-    hasData: () => !!places().length,
+    /** A name is data, too: while this tab was elsewhere another one may have withdrawn. */
+    hasData: () => !!places().length || session?.getItem(name) != null,
     /** Other tabs that have left something here. */
     others: () => new Set(places().flatMap(({ tab }) => (tabs.includes(tab) ? [] : tab))),
     /**

@@ -142,6 +142,16 @@ test('C7 what only the mirror holds of a refusal is written into the record, wit
   );
 });
 
+test('C4 a tab that was elsewhere while another one withdrew keeps nothing, not even its name', async (t) => {
+  const person = await world.person(t);
+  const page = await agreed(person);
+  await page.goto(world.site.url + '?elsewhere');
+  const other = await person.open({});
+  await other.evaluate(() => window.r.optOut());
+  await stillRefused(page, person.collector);
+  assert.deepEqual(await page.evaluate(() => ({ ...sessionStorage })), {});
+});
+
 test('C7 a mirror that somebody has deleted is written again, for a page that leaves', async (t) => {
   const person = await world.person(t);
   const page = await agreed(person);

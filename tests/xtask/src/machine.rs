@@ -123,6 +123,20 @@ fn installed_chromium() -> Option<PathBuf> {
     ["chromium", "chromium-browser", "google-chrome", "google-chrome-stable"].into_iter().find_map(on_path)
 }
 
+/// What drives a WebKit, and a screen for it where there is none; installed by Debian's package manager.
+pub fn webkit() -> Need<()> {
+    for (program, package) in
+        [("WebKitWebDriver", "webkit2gtk-driver"), ("xvfb-run", "xvfb"), ("xauth", "xauth")]
+    {
+        if on_path(program).is_none()
+            && let Err(error) = apt_install(package)
+        {
+            return Need::Missing(format!("{program} is not installed ({error:#})"));
+        }
+    }
+    Need::Met(())
+}
+
 /// A package of Debian's, installed by its package manager as root.
 pub fn apt_install(package: &str) -> Result<()> {
     on_path("apt-get").context("no apt-get on this machine")?;

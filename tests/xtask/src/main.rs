@@ -24,7 +24,7 @@ use std::process::ExitCode;
 
 const USAGE: &str = "\
 cargo xtask demo [--once]                  a small shop, its visitors and its collector in a browser page; --once checks it and ends
-cargo xtask test [--all] [--only ROW]...   every test; --all adds Swift, --only runs the rows whose names contain ROW
+cargo xtask test [--all] [--only ROW]...   every test; --all adds Swift and WebKit, --only runs the rows whose names contain ROW
 cargo xtask bench client [--rounds N]        the native client beside other published ones, and the Python, Kotlin and Swift packages
 cargo xtask bench browser [--rounds N]       the browser package beside other published ones
 cargo xtask bench server [--large] [--only PART]

@@ -69,7 +69,7 @@ const fn step(name: &'static str, run: fn() -> Result<Outcome>) -> Step {
 }
 
 /// In this order: what is quick to fail comes first, and `rust tests` builds what the later rows start.
-const STEPS: [Step; 16] = [
+const STEPS: [Step; 17] = [
     step("format", format),
     step("clippy", clippy),
     step("clippy for the browser", clippy_for_the_browser),
@@ -86,6 +86,7 @@ const STEPS: [Step; 16] = [
     step("Python package", python_package),
     step("Kotlin package", kotlin_package),
     Step { name: "Swift package", only_with_all: true, run: swift_package },
+    Step { name: "pages in WebKit", only_with_all: true, run: pages_in_webkit },
 ];
 
 /// The Rust test that replays the vectors: a row of its own, so the row before leaves it out.
@@ -219,6 +220,13 @@ fn browser_package() -> Result<Outcome> {
     passed(test.env("REFRAIN_MOCK_BIN", server()?).env("CHROMIUM", chromium))
 }
 
+fn pages_in_webkit() -> Result<Outcome> {
+    let folder = need!(browser::build()?);
+    need!(machine::webkit());
+    let test = ["-a", "node", "--test", "--test-reporter=spec", "test/webkit/webkit.test.mjs"];
+    passed(&mut command::program("xvfb-run", &folder, test))
+}
+
 fn the_demo() -> Result<Outcome> {
     if need!(demo::start(true)?) {
         Ok(Outcome::Passed)
@@ -276,9 +284,10 @@ mod tests {
     }
 
     #[test]
-    fn swift_runs_with_all_or_by_name() {
-        assert_eq!(rows(&[]).len(), STEPS.len() - 1);
-        assert!(!rows(&[]).contains(&"Swift package"));
+    fn what_is_large_runs_with_all_or_by_name() {
+        let usual = rows(&[]);
+        assert_eq!(usual.len(), STEPS.len() - 2);
+        assert!(["Swift package", "pages in WebKit"].iter().all(|large| !usual.contains(large)));
         assert_eq!(rows(&["--all"]).len(), STEPS.len());
         assert_eq!(rows(&["--only", "Swift", "--only", "docs"]), ["docs", "Swift package"]);
     }

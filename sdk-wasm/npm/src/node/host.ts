@@ -21,7 +21,8 @@ export const load = async (token: string, options: Options) => {
     folder?.open();
     return await drive(token, { ...options, queueLimitBytes: options.queueLimitBytes ?? QUEUE_BYTES }, {
       local: folder?.storage,
-      session: folder && ONE,
+      session: undefined,
+      only: 'one',
       keys: () => folder?.keys() ?? [],
       records: folder?.records ?? NO_RECORDS,
       locks: undefined,
@@ -48,9 +49,6 @@ export const load = async (token: string, options: Options) => {
 
 /** As in the other programs that have a folder to themselves. */
 const QUEUE_BYTES = 10 << 20;
-
-/** The name of the one queue that a folder has. */
-const ONE = { getItem: () => 'one', setItem: () => {}, removeItem: () => {} } as unknown as Storage;
 
 const nowhere = async () => {
   throw Error('there is no dataDir');

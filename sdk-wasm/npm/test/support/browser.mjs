@@ -9,7 +9,8 @@ import { startCollector } from './collector.mjs';
 const TYPES = { html: 'text/html', js: 'text/javascript', wasm: 'application/wasm' };
 const DIST = new URL('../../dist/', import.meta.url);
 
-const startSite = async () => {
+/** A site that serves the built package; `?policy=…` sets a page's Content Security Policy. */
+export const startSite = async () => {
   const server = createServer(async (request, response) => {
     const { pathname, searchParams } = new URL(request.url, 'http://site');
     const name = pathname.slice(1);
