@@ -83,7 +83,7 @@ export const load = async (token: string, options: Options, host: Host) => {
         done(state == 1);
       }
     });
-    if (!turn(Turn.Erasing)) for (const done of ending.splice(0)) done();
+    if (ending.length && !turn(Turn.Erasing)) for (const done of ending.splice(0)) done();
     const wakeup = over ? -1 : turn(Turn.Wakeup);
     if (wakeup != due) {
       due = wakeup;
