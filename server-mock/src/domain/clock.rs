@@ -25,7 +25,28 @@ impl Default for Clock {
     }
 }
 
+/// A moment by the server's clock, and what client times are by it.
+#[derive(Debug, Clone, Copy)]
+pub struct Moment {
+    /// Now, in milliseconds since 1970.
+    pub now: i64,
+    /// What is added to client times, see [`Clock::client_offset`].
+    pub client_offset: i64,
+}
+
+impl Moment {
+    /// A client's time on the server's clock. Nothing has happened later than now.
+    pub fn on_clock(self, client_time: i64) -> i64 {
+        (client_time + self.client_offset).min(self.now)
+    }
+}
+
 impl Clock {
+    /// This moment.
+    pub fn moment(&self) -> Moment {
+        Moment { now: self.now(), client_offset: self.client_offset() }
+    }
+
     /// Now, in milliseconds since 1970.
     pub fn now(&self) -> i64 {
         match self.mode {
@@ -42,7 +63,7 @@ impl Clock {
 
     /// By how much client times on `/track` have to be moved: clients live in real time, so that on a clock that
     /// was only advanced their times move along. On a clock that was set or frozen they are taken as sent.
-    pub fn client_offset(&self) -> i64 {
+    fn client_offset(&self) -> i64 {
         match self.mode {
             Mode::Real { offset } => offset,
             _ => 0,

@@ -2,6 +2,7 @@
 
 use serde_json::{Map, Value};
 
+use super::clock::Moment;
 use super::config::IdMerge;
 use super::identity::{self, Ids, Verb};
 use super::json::Record;
@@ -47,10 +48,8 @@ pub enum Verdict {
 /// The circumstances of a `/track` request for one project.
 #[derive(Debug, Clone, Copy)]
 pub struct Arrival {
-    /// Now, by the server's clock, in milliseconds.
-    pub now: i64,
-    /// What is added to client times, see [`super::clock::Clock::client_offset`].
-    pub client_offset: i64,
+    /// When it came.
+    pub at: Moment,
     /// Oldest time that is taken, in days.
     pub max_age_days: Option<i64>,
     /// How the project merges ids.
@@ -99,8 +98,8 @@ pub fn judge(record: &mut Record, arrival: Arrival) -> Verdict {
             );
         }
     };
-    let time = sent_time.map_or(arrival.now, |time| (time + arrival.client_offset).min(arrival.now));
-    if arrival.max_age_days.is_some_and(|days| time < arrival.now - days * time::DAY) {
+    let time = sent_time.map_or(arrival.at.now, |time| arrival.at.on_clock(time));
+    if arrival.max_age_days.is_some_and(|days| time < arrival.at.now - days * time::DAY) {
         return Verdict::Invalid("properties.time is invalid: too far in the past, use /import");
     }
     if is_ignored(sent) {
@@ -194,7 +193,8 @@ mod tests {
     const NOW: i64 = 1_788_220_800_000;
 
     fn arrival() -> Arrival {
-        Arrival { now: NOW, client_offset: 0, max_age_days: Some(5), id_merge: IdMerge::Simplified }
+        let at = Moment { now: NOW, client_offset: 0 };
+        Arrival { at, max_age_days: Some(5), id_merge: IdMerge::Simplified }
     }
 
     fn judged(value: Value) -> Verdict {
@@ -243,7 +243,8 @@ mod tests {
             bad_utf8: Vec::new(),
             too_deep: None,
         };
-        let moved = Arrival { now: NOW + 90_000, client_offset: 60_000, ..arrival() };
+        let at = Moment { now: NOW + 90_000, client_offset: 60_000 };
+        let moved = Arrival { at, ..arrival() };
         match (judge(&mut record.clone(), arrival()), judge(&mut record.clone(), moved)) {
             (Verdict::Store(before), Verdict::Store(after)) => {
                 assert_eq!(after.time, NOW + 60_000);

@@ -2,6 +2,7 @@
 
 use serde_json::{Map, Number, Value};
 
+use super::clock::Moment;
 use super::config::IdMerge;
 use super::identity::{self, Ids};
 use super::json::Record;
@@ -48,10 +49,8 @@ pub struct Update {
 pub struct Arrival {
     /// Whether it is about groups.
     pub groups: bool,
-    /// Now, by the server's clock, in milliseconds.
-    pub now: i64,
-    /// What is added to client times, see [`super::clock::Clock::client_offset`].
-    pub client_offset: i64,
+    /// When it came.
+    pub at: Moment,
     /// How the project merges ids.
     pub id_merge: IdMerge,
 }
@@ -109,10 +108,7 @@ pub fn read(record: &Record, arrival: Arrival) -> Result<Update, Fault> {
     }
     let ignores_time =
         map.get("$ignore_time").is_some_and(|value| *value == Value::Bool(true) || value == "true");
-    let client_time = map
-        .get("$time")
-        .and_then(time::client_time)
-        .map(|time| (time + arrival.client_offset).min(arrival.now));
+    let client_time = map.get("$time").and_then(time::client_time).map(|time| arrival.at.on_clock(time));
     Ok(Update {
         subject,
         ids,
@@ -120,7 +116,7 @@ pub fn read(record: &Record, arrival: Arrival) -> Result<Update, Fault> {
         ignore_alias: map
             .get("$ignore_alias")
             .is_some_and(|value| *value == Value::Bool(true) || value == "true"),
-        seen: (!ignores_time).then(|| client_time.unwrap_or(arrival.now)),
+        seen: (!ignores_time).then(|| client_time.unwrap_or(arrival.at.now)),
         delete,
         operations,
     })
@@ -307,7 +303,7 @@ mod tests {
     const NOW: i64 = 1_788_220_800_000;
 
     const ARRIVAL: Arrival =
-        Arrival { groups: false, now: NOW, client_offset: 0, id_merge: IdMerge::Simplified };
+        Arrival { groups: false, at: Moment { now: NOW, client_offset: 0 }, id_merge: IdMerge::Simplified };
 
     fn update(fields: Value) -> Result<Update, Fault> {
         let mut value = json!({"$token": "T", "$distinct_id": "u", "$ignore_time": true});

@@ -203,10 +203,8 @@ async fn track(
     records: &mut [Record],
 ) -> Result<Option<&'static str>, StoreError> {
     let config = app.shared.config();
-    let (now, client_offset) = {
-        let clock = app.shared.clock();
-        (clock.now(), clock.client_offset())
-    };
+    let at = app.shared.clock().moment();
+    let now = at.now;
     let signals = Signals::of(call);
     let mut rejections = Rejections::new(&config, "/track", now);
     let mut destinations = Destinations::new(&config);
@@ -216,7 +214,7 @@ async fn track(
         let target = destinations.of(event::token_of(&record.value).unwrap_or_default());
         let settings = target.project().map_or(&config.settings, |project| &project.settings);
         let id_merge = target.project().map(|project| project.id_merge).unwrap_or_default();
-        let arrival = Arrival { now, client_offset, max_age_days: settings.track_max_age_days, id_merge };
+        let arrival = Arrival { at, max_age_days: settings.track_max_age_days, id_merge };
         let verdict = match &target {
             // What is refused is shown as it came.
             Destination::Refused => event::judge(&mut record.clone(), arrival),
@@ -300,10 +298,8 @@ async fn engage(
     route: &str,
 ) -> Result<Vec<(usize, Fault)>, StoreError> {
     let config = app.shared.config();
-    let (now, client_offset) = {
-        let clock = app.shared.clock();
-        (clock.now(), clock.client_offset())
-    };
+    let at = app.shared.clock().moment();
+    let now = at.now;
     let signals = Signals::of(call);
     let mut rejections = Rejections::new(&config, route, now);
     let mut destinations = Destinations::new(&config);
@@ -313,7 +309,7 @@ async fn engage(
         let target = destinations.of(profile::token_of(&record.value).unwrap_or_default());
         let id_merge = target.project().map(|project| project.id_merge).unwrap_or_default();
         let groups = route == "/groups";
-        let arrival = profile::Arrival { groups, now, client_offset, id_merge };
+        let arrival = profile::Arrival { groups, at, id_merge };
         let fault = match (profile::read(record, arrival), target) {
             (Err(fault), target) => {
                 rejections.record(index, record, target.project(), fault.text);

@@ -66,12 +66,10 @@ pub async fn record(app: &Arc<App>, call: &Call) -> Reply {
     let about: Map<String, Value> =
         params.names().filter_map(|name| Some((name.to_owned(), params.text(name)?.into()))).collect();
     let ids = identity::ids_of(project.id_merge, "", &about);
-    let (now, client_offset) = {
-        let clock = app.shared.clock();
-        (clock.now(), clock.client_offset())
-    };
+    let at = app.shared.clock().moment();
+    let now = at.now;
     let began = about.get("batch_start_time").and_then(time::client_time);
-    let began = began.map_or(now, |began| (began + client_offset).min(now));
+    let began = began.map_or(now, |began| at.on_clock(began));
     let replay = NewReplay {
         ids,
         about: about.into(),
