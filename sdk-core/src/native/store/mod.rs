@@ -1,9 +1,9 @@
 //! The file store: one effect after the other, as the engine asks. It holds no decision.
 
-#[cfg(test)]
-mod blind;
 mod disk;
 mod fault;
+#[cfg(test)]
+mod guarded;
 mod instance;
 mod layout;
 mod record;

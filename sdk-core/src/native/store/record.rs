@@ -163,8 +163,8 @@ fn write_slot(disk: &impl Disk, path: &Path, bytes: &[u8]) -> io::Result<()> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::blind::Blind;
     use super::super::disk::Files;
+    use super::super::guarded::{Guarded, Touch, out_of_descriptors};
     use super::*;
     use crate::engine::{Also, Config, Effect, Engine, EventId, Input, Now, Secret};
     use std::fs;
@@ -198,11 +198,11 @@ mod tests {
         assert!(matches!(amend(&layout, refusal()), Done::Amended { changed: true, .. }));
         let slots = || layout.slots(RecordName::Consent).map(|slot: PathBuf| fs::read(slot).unwrap());
         let before = slots();
-        let starved = |path: &Path| {
-            let none_left = io::Error::from_raw_os_error(if cfg!(windows) { 4 } else { 24 });
-            if path.is_dir() { Ok(()) } else { Err(none_left) }
+        let starved = |touch: Touch<'_>| match touch {
+            Touch::Look(path) if !path.is_dir() => Err(out_of_descriptors()),
+            _ => Ok(()),
         };
-        let starved = Layout::on(Blind(starved), folder.clone(), "T");
+        let starved = Layout::on(Guarded(starved), folder.clone(), "T");
         let done = amend(&starved, refusal());
         let after = slots();
         fs::remove_dir_all(folder).unwrap();

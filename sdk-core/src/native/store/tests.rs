@@ -1,6 +1,6 @@
 //! The store with an engine in front, on short segments: what stands in the folder while a collector answers so or so.
 
-use super::blind::Blind;
+use super::guarded::{Guarded, Touch, out_of_descriptors};
 use super::layout::{QueueFile, queue_files};
 use super::*;
 use crate::engine::{
@@ -226,10 +226,11 @@ fn an_orphan_that_cannot_be_taken_over_keeps_nobody_from_the_others() {
 }
 
 /// A disk on which nobody can look into this file or folder.
-fn blind(hidden: PathBuf) -> Blind<impl Fn(&Path) -> io::Result<()> + Clone> {
-    Blind(
-        move |path: &Path| if path == hidden { Err(io::ErrorKind::PermissionDenied.into()) } else { Ok(()) },
-    )
+fn blind(hidden: PathBuf) -> Guarded<impl Fn(Touch<'_>) -> io::Result<()> + Clone> {
+    Guarded(move |touch: Touch<'_>| match touch {
+        Touch::Look(path) if path == hidden => Err(io::ErrorKind::PermissionDenied.into()),
+        _ => Ok(()),
+    })
 }
 
 /// Wipes a folder with three queues as after a refusal, where one place cannot be looked into: what is left.
@@ -296,13 +297,12 @@ fn c9_who_cannot_tell_whether_others_live_leaves_them_their_device() {
 
 #[test]
 fn c5_nobody_sends_without_the_lock_for_want_of_a_descriptor() {
-    let none_left = || io::Error::from_raw_os_error(if cfg!(windows) { 4 } else { 24 });
     let late = || io::Error::from(io::ErrorKind::TimedOut);
     let read_only = || io::Error::from(io::ErrorKind::ReadOnlyFilesystem);
     assert_eq!(together(Ok).unwrap(), Some(true));
     assert_eq!(together(|make| if make { Err(read_only()) } else { Ok(make) }).unwrap(), Some(false));
     assert_eq!(together::<()>(|_| Err(read_only())).unwrap(), None);
-    for passing in [none_left, late] {
+    for passing in [out_of_descriptors, late] {
         assert!(together::<()>(|_| Err(passing())).is_err());
         assert!(together::<()>(|make| Err(if make { read_only() } else { passing() })).is_err());
     }

@@ -1,5 +1,6 @@
 //! Queues on real files.
 
+use super::super::guarded::{Guarded, Touch};
 use super::*;
 use std::cell::Cell;
 use std::fs;
@@ -192,11 +193,12 @@ fn damage_is_left_to_the_next_load() {
 fn a_kill_at_any_moment_of_a_compaction_costs_and_revives_nothing() {
     for steps in 0.. {
         let folder = Folder::new();
-        let disk = Mortal(Rc::new(Cell::new(u32::MAX)));
+        let left = Rc::new(Cell::new(u32::MAX));
+        let disk = mortal(left.clone());
         let (mut instance, live) = sparse(&disk, &folder);
-        disk.0.set(steps);
+        left.set(steps);
         instance.compact(1);
-        let survived = disk.0.get() > 0;
+        let survived = left.get() > 0;
         drop(instance);
         let (instance, loaded) = folder.open(1);
         assert_eq!(loaded_seqs(&loaded), live, "killed after {steps} steps");
@@ -212,79 +214,13 @@ fn a_kill_at_any_moment_of_a_compaction_costs_and_revives_nothing() {
 }
 
 /// A disk on which a process makes so many changes, and is killed.
-#[derive(Debug, Clone)]
-struct Mortal(Rc<Cell<u32>>);
-
-impl Mortal {
-    fn step(&self) -> io::Result<()> {
-        let left = self.0.get().checked_sub(1).ok_or(io::ErrorKind::BrokenPipe)?;
-        self.0.set(left);
+fn mortal(left: Rc<Cell<u32>>) -> Guarded<impl Fn(Touch<'_>) -> io::Result<()> + Clone> {
+    Guarded(move |touch: Touch<'_>| {
+        if let Touch::Change = touch {
+            left.set(left.get().checked_sub(1).ok_or(io::ErrorKind::BrokenPipe)?);
+        }
         Ok(())
-    }
-}
-
-impl Disk for Mortal {
-    type File = MortalFile;
-    type Lock = super::super::disk::FileLock;
-
-    fn read(&self, path: &Path, most: u64) -> io::Result<Vec<u8>> {
-        Files.read(path, most)
-    }
-    fn open(&self, path: &Path, mode: Mode) -> io::Result<MortalFile> {
-        self.step()?;
-        Ok(MortalFile(self.clone(), Files.open(path, mode)?))
-    }
-    fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
-        self.step()?;
-        Files.rename(from, to)
-    }
-    fn remove(&self, path: &Path) -> io::Result<()> {
-        self.step()?;
-        Files.remove(path)
-    }
-    fn remove_folder(&self, path: &Path) -> io::Result<()> {
-        self.step()?;
-        Files.remove_folder(path)
-    }
-    fn list(&self, folder: &Path) -> io::Result<Vec<(String, bool)>> {
-        Files.list(folder)
-    }
-    fn len(&self, path: &Path) -> io::Result<u64> {
-        Files.len(path)
-    }
-    fn create_folder(&self, path: &Path) -> io::Result<()> {
-        Files.create_folder(path)
-    }
-    fn sync_folder(&self, path: &Path) -> io::Result<()> {
-        Files.sync_folder(path)
-    }
-    fn lock(&self, path: &Path, hold: Hold, make: bool, patience: Duration) -> io::Result<Self::Lock> {
-        Files.lock(path, hold, make, patience)
-    }
-    fn note(&self, lock: &Self::Lock, text: &str) {
-        Files.note(lock, text);
-    }
-}
-
-#[derive(Debug)]
-struct MortalFile(Mortal, fs::File);
-
-impl DiskFile for MortalFile {
-    fn write_all(&mut self, bytes: &[u8]) -> io::Result<()> {
-        // Half of it stands there when the process is killed.
-        let (half, rest) = bytes.split_at(bytes.len() / 2);
-        self.0.step()?;
-        DiskFile::write_all(&mut self.1, half)?;
-        self.0.step()?;
-        DiskFile::write_all(&mut self.1, rest)
-    }
-    fn set_len(&mut self, len: u64) -> io::Result<()> {
-        self.0.step()?;
-        DiskFile::set_len(&mut self.1, len)
-    }
-    fn sync(&mut self) -> io::Result<()> {
-        DiskFile::sync(&mut self.1)
-    }
+    })
 }
 
 #[test]
