@@ -267,6 +267,27 @@ export const load = async (token: string, options: Options, host: Host) => {
     locks.release();
     host.close();
   };
+  /** Where the number of a refusal stands until the record, or its mirror, tells of it: whoever starts next acts on it. */
+  const early = prefix + 'no';
+  const refused = () => {
+    try {
+      const kind = +host.local!.getItem(early)!;
+      if (kind >= Turn.OptOut) client.choose(kind);
+      // A page's agreement was its own.
+      else host.local!.removeItem(early);
+    } catch {
+      // There is no storage that could hold one.
+    }
+  };
+  const keep = (kind: number) => {
+    try {
+      if (kind < Turn.OptOut) host.local!.removeItem(early);
+      else if (!/"denied"/.test(host.local!.getItem(prefix + 'consent')!)) host.local!.setItem(early, '' + kind);
+    } catch {
+      // There is no room, or no storage.
+    }
+  };
+
   host.hear(
     {
       view: (hidden) => {
@@ -291,31 +312,10 @@ export const load = async (token: string, options: Options, host: Host) => {
         pump();
       },
       changed: reread,
-      refused: () => refused(),
+      refused,
     },
     hear.signal,
   );
-
-  /** Where the number of a refusal stands until the record, or its mirror, tells of it: whoever starts next acts on it. */
-  const early = prefix + 'no';
-  const refused = () => {
-    try {
-      const kind = +host.local!.getItem(early)!;
-      if (kind >= Turn.OptOut) client.choose(kind);
-      // A page's agreement was its own.
-      else host.local!.removeItem(early);
-    } catch {
-      // There is no storage that could hold one.
-    }
-  };
-  const keep = (kind: number) => {
-    try {
-      if (kind < Turn.OptOut) host.local!.removeItem(early);
-      else if (!/"denied"/.test(host.local!.getItem(prefix + 'consent')!)) host.local!.setItem(early, '' + kind);
-    } catch {
-      // There is no room, or no storage.
-    }
-  };
 
   /** Calls that were refused here. */
   let refusals = 0;
