@@ -85,7 +85,7 @@ pub struct Collector {
 
 #[derive(Default)]
 struct Received {
-    requests: Vec<Arrived>,
+    requests: Vec<Arc<Arrived>>,
     status: u16,
     /// Header lines and body of every answer, in place of the collector's own words.
     answer: Option<(String, String)>,
@@ -99,7 +99,7 @@ struct Received {
     begun: usize,
 }
 
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub struct Arrived {
     pub path: String,
     pub head: String,
@@ -165,12 +165,12 @@ impl Collector {
         self.state.1.wait_while(received, busy).unwrap().requests.len()
     }
 
-    pub fn requests(&self) -> Vec<Arrived> {
+    pub fn requests(&self) -> Vec<Arc<Arrived>> {
         self.state.0.lock().unwrap().requests.clone()
     }
 
     /// Waits until so many requests have arrived.
-    pub fn wait_requests(&self, count: usize) -> Vec<Arrived> {
+    pub fn wait_requests(&self, count: usize) -> Vec<Arc<Arrived>> {
         let few = |received: &mut Received| received.requests.len() < count;
         let (received, timeout) =
             self.state.1.wait_timeout_while(self.state.0.lock().unwrap(), PATIENCE, few).unwrap();
@@ -225,7 +225,7 @@ fn serve(stream: &TcpStream, shared: &(Mutex<Received>, Condvar)) {
         let path = head.split(' ').nth(1).unwrap().to_owned();
         let body = if body.is_empty() { Value::Null } else { serde_json::from_slice(&body).unwrap() };
         let mut received = shared.0.lock().unwrap();
-        received.requests.push(Arrived { path: path.clone(), head, body });
+        received.requests.push(Arc::new(Arrived { path: path.clone(), head, body }));
         shared.1.notify_all();
         let received = shared.1.wait_while(received, |received| received.silent).unwrap();
         let (status, own) = (received.status, received.answer.clone());

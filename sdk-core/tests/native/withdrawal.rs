@@ -260,7 +260,7 @@ fn c12_an_erasure_gets_there_also_from_processes_that_live_shortly() {
     ready(&client);
     assert_eq!(client.opt_out(OptOut::default().erase(true).delete_profile(true)), Ok(()));
     client.shutdown(PATIENCE);
-    let paths: Vec<_> = collector.requests().into_iter().map(|request| request.path).collect();
+    let paths: Vec<_> = collector.requests().iter().map(|request| request.path.clone()).collect();
     assert_eq!(paths, ["/refrain/v1/erasures", "/engage/?verbose=1&ip=0"]);
     // The next one asks how far it has come, and another one knows.
     quiet(&folder, &collector).build().unwrap().shutdown(PATIENCE);

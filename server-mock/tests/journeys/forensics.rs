@@ -119,5 +119,6 @@ pub fn readable(folder: &Path, keys: &[[u8; 32]]) -> Vec<Vec<u8>> {
 
 /// Whether a text is among what was read.
 pub fn holds(texts: &[Vec<u8>], needle: &str) -> bool {
-    texts.iter().any(|text| memchr::memmem::find(text, needle.as_bytes()).is_some())
+    let needle = memchr::memmem::Finder::new(needle);
+    texts.iter().any(|text| needle.find(text).is_some())
 }
