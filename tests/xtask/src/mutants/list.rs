@@ -20,9 +20,10 @@ const fn edit(file: &'static str, find: &'static str, replace: &'static str) -> 
     Edit { file, find, replace }
 }
 
-const CHOICE: &str = "sdk-core/src/engine/choice.rs";
+const CHOICE: &str = "sdk-core/src/engine/choice/mod.rs";
+const WITHDRAWAL: &str = "sdk-core/src/engine/choice/withdrawal.rs";
 const SENDING: &str = "sdk-core/src/engine/sending.rs";
-const CONSENT: &str = "sdk-core/src/engine/consent.rs";
+const CONSENT: &str = "sdk-core/src/engine/consent/change.rs";
 const STORE: &str = "sdk-core/src/engine/store.rs";
 const PERMIT: &str = "sdk-core/src/engine/permit.rs";
 const POLICY: &str = "sdk-core/src/engine/policy.rs";
@@ -42,7 +43,7 @@ pub const MUTANTS: &[Mutant] = &[
         name: "fence-left-out",
         fault: "a withdrawal does not wait for those who are sending (C4, C5)",
         edits: &[edit(
-            CHOICE,
+            WITHDRAWAL,
             "withdrawal.step = Step::Fencing;\n                    self.work(Work::Withdrawing(withdrawal), |op| Effect::Fence { op });",
             "self.purge(withdrawal);",
         )],
@@ -57,7 +58,7 @@ pub const MUTANTS: &[Mutant] = &[
                 "self.subject.forget();\n                let op = self.next_op(Pending::Sync);\n                self.effects.push_back(Effect::Wipe { op, before: Some(u64::MAX), scope: WipeScope::Store });\n                self.refuse(self.deny(",
             ),
             edit(
-                CHOICE,
+                WITHDRAWAL,
                 "                self.purge(withdrawal);\n            }\n            Step::Purging",
                 "                self.unclean = Unclean::No;\n                if let Some(ticket) = withdrawal.ticket {\n                    self.settled(ticket, withdrawal.trouble.map_or(Ok(()), Err));\n                }\n            }\n            Step::Purging",
             ),
@@ -71,13 +72,17 @@ pub const MUTANTS: &[Mutant] = &[
     Mutant {
         name: "leftovers-not-looked-for",
         fault: "what a purge leaves behind is not noticed (C4)",
-        edits: &[edit(CHOICE, "epoch.is_none_or(|epoch| epoch < before)", "epoch == Some(before) && false")],
+        edits: &[edit(
+            WITHDRAWAL,
+            "epoch.is_none_or(|epoch| epoch < before)",
+            "epoch == Some(before) && false",
+        )],
     },
     Mutant {
         name: "ring-kept-after-refusal",
         fault: "what was held before a refusal is recorded after a later grant (C6)",
         edits: &[edit(
-            CHOICE,
+            WITHDRAWAL,
             "if let Verdict::Deny(reason) = verdict {\n            self.drop_ring();",
             "if let Verdict::Deny(reason) = verdict {",
         )],
@@ -88,7 +93,7 @@ pub const MUTANTS: &[Mutant] = &[
         edits: &[
             edit(CHOICE, "self.stop(self.epoch.saturating_add(1));\n        let ticket", "let ticket"),
             edit(
-                CHOICE,
+                WITHDRAWAL,
                 "            if reason != DenyReason::StoreUnavailable {\n                self.stop_if_open();\n            }",
                 "            let _ = reason;",
             ),
@@ -351,7 +356,7 @@ pub const MUTANTS: &[Mutant] = &[
         name: "withdrawn-not-counted",
         fault: "records that a withdrawal drops are missing in the books (C15)",
         edits: &[edit(
-            CHOICE,
+            WITHDRAWAL,
             "let dropped = self.queue.clear();\n        self.books.drop_records(Dropped::Withdrawn, dropped);",
             "self.queue.clear();",
         )],
