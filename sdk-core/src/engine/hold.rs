@@ -108,6 +108,11 @@ impl Ring {
         Some(oldest.at.mono_ms.saturating_add(config.hold_limit_age_ms))
     }
 
+    /// When the first call was made.
+    pub(super) fn oldest(&self) -> Option<Now> {
+        self.calls.first().map(|held| held.at)
+    }
+
     pub(super) fn is_empty(&self) -> bool {
         self.calls.is_empty()
     }

@@ -81,9 +81,9 @@ impl Head {
         Self { text, registered, keys, escaped, count }
     }
 
-    /// Whether an event finds room behind it.
-    pub(super) fn check_room(&self) -> Result<(), Rejection> {
-        if self.count + ROOM > COUNT {
+    /// Whether an event finds room behind it, also once the person is known, which is a property more.
+    pub(super) fn check_room(&self, identity: &Identity) -> Result<(), Rejection> {
+        if self.count + usize::from(identity.user.is_none()) + ROOM > COUNT {
             return Err(Rejection::TooMany);
         }
         if self.text.len() > RECORD_BYTES / 2 { Err(Rejection::TooLarge) } else { Ok(()) }

@@ -7,7 +7,7 @@ use super::queue::Batch;
 use super::sha256;
 use super::time::{Now, Secret};
 use super::{Engine, Phase, Unclean};
-use crate::engine::consent::{ConsentChange, ConsentState, Decision, Erasure, ErasureState};
+use crate::engine::consent::{ConsentChange, ConsentRecord, ConsentState, Decision, Erasure, ErasureState};
 use alloc::vec::Vec;
 
 /// First and longest wait before the store is tried again, in milliseconds.
@@ -219,6 +219,13 @@ impl Engine {
         let identity = Identity::of(identity).filter(|identity| Some(identity.epoch) == record_epoch);
         self.retries.device = identity.as_ref().map(|identity| identity.secret);
         self.subject.set(identity);
+        // Whoever has agreed since a call was made had refused before, and then it was made under that refusal or before it
+        // (C6). A record from the future tells of a clock that was wrong.
+        let granted = |record: &&ConsentRecord| record.decision == Decision::Granted && record.epoch > 1;
+        let since = self.consent.record().filter(granted).map_or(0, |record| record.at_ms);
+        if since <= self.now.wall_ms && self.ring.oldest().is_some_and(|at| at.wall_ms < since) {
+            self.drop_ring();
+        }
     }
 
     /// The queue of this epoch has been taken over.

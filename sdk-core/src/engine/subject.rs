@@ -64,7 +64,7 @@ impl Subject {
         };
         let head = Head::new(&identity, Object::parse(&session).unwrap_or(Object::EMPTY), config);
         if !matches!(call.kind, CallKind::Reset | CallKind::Unregister | CallKind::RemoveGroup) {
-            head.check_room()?;
+            head.check_room(&identity)?;
         }
         if anew {
             self.timers.clear();

@@ -52,6 +52,24 @@ fn c8_a_damaged_record_is_a_no_and_stays_untouched() {
 }
 
 #[test]
+#[cfg(unix)]
+fn c8_a_pipe_in_the_place_of_a_record_holds_up_nobody() {
+    let (folder, collector) = (Folder::new(), Collector::start());
+    recorded(&folder, &collector, &["before"]);
+    for slot in [".consent.a", ".consent.b"].map(|slot| file_ending(&folder.data(), slot)) {
+        fs::remove_file(&slot).unwrap();
+        assert!(std::process::Command::new("mkfifo").arg(&slot).status().unwrap().success());
+    }
+    let client = quiet(&folder, &collector).build().unwrap();
+    assert!(client.sync(PATIENCE));
+    assert_eq!(client.consent().reason(), "store_unavailable");
+    assert_eq!(client.opt_out(OptOut::default()), Err(Trouble::NotRecorded(StoreFault::Other)));
+    assert!(client.has_opted_out());
+    client.shutdown(PATIENCE);
+    assert!(collector.requests().is_empty());
+}
+
+#[test]
 fn damage_to_one_slot_costs_nothing() {
     let (folder, collector) = (Folder::new(), Collector::start());
     for slot in [".consent.a", ".consent.b"] {

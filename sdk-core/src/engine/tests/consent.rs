@@ -439,6 +439,51 @@ fn c6_what_was_held_goes_with_a_refusal_that_is_taken_back_before_the_store_is_o
 }
 
 #[test]
+fn c6_what_was_held_goes_where_others_refuse_and_agree_before_the_store_is_open() {
+    let mut store = Store::default();
+    let mut app = Driver::new(0, granted());
+    let mut other = Driver::started(1, granted(), &mut store);
+    app.input(Input::Start { secret: Secret([1; 16]) });
+    assert_eq!(app.track("before"), Outcome::Held);
+    other.advance(1);
+    other.opt_out(false);
+    other.run(&mut store);
+    other.opt_in();
+    other.run(&mut store);
+    app.advance(2);
+    assert_eq!(app.track("after"), Outcome::Held);
+    app.run(&mut store);
+    assert_eq!(app.engine.consent().verdict, Verdict::Allow);
+    assert_eq!(app.engine.stats().dropped_for(Dropped::Withdrawn), 2);
+
+    // A choice made before says nothing against what is recorded in the moments of a start.
+    let mut next = Driver::new(2, granted());
+    next.now = other.now;
+    next.input(Input::Start { secret: Secret([2; 16]) });
+    assert_eq!(next.track("early"), Outcome::Held);
+    next.advance(1);
+    next.run(&mut store);
+    assert_eq!(next.engine.stats().dropped_for(Dropped::Withdrawn), 0);
+}
+
+#[test]
+fn c6_what_was_held_stays_where_others_agree_for_the_first_time_before_the_store_is_open() {
+    let mut store = Store::default();
+    let mut app = Driver::new(0, config());
+    let mut other = Driver::started(1, config(), &mut store);
+    app.input(Input::Start { secret: Secret([1; 16]) });
+    assert_eq!(app.track("before"), Outcome::Held);
+    other.advance(1);
+    other.opt_in();
+    other.run(&mut store);
+    app.advance(2);
+    app.run(&mut store);
+    assert_eq!(app.engine.stats().dropped_for(Dropped::Withdrawn), 0);
+    app.input(Input::Flush);
+    assert!(app.exchange(&mut store, ok()).contains("before"));
+}
+
+#[test]
 fn c9_a_refusal_that_was_never_written_and_taken_back_does_not_outlive_the_one_on_record() {
     let mut store = Store::default();
     let mut app = Driver::started(0, granted(), &mut store);

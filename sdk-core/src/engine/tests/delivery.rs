@@ -294,6 +294,17 @@ fn what_leaves_an_event_no_room_is_refused_when_it_is_registered() {
 }
 
 #[test]
+fn what_is_registered_leaves_room_to_identify() {
+    let mut app = Driver::started(0, granted(), &mut Store::default());
+    let mut call = |call: Call<'_>| app.input(Input::Call(call));
+    let mut register = |n: u32| call(Call::register(CallKind::Register, &format!("{{\"p{n}\":{n}}}")));
+    let taken = (0..300).take_while(|n| register(*n) == Outcome::Accepted).count();
+    assert!((235..255).contains(&taken), "{taken}");
+    assert_eq!(call(Call::identify("u1", EventId([0; 16]))), Outcome::Accepted);
+    assert_eq!(app.track("after"), Outcome::Accepted);
+}
+
+#[test]
 fn a_server_that_wants_a_retry_at_once_is_not_asked_without_pause() {
     let mut store = Store::default();
     let mut app = Driver::started(0, granted(), &mut store);

@@ -137,13 +137,21 @@ fn private() -> OpenOptions {
     options
 }
 
+/// Opens what is a file, or nothing yet. Whoever opens a pipe waits for its other end, perhaps for ever.
+fn open_file(options: &OpenOptions, path: &Path) -> io::Result<File> {
+    match fs::metadata(path) {
+        Ok(found) if !found.is_file() => Err(io::ErrorKind::InvalidInput.into()),
+        _ => options.open(path),
+    }
+}
+
 impl Disk for Files {
     type File = File;
     type Lock = FileLock;
 
     fn read(&self, path: &Path, most: u64) -> io::Result<Vec<u8>> {
         let mut bytes = Vec::new();
-        File::open(path)?.take(most).read_to_end(&mut bytes)?;
+        open_file(OpenOptions::new().read(true), path)?.take(most).read_to_end(&mut bytes)?;
         Ok(bytes)
     }
 
@@ -157,7 +165,7 @@ impl Disk for Files {
             Mode::InPlace => options.write(true).create(true).truncate(false),
             Mode::Anew => options.write(true).create(true).truncate(true),
         };
-        options.open(path)
+        open_file(&options, path)
     }
 
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
@@ -205,11 +213,12 @@ impl Disk for Files {
     }
 
     fn lock(&self, path: &Path, hold: Hold, make: bool, patience: Duration) -> io::Result<FileLock> {
-        let file = if make {
-            private().read(true).write(true).create(true).truncate(false).open(path)?
-        } else {
-            File::open(path)?
-        };
+        let mut options = private();
+        options.read(true);
+        if make {
+            options.write(true).create(true).truncate(false);
+        }
+        let file = open_file(&options, path)?;
         let start = Instant::now();
         let mut pause = Duration::from_micros(20);
         loop {
