@@ -3,14 +3,17 @@
 #[cfg(feature = "flight-recorder")]
 use super::audit;
 use super::audit::Audit;
+use super::build_error::BuildError;
+use super::builder::{Builder, Parts};
 use super::clock::Clock;
 use super::entropy::{Entropy, draw_array};
 use super::filter::{Filter, Subject};
 #[cfg(feature = "flight-recorder")]
 use super::flight::Recording;
+use super::registry::Terms;
 use super::registry::{self, Claim};
 use super::request_thread::RequestThread;
-use super::settings::{BuildError, Builder, Parts, Settings, Terms};
+use super::settings::Settings;
 use super::shared::{Core, Shared, State};
 use super::storage_thread::StorageThread;
 use super::store::{Layout, Ledger, Store};

@@ -11,6 +11,8 @@
 //! for both.
 
 mod audit;
+mod build_error;
+mod builder;
 mod calls;
 mod client;
 mod clock;
@@ -48,6 +50,8 @@ mod transport;
 mod typed;
 
 pub use audit::{Audit, AuditedErasure, AuditedFile};
+pub use build_error::BuildError;
+pub use builder::Builder;
 pub use client::{Client, OptOut};
 pub use filter::Subject;
 #[cfg(feature = "http")]
@@ -59,7 +63,7 @@ pub use per_process::PerProcess;
 pub use profile::Profile;
 #[cfg(feature = "http")]
 pub use proxy::InvalidProxy;
-pub use settings::{BuildError, Builder, Settings};
+pub use settings::Settings;
 /// The store and what it stands on, for the project's own simulation; not part of the interface.
 #[cfg(feature = "simulation")]
 #[doc(hidden)]

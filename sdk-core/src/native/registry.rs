@@ -1,8 +1,10 @@
 //! The open data folders of this process: two clients on one folder share one engine.
 
+use super::build_error::BuildError;
 use super::per_process::PerProcess;
-use super::settings::{BuildError, Terms};
+use super::settings::Settings;
 use super::shared::Shared;
+use crate::engine::Config;
 use std::path::{Component, Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
@@ -12,6 +14,32 @@ type Key = (PathBuf, String);
 struct Open {
     shared: Weak<Shared>,
     terms: Terms,
+}
+
+/// What the clients on one folder must agree on, because one engine serves them all.
+pub(super) struct Terms {
+    settings: Settings,
+    library: String,
+    automatic_properties: String,
+}
+
+impl Terms {
+    pub(super) fn new(settings: &Settings, config: &Config) -> Self {
+        let (settings, library) = (settings.clone(), config.library.clone());
+        Self { settings, library, automatic_properties: config.automatic_properties.clone() }
+    }
+
+    pub(super) fn token(&self) -> &str {
+        &self.settings.token
+    }
+
+    /// The first one in which others differ.
+    pub(super) fn differ_from(&self, other: &Self) -> Option<&'static str> {
+        let library = || (self.library != other.library).then_some("library");
+        let automatic = self.automatic_properties != other.automatic_properties;
+        let automatic = || automatic.then_some("automatic_properties");
+        self.settings.differs_from(&other.settings).or_else(automatic).or_else(library)
+    }
 }
 
 /// A process has few of them. Its parent's are none of its own, and their lock may be held for ever.

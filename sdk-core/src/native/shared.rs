@@ -1,12 +1,12 @@
 //! The state that callers and threads share: the engine under its lock, and what it has asked for.
 
+use super::builder::NoticeHook;
 use super::clock::{self, Clock};
 use super::entropy::Entropy;
 #[cfg(feature = "flight-recorder")]
 use super::flight::Recording;
 use super::notice_thread;
 use super::process;
-use super::settings::NoticeHook;
 use super::transport::Sendable;
 use crate::engine::{
     Decision, Effect, Engine, FlushMark, FlushState, Input, Lifecycle, Notice, Now, Op, Outcome, RecordName,

@@ -1,10 +1,10 @@
 //! The client for Rust programs: properties are whatever serialises to a JSON object.
 
+use super::builder::Builder;
 use super::client::Client;
 use super::filter::Subject;
 use super::finite::holds_no_number;
 use super::profile::Profile;
-use super::settings::Builder;
 use crate::engine::{CallKind, Outcome, Rejection};
 use crate::json::{JsonError, Object};
 use serde::Serialize;

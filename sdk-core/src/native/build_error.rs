@@ -1,0 +1,58 @@
+//! Why there is no client.
+
+use crate::engine::ConfigError;
+use std::fmt;
+
+/// Why a client could not be made.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum BuildError {
+    /// A setting that cannot work.
+    Config(ConfigError),
+    /// The endpoint is no `http://` or `https://` address.
+    Endpoint,
+    /// The path of the data folder cannot be that of a folder.
+    DataDir {
+        /// Why.
+        fault: &'static str,
+    },
+    /// A duration is negative, not a number, or too long.
+    Duration {
+        /// Its name.
+        setting: &'static str,
+    },
+    /// A client for this token and folder is open in this process, with another value.
+    Conflict {
+        /// The setting that differs.
+        setting: &'static str,
+    },
+    /// The crate was built without the feature `http`, and no transport was given.
+    NoTransport,
+    /// The operating system gave no thread.
+    Threads,
+}
+
+impl fmt::Display for BuildError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Config(error) => error.fmt(f),
+            Self::Endpoint => f.write_str(
+                "endpoint is not an address: pass scheme and host, as in https://api.mixpanel.com, without a query",
+            ),
+            Self::DataDir { fault } => {
+                write!(f, "data_dir {fault}: pass the path of a folder, or leave it out to remember nothing")
+            }
+            Self::Duration { setting } => {
+                write!(f, "{setting} is no duration that can be counted: pass seconds, from 0 to 10^16")
+            }
+            Self::Conflict { setting } => write!(
+                f,
+                "a client with another {setting} is open on this data folder: pass the same value, or clone that client"
+            ),
+            Self::NoTransport => f.write_str("no transport: pass one, or build with the feature `http`"),
+            Self::Threads => f.write_str("the operating system gave no thread: raise the process's limits"),
+        }
+    }
+}
+
+impl std::error::Error for BuildError {}
