@@ -7,6 +7,8 @@
 //!
 //! What a real client has recorded is replayed by [`flight`].
 
+pub mod action;
+pub mod chance;
 pub mod collector;
 pub mod dice;
 pub mod disk;

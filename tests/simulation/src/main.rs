@@ -1,9 +1,10 @@
 //! `simulate`: worlds of chance, one world again, all short histories, or what a client has recorded. `--help` says how.
 
 use refrain::engine::{Config, DefaultConsent};
+use refrain_simulation::chance;
 use refrain_simulation::flight::replay;
 use refrain_simulation::search::search;
-use refrain_simulation::world::{self, Laws};
+use refrain_simulation::world::Laws;
 use std::panic::catch_unwind;
 use std::process::ExitCode;
 use std::time::Instant;
@@ -68,7 +69,7 @@ fn worlds(from: u64, count: u64, trace: bool) -> ExitCode {
     let start = Instant::now();
     let mut records = 0;
     for seed in from..from + count {
-        match catch_unwind(|| world::live(seed, trace)) {
+        match catch_unwind(|| chance::live(seed, trace)) {
             Ok(world) => records += world.oracle.made_count(),
             Err(_) => {
                 eprintln!("seed {seed} breaks a rule; again: cargo xtask simulate --seed {seed} --trace");

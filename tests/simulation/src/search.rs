@@ -1,10 +1,11 @@
 //! A search through all short histories: consent, the queue, crashes and a second process, in every order. Histories
 //! that end in the same state are gone on with once.
 
+use crate::action::Action;
 use crate::collector::Mood;
 use crate::dice::Dice;
-use crate::world::{Action, Laws, World};
-use refrain::engine::Lane;
+use crate::world::{Laws, World};
+use refrain::engine::{Also, Lane};
 use std::collections::HashSet;
 use std::hash::{DefaultHasher, Hash, Hasher};
 
@@ -85,7 +86,7 @@ fn possible(world: &World) -> Vec<Action> {
         actions.extend([
             Action::Record(place, Lane::Events),
             Action::Agree(place),
-            Action::Refuse(place, (false, false)),
+            Action::Refuse(place, Also::default()),
             Action::Watch(place),
             Action::Kill(place),
         ]);

@@ -1,13 +1,14 @@
-//! One world: what can happen in it, and what happens when the dice choose.
+//! One world, and what becomes of it when something happens.
 
+use crate::action::Action;
 use crate::collector::{Collector, Mood, marker_text, markers};
 use crate::dice::Dice;
 use crate::disk::{SimDisk, Trouble};
 use crate::oracle::Oracle;
 use crate::process::{Departure, Process};
 use refrain::engine::{
-    Also, Answer, Call, CallKind, Config, DefaultConsent, DenyReason, Dropped, Effect, IdMerge, Input, Lane,
-    Lifecycle, Now, Outcome, Signals, Verdict,
+    Answer, Call, CallKind, Config, DefaultConsent, DenyReason, Dropped, Effect, Input, Lane, Lifecycle, Now,
+    Outcome, Signals, Verdict,
 };
 use refrain::journal::segment::{Found, Records};
 use std::collections::BTreeMap;
@@ -16,71 +17,6 @@ use std::collections::BTreeMap;
 pub const PLACES: usize = 3;
 /// 2026-09-01.
 const WALL_MS: u64 = 1_788_220_800_000;
-const DAY_MS: i64 = 24 * 60 * 60 * 1_000;
-
-/// Something that happens. Whatever makes no sense at the moment does nothing.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Action {
-    /// A process begins at a place that is free.
-    Start(usize),
-    /// A process is killed.
-    Kill(usize),
-    /// A process ends as it should.
-    End(usize),
-    /// A process is stopped, or goes on.
-    Stop(usize),
-    /// An app makes a record.
-    Record(usize, Lane),
-    /// An app says who it is about.
-    Call(usize, CallKind),
-    /// The person agrees.
-    Agree(usize),
-    /// The person objects.
-    Refuse(usize, Also2),
-    /// A signal begins or ends.
-    Signal(usize, bool),
-    /// An app wants everything sent.
-    Flush(usize),
-    /// An app goes to the background, or away.
-    Lifecycle(usize, Lifecycle2),
-    /// A process looks at what others have written.
-    Watch(usize),
-    /// A process takes a step in its store.
-    Step(usize),
-    /// A process takes all steps.
-    Run(usize),
-    /// A request begins to leave.
-    Depart(usize),
-    /// The last byte of a request is out.
-    Sent(usize),
-    /// A request on its way reaches the collector, and its answer the process.
-    Answer(usize),
-    /// A request reaches the collector, and the answer is lost.
-    LoseAnswer(usize),
-    /// A request is lost before it arrives.
-    LoseRequest(usize),
-    /// A request arrives a second time.
-    Repeat(usize),
-    /// Time passes, in milliseconds.
-    Wait(u64),
-    /// A process's wall clock jumps, in minutes.
-    Jump(usize, i64),
-    /// The power goes.
-    PowerCut,
-    /// The disk misbehaves, or behaves.
-    Disk(Option<Trouble>),
-    /// A bit of the disk flips.
-    Flip,
-    /// Somebody deletes the consent record, perhaps while nobody runs.
-    LoseRecord(bool),
-    /// The collector changes its mood.
-    Mood(Mood),
-}
-
-/// [`Also`], as an action has it.
-pub type Also2 = (bool, bool);
-/// [`Lifecycle`], as an action has it: 0 background, 1 leaving, 2 online.
-pub type Lifecycle2 = u8;
 
 /// What makes one world another.
 #[derive(Debug, Clone)]
@@ -101,7 +37,8 @@ pub struct Laws {
 
 /// The world.
 pub struct World {
-    laws: Laws,
+    /// What makes it this one.
+    pub laws: Laws,
     /// The disk.
     pub disk: SimDisk,
     /// The processes, by place.
@@ -288,12 +225,12 @@ impl World {
             Action::Mood(mood) => self.collector.mood = Some(mood),
             Action::Wait(ms) => self.wait(ms),
             Action::Record(place, lane) => self.record(place, lane),
-            Action::Refuse(place, (erase, delete_profile)) => {
+            Action::Refuse(place, also) => {
                 let maker = (place, self.generations[place]);
                 if let Some(process) = self.running(place) {
                     let device = process.engine.device_id();
-                    let ticket = process.opt_out(Also { erase, delete_profile });
-                    self.oracle.refuses(maker, ticket, device, erase);
+                    let ticket = process.opt_out(also);
+                    self.oracle.refuses(maker, ticket, device, also.erase);
                     self.forget_waits(place);
                 }
             }
@@ -311,13 +248,6 @@ impl World {
                 if let Some(process) = self.running(place) {
                     process.input(Input::Signals(signals));
                     self.forget_waits(place);
-                }
-            }
-            Action::Lifecycle(place, 1) => {
-                self.left[place] = true;
-                self.hurry(place);
-                if let Some(process) = self.running(place) {
-                    process.lifecycle(Lifecycle::Leaving);
                 }
             }
             Action::Depart(place) => self.depart(place),
@@ -340,10 +270,10 @@ impl World {
                     process.input(Input::Flush);
                 }
             }
-            Action::Lifecycle(place, which) => {
+            Action::Lifecycle(place, state) => {
+                self.left[place] |= state == Lifecycle::Leaving;
                 self.hurry(place);
                 if let Some(process) = self.running(place) {
-                    let state = if which == 0 { Lifecycle::Background } else { Lifecycle::Online };
                     process.lifecycle(state);
                 }
             }
@@ -654,118 +584,6 @@ impl World {
             let ms = due.min().unwrap_or(1_000).clamp(1, 24 * 60 * 60 * 1_000);
             self.act(Action::Wait(ms));
         }
-    }
-}
-
-/// A world of chance: its laws and its history, told as it goes if `trace`.
-pub fn live(seed: u64, trace: bool) -> World {
-    let mut dice = Dice::new(seed);
-    let mut world = World::new(laws(&mut dice), Dice::new(!seed));
-    world.trace = trace;
-    // Only some: it takes its time.
-    world.recorded = seed.is_multiple_of(8);
-    let processes = 1 + dice.below(PLACES as u64) as usize;
-    let steps = 60 + dice.below(120);
-    for place in 0..processes {
-        world.act(Action::Start(place));
-        // A change of mind before the store is open.
-        if dice.once_in(12) {
-            world.act(Action::Record(place, Lane::Events));
-            world.act(Action::Refuse(place, (false, false)));
-            world.act(Action::Agree(place));
-        }
-        if dice.once_in(2) {
-            world.act(Action::Run(place));
-        }
-    }
-    for _ in 0..steps {
-        let action = choose(&mut dice, processes, &world.laws);
-        world.act(action);
-    }
-    world.calm_down();
-    world.processes.iter().flatten().for_each(Process::replays);
-    world
-}
-
-fn laws(dice: &mut Dice) -> Laws {
-    let mut config = Config::new("T");
-    config.default_consent = *dice.pick(&[
-        DefaultConsent::Granted,
-        DefaultConsent::Pending,
-        DefaultConsent::Pending,
-        DefaultConsent::Denied,
-    ]);
-    config.id_merge = *dice.pick(&[IdMerge::Simplified, IdMerge::Original]);
-    config.batch_size = *dice.pick(&[1, 2, 3, 7, 50]);
-    config.leading_edge = dice.once_in(3);
-    config.flush_interval_ms = *dice.pick(&[0, 1_000, 5_000]);
-    Laws {
-        config,
-        flips: dice.once_in(6),
-        signals: dice.once_in(5),
-        poison: *dice.pick(&[0, 0, 5]),
-        jumps: dice.once_in(6),
-        loses: dice.once_in(8),
-    }
-}
-
-fn choose(dice: &mut Dice, processes: usize, laws: &Laws) -> Action {
-    let place = dice.below(processes as u64) as usize;
-    match dice.below(100) {
-        0..=21 => {
-            let lane = *dice.pick(&[Lane::Events, Lane::Events, Lane::Events, Lane::Profiles, Lane::Groups]);
-            Action::Record(place, lane)
-        }
-        22..=23 => Action::Call(place, CallKind::Identify),
-        24..=26 => Action::Call(place, *dice.pick(&CallKind::ALL)),
-        27..=44 => Action::Step(place),
-        45..=48 => Action::Run(place),
-        49..=52 => Action::Watch(place),
-        53..=60 => Action::Depart(place),
-        61..=62 => Action::Sent(place),
-        63..=68 => Action::Answer(place),
-        69 => Action::LoseAnswer(place),
-        70 => Action::LoseRequest(place),
-        71 => Action::Repeat(place),
-        72..=77 => Action::Wait(*dice.pick(&[1, 100, 1_000, 5_000, 30_000, 700_000])),
-        78..=80 => Action::Flush(place),
-        81 => Action::Lifecycle(place, *dice.pick(&[0, 1, 2])),
-        82..=84 => Action::Agree(place),
-        85..=87 => Action::Refuse(place, (dice.once_in(3), dice.once_in(3))),
-        88 => Action::Kill(place),
-        89 => Action::End(place),
-        90..=92 => Action::Start(place),
-        93 => Action::Stop(place),
-        94 => Action::PowerCut,
-        95 => {
-            let used = 400 + dice.below(3_000);
-            let trouble = *dice.pick(&[
-                None,
-                Some(Trouble::Full(used)),
-                Some(Trouble::ReadOnly),
-                Some(Trouble::Unreadable),
-            ]);
-            Action::Disk(trouble)
-        }
-        96 => Action::Disk(None),
-        97 if laws.flips => Action::Flip,
-        97 if laws.loses => Action::LoseRecord(dice.once_in(2)),
-        97 if laws.signals => Action::Signal(place, dice.once_in(2)),
-        98 if laws.jumps => {
-            Action::Jump(place, *dice.pick(&[-3 * DAY_MS, -60_000, 60_000, 9 * DAY_MS]) / 60_000)
-        }
-        _ => Action::Mood(*dice.pick(&[
-            Mood::Well,
-            Mood::Well,
-            Mood::Busy(None),
-            Mood::Busy(Some(3)),
-            Mood::Busy(Some(0)),
-            Mood::Limited(60),
-            Mood::Small(1),
-            Mood::Portal,
-            Mood::Missing,
-            Mood::Away,
-        ])),
     }
 }
 

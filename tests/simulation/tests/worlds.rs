@@ -1,10 +1,12 @@
 //! Some worlds, some short histories, and histories that once went wrong. `cargo xtask simulate` plays many more.
 
-use refrain::engine::{Config, DefaultConsent, Lane, Verdict};
+use refrain::engine::{Also, Config, DefaultConsent, Lane, Verdict};
+use refrain_simulation::action::Action;
+use refrain_simulation::chance::live;
 use refrain_simulation::dice::Dice;
 use refrain_simulation::disk::Trouble;
 use refrain_simulation::search::search;
-use refrain_simulation::world::{Action, Laws, World, live};
+use refrain_simulation::world::{Laws, World};
 
 fn laws(default: DefaultConsent) -> Laws {
     let mut config = Config::new("T");
@@ -52,7 +54,7 @@ fn all_short_histories_keep_the_rules() {
 fn c9_a_grant_on_its_way_does_not_take_back_a_refusal_of_after_it() {
     let (first, second) = (0, 1);
     let started = [Action::Start(first), Action::Run(first), Action::Start(second), Action::Run(second)];
-    let crossing = [Action::Agree(first), Action::Refuse(second, (false, false)), Action::Run(second)];
+    let crossing = [Action::Agree(first), Action::Refuse(second, Also::default()), Action::Run(second)];
     let mut world = world(DefaultConsent::Pending, &[&started[..], &crossing[..]].concat());
     world.act(Action::Run(first));
     world.act(Action::Watch(second));

@@ -1,0 +1,64 @@
+//! What can happen in a world.
+
+use crate::collector::Mood;
+use crate::disk::Trouble;
+use refrain::engine::{Also, CallKind, Lane, Lifecycle};
+
+/// Something that happens. Whatever makes no sense at the moment does nothing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Action {
+    /// A process begins at a place that is free.
+    Start(usize),
+    /// A process is killed.
+    Kill(usize),
+    /// A process ends as it should.
+    End(usize),
+    /// A process is stopped, or goes on.
+    Stop(usize),
+    /// An app makes a record.
+    Record(usize, Lane),
+    /// An app says who it is about.
+    Call(usize, CallKind),
+    /// The person agrees.
+    Agree(usize),
+    /// The person objects.
+    Refuse(usize, Also),
+    /// A signal begins or ends.
+    Signal(usize, bool),
+    /// An app wants everything sent.
+    Flush(usize),
+    /// An app goes to the background or away, or the network is back.
+    Lifecycle(usize, Lifecycle),
+    /// A process looks at what others have written.
+    Watch(usize),
+    /// A process takes a step in its store.
+    Step(usize),
+    /// A process takes all steps.
+    Run(usize),
+    /// A request begins to leave.
+    Depart(usize),
+    /// The last byte of a request is out.
+    Sent(usize),
+    /// A request on its way reaches the collector, and its answer the process.
+    Answer(usize),
+    /// A request reaches the collector, and the answer is lost.
+    LoseAnswer(usize),
+    /// A request is lost before it arrives.
+    LoseRequest(usize),
+    /// A request arrives a second time.
+    Repeat(usize),
+    /// Time passes, in milliseconds.
+    Wait(u64),
+    /// A process's wall clock jumps, in minutes.
+    Jump(usize, i64),
+    /// The power goes.
+    PowerCut,
+    /// The disk misbehaves, or behaves.
+    Disk(Option<Trouble>),
+    /// A bit of the disk flips.
+    Flip,
+    /// Somebody deletes the consent record, perhaps while nobody runs.
+    LoseRecord(bool),
+    /// The collector changes its mood.
+    Mood(Mood),
+}

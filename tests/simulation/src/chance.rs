@@ -1,0 +1,126 @@
+//! What happens when the dice choose.
+
+use crate::action::Action;
+use crate::collector::Mood;
+use crate::dice::Dice;
+use crate::disk::Trouble;
+use crate::process::Process;
+use crate::world::{Laws, PLACES, World};
+use refrain::engine::{Also, CallKind, Config, DefaultConsent, IdMerge, Lane, Lifecycle};
+
+const DAY_MS: i64 = 24 * 60 * 60 * 1_000;
+
+/// A world of chance: its laws and its history, told as it goes if `trace`.
+pub fn live(seed: u64, trace: bool) -> World {
+    let mut dice = Dice::new(seed);
+    let mut world = World::new(laws(&mut dice), Dice::new(!seed));
+    world.trace = trace;
+    // Only some: it takes its time.
+    world.recorded = seed.is_multiple_of(8);
+    let processes = 1 + dice.below(PLACES as u64) as usize;
+    let steps = 60 + dice.below(120);
+    for place in 0..processes {
+        world.act(Action::Start(place));
+        // A change of mind before the store is open.
+        if dice.once_in(12) {
+            world.act(Action::Record(place, Lane::Events));
+            world.act(Action::Refuse(place, Also::default()));
+            world.act(Action::Agree(place));
+        }
+        if dice.once_in(2) {
+            world.act(Action::Run(place));
+        }
+    }
+    for _ in 0..steps {
+        let action = choose(&mut dice, processes, &world.laws);
+        world.act(action);
+    }
+    world.calm_down();
+    world.processes.iter().flatten().for_each(Process::replays);
+    world
+}
+
+fn laws(dice: &mut Dice) -> Laws {
+    let mut config = Config::new("T");
+    config.default_consent = *dice.pick(&[
+        DefaultConsent::Granted,
+        DefaultConsent::Pending,
+        DefaultConsent::Pending,
+        DefaultConsent::Denied,
+    ]);
+    config.id_merge = *dice.pick(&[IdMerge::Simplified, IdMerge::Original]);
+    config.batch_size = *dice.pick(&[1, 2, 3, 7, 50]);
+    config.leading_edge = dice.once_in(3);
+    config.flush_interval_ms = *dice.pick(&[0, 1_000, 5_000]);
+    Laws {
+        config,
+        flips: dice.once_in(6),
+        signals: dice.once_in(5),
+        poison: *dice.pick(&[0, 0, 5]),
+        jumps: dice.once_in(6),
+        loses: dice.once_in(8),
+    }
+}
+
+fn choose(dice: &mut Dice, processes: usize, laws: &Laws) -> Action {
+    let place = dice.below(processes as u64) as usize;
+    match dice.below(100) {
+        0..=21 => {
+            let lane = *dice.pick(&[Lane::Events, Lane::Events, Lane::Events, Lane::Profiles, Lane::Groups]);
+            Action::Record(place, lane)
+        }
+        22..=23 => Action::Call(place, CallKind::Identify),
+        24..=26 => Action::Call(place, *dice.pick(&CallKind::ALL)),
+        27..=44 => Action::Step(place),
+        45..=48 => Action::Run(place),
+        49..=52 => Action::Watch(place),
+        53..=60 => Action::Depart(place),
+        61..=62 => Action::Sent(place),
+        63..=68 => Action::Answer(place),
+        69 => Action::LoseAnswer(place),
+        70 => Action::LoseRequest(place),
+        71 => Action::Repeat(place),
+        72..=77 => Action::Wait(*dice.pick(&[1, 100, 1_000, 5_000, 30_000, 700_000])),
+        78..=80 => Action::Flush(place),
+        81 => Action::Lifecycle(
+            place,
+            *dice.pick(&[Lifecycle::Background, Lifecycle::Leaving, Lifecycle::Online]),
+        ),
+        82..=84 => Action::Agree(place),
+        85..=87 => Action::Refuse(place, Also { erase: dice.once_in(3), delete_profile: dice.once_in(3) }),
+        88 => Action::Kill(place),
+        89 => Action::End(place),
+        90..=92 => Action::Start(place),
+        93 => Action::Stop(place),
+        94 => Action::PowerCut,
+        95 => {
+            let used = 400 + dice.below(3_000);
+            let trouble = *dice.pick(&[
+                None,
+                Some(Trouble::Full(used)),
+                Some(Trouble::ReadOnly),
+                Some(Trouble::Unreadable),
+            ]);
+            Action::Disk(trouble)
+        }
+        96 => Action::Disk(None),
+        97 if laws.flips => Action::Flip,
+        97 if laws.loses => Action::LoseRecord(dice.once_in(2)),
+        97 if laws.signals => Action::Signal(place, dice.once_in(2)),
+        98 if laws.jumps => {
+            Action::Jump(place, *dice.pick(&[-3 * DAY_MS, -60_000, 60_000, 9 * DAY_MS]) / 60_000)
+        }
+        _ => Action::Mood(*dice.pick(&[
+            Mood::Well,
+            Mood::Well,
+            Mood::Busy(None),
+            Mood::Busy(Some(3)),
+            Mood::Busy(Some(0)),
+            Mood::Limited(60),
+            Mood::Small(1),
+            Mood::Portal,
+            Mood::Missing,
+            Mood::Away,
+        ])),
+    }
+}
