@@ -55,9 +55,13 @@ class Filters(FolderTestCase):
             raise KeyError("street")
 
         client = self.client(default_consent="granted", filter=fail)
-        self.assertEqual(client.track("Moved", {"city": "Bonn"}).reason, "filtered")
+        with self.assertLogs("refrain", "WARNING") as logs:
+            outcomes = [client.track("Moved", {"city": "Bonn"}) for _ in range(2)]
+        self.assertEqual([outcome.reason for outcome in outcomes], ["filtered"] * 2)
+        self.assertIn("KeyError", str(outcomes[0].hint))
+        self.assertEqual(len(logs.output), 1, "it is said once")
         self.assertEqual(client.track("Moved", {"ratio": float("nan")}).reason, "not_finite", "the call's own fault is said")
-        self.assertEqual(client.stats().rejected, 2)
+        self.assertEqual(client.stats().rejected, 3)
 
     def test_what_it_makes_has_to_be_fit(self) -> None:
         client = self.client(default_consent="granted", filter=lambda subject, properties: {"ratio": float("nan")})

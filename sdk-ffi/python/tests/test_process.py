@@ -1,6 +1,9 @@
 """Forks, and the end of the interpreter."""
 
+import copy
 import os
+import pickle
+import signal
 import subprocess
 import sys
 import unittest
@@ -82,6 +85,33 @@ class Forks(ScriptTestCase):
             "-W",
             "ignore::DeprecationWarning",  # of a fork where threads are
         )
+
+
+class Copies(FolderTestCase):
+    def test_there_are_none_of_a_client(self) -> None:
+        client = self.client(default_consent="granted")
+        for make in (copy.copy, copy.deepcopy, pickle.dumps):
+            with self.assertRaisesRegex(TypeError, "cannot be copied or pickled"):
+                make(client)
+        self.assertTrue(client.track("Goes on"))
+        self.assertTrue(client.flush(timeout=30))
+
+    def test_an_error_can_be_passed_on_to_another_process(self) -> None:
+        with self.assertRaises(refrain.ConsentError) as raised:
+            self.client(data_dir=None).opt_out()
+        passed_on = pickle.loads(pickle.dumps(raised.exception))
+        self.assertEqual((passed_on.code, str(passed_on)), (raised.exception.code, str(raised.exception)))
+
+
+class Interrupts(FolderTestCase):
+    def test_a_signal_is_served_while_the_main_thread_waits(self) -> None:
+        self.collector.answering.clear()
+        before = signal.signal(signal.SIGALRM, lambda number, frame: self.collector.answering.set())
+        self.addCleanup(signal.signal, signal.SIGALRM, before)
+        client = self.client(default_consent="granted")
+        client.track("Waits")
+        signal.setitimer(signal.ITIMER_REAL, 0.2)
+        self.assertTrue(client.flush(timeout=60))
 
 
 class Sharing(FolderTestCase):

@@ -1,6 +1,7 @@
 """The network, and whatever else may stand in for it, cannot harm the app or lose a record."""
 
 import gc
+import http.client
 import logging
 import queue
 import socket
@@ -52,13 +53,13 @@ class Greedy(NeverUnderWay):
         return refrain.HttpAnswer.RESPONSE(status=200, retry_after=None, body="1")
 
 
-def _answer_in_half(listener: socket.socket, word: bytes) -> None:
+def _answer(listener: socket.socket, answer: bytes) -> None:
     connection, _ = listener.accept()
     with connection:
         request = b""
         while not request.endswith(b"}}]"):
             request += connection.recv(4096)
-        connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n" + word)
+        connection.sendall(answer)
 
 
 class Answers(FolderTestCase):
@@ -72,7 +73,8 @@ class Answers(FolderTestCase):
     def test_half_of_one_is_neither_a_yes_nor_a_no(self) -> None:
         for queued, word in enumerate((b"1", b"0"), 1):
             with socket.create_server(("127.0.0.1", 0)) as listener:
-                proxy = threading.Thread(target=_answer_in_half, args=(listener, word), daemon=True)
+                answer = b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n" + word
+                proxy = threading.Thread(target=_answer, args=(listener, answer), daemon=True)
                 proxy.start()
                 url = "http://127.0.0.1:%d" % listener.getsockname()[1]
                 client = self.client(endpoint=url, default_consent="granted")
@@ -82,6 +84,18 @@ class Answers(FolderTestCase):
                 stats = client.stats()
                 self.assertEqual((stats.queued, stats.delivered), (queued, 0), stats)
                 client.close(timeout=0)
+
+    def test_one_may_come_behind_interim_ones(self) -> None:
+        with socket.create_server(("127.0.0.1", 0)) as listener:
+            interim = b"HTTP/1.1 102 Processing\r\n\r\nHTTP/1.1 103 Early Hints\r\nLink: </x>; rel=preload\r\n\r\n"
+            answer = interim + b"HTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\n1"
+            proxy = threading.Thread(target=_answer, args=(listener, answer), daemon=True)
+            proxy.start()
+            client = self.client(endpoint="http://127.0.0.1:%d" % listener.getsockname()[1], default_consent="granted")
+            client.track("delivered")
+            self.assertTrue(client.flush(timeout=30))
+            proxy.join()
+            self.assertEqual(client.stats().delivered, 1)
 
     def test_what_is_not_taken_compressed_is_sent_again_in_the_clear(self) -> None:
         for status in (411, 415, 501):
@@ -166,12 +180,30 @@ class Workers(FolderTestCase):
         self.assertLessEqual(threading.active_count(), before)
 
 
+class Addresses(FolderTestCase):
+    def test_without_a_port_the_schemes_own_is_meant(self) -> None:
+        for endpoint, port in (("http://[::1]", 80), ("https://[::1]", 443), ("http://127.0.0.1", 80)):
+            refused = unittest.mock.patch.object(http.client.HTTPConnection, "connect", autospec=True, side_effect=OSError)
+            with refused as connect:
+                client = self.client(endpoint=endpoint, default_consent="granted")
+                client.track("kept")
+                self.assertFalse(client.flush(timeout=30))
+                client.close(timeout=0)
+            connection = connect.call_args[0][0]
+            host = endpoint.split("/")[-1].strip("[]")
+            self.assertEqual((connection.host, connection.port), (host, port))
+
+
 class Transports(FolderTestCase):
     def test_one_that_raises_loses_nothing(self) -> None:
         transport = Raising()
         client = self.client(default_consent="granted", transport=transport)
         client.track("kept")
-        self.assertFalse(client.flush(timeout=30))
+        with self.assertLogs("refrain", "WARNING") as logs:
+            self.assertFalse(client.flush(timeout=30))
+            self.assertFalse(client.flush(timeout=30))
+        raised = [line for line in logs.output if "the transport that this app has set raises ZeroDivisionError" in line]
+        self.assertEqual(len(raised), 1, logs.output)
         self.assertGreater(transport.calls, 0)
         self.assertEqual((client.stats().delivered, client.stats().queued), (0, 1))
         client.close(timeout=0)

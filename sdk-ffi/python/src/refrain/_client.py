@@ -5,11 +5,14 @@ import json
 import logging
 import operator
 import os
+import sys
+import threading
 import weakref
+from concurrent.futures import Future
 from ctypes import c_char_p, c_uint8, c_uint32, c_uint64
 from functools import partial
 from types import TracebackType
-from typing import Any, Callable, Dict, Iterable, List, Mapping, Optional, Set, Type, TypeVar, Union
+from typing import Any, Callable, Dict, Iterable, List, Mapping, NoReturn, Optional, Set, Type, TypeVar, Union
 
 from . import refrain_ffi as ffi
 from ._profile import Profile
@@ -65,7 +68,8 @@ class Client:
     """Records what happens, by the person's choice.
 
     The calls that record never raise and never wait: they say what became of the call. One client is enough for a
-    process, may be used from any thread, and shares its folder with other processes.
+    process, may be used from any thread, and shares its folder with other processes. It cannot be copied or pickled, and
+    belongs to the main interpreter.
 
     A process that was forked from one with a client needs a client of its own: in the child the parent's client
     rejects every call (``forked``), because the threads that do its work stayed behind. Create clients after the
@@ -96,8 +100,9 @@ class Client:
             ``["$email"]``.
         signals: what the environment says already, before anything is read or written. What it says later is for
             :meth:`signals`.
-        filter: a last look at the properties of everything that is about to be recorded, also of what is held until the
-            person decides. It is told what they belong to, see :class:`Subject`, gets a dictionary of its own, on the
+        filter: a last look at the properties that are about to be recorded, registered ones and updates of profiles
+            included, also of what is held until the person decides; not at names of events, nor at the ids of users and
+            groups, for which there is ``deny_list``, nor at what an earlier client has registered. It is told what they belong to, see :class:`Subject`, gets a dictionary of its own, on the
             thread that records, and returns what is to be recorded in its place; ``None``, and where it raises, the
             call is rejected (``filtered``).
         transport: sends instead of the built-in HTTP client, which goes by no proxy, whatever the environment says.
@@ -128,6 +133,9 @@ class Client:
         transport: Optional[ffi.HttpTransport] = None,
     ) -> None:
         self._process = os.getpid()
+        self._said: Set[str] = set()
+        if _is_patched():
+            self._warn("gevent or eventlet has replaced Python's threads: this client may be unable to send")
         if filter is not None and not callable(filter):
             raise ConfigError(f"filter must be a function, not {type(filter).__name__}")
         self._filter = filter
@@ -242,7 +250,7 @@ class Client:
             ConsentError: see its ``code``; without a ``data_dir`` always ``not_recorded``. Nothing is collected or
                 sent by this process all the same.
         """
-        self._decide(lambda: self._native.opt_out(erase, delete_profile))
+        self._decide(lambda: _interruptibly(lambda: self._native.opt_out(erase, delete_profile)))
 
     def opt_in(self) -> None:
         """The person agrees. Nothing from before an objection comes back; the device gets a new id.
@@ -253,7 +261,8 @@ class Client:
         self._decide(lambda: self._native.opt_in())
 
     def consent(self) -> Consent:
-        """Where consent stands. Reading changes nothing. In a forked child and after :meth:`close` the decision is the one
+        """Where consent stands. Reading changes nothing. What was chosen in another process is heard within a second; it
+        holds at once for whatever is sent. In a forked child and after :meth:`close` the decision is the one
         that stands in the folder; where a forked child can find out about none, it is an objection."""
         return _copied(Consent, self._native.consent())
 
@@ -285,24 +294,29 @@ class Client:
     @property
     def distinct_id(self) -> Optional[str]:
         """Whom the records are about; None while nothing may be collected."""
-        return self._native.distinct_id()
+        distinct_id: Optional[str] = self._native.distinct_id()
+        return distinct_id
 
     @property
     def device_id(self) -> Optional[str]:
         """The device's random id; None while nothing may be collected."""
-        return self._native.device_id()
+        device_id: Optional[str] = self._native.device_id()
+        return device_id
 
     def flush(self, timeout: float = 10.0) -> bool:
         """Sends what is queued, and waits for it. True if in time nothing was left of what was queued at the call:
         every record was delivered, or refused by the server and dropped. :meth:`stats` tells which. So it is also
         True where nothing was queued, as before a decision: what is held is not queued. False if the time was up or
         a request failed; what is left is kept."""
-        return not self._forked() and self._native.flush(timeout)
+        seconds = _wait("timeout", timeout)
+        return not self._forked() and _interruptibly(lambda: self._native.flush(seconds))
 
     def close(self, timeout: float = 5.0) -> bool:
         """Sends what is queued, and what an objection has asked the server for, waiting at most so many seconds, and ends
-        the client. What could not be sent is kept in the folder for the next time. True as for :meth:`flush`."""
-        return _end(self._process, self._native, timeout)
+        the client. What could not be sent is kept in the folder for the next time. True as for :meth:`flush`; False for
+        a client that was closed before."""
+        seconds = _wait("timeout", timeout)
+        return _interruptibly(lambda: _end(self._process, self._native, seconds))
 
     def __enter__(self) -> "Client":
         return self
@@ -335,8 +349,10 @@ class Client:
             return text
         try:
             kept = self._filter(Subject(kind, event), json.loads(text))
-        except Exception:  # what it cannot judge is not recorded
-            kept = None
+        except Exception as error:  # what it cannot judge is not recorded
+            name = type(error).__name__
+            self._warn(f"the filter that this app has set raises {name}; nothing of what it raises for is recorded")
+            raise Unusable("filtered", f"the filter that this app has set has raised {name}") from None
         if kept is None:
             raise Unusable("filtered", "the filter that this app has set does not want it recorded")
         return encode(kept)
@@ -346,10 +362,12 @@ class Client:
         both = (name + text).encode()
         if len(both) > _U32:
             raise Unusable("too_large", "send less in one")
-        return _ENTER(self._door, kind, size, len(both), both)
+        code: int = _ENTER(self._door, kind, size, len(both), both)
+        return code
 
     def _record(self, call: Callable[[], int]) -> Outcome:
         if self._forked():
+            self._warn("a client was used in a forked child; create one after the fork")
             return Outcome("rejected", "forked", "the client belongs to the parent process; create one after the fork")
         try:
             code = call()
@@ -373,9 +391,24 @@ class Client:
         except ffi.ConsentError as error:
             raise ConsentError(_CONSENT_ERRORS[type(error)], error.reason) from None
 
+    def _warn(self, what: str) -> None:
+        """Says it in the log, once."""
+        if what not in self._said:
+            self._said.add(what)
+            _LOG.warning(what)
+
     def _forked(self) -> bool:
         return os.getpid() != self._process
 
+
+def _refuse_to_copy(self: object) -> NoReturn:
+    name = type(self).__name__
+    raise TypeError(f"a {name} cannot be copied or pickled: pass it on as it is, and make another one in another process")
+
+
+# A copy of what stands for something native would let go of it while the original still uses it.
+for _native in (Client, ffi.Client, ffi.HttpRequest):
+    _native.__reduce__ = _refuse_to_copy  # type: ignore[method-assign]
 
 _AT_EXIT = 1.0
 """What a client that was not closed gets at exit to send what is queued, in seconds."""
@@ -389,7 +422,7 @@ def _detach() -> None:
     """Before the interpreter goes, and its threads with it: a thread of the library's that called into it afterwards
     would take the process down. Threads may outlive their client, and a closed client's transport may be another's."""
     for client in list(_CLIENTS):
-        client.close(_AT_EXIT)
+        _end(client._process, client._native, _AT_EXIT)
     if os.getpid() in _PROCESSES:
         ffi.detach()
 
@@ -397,6 +430,31 @@ def _detach() -> None:
 def _end(process: int, native: ffi.Client, timeout: float) -> bool:
     """Brings the client's threads home. Before the interpreter goes, because they must not call into it afterwards."""
     return os.getpid() == process and native.shutdown(timeout)
+
+
+def _interruptibly(wait: Callable[[], _T]) -> _T:
+    """Waits in such a way that signals are served meanwhile, which only the main thread can."""
+    if threading.current_thread() is not threading.main_thread():
+        return wait()
+    ended: "Future[_T]" = Future()
+
+    def run() -> None:
+        try:
+            ended.set_result(wait())
+        except BaseException as error:
+            ended.set_exception(error)
+
+    try:
+        threading.Thread(target=run, name="refrain-wait", daemon=True).start()
+    except RuntimeError:
+        return wait()  # at the end of the interpreter there are no new threads
+    return ended.result()
+
+
+def _is_patched() -> bool:
+    """Whether threads are none, for the modules that this package uses."""
+    gevent, eventlet = sys.modules.get("gevent.monkey"), sys.modules.get("eventlet.patcher")
+    return bool(gevent and gevent.is_module_patched("threading") or eventlet and eventlet.is_monkey_patched("thread"))
 
 
 def _copied(kind: Type[_T], record: Any) -> _T:
@@ -410,7 +468,8 @@ def _name(name: Any) -> str:
 
 def _text(value: Any, what: str, reason: str) -> str:
     check_text(value, what, reason)
-    return value
+    text: str = value
+    return text
 
 
 def _setting(setting: str, value: Any) -> str:
@@ -418,7 +477,8 @@ def _setting(setting: str, value: Any) -> str:
         check_text(value, setting, "")
     except Unusable as error:
         raise ConfigError(error.hint) from None
-    return value
+    text: str = value
+    return text
 
 
 def _folder(setting: str, path: Any) -> str:
@@ -446,18 +506,25 @@ def _seconds(setting: str, value: Any) -> Optional[float]:
         raise ConfigError(f"{setting} is too large") from None
 
 
+def _wait(setting: str, value: Any) -> float:
+    seconds = _seconds(setting, value)
+    if seconds is None:
+        raise ConfigError(f"{setting} must be a number of seconds, not None")
+    return seconds
+
+
 def _count(setting: str, value: Any, bits: int) -> Optional[int]:
     if value is None:
         return None
     if isinstance(value, bool):
         raise ConfigError(f"{setting} must be an int, not {value!r}")
     try:
-        value = operator.index(value)
+        count = operator.index(value)
     except TypeError:
         raise ConfigError(f"{setting} must be an int, not {value!r}") from None
-    if not 0 <= value < 1 << bits:
+    if not 0 <= count < 1 << bits:
         raise ConfigError(f"{setting} must be 0 or more, and less than 2**{bits}")
-    return value
+    return count
 
 
 class _Host(ffi.HttpTransport):
@@ -465,9 +532,17 @@ class _Host(ffi.HttpTransport):
 
     def __init__(self, transport: ffi.HttpTransport) -> None:
         self._transport = transport
+        self._has_failed = False
 
     def send(self, request: ffi.HttpRequest) -> ffi.HttpAnswer:
-        return self._transport.send(request)
+        try:
+            return self._transport.send(request)
+        except Exception as error:
+            # Once: it may do so at every retry.
+            if not self._has_failed:
+                self._has_failed = True
+                _LOG.warning("the transport that this app has set raises %s", type(error).__name__)
+            raise
 
     def cancel(self) -> None:
         self._transport.cancel()
@@ -485,7 +560,7 @@ def _transport(transport: Any) -> ffi.HttpTransport:
 def _names(setting: str, names: Iterable[str]) -> List[str]:
     if isinstance(names, (str, bytes)) or not isinstance(names, Iterable):
         raise ConfigError(f"{setting} must be a list of names, not {names!r}")
-    return [_setting(setting, name) for name in names]
+    return [_setting(f"{setting}[{place}]", name) for place, name in enumerate(names)]
 
 
 def _signals(signals: Any) -> ffi.Signals:

@@ -2,6 +2,7 @@
 
 import gzip
 import http.client
+import logging
 import queue
 import socket
 import ssl
@@ -14,10 +15,13 @@ from urllib.parse import urlsplit
 
 from .refrain_ffi import HttpAnswer, HttpRequest, HttpTransport
 
+_LOG = logging.getLogger("refrain")
 _CONNECT_TIMEOUT = 10.0
 _ANSWER_TIMEOUT = 30.0
 #: Of the answer's body; no collector's is longer.
 _ANSWER_BYTES = 65536
+#: So many may come before the answer.
+_INTERIM_ANSWERS = 10
 #: Below this a body grows by compression rather than shrinks.
 _WORTH_COMPRESSING = 1024
 #: It is the form of a body that is refused, not what stands in it.
@@ -31,10 +35,13 @@ class HttpClientTransport(HttpTransport):
     The core calls :meth:`send` on a thread of its own. The exchange itself runs on one of Python's, so that
     :meth:`cancel` can bring the core's thread home at once, even out of a name lookup that does not end: a thread
     of the core's must not be in Python when the interpreter ends.
+
+    Each client needs one of its own.
     """
 
     def __init__(self) -> None:
         self._exchange: Optional[_Exchange] = None
+        self._distrusts = False
         self._compresses = True
         self._worker: Optional[_Worker] = None
         # At once, not at the first request: that may be the one at the end of the interpreter, and from Python 3.12 on
@@ -51,6 +58,9 @@ class HttpClientTransport(HttpTransport):
         exchange = self._exchange = _Exchange(request, self._compresses)
         worker.carry(exchange)
         answer = exchange.wait()
+        if exchange.distrust is not None and not self._distrusts:
+            self._distrusts = True
+            _LOG.warning("the collector's certificate is not trusted: %s", exchange.distrust)
         if exchange.compressed and answer.is_RESPONSE() and answer.status in _NOT_IN_THIS_FORM:
             # The records are sent again, in the clear.
             self._compresses = False
@@ -111,6 +121,8 @@ class _Exchange:
 
     def __init__(self, request: HttpRequest, compresses: bool) -> None:
         self.compressed = False
+        #: Why the peer is not believed to be the collector.
+        self.distrust: Optional[str] = None
         #: Whether its thread has come back from it.
         self.is_over = False
         self._request = request
@@ -142,6 +154,9 @@ class _Exchange:
             answer = self._talk()
         except (socket.timeout, TimeoutError):
             answer = HttpAnswer.TIMED_OUT()
+        except ssl.SSLCertVerificationError as error:
+            self.distrust = error.verify_message
+            answer = HttpAnswer.UNREACHABLE()
         except Exception:  # whatever a network, a proxy or a peer can come up with
             answer = HttpAnswer.UNREACHABLE()
         finally:
@@ -154,13 +169,15 @@ class _Exchange:
 
     def _talk(self) -> HttpAnswer:
         url = urlsplit(self._request.url())
+        # Without a port, the last part of an IPv6 address would be taken for one.
         if url.scheme == "https":
             self._connection = http.client.HTTPSConnection(
-                url.hostname or "", url.port, timeout=_CONNECT_TIMEOUT, context=ssl.create_default_context()
+                url.hostname or "", url.port or 443, timeout=_CONNECT_TIMEOUT, context=ssl.create_default_context()
             )
         else:
-            self._connection = http.client.HTTPConnection(url.hostname or "", url.port, timeout=_CONNECT_TIMEOUT)
+            self._connection = http.client.HTTPConnection(url.hostname or "", url.port or 80, timeout=_CONNECT_TIMEOUT)
         connection = self._connection
+        connection.response_class = _Response
         connection.connect()
         connection.sock.settimeout(_ANSWER_TIMEOUT)
         path = (url.path or "/") + ("?" + url.query if url.query else "")
@@ -192,6 +209,18 @@ class _Exchange:
             retry_after=_in_seconds(response.getheader("Retry-After"), response.getheader("Date")),
             body=text,
         )
+
+
+class _Response(http.client.HTTPResponse):
+    """An answer behind interim ones, such as ``103 Early Hints``: of those the library reads away ``100`` only."""
+
+    def begin(self) -> None:
+        for _ in range(_INTERIM_ANSWERS):
+            super().begin()
+            if not 100 <= self.status < 200 or self.status == 101:
+                return
+            # Otherwise the next one counts as read.
+            self.headers = None  # type: ignore[assignment]
 
 
 def _in_seconds(retry_after: Optional[str], date: Optional[str]) -> Optional[str]:

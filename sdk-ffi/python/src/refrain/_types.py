@@ -1,14 +1,15 @@
 """What the client tells."""
 
 from dataclasses import dataclass
-from typing import Any, Callable, Dict, List, Mapping, Optional
+from typing import Any, Callable, Dict, List, Mapping, Optional, Tuple, Type
 
 
 @dataclass(frozen=True)
 class Outcome:
     """What became of a call. True in a condition unless it was rejected."""
 
-    #: ``"accepted"``: recorded. ``"held"``: kept in memory until the person decides. ``"rejected"``: not recorded.
+    #: ``"accepted"``: recorded. ``"held"``: kept in memory until the person decides, or until the folder has been read, a
+    #: moment after the start. ``"rejected"``: not recorded.
     status: str
     #: Why it was rejected, a stable word: ``denied``, ``empty_name``, ``not_finite``, …
     reason: Optional[str] = None
@@ -80,6 +81,10 @@ class ConsentError(Error):
         self.code = code
         #: In words.
         self.detail = detail
+
+    def __reduce__(self) -> Tuple[Type["ConsentError"], Tuple[str, str]]:
+        # Workers of a pool pass their errors on pickled.
+        return type(self), (self.code, self.detail)
 
 
 @dataclass(frozen=True)
