@@ -47,12 +47,17 @@ const compile = async (options: Options): Promise<Instantiate> => {
   let { wasm } = options;
   if (!wasm) {
     // Not asked for in vain: a script that was bundled into one has no address.
-    const get = () => fetch(options.wasmUrl ?? new URL('./refrain_wasm_bg.wasm', import.meta.url));
+    let at: string | URL | undefined;
+    const get = () => fetch((at = options.wasmUrl ?? new URL('./refrain_wasm_bg.wasm', import.meta.url)));
     try {
       wasm = await WebAssembly.compileStreaming(get());
     } catch {
-      // A server that sends it under another type.
-      wasm = await WebAssembly.compile(await (await get()).arrayBuffer());
+      try {
+        // A server that sends it under another type.
+        wasm = await WebAssembly.compile(await (await get()).arrayBuffer());
+      } catch (error) {
+        throw Error(`no module at ${at}, see wasmUrl and connect-src: ${(error as Error).message}`);
+      }
     }
   }
   return (imports) => new WebAssembly.Instance(wasm!, imports);
@@ -84,6 +89,8 @@ export const load = async (token: string, options: Options) => {
     keys: () => Object.keys(local ?? {}),
     records,
     locks: navigator.locks,
+    // A window that another one has opened begins with a copy of its store, and frames share one.
+    alone: !page || (!opener && top == self),
     signals: signals(),
     compile,
     online: () => navigator.onLine,

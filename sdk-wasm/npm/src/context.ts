@@ -15,7 +15,7 @@ const NO_BRAND = /not.?a.?brand|^chromium$/i;
 /**
  * Properties of the page as it is now: `$current_url` and `$referrer` without query and fragment, `$referring_domain`,
  * campaign words of the address, `$browser_language`, `$screen_width`, `$screen_height`; where the browser says so
- * itself `$browser`, `$browser_version`, `$os` and `$device_type`. What is not known is left out.
+ * itself `$browser`, `$browser_version`, `$os` and `$device_type`. What is not known is left out; outside of pages that is all.
  *
  * ```js
  * r.registerForSession(pageContext()); // again after a page of an application has changed
@@ -23,6 +23,7 @@ const NO_BRAND = /not.?a.?brand|^chromium$/i;
  * ```
  */
 export const pageContext = (): Record<string, string | number> => {
+  if (typeof document == 'undefined') return {};
   const { userAgentData: agent, language } = navigator as Navigator & Hinting;
   const brand = agent?.brands.find(({ brand }) => !NO_BRAND.test(brand)) ?? agent?.brands.find(({ brand }) => brand == 'Chromium');
   const from = parse(document.referrer);

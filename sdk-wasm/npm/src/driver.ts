@@ -30,7 +30,7 @@ export const load = async (token: string, options: Options, host: Host) => {
   if (!core) throw Error('this cannot work: is the token empty, or batchSize 0?');
   const fresh = crypto.getRandomValues(new Uint32Array(2)).join('');
   const queue = openQueue(prefix, host, fresh);
-  const locks = openLocks(prefix, host.locks);
+  const locks = openLocks(prefix, host.locks, host.alone);
   const request = openRequests(endpoint, gzip, host.online);
 
   const tickets = new Map<number, [() => void, (error: Error) => void]>();
@@ -351,7 +351,11 @@ export const load = async (token: string, options: Options, host: Host) => {
     },
     choose: (kind: number) => {
       const choice = new Promise<void>((done, fail) => {
-        if (over) return fail(Error('closed: start another client'));
+        if (over) {
+          // It can do nothing any more, but the next one hears of it.
+          if (kind >= Turn.OptOut) keep(kind);
+          return fail(Error('closed: start another client'));
+        }
         tell(kind);
         tickets.set(number(), [done, fail]);
         keep(kind);

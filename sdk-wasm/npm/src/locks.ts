@@ -5,9 +5,13 @@
 const PATIENCE = 5_000;
 const NAME = 1_000;
 
+/** The names that clients of this page have: none of them comes free by waiting. */
+const here = new Set<string>();
+
 const inTime = () => ({ signal: AbortSignal.timeout(PATIENCE) });
 
-export const openLocks = (prefix: string, locks: LockManager | undefined) => {
+/** `alone`: no page that lives beside this one can have handed it its tab's name. */
+export const openLocks = (prefix: string, locks: LockManager | undefined, alone: boolean) => {
   /** Names of tabs that are taken, and how to let go of each. */
   const names = new Map<string, () => void>();
 
@@ -42,13 +46,17 @@ export const openLocks = (prefix: string, locks: LockManager | undefined) => {
     take: (tab: string, own: boolean): Promise<boolean> =>
       new Promise((done) => {
         if (names.has(tab)) return done(true);
+        const name = 'tab:' + tab;
         const held = (lock: Lock | null) => {
           done(!!lock || (own && !locks));
-          return lock && new Promise<void>((free) => names.set(tab, free));
+          if (!lock) return;
+          here.add(prefix + name);
+          return new Promise<void>((free) => names.set(tab, free)).finally(() => here.delete(prefix + name));
         };
-        // A page that was just left may still hold the name for a moment.
-        const how: LockOptions = own ? { signal: AbortSignal.timeout(NAME) } : { ifAvailable: true };
-        request('tab:' + tab, how, held).catch(() => done(false));
+        // A page that was just left may still hold the name for a moment. Nothing is stored meanwhile.
+        const left = own && alone && !here.has(prefix + name);
+        const how: LockOptions = left ? { signal: AbortSignal.timeout(NAME) } : { ifAvailable: true };
+        request(name, how, held).catch(() => done(false));
       }),
     /** Lets go of all names: the page may be frozen, or gone. */
     release: () => {

@@ -42,6 +42,8 @@ export const openRecords = (name: string): Records & { close(): void } => {
 
   /** Whether there is surely no database. WebKit leaves an empty one where opening one is broken off. */
   const missing = async () => {
+    // Chromium complains twice where there is no origin, once to nobody.
+    if (self.origin == 'null') return false;
     const all = await indexedDB.databases?.();
     return !!all && all.every((database) => database.name != name);
   };

@@ -1,43 +1,43 @@
 /** What `init` may be told. Every option has a default, but for `endpoint` in Node. */
 export interface Options {
   /** The collector's address; its paths (`/track/`) are added to it. Default: the page's own origin. Node needs one. */
-  endpoint?: string;
+  endpoint?: string | undefined;
   /** What holds while the person has not decided. Default: `pending`, which keeps calls in memory. */
-  defaultConsent?: 'granted' | 'denied' | 'pending';
+  defaultConsent?: 'granted' | 'denied' | 'pending' | undefined;
   /** Whether Global Privacy Control counts as a "no" while nobody has decided. Default: true. */
-  honorGpc?: boolean;
+  honorGpc?: boolean | undefined;
   /** Whether Do Not Track counts as a "no" while nobody has decided. Default: true. */
-  honorDnt?: boolean;
+  honorDnt?: boolean | undefined;
   /**
    * What else says "no" while nobody has decided: signals that the browser does not pass on, such as Do Not Track in a
    * worker, or one of the app's own (`host`). They add to what the browser says.
    */
-  signals?: Signals;
+  signals?: Signals | undefined;
   /** How long events are gathered before they are sent, in milliseconds. Default: 5,000. */
-  flushInterval?: number;
+  flushInterval?: number | undefined;
   /** Events in one request at most. Default: 50. */
-  batchSize?: number;
+  batchSize?: number | undefined;
   /** Bytes of undelivered events of one tab; over it the oldest go, counted. Default: 1 MiB; in Node 10 MiB. */
-  queueLimitBytes?: number;
+  queueLimitBytes?: number | undefined;
   /** Age of undelivered events in milliseconds; older ones go, counted. Default: 5 days. */
-  queueLimitAge?: number;
+  queueLimitAge?: number | undefined;
   /** Whether larger requests are compressed, where the browser can and the page is not being left. Default: true. */
-  gzip?: boolean;
+  gzip?: boolean | undefined;
   /** How the project at the collector joins ids. Default: `simplified`. */
-  idMerge?: 'simplified' | 'original';
+  idMerge?: 'simplified' | 'original' | undefined;
   /** Names of properties that are never recorded, whoever sets them. Nested ones are not looked at. */
-  denyList?: string[];
+  denyList?: string[] | undefined;
   /** A last look at the properties of everything that is about to be recorded, on the device. */
-  filter?: Filter;
+  filter?: Filter | undefined;
   /** Where the WebAssembly file is, if not beside this package's script. */
-  wasmUrl?: string | URL;
+  wasmUrl?: string | URL | undefined;
   /** The compiled WebAssembly file, if the page has it already. */
-  wasm?: WebAssembly.Module;
+  wasm?: WebAssembly.Module | undefined;
   /**
    * Node only: the folder that keeps the choice and what is not delivered yet, for one process at a time. Without one
    * nothing is collected until the person agrees, and then for this process only.
    */
-  dataDir?: string;
+  dataDir?: string | undefined;
 }
 
 /**
@@ -54,11 +54,11 @@ export type Filter = (
 /** Signals against tracking; what is left out says nothing. */
 export interface Signals {
   /** Global Privacy Control. */
-  gpc?: boolean;
+  gpc?: boolean | undefined;
   /** Do Not Track. */
-  dnt?: boolean;
+  dnt?: boolean | undefined;
   /** One of the app's own. */
-  host?: boolean;
+  host?: boolean | undefined;
 }
 
 /** A call that recorded nothing, and why. */

@@ -22,7 +22,12 @@ for (const [where, forbidden] of [
     return open({ defaultConsent: 'granted' });
   }],
   ['in a frame without an origin', async ({ collector, open }) => {
-    const frame = await frameWithoutOrigin(await open());
+    const page = await open();
+    const frame = await frameWithoutOrigin(page);
+    await frame.evaluate(() => {
+      window.faults = [];
+      addEventListener('unhandledrejection', ({ reason }) => window.faults.push(`${reason}`));
+    });
     await start(frame, collector, { defaultConsent: 'granted' });
     return frame;
   }],
@@ -44,6 +49,7 @@ for (const [where, forbidden] of [
 
     const error = await page.evaluate(() => window.r.optOut().then(() => '', (error) => error.message));
     assert.match(error, /^not_recorded: /);
+    assert.deepEqual(await page.evaluate(() => window.faults ?? []), [], 'nothing that the app has not asked for fails');
     const after = await page.evaluate(async (url) => {
       const result = window.r.track('E').rejected;
       await window.r.flush();

@@ -211,6 +211,18 @@ test('C4 C8 optOut ends although IndexedDB never answers, and so does the start'
   await stillRefused(page, person.collector);
 });
 
+test('an objection to a client that was shut down counts from the next one on', async (t) => {
+  const person = await world.person(t);
+  const page = await agreed(person);
+  const error = await page.evaluate(async () => {
+    await window.r.shutdown();
+    return window.r.optOut().then(() => 'done', (error) => error.message);
+  });
+  assert.match(error, /^closed: /);
+  await page.reload();
+  await stillRefused(page, person.collector);
+});
+
 test('a client that is shut down while it withdraws does both', async (t) => {
   const person = await world.person(t);
   const page = await agreed(person);

@@ -146,6 +146,40 @@ test('a living tab keeps its queue when another one starts', async (t) => {
   assert.equal(collector.named('Mine').length, 1);
 });
 
+/** Runs in a page: a name that belongs to another client does not come free, however long it is waited for. */
+const PATIENT = () => (AbortSignal.timeout = () => new AbortController().signal);
+
+for (const [what, begin] of [
+  ['a window that the page has opened', async (page) => {
+    const [opened] = await Promise.all([page.waitForEvent('popup'), page.evaluate(() => void window.open('/'))]);
+    await opened.waitForLoadState();
+    return opened;
+  }],
+  ['a frame of the page', async (page) => {
+    await page.evaluate(
+      () =>
+        new Promise((done) => {
+          const frame = document.createElement('iframe');
+          frame.src = '/';
+          frame.onload = done;
+          document.body.append(frame);
+        }),
+    );
+    return page.frames()[1];
+  }],
+  ['a second client of the page', async (page) => page],
+]) {
+  test(`${what} takes a name of its own without waiting for the page's`, async (t) => {
+    const { collector, open } = await world.person(t);
+    const page = await open({ defaultConsent: 'granted' });
+    const other = await begin(page);
+    await other.evaluate(PATIENT);
+    await start(other, collector, { defaultConsent: 'granted' });
+    await other.evaluate(() => window.r.track('There'));
+    await collector.arrived('There');
+  });
+}
+
 test('a duplicated tab gets a name of its own', async (t) => {
   const { collector, open } = await world.person(t);
   const options = { defaultConsent: 'granted', flushInterval: 3_600_000 };
