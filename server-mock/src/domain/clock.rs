@@ -30,7 +30,8 @@ impl Default for Clock {
 pub struct Moment {
     /// Now, in milliseconds since 1970.
     pub now: i64,
-    /// What is added to client times, see [`Clock::client_offset`].
+    /// By how much client times on `/track` have to be moved: clients live in real time, so that on a clock that
+    /// was only advanced their times move along. On a clock that was set or frozen they are taken as sent.
     pub client_offset: i64,
 }
 
@@ -61,8 +62,6 @@ impl Clock {
         matches!(self.mode, Mode::Frozen { .. })
     }
 
-    /// By how much client times on `/track` have to be moved: clients live in real time, so that on a clock that
-    /// was only advanced their times move along. On a clock that was set or frozen they are taken as sent.
     fn client_offset(&self) -> i64 {
         match self.mode {
             Mode::Real { offset } => offset,

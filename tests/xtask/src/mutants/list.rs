@@ -23,7 +23,8 @@ const fn edit(file: &'static str, find: &'static str, replace: &'static str) -> 
 const CHOICE: &str = "sdk-core/src/engine/choice/mod.rs";
 const WITHDRAWAL: &str = "sdk-core/src/engine/choice/withdrawal.rs";
 const SENDING: &str = "sdk-core/src/engine/sending.rs";
-const CONSENT: &str = "sdk-core/src/engine/consent/change.rs";
+const CHANGE: &str = "sdk-core/src/engine/consent/change.rs";
+const CONSENT_RECORD: &str = "sdk-core/src/engine/consent/record.rs";
 const STORE: &str = "sdk-core/src/engine/store.rs";
 const PERMIT: &str = "sdk-core/src/engine/permit.rs";
 const POLICY: &str = "sdk-core/src/engine/policy.rs";
@@ -120,7 +121,7 @@ pub const MUTANTS: &[Mutant] = &[
         name: "unreadable-is-absent",
         fault: "a record that cannot be read counts as none (C8)",
         edits: &[edit(
-            CONSENT,
+            CONSENT_RECORD,
             "RecordRead::Unreadable => Self::Unreadable,",
             "RecordRead::Unreadable => Self::Absent,",
         )],
@@ -129,7 +130,7 @@ pub const MUTANTS: &[Mutant] = &[
         name: "grant-overrules-anything",
         fault: "a grant on its way takes back a refusal of after it (C9)",
         edits: &[edit(
-            CONSENT,
+            CHANGE,
             "if denied && revision != *at_call && later {",
             "if denied && revision != *at_call && later && false {",
         )],
@@ -137,7 +138,7 @@ pub const MUTANTS: &[Mutant] = &[
     Mutant {
         name: "refusal-keeps-the-epoch",
         fault: "a refusal does not begin a new epoch (C6)",
-        edits: &[edit(CONSENT, "new.epoch = old_epoch.saturating_add(1).max(*epoch);", "let _ = epoch;")],
+        edits: &[edit(CHANGE, "new.epoch = old_epoch.saturating_add(1).max(*epoch);", "let _ = epoch;")],
     },
     Mutant {
         name: "reset-touches-consent",
@@ -391,7 +392,7 @@ pub const MUTANTS: &[Mutant] = &[
     Mutant {
         name: "outbox-lost-at-the-next-refusal",
         fault: "a second refusal overwrites what the first has asked for (C12)",
-        edits: &[edit(CONSENT, "new.entrust(outbox);", "new.outbox = outbox.clone();")],
+        edits: &[edit(CHANGE, "new.entrust(outbox);", "new.outbox = outbox.clone();")],
     },
     Mutant {
         name: "outbox-lost-with-an-unwritten-refusal",
