@@ -41,9 +41,12 @@ export const settings = (token: unknown, options: Options, signals: number) => {
     if (!Array.isArray(list)) throw Error('denyList must be a list of names');
     return list.map((name) => text('denyList', name) + '\n').join('');
   };
+  // A `<base>` must not point it elsewhere; where a page has no address, its parent's is the base.
+  const endpoint = text('endpoint', options.endpoint ?? globalThis.location?.origin.replace(/^null$/, ''));
+  // A host and a port without a scheme would be taken for one, and never be reached.
+  if (/^(?!https?:)[\w+.-]+:/i.test(endpoint)) throw Error('endpoint must be an address, such as https://collector.example');
   return [
-    // A `<base>` must not point it elsewhere; where a page has no address, its parent's is the base.
-    text('endpoint', options.endpoint ?? globalThis.location?.origin.replace(/^null$/, '')),
+    endpoint,
     !!flag('gzip', options.gzip ?? true),
     word('defaultConsent', 'pending', 'granted', 'denied'),
     !!word('idMerge', 'simplified', 'original'),

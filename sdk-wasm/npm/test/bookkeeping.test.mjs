@@ -152,6 +152,8 @@ test('a setting that cannot work is named', () => {
 });
 
 test('a token is a whole text', () => {
+  for (const endpoint of ['localhost:8787', 'htp://x', 'javascript:1']) assert.throws(() => settings('T', { endpoint }, 0), /endpoint/);
+  for (const endpoint of ['', '/first-party', 'HTTPS://x:1/a:b']) assert.equal(settings('T', { endpoint }, 0)[0], endpoint);
   for (const token of [undefined, null, 7, {}, ['T'], 'T\ud800']) assert.throws(() => settings(token, { endpoint: '' }, 0), /token/);
 });
 

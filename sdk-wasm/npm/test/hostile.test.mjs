@@ -186,6 +186,7 @@ test('a setting that cannot work, or a module that does not load, is said by `re
     [{ token: 7 }, 'token must be a text'],
     [{ token: 'T\ud800' }, 'token must be a text'],
     [{ endpoint: 7 }, 'endpoint must be a text'],
+    [{ endpoint: 'localhost:8787' }, 'endpoint must be an address'],
     [{ wasmUrl: '/nothing.wasm' }, 'WebAssembly'],
   ]) {
     const page = await open();
