@@ -2,7 +2,6 @@
 
 import atexit
 import json
-import logging
 import operator
 import os
 import sys
@@ -31,9 +30,10 @@ from ._types import (
     Subject,
 )
 from ._values import Unusable, check_text, encode
+from ._warnings import LOG, Warnings
 
 _T = TypeVar("_T")
-_LOG = logging.getLogger("refrain")
+_FORKED = "the client belongs to the parent process; create one after the fork"
 _ACCEPTED = Outcome("accepted")
 _HELD = Outcome("held")
 _DEFAULT_CONSENT = {
@@ -102,9 +102,9 @@ class Client:
             :meth:`signals`.
         filter: a last look at the properties that are about to be recorded, registered ones and updates of profiles
             included, also of what is held until the person decides; not at names of events, nor at the ids of users and
-            groups, for which there is ``deny_list``, nor at what an earlier client has registered. It is told what they belong to, see :class:`Subject`, gets a dictionary of its own, on the
-            thread that records, and returns what is to be recorded in its place; ``None``, and where it raises, the
-            call is rejected (``filtered``).
+            groups, for which there is ``deny_list``, nor at what an earlier client has registered. It is told what they
+            belong to, see :class:`Subject`, gets a dictionary of its own, on the thread that records, and returns what
+            is to be recorded in its place; ``None``, and where it raises, the call is rejected (``filtered``).
         transport: sends instead of the built-in HTTP client, which goes by no proxy, whatever the environment says.
 
     Raises:
@@ -133,9 +133,9 @@ class Client:
         transport: Optional[ffi.HttpTransport] = None,
     ) -> None:
         self._process = os.getpid()
-        self._said: Set[str] = set()
+        self._warnings = Warnings()
         if _is_patched():
-            self._warn("gevent or eventlet has replaced Python's threads: this client may be unable to send")
+            self._warnings.say("gevent or eventlet has replaced Python's threads: this client may be unable to send")
         if filter is not None and not callable(filter):
             raise ConfigError(f"filter must be a function, not {type(filter).__name__}")
         self._filter = filter
@@ -308,14 +308,14 @@ class Client:
         every record was delivered, or refused by the server and dropped. :meth:`stats` tells which. So it is also
         True where nothing was queued, as before a decision: what is held is not queued. False if the time was up or
         a request failed; what is left is kept."""
-        seconds = _wait("timeout", timeout)
+        seconds = _timeout(timeout)
         return not self._forked() and _interruptibly(lambda: self._native.flush(seconds))
 
     def close(self, timeout: float = 5.0) -> bool:
         """Sends what is queued, and what an objection has asked the server for, waiting at most so many seconds, and ends
         the client. What could not be sent is kept in the folder for the next time. True as for :meth:`flush`; False for
         a client that was closed before."""
-        seconds = _wait("timeout", timeout)
+        seconds = _timeout(timeout)
         return _interruptibly(lambda: _end(self._process, self._native, seconds))
 
     def __enter__(self) -> "Client":
@@ -351,7 +351,7 @@ class Client:
             kept = self._filter(Subject(kind, event), json.loads(text))
         except Exception as error:  # what it cannot judge is not recorded
             name = type(error).__name__
-            self._warn(f"the filter that this app has set raises {name}; nothing of what it raises for is recorded")
+            self._warnings.say(f"the filter that this app has set raises {name}; nothing of what it raises for is recorded")
             raise Unusable("filtered", f"the filter that this app has set has raised {name}") from None
         if kept is None:
             raise Unusable("filtered", "the filter that this app has set does not want it recorded")
@@ -367,8 +367,8 @@ class Client:
 
     def _record(self, call: Callable[[], int]) -> Outcome:
         if self._forked():
-            self._warn("a client was used in a forked child; create one after the fork")
-            return Outcome("rejected", "forked", "the client belongs to the parent process; create one after the fork")
+            self._warnings.say(_FORKED)
+            return Outcome("rejected", "forked", _FORKED)
         try:
             code = call()
             if code == 0:
@@ -385,17 +385,11 @@ class Client:
 
     def _decide(self, call: Callable[[], None]) -> None:
         if self._forked():
-            raise ConsentError("not_recorded", "the client belongs to the parent process; create one after the fork")
+            raise ConsentError("not_recorded", _FORKED)
         try:
             call()
         except ffi.ConsentError as error:
             raise ConsentError(_CONSENT_ERRORS[type(error)], error.reason) from None
-
-    def _warn(self, what: str) -> None:
-        """Says it in the log, once."""
-        if what not in self._said:
-            self._said.add(what)
-            _LOG.warning(what)
 
     def _forked(self) -> bool:
         return os.getpid() != self._process
@@ -506,10 +500,10 @@ def _seconds(setting: str, value: Any) -> Optional[float]:
         raise ConfigError(f"{setting} is too large") from None
 
 
-def _wait(setting: str, value: Any) -> float:
-    seconds = _seconds(setting, value)
+def _timeout(value: Any) -> float:
+    seconds = _seconds("timeout", value)
     if seconds is None:
-        raise ConfigError(f"{setting} must be a number of seconds, not None")
+        raise ConfigError("timeout must be a number of seconds, not None")
     return seconds
 
 
@@ -532,23 +526,20 @@ class _Host(ffi.HttpTransport):
 
     def __init__(self, transport: ffi.HttpTransport) -> None:
         self._transport = transport
-        self._has_failed = False
+        self._warnings = Warnings()
 
     def send(self, request: ffi.HttpRequest) -> ffi.HttpAnswer:
         try:
             return self._transport.send(request)
         except Exception as error:
-            # Once: it may do so at every retry.
-            if not self._has_failed:
-                self._has_failed = True
-                _LOG.warning("the transport that this app has set raises %s", type(error).__name__)
+            self._warnings.say(f"the transport that this app has set raises {type(error).__name__}")
             raise
 
     def cancel(self) -> None:
         self._transport.cancel()
 
     def notice(self, text: str) -> None:
-        _LOG.warning(text)
+        LOG.warning(text)
 
 
 def _transport(transport: Any) -> ffi.HttpTransport:

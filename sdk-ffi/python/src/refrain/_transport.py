@@ -2,7 +2,6 @@
 
 import gzip
 import http.client
-import logging
 import queue
 import socket
 import ssl
@@ -13,9 +12,9 @@ from email.utils import parsedate_to_datetime
 from typing import Optional
 from urllib.parse import urlsplit
 
+from ._warnings import Warnings
 from .refrain_ffi import HttpAnswer, HttpRequest, HttpTransport
 
-_LOG = logging.getLogger("refrain")
 _CONNECT_TIMEOUT = 10.0
 _ANSWER_TIMEOUT = 30.0
 #: Of the answer's body; no collector's is longer.
@@ -41,7 +40,7 @@ class HttpClientTransport(HttpTransport):
 
     def __init__(self) -> None:
         self._exchange: Optional[_Exchange] = None
-        self._distrusts = False
+        self._warnings = Warnings()
         self._compresses = True
         self._worker: Optional[_Worker] = None
         # At once, not at the first request: that may be the one at the end of the interpreter, and from Python 3.12 on
@@ -58,9 +57,8 @@ class HttpClientTransport(HttpTransport):
         exchange = self._exchange = _Exchange(request, self._compresses)
         worker.carry(exchange)
         answer = exchange.wait()
-        if exchange.distrust is not None and not self._distrusts:
-            self._distrusts = True
-            _LOG.warning("the collector's certificate is not trusted: %s", exchange.distrust)
+        if exchange.distrust is not None:
+            self._warnings.say(f"the collector's certificate is not trusted: {exchange.distrust}")
         if exchange.compressed and answer.is_RESPONSE() and answer.status in _NOT_IN_THIS_FORM:
             # The records are sent again, in the clear.
             self._compresses = False
