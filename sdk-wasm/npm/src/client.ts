@@ -90,7 +90,7 @@ export const load = async (token: string, options: Options) => {
     records,
     locks: navigator.locks,
     // A window that another one has opened begins with a copy of its store, and frames share one.
-    alone: !page || (!opener && top == self),
+    shared: page && (!!opener || top != self),
     signals: signals(),
     compile,
     online: () => navigator.onLine,

@@ -43,8 +43,8 @@ export interface Host {
   keys(): string[];
   records: Records;
   locks: LockManager | undefined;
-  /** Whether what stands in `session` cannot be a copy of another living page's. */
-  alone: boolean;
+  /** Whether what stands in `session` may be another living page's, too. */
+  shared?: boolean;
   /** What of the environment says no: 1 Global Privacy Control, 2 Do Not Track. */
   signals: number;
   /** What makes an instance of the module. */

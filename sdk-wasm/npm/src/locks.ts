@@ -10,8 +10,8 @@ const here = new Set<string>();
 
 const inTime = () => ({ signal: AbortSignal.timeout(PATIENCE) });
 
-/** `alone`: no page that lives beside this one can have handed it its tab's name. */
-export const openLocks = (prefix: string, locks: LockManager | undefined, alone: boolean) => {
+/** `shared`: another living page may have handed this one its tab's name. */
+export const openLocks = (prefix: string, locks: LockManager | undefined, shared = false) => {
   /** Names of tabs that are taken, and how to let go of each. */
   const names = new Map<string, () => void>();
 
@@ -54,7 +54,7 @@ export const openLocks = (prefix: string, locks: LockManager | undefined, alone:
           return new Promise<void>((free) => names.set(tab, free)).finally(() => here.delete(prefix + name));
         };
         // A page that was just left may still hold the name for a moment. Nothing is stored meanwhile.
-        const left = own && alone && !here.has(prefix + name);
+        const left = own && !shared && !here.has(prefix + name);
         const how: LockOptions = left ? { signal: AbortSignal.timeout(NAME) } : { ifAvailable: true };
         request(name, how, held).catch(() => done(false));
       }),

@@ -26,7 +26,6 @@ export const load = async (token: string, options: Options) => {
       keys: () => folder?.keys() ?? [],
       records: folder?.records ?? NO_RECORDS,
       locks: undefined,
-      alone: true,
       signals: 0,
       compile,
       // There are no preflights here.

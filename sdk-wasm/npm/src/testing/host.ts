@@ -49,7 +49,6 @@ export const loader = (stores: Stores, signals: number, hears: (heard: Heard) =>
       keys: () => stores.local.keys(),
       records: stores.recordsOf(token),
       locks: undefined,
-      alone: true,
       signals,
       compile: async () => instantiate,
       online: () => false,
