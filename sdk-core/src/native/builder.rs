@@ -11,7 +11,7 @@ use super::testing::World;
 use super::transport::Transport;
 #[cfg(feature = "personal-data")]
 use crate::engine::PersonalDataMode;
-use crate::engine::{Config, DefaultConsent, IdMerge, Notice, Signals};
+use crate::engine::{DefaultConsent, IdMerge, Notice, Signals};
 use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -20,31 +20,13 @@ use std::time::Duration;
 /// Makes a [`Client`].
 #[must_use = "call build()"]
 pub struct Builder {
-    settings: Settings,
-    signals: Signals,
-    transport: Option<Box<dyn Transport>>,
-    transport_yields: bool,
-    library: Option<String>,
-    automatic_properties: Option<String>,
-    filter: Option<Filter>,
-    on_notice: Option<NoticeHook>,
-    #[cfg(feature = "testing")]
-    world: Option<World>,
-    #[cfg(feature = "flight-recorder")]
-    flight: Option<Flight>,
-}
-
-pub(super) type NoticeHook = Arc<dyn Fn(&Notice) + Send + Sync>;
-
-/// Everything that a client is made of, checked.
-pub(super) struct Parts {
     pub(super) settings: Settings,
-    pub(super) config: Config,
-    pub(super) endpoint: String,
     pub(super) signals: Signals,
     pub(super) transport: Option<Box<dyn Transport>>,
     /// Whether the transport of a client that is open already is as good.
     pub(super) transport_yields: bool,
+    library: Option<String>,
+    automatic_properties: Option<String>,
     pub(super) filter: Option<Filter>,
     pub(super) on_notice: Option<NoticeHook>,
     #[cfg(feature = "testing")]
@@ -52,6 +34,8 @@ pub(super) struct Parts {
     #[cfg(feature = "flight-recorder")]
     pub(super) flight: Option<Flight>,
 }
+
+pub(super) type NoticeHook = Arc<dyn Fn(&Notice) + Send + Sync>;
 
 impl Builder {
     pub(super) fn new(settings: Settings) -> Self {
@@ -234,46 +218,19 @@ impl Builder {
     ///
     /// # Errors
     /// A setting that cannot work, or one that differs from an open client's on the same folder.
-    pub fn build(self) -> Result<Client, BuildError> {
-        let Self {
-            settings,
-            signals,
-            transport,
-            transport_yields,
-            library,
-            automatic_properties,
-            filter,
-            on_notice,
-            #[cfg(feature = "testing")]
-            world,
-            #[cfg(feature = "flight-recorder")]
-            flight,
-        } = self;
-        let mut config = settings.config()?;
-        if let Some(properties) = automatic_properties {
+    pub fn build(mut self) -> Result<Client, BuildError> {
+        let mut config = self.settings.config()?;
+        if let Some(properties) = self.automatic_properties.take() {
             config.automatic_properties = properties;
             config.check().map_err(BuildError::Config)?;
         }
-        config.library = library.unwrap_or(config.library);
-        let endpoint = settings.check_endpoint()?;
-        settings.check_data_dir()?;
-        if transport.is_none() && !cfg!(feature = "http") {
+        config.library = self.library.take().unwrap_or(config.library);
+        let endpoint = self.settings.check_endpoint()?;
+        self.settings.check_data_dir()?;
+        if self.transport.is_none() && !cfg!(feature = "http") {
             return Err(BuildError::NoTransport);
         }
-        Client::open(Parts {
-            settings,
-            config,
-            endpoint,
-            signals,
-            transport,
-            transport_yields,
-            filter,
-            on_notice,
-            #[cfg(feature = "testing")]
-            world,
-            #[cfg(feature = "flight-recorder")]
-            flight,
-        })
+        Client::open(self, config, endpoint)
     }
 }
 

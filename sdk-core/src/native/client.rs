@@ -4,7 +4,7 @@
 use super::audit;
 use super::audit::Audit;
 use super::build_error::BuildError;
-use super::builder::{Builder, Parts};
+use super::builder::Builder;
 use super::clock::Clock;
 use super::entropy::{Entropy, draw_array};
 use super::filter::{Filter, Subject};
@@ -19,8 +19,8 @@ use super::storage_thread::StorageThread;
 use super::store::{Layout, Ledger, Store};
 use super::transport::Transport;
 use crate::engine::{
-    Also, Call, CallKind, Consent, ConsentState, Decision, DenyReason, Engine, FlushState, Input, Lifecycle,
-    Notice, Outcome, RecordName, Rejection, Signals, Stats, StoreFault, Trouble, Verdict,
+    Also, Call, CallKind, Config, Consent, ConsentState, Decision, DenyReason, Engine, FlushState, Input,
+    Lifecycle, Notice, Outcome, RecordName, Rejection, Signals, Stats, StoreFault, Trouble, Verdict,
 };
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -111,13 +111,12 @@ impl Client {
         Builder::new(settings)
     }
 
-    pub(super) fn open(parts: Parts) -> Result<Self, BuildError> {
+    /// The builder's settings have been checked, and are what `config` and `endpoint` say.
+    pub(super) fn open(builder: Builder, config: Config, endpoint: String) -> Result<Self, BuildError> {
         #[cfg(feature = "flight-recorder")]
-        let recording = parts.flight.map(|flight| flight.begin(&parts.config));
-        let Parts {
+        let recording = builder.flight.map(|flight| flight.begin(&config));
+        let Builder {
             settings,
-            config,
-            endpoint,
             signals,
             transport,
             transport_yields,
@@ -126,7 +125,7 @@ impl Client {
             #[cfg(feature = "testing")]
             world,
             ..
-        } = parts;
+        } = builder;
         let own = match (&transport, &on_notice) {
             _ if transport_yields => None,
             (Some(_), _) => Some("transport"),

@@ -66,7 +66,7 @@ impl Engine {
     }
 
     /// Somebody has deleted the record that was known here, and perhaps another one was made since.
-    pub(super) fn record_lost(&mut self, state: ConsentState) {
+    fn record_lost(&mut self, state: ConsentState) {
         // A refusal that this process has seen still holds here, and is written again (C7), unless the person has
         // agreed since, or is about to.
         let agreed = |since: u64| {

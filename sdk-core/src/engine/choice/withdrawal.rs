@@ -222,7 +222,7 @@ impl Engine {
         self.opened_epoch.is_some() || self.subject.identity().is_some()
     }
 
-    pub(super) fn stop_if_open(&mut self) {
+    fn stop_if_open(&mut self) {
         if self.collects() {
             self.stop(self.epoch.saturating_add(1));
             if self.unclean == Unclean::No {
