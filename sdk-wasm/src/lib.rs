@@ -200,8 +200,8 @@ impl Core {
         there.into()
     }
 
-    /// A call of the host, by the number of its [`CallKind`], or something that happened to the page: 20 start, 21 the
-    /// person agrees, 22 objects (+ 1 erase, + 2 delete the profile), 26 flush, 27 time has passed, 28 the page is
+    /// A call of the host, by the number of its [`CallKind`], or something that happened to the page: 20 start, 21
+    /// flush, 22 time has passed, 23 the person agrees, 24 objects (+ 1 erase, + 2 delete the profile), 28 the page is
     /// leaving, 29 the network is back, 30 the page came into view, 31 went out of it, 32 goes on after it was frozen.
     /// Answers: 0 nothing to say, 1 accepted, 2 held, 3 rejected (`read` says why), 4 under way (`number`: the ticket), 5
     /// flushing (`number`: the mark).
@@ -211,13 +211,13 @@ impl Core {
         let input = match (kind, CallKind::ALL.get(kind as usize)) {
             (_, Some(kind)) => Input::Call(Call::new(*kind, first, second, bits)),
             (20, _) => Input::Start { secret },
-            (21, _) => Input::OptIn { id, secret },
-            (22..=25, _) => {
-                let also = Also { erase: kind & 1 == 1, delete_profile: kind >= 24 };
+            (21, _) => Input::Flush,
+            (22, _) => Input::Tick { secret },
+            (23, _) => Input::OptIn { id, secret },
+            (24..=27, _) => {
+                let also = Also { erase: kind & 1 != 0, delete_profile: kind & 2 != 0 };
                 Input::OptOut { also, id }
             }
-            (26, _) => Input::Flush,
-            (27, _) => Input::Tick { secret },
             (28, _) => Input::Lifecycle(Lifecycle::Leaving),
             (29, _) => Input::Lifecycle(Lifecycle::Online),
             (30, _) => Input::Lifecycle(Lifecycle::Foreground),

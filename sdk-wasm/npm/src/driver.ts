@@ -272,7 +272,7 @@ export const load = async (token: string, options: Options, host: Host) => {
   const refused = () => {
     try {
       const kind = +host.local!.getItem(early)!;
-      if (kind >= Turn.OptOut) client.choose(kind);
+      if (kind & Turn.OptOut) client.choose(Turn.OptOut | (kind & 3));
       // A page's agreement was its own.
       else host.local!.removeItem(early);
     } catch {
@@ -282,7 +282,7 @@ export const load = async (token: string, options: Options, host: Host) => {
   const keep = (kind: number) => {
     try {
       if (kind < Turn.OptOut) host.local!.removeItem(early);
-      else if (!/"denied"/.test(host.local!.getItem(prefix + 'consent')!)) host.local!.setItem(early, '' + kind);
+      else if (!/"denied"/.test(host.local!.getItem(prefix + 'consent')!)) host.local!.setItem(early, '' + (kind | +host.local!.getItem(early)!));
     } catch {
       // There is no room, or no storage.
     }

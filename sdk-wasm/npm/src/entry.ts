@@ -16,8 +16,8 @@ interface Loader {
 export const entry = (loader: () => Promise<Loader>, storage?: () => Storage) => (token: string, options: Options = {}): Refrain => {
   let client: Client | undefined;
   let dead: Rejected | undefined;
-  /** Whether the person's last word was a no, while the module cannot hear of it. */
-  let no = false;
+  /** The person's last word, if it was a no, with all wishes so far, while the module cannot hear of it. */
+  let no = 0;
   /** Characters that may wait for the module, with some for each call: 10,000 calls of nine hundred. */
   let room = 1e7;
   /** Calls that were refused here. */
@@ -78,10 +78,10 @@ export const entry = (loader: () => Promise<Loader>, storage?: () => Storage) =>
   });
 
   const choose = (turn: number) => {
-    no = turn != Turn.OptIn;
+    no = turn > Turn.OptIn ? no | turn : 0;
     try {
       // The page may be left before there is a client, which reads this when it starts.
-      client ?? (storage!()[`refrain:${token}:no`] = turn);
+      client ?? (storage!()[`refrain:${token}:no`] = no);
     } catch {
       // There is none, it is denied to us, or full.
     }
@@ -114,7 +114,7 @@ export const entry = (loader: () => Promise<Loader>, storage?: () => Storage) =>
     unregister: (name) => call(6, name),
     timeEvent: (name) => call(9, name),
     optIn: () => choose(Turn.OptIn),
-    optOut: (how) => choose(Turn.OptOut + (how?.erase ? 1 : 0) + (how?.deleteProfile ? 2 : 0)),
+    optOut: (how) => choose(Turn.OptOut + +!!how?.erase + 2 * +!!how?.deleteProfile),
     consent,
     hasOptedOut: () => consent().decision == 'denied',
     signals: (signals) => later('signals', signals),

@@ -2,10 +2,11 @@
 
 export const enum Turn {
   Start = 20,
-  OptIn = 21,
-  OptOut = 22,
-  Flush = 26,
-  Tick = 27,
+  Flush = 21,
+  Tick = 22,
+  OptIn = 23,
+  /** Its lower bits are the wishes, so that two refusals are one with the wishes of both. */
+  OptOut = 24,
   Leaving = 28,
   Online = 29,
   Foreground = 30,

@@ -6,12 +6,16 @@ let world;
 before(async () => (world = await startWorld()));
 after(() => world.stop());
 
-/** Runs in a page: keeps its main thread busy until the clock says so, recording an event every few milliseconds. */
-const beBusy = ({ ms, name }) => {
+/**
+ * Runs in a page: keeps its main thread busy for so long, and until another one has set a cookie, which is all that it can
+ * hear of. Records an event every few milliseconds.
+ */
+const beBusy = ({ ms, name, until }) => {
   const end = performance.now() + ms;
   let next = 0;
-  for (let n = 0; performance.now() < end; ) {
+  for (let n = 0; performance.now() < end || !document.cookie.includes(until); ) {
     if (performance.now() < next) continue;
+    if (performance.now() > end + 60_000) throw Error('nobody has set ' + until);
     window.r.track(name, { n: n++ });
     next = performance.now() + 5;
   }
@@ -40,14 +44,16 @@ for (let round = 1; round <= 20; round++) {
           }),
         );
       },
-      [beBusy.toString(), { ms, name: 'Busy', started: collector.url + '/started' }, round % 2 === 0],
+      [beBusy.toString(), { ms, name: 'Busy', until: 'refused', started: collector.url + '/started' }, round % 2 === 0],
     );
     await collector.until('the long task', () => collector.requests.some(({ path }) => path === '/started'));
-    await first.evaluate(async (url) => {
+    const ended = first.evaluate(async (url) => {
       await window.r.optOut();
       await fetch(url + '/resolved');
     }, collector.url);
-    await running;
+    while (!(await kept(first)).databases['refrain:T'].consent.includes('"denied"'));
+    await first.evaluate(() => (document.cookie = 'refused'));
+    await Promise.all([ended, running]);
 
     // The second tab has had every chance to send once its engine has seen the refusal and a flush has ended.
     await busy.waitForFunction(() => window.r.consent().verdict === 'deny');

@@ -33,6 +33,7 @@ from ._values import Unusable, check_text, encode
 from ._warnings import LOG, Warnings
 
 _T = TypeVar("_T")
+_ClientT = TypeVar("_ClientT", bound="Client")
 _FORKED = "the client belongs to the parent process; create one after the fork"
 _ACCEPTED = Outcome("accepted")
 _HELD = Outcome("held")
@@ -318,7 +319,7 @@ class Client:
         seconds = _timeout(timeout)
         return _interruptibly(lambda: _end(self._process, self._native, seconds))
 
-    def __enter__(self) -> "Client":
+    def __enter__(self: _ClientT) -> _ClientT:
         return self
 
     def __exit__(

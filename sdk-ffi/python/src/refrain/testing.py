@@ -1,0 +1,337 @@
+"""A test kit for apps: that the right events leave, and that after a "no" nothing does.
+
+>>> from refrain.testing import TestClient
+>>> with TestClient() as client:  # or give it to the app in place of a Client
+...     outcome = client.track("Bought", {"item": "umbrella", "price": 12.5})
+...     client.expect_nothing_sent()  # nobody has decided yet
+...     client.opt_in()
+...     event = client.expect_event("Bought", {"item": "umbrella"})
+...     client.opt_out()
+...     outcome = client.track("Bought", {"item": "scarf"})
+...     client.expect_nothing_sent()
+...     client.expect_nothing_kept()
+"""
+
+import json
+import shutil
+import tempfile
+import threading
+import weakref
+from dataclasses import dataclass, field
+from time import monotonic
+from types import TracebackType
+from typing import Any, Callable, Dict, List, Mapping, NoReturn, Optional, Set, Type
+
+from ._client import Client
+from .refrain_ffi import HttpAnswer, HttpRequest, HttpTransport
+
+__all__ = ["SentRequest", "TestClient"]
+
+_ERASURES = "/refrain/v1/erasures"
+#: Longer than everything takes that has not gone wrong, in seconds.
+_HANG = 60.0
+
+
+@dataclass(frozen=True)
+class SentRequest:
+    """A request whose body has left the client, whether or not the collector took it."""
+
+    #: Where it went.
+    url: str
+    #: Its body; None where it had none.
+    body: Any
+    #: The status that the collector answered.
+    status: int
+
+
+class TestClient(Client):
+    """A client for tests, with a data folder and a collector of its own. It is a real :class:`Client`: the engine, the
+    store on disk and the threads are those that ship. Only the collector is in memory, and answers what it is told to.
+
+    Time is real. No expectation waits for an interval: what is queued is sent at once. A retry takes the time that
+    it takes in an app.
+
+    At the end of a ``with`` statement, the client is closed and the folder is deleted.
+
+    Args:
+        token: the project's token.
+        settings: those of :class:`Client`. ``endpoint``, ``data_dir`` and ``transport`` are those of the test in any
+            case.
+    """
+
+    #: To pytest, it is no class with tests.
+    __test__ = False
+
+    def __init__(self, token: str = "test-token", **settings: Any) -> None:
+        folder = tempfile.mkdtemp(prefix="refrain-test-")
+        weakref.finalize(self, shutil.rmtree, folder, ignore_errors=True)
+        self._folder = folder
+        self._collector = _Collector()
+        #: Whose profiles are to be deleted by an objection.
+        self._deleted: Set[Optional[str]] = set()
+        self._token = token
+        self._settings = {
+            **settings,
+            "endpoint": "https://collector.test",
+            "data_dir": folder,
+            "transport": self._collector,
+        }
+        super().__init__(token, **self._settings)
+
+    def restart(self) -> None:
+        """Ends the client without another attempt to deliver, and starts it on the same folder: as though the app's
+        process ended and another one began. The collector stays. The app need not be told: this object goes on."""
+        self._collector.is_closed = True
+        self.close(_HANG)
+        self._collector.is_closed = False
+        super().__init__(self._token, **self._settings)
+
+    def answer_next(self, status: int, retry_after: Optional[int] = None) -> None:
+        """Tells the collector what to say to the next request that it is not yet told about, in place of taking it: a
+        status, and ``Retry-After`` in seconds. With 2xx it takes the records. May be called several times, for one
+        request after the other."""
+        self._collector.told.append((status, retry_after))
+
+    def collector_away(self, away: bool) -> None:
+        """Whether the collector cannot be reached: no request leaves."""
+        self._collector.is_away = away
+
+    @property
+    def requests(self) -> List[SentRequest]:
+        """Every request that has left so far, those of the erasure outbox too, whether or not the collector took it."""
+        return list(self._collector.requests)
+
+    @property
+    def events(self) -> List[Dict[str, Any]]:
+        """Every event that the collector has taken so far, in order, as it was sent: ``event`` and ``properties``."""
+        return [record.value for record in self._collector.of("event")]
+
+    def expect_event(self, name: str, properties: Mapping[str, Any] = {}, timeout: float = 10.0) -> Dict[str, Any]:
+        """Expects an event of this name with these properties, among others: the first one that the collector has taken
+        and that was not expected before. If there is none yet, what is queued is sent. Dictionaries among the
+        properties may have more members too; everything else has to be equal.
+
+        Args:
+            timeout: how long to wait, in seconds, while something is queued that could be it.
+
+        Raises:
+            AssertionError: there is none. Says what has arrived, and where consent and the queue stand.
+        """
+        found = self._expect(
+            "event", lambda it: it["event"] == name and _contains(it["properties"], properties), timeout
+        )
+        if found is not None:
+            return found
+        text = f"no event {name!r}{f' with {dict(properties)!r}' if properties else ''} has arrived"
+        for record in self._collector.of("event"):
+            if record.value["event"] == name:
+                differences = _differences(record.value["properties"], properties)
+                text += f"\n  one differed: {differences}" if differences else "\n  one was the same, and expected before"
+        self._fail(text)
+
+    def expect_profile(self, members: Mapping[str, Any], timeout: float = 10.0) -> Dict[str, Any]:
+        """Expects an update of a profile, of a person or a group, that holds these members, among others: such as
+        ``{"$set": {"plan": "pro"}}``. Otherwise as :meth:`expect_event`."""
+        found = self._expect("profile", lambda it: _contains(it, members), timeout)
+        if found is not None:
+            return found
+        updates = "".join(f"\n  update: {record}" for record in self._collector.of("profile"))
+        self._fail(f"no profile update with {dict(members)!r} has arrived{updates}")
+
+    def expect_nothing_sent(self) -> None:
+        """Expects that nothing has left since the last expectation, or since the beginning; what is queued is sent
+        first. What a person has asked for is not meant: erasures, and deletions of profiles with an objection.
+
+        Raises:
+            AssertionError: something has left. Lists it.
+        """
+        self.flush(_HANG)
+        sent = [request for request in self._collector.unseen() if not self._is_wish(request)]
+        if sent:
+            self._fail("something has left" + "".join(f"\n  {request.url}: {request.body}" for request in sent))
+
+    def expect_nothing_kept(self) -> None:
+        """Expects that the client holds nothing but the record of the person's choice and the erasure outbox: no ids, no
+        properties, no records, in memory or on disk.
+
+        Raises:
+            AssertionError: it holds more. Lists it.
+        """
+        audit = self.audit()
+        kept = [f"the file {file.name}, {file.bytes} bytes" for file in audit.files if file.kind != "consent"]
+        kept += [f"the super property {name!r}" for name in audit.super_properties]
+        for what, value in {
+            "device id": audit.device_id,
+            "distinct_id": audit.distinct_id,
+            "running timers": audit.timers,
+            "records that wait for a decision": audit.held_records,
+            "records that wait to be delivered": audit.queued_records,
+            # Not requests under way: with this collector only those for erasures last.
+        }.items():
+            if value:
+                kept.append(f"{what}: {value}")
+        if kept:
+            self._fail("something is kept" + "".join("\n  " + item for item in kept))
+
+    def opt_out(self, erase: bool = False, delete_profile: bool = False) -> None:
+        """As :meth:`Client.opt_out`."""
+        if delete_profile:
+            self._deleted |= {self.distinct_id, f"$device:{self.device_id}"}
+        super().opt_out(erase, delete_profile)
+
+    def __exit__(
+        self,
+        kind: Optional[Type[BaseException]],
+        error: Optional[BaseException],
+        trace: Optional[TracebackType],
+    ) -> None:
+        super().__exit__(kind, error, trace)
+        shutil.rmtree(self._folder, ignore_errors=True)
+
+    def _is_wish(self, request: SentRequest) -> bool:
+        if _ERASURES in request.url:
+            return True
+        return all("$delete" in update and update.get("$distinct_id") in self._deleted for update in request.body)
+
+    def _expect(
+        self, kind: str, fits: Callable[[Dict[str, Any]], bool], timeout: float
+    ) -> Optional[Dict[str, Any]]:
+        until = monotonic() + timeout
+        found = self._collector.expect(kind, fits)
+        while found is None:
+            left = until - monotonic()
+            self.flush(max(left, 0))
+            found = self._collector.expect(kind, fits)
+            if found is not None or left <= 0 or self.stats().queued == 0:
+                break
+            # A retry is on its way, or a pause that the collector has asked for.
+            self._collector.wait(until - monotonic())
+        return found
+
+    def _fail(self, text: str) -> NoReturn:
+        consent, stats = self.consent(), self.stats()
+        arrived = ", ".join(map(str, self._collector.of("event"))) or "no event"
+        dropped = "".join(f", {count} dropped ({reason})" for reason, count in stats.dropped.items() if count)
+        text += (
+            f"\n  arrived: {arrived}"
+            f"\n  consent: {consent.sentence}"
+            f"\n  records: {stats.tracked} made, {stats.delivered} delivered, {stats.queued} queued, {stats.held} held,"
+            f" {stats.rejected} refused{dropped}"
+        )
+        if self._collector.requests:
+            text += f"\n  last answer of the collector: {self._collector.requests[-1].status}"
+        if self._collector.is_away:
+            text += "\n  the collector is away: collector_away(False) brings it back"
+        if consent.verdict != "allow":
+            text += f"\n  {'what is held leaves after' if consent.verdict == 'hold' else 'nothing is recorded before'} opt_in()"
+        raise AssertionError(text)
+
+
+@dataclass
+class _Record:
+    """Something that the collector has taken."""
+
+    kind: str
+    value: Dict[str, Any]
+    #: A test has expected it already.
+    expected: bool = field(default=False, compare=False)
+
+    def __str__(self) -> str:
+        what = self.value["event"] if self.kind == "event" else self.value
+        return f"{what}{' (expected before)' if self.expected else ''}"
+
+
+class _Collector(HttpTransport):
+    """A collector in memory. It keeps what it takes, and answers as a real one does or as it is told."""
+
+    def __init__(self) -> None:
+        self.requests: List[SentRequest] = []
+        #: In the order in which they came.
+        self._records: List[_Record] = []
+        #: Requests that were there at the last expectation.
+        self._seen = 0
+        self._erasures = 0
+        self.told: List[Any] = []
+        self.is_away = False
+        #: Between two processes.
+        self.is_closed = False
+        self._arrival = threading.Condition()
+
+    def send(self, request: HttpRequest) -> HttpAnswer:
+        if self.is_away or self.is_closed:
+            return HttpAnswer.UNREACHABLE()
+        text = request.open()
+        if text is None:
+            return HttpAnswer.UNREACHABLE()
+        with self._arrival:
+            # Noted before it counts as started: a withdrawal that waits for it finds it in the list.
+            answer = self._take(request.url(), json.loads(text) if text else None)
+            self._arrival.notify_all()
+        request.started()
+        return answer
+
+    def cancel(self) -> None:
+        pass  # no request lasts
+
+    def wait(self, timeout: float) -> None:
+        """Waits for a request, so many seconds at most."""
+        with self._arrival:
+            self._arrival.wait(max(timeout, 0))
+
+    def of(self, kind: str) -> List[_Record]:
+        """What was taken of a kind."""
+        return [record for record in self._records if record.kind == kind]
+
+    def expect(self, kind: str, fits: Callable[[Dict[str, Any]], bool]) -> Optional[Dict[str, Any]]:
+        """The first record that fits and was not expected before."""
+        with self._arrival:
+            for record in self.of(kind):
+                if not record.expected and fits(record.value):
+                    record.expected = True
+                    self._seen = len(self.requests)
+                    return record.value
+        return None
+
+    def unseen(self) -> List[SentRequest]:
+        """The requests since the last expectation, which this is one of."""
+        with self._arrival:
+            sent = self.requests[self._seen :]
+            self._seen = len(self.requests)
+        return sent
+
+    def _take(self, url: str, body: Any) -> HttpAnswer:
+        retry_after = None
+        if self.told:
+            status, retry_after = self.told.pop(0)
+            answer = '{"error":null,"status":1}' if 200 <= status < 300 else '{"error":"as told by the test","status":0}'
+        elif url.endswith(_ERASURES):
+            status, answer = 202, json.dumps(self._erase(body["device_id"]))
+        else:
+            status, answer = 200, '{"error":null,"status":1}'
+        self.requests.append(SentRequest(url, body, status))
+        if 200 <= status < 300 and isinstance(body, list):
+            kind = "event" if "/track/" in url else "profile"
+            self._records += [_Record(kind, value) for value in body]
+        return HttpAnswer.RESPONSE(status, None if retry_after is None else str(retry_after), answer)
+
+    def _erase(self, device: str) -> Dict[str, Any]:
+        """Done at once: a test would have to wait for it otherwise."""
+        self._erasures += 1
+        events = sum(record.value["properties"].get("$device_id") == device for record in self.of("event"))
+        return {"id": str(self._erasures), "state": "completed", "receipt": {"events": events}}
+
+
+def _contains(value: Any, wanted: Any) -> bool:
+    """Whether a value is what is wanted; a dictionary may hold more."""
+    if isinstance(value, Mapping) and isinstance(wanted, Mapping):
+        return all(name in value and _contains(value[name], part) for name, part in wanted.items())
+    # 1 and True are equal to Python, and not to JSON.
+    return bool(value == wanted) and isinstance(value, bool) == isinstance(wanted, bool)
+
+
+def _differences(value: Mapping[str, Any], wanted: Mapping[str, Any]) -> str:
+    return ", ".join(
+        f"{name!r} is {value[name]!r}, not {part!r}" if name in value else f"{name!r} is missing"
+        for name, part in wanted.items()
+        if name not in value or not _contains(value[name], part)
+    )
