@@ -425,6 +425,16 @@ fn what_is_kept_against_expectation_is_listed() {
 }
 
 #[test]
+fn whom_records_would_be_about_is_kept_too_while_nobody_has_decided() {
+    let test = TestClient::new();
+    test.identify("ada");
+    test.register(json!({"plan": "pro"}));
+    assert_eq!(test.audit().held_records, 2);
+    let message = message_of(|| test.expect_nothing_kept());
+    assert!(message.contains("2 calls that wait"), "{message}");
+}
+
+#[test]
 fn a_panic_points_at_the_test() {
     let place = Arc::new(Mutex::new(String::new()));
     let (noted, before) = (Arc::clone(&place), take_hook());

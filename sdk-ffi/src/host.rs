@@ -15,7 +15,7 @@ use std::time::Duration;
 /// How long a whole request may take. Hosts limit how long nothing comes, which a peer that sends a byte now and then
 /// makes last for days; and no other request leaves meanwhile.
 const WHOLE: Duration = Duration::from_secs(60);
-/// How long is waited for the host's code to come back after it was asked to break off.
+/// How long is waited for the host to break off, and for its code to come back after that.
 const LEAVING: Duration = Duration::from_secs(2);
 /// How long it has until it is asked once more: the first time it may not have begun yet.
 const ASKING: Duration = Duration::from_millis(50);
@@ -35,7 +35,7 @@ pub(crate) fn detach() {
     let mut tries = LEAVING.as_millis() / ASKING.as_millis();
     while !GATE.wait_empty(ASKING) && tries > 0 {
         for line in lines.iter().filter(|line| !line.inside.wait_empty(Duration::ZERO)) {
-            line.host.call(|host| host.cancel());
+            line.host.cancel(ASKING, None);
         }
         tries -= 1;
     }
@@ -67,6 +67,32 @@ impl Host {
         let object = self.object.as_deref()?;
         panic::catch_unwind(AssertUnwindSafe(|| call(object))).ok()
     }
+
+    /// Has the host break off, and ends the exchange after it: while the host may still write, the sending lock is held.
+    /// On a thread of its own, because one that does not come back, or waits for what the caller holds, must not keep a
+    /// refusal from the disk nor a program from its end.
+    fn cancel(self: &Arc<Self>, patience: Duration, exchange: Option<Arc<Exchange>>) {
+        let asking = Arc::new(Gate::default());
+        let visit = Gate::enter(asking.clone());
+        let host = Arc::clone(self);
+        let run = move || {
+            host.call(|host| host.cancel());
+            drop(host);
+            if let Some(exchange) = exchange {
+                exchange.end(HttpAnswer::Unreachable);
+            }
+            drop(visit);
+        };
+        // Where there are no threads to be had, the exchange ends by its own time-out.
+        if aside(Box::new(run)).is_ok() {
+            asking.wait_empty(patience);
+        }
+    }
+}
+
+/// Runs the host's code on a thread of its own.
+fn aside(run: Box<dyn FnOnce() + Send>) -> io::Result<()> {
+    thread::Builder::new().name("refrain-host".into()).spawn(run).map(drop)
 }
 
 impl Drop for Host {
@@ -145,14 +171,13 @@ impl Line {
         let visits = visits.ok_or(io::ErrorKind::Interrupted)?;
         let request = Arc::new(HttpRequest::new(url, body_length, exchange.clone()));
         let host = Arc::clone(&self.host);
-        let run = move || {
+        aside(Box::new(move || {
             let answer = host.call(|host| host.send(request));
             // Out of the host's code is who holds nothing of the host's.
             drop(host);
             drop(visits);
             exchange.end(answer.and_then(Result::ok).unwrap_or(HttpAnswer::Unreachable));
-        };
-        thread::Builder::new().name("refrain-host".into()).spawn(run).map(drop)
+        }))
     }
 
     /// Breaks off what is under way, unless the host's runtime ends.
@@ -164,10 +189,9 @@ impl Line {
 
     /// Breaks off what is under way. Called by a thread that may be in the host's code.
     fn cancel(&self) {
-        let Some(exchange) = lock(&self.current).take() else { return };
-        // First the host, then the exchange: while the host may still write, the sending lock is held.
-        self.host.call(|host| host.cancel());
-        exchange.end(HttpAnswer::Unreachable);
+        if let Some(exchange) = lock(&self.current).take() {
+            self.host.cancel(LEAVING, Some(exchange));
+        }
     }
 }
 
@@ -370,6 +394,42 @@ mod tests {
         });
         drop(hang.0);
         assert_eq!(late.recv().unwrap(), None);
+    }
+
+    #[test]
+    fn a_host_that_never_breaks_off_holds_up_nobody() {
+        /// Writes, and cannot be broken off.
+        struct Stuck(Mutex<mpsc::Sender<()>>, Mutex<mpsc::Receiver<()>>);
+
+        impl HttpTransport for Stuck {
+            fn send(&self, request: Arc<HttpRequest>) -> Result<HttpAnswer, TransportError> {
+                request.open();
+                lock(&self.0).send(()).unwrap();
+                self.cancel().map(|()| HttpAnswer::Unreachable)
+            }
+
+            fn cancel(&self) -> Result<(), TransportError> {
+                let _ = lock(&self.1).recv();
+                Ok(())
+            }
+
+            fn notice(&self, _: String) -> Result<(), TransportError> {
+                Ok(())
+            }
+        }
+
+        let ((begun, begins), (go, goes)) = (mpsc::channel(), mpsc::channel());
+        let transport = HostTransport::new(Arc::new(Stuck(Mutex::new(begun), Mutex::new(goes))));
+        let guard = Arc::new(());
+        thread::scope(|scope| {
+            let running = scope.spawn(|| run(&transport, guard.clone()));
+            begins.recv().unwrap();
+            transport.0.break_off();
+            // It may still write: whoever withdraws is to wait for it, and to hear that it has not let go.
+            assert!(Arc::strong_count(&guard) > 1);
+            drop(go);
+            assert_eq!(running.join().unwrap(), HttpAnswer::Unreachable);
+        });
     }
 
     #[test]

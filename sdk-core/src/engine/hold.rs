@@ -117,6 +117,10 @@ impl Ring {
         self.calls.is_empty()
     }
 
+    pub(super) fn len(&self) -> usize {
+        self.calls.len()
+    }
+
     /// Records among the calls.
     pub(super) fn records(&self) -> u64 {
         self.records

@@ -280,6 +280,21 @@ impl Engine {
         self.phase == Phase::Ready && self.work.is_none() && self.wants.is_empty()
     }
 
+    /// Whether the store holds whom records are about, and what goes with them, as far as it was asked to.
+    pub fn is_identity_stored(&self) -> bool {
+        !self.retries.identity_missing
+    }
+
+    /// What the environment says.
+    pub fn signals(&self) -> Signals {
+        self.signals
+    }
+
+    /// Calls that wait for a decision: records, and what is to be known of whom they are about.
+    pub fn held_calls(&self) -> usize {
+        self.ring.len()
+    }
+
     /// Where consent stands.
     pub fn consent(&self) -> Consent {
         let decision = self.choosing().unwrap_or_else(|| {

@@ -113,7 +113,7 @@ impl Audit {
         self.timers = engine.timers();
         self.queued_records = stats.queued;
         self.queued_bytes = stats.queued_bytes;
-        self.held_records = stats.held;
+        self.held_records = engine.held_calls() as u64;
         self.requests_in_flight = engine.in_flight();
         self.next_action_in = engine.next_wakeup().map(|at| Duration::from_millis(at.saturating_sub(now_ms)));
         self.outbox = engine.erasure_outbox().into_iter().map(AuditedErasure::of).collect();

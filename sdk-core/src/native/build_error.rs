@@ -21,6 +21,11 @@ pub enum BuildError {
         /// Its name.
         setting: &'static str,
     },
+    /// The queue could hold nothing.
+    NoRoom {
+        /// The setting that is 0.
+        setting: &'static str,
+    },
     /// A client for this token and folder is open in this process, with another value.
     Conflict {
         /// The setting that differs.
@@ -45,10 +50,15 @@ impl fmt::Display for BuildError {
             Self::Duration { setting } => {
                 write!(f, "{setting} is no duration that can be counted: pass seconds, from 0 to 10^16")
             }
-            Self::Conflict { setting } => write!(
-                f,
-                "a client with another {setting} is open on this data folder: pass the same value, or clone that client"
-            ),
+            Self::NoRoom { setting } => write!(f, "{setting} is 0: pass more, or collect nothing"),
+            Self::Conflict { setting } => {
+                // Whether two of them are the same nobody can tell.
+                let same = if matches!(*setting, "transport" | "on_notice") { "none" } else { "the same value" };
+                write!(
+                    f,
+                    "a client with another {setting} is open on this data folder: pass {same}, or use that client"
+                )
+            }
             Self::NoTransport => f.write_str("no transport: pass one, or build with the feature `http`"),
             Self::Threads => f.write_str("the operating system gave no thread: raise the process's limits"),
         }

@@ -62,7 +62,7 @@ impl Builder {
         self
     }
 
-    /// Where the collector is, for example `https://api-eu.mixpanel.com`.
+    /// Where the collector is, for example `https://collector.example`. Default: `https://api.mixpanel.com`.
     pub fn endpoint(mut self, url: impl Into<String>) -> Self {
         self.settings.endpoint = url.into();
         self
@@ -227,6 +227,13 @@ impl Builder {
         config.library = self.library.take().unwrap_or(config.library);
         let endpoint = self.settings.check_endpoint()?;
         self.settings.check_data_dir()?;
+        // It would refuse or drop every record.
+        if config.queue_limit_bytes == 0 {
+            return Err(BuildError::NoRoom { setting: "queue_limit_bytes" });
+        }
+        if config.queue_limit_age_ms == 0 {
+            return Err(BuildError::NoRoom { setting: "queue_limit_age" });
+        }
         if self.transport.is_none() && !cfg!(feature = "http") {
             return Err(BuildError::NoTransport);
         }
@@ -288,6 +295,9 @@ mod tests {
         let error = Builder::new(Settings::new(" ")).build().map(drop);
         assert_eq!(error, Err(BuildError::Config(ConfigError::EmptyToken)));
         assert!(Builder::new(Settings::new("T")).batch_size(0).build().is_err());
+        let error = Builder::new(Settings::new("T")).queue_limit_bytes(0).build().map(drop);
+        assert_eq!(error, Err(BuildError::NoRoom { setting: "queue_limit_bytes" }));
+        assert_eq!(ages(Duration::ZERO), Err(BuildError::NoRoom { setting: "queue_limit_age" }));
     }
 
     #[cfg(feature = "personal-data")]

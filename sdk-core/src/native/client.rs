@@ -16,7 +16,7 @@ use super::request_thread::RequestThread;
 use super::settings::Settings;
 use super::shared::{Core, Shared, State};
 use super::storage_thread::StorageThread;
-use super::store::{Layout, Ledger, Store};
+use super::store::{FENCE, Layout, Ledger, Store};
 use super::transport::Transport;
 use crate::engine::{
     Also, Call, CallKind, Config, Consent, ConsentState, Decision, DenyReason, Engine, FlushState, Input,
@@ -133,7 +133,9 @@ impl Client {
             (None, None) => None,
         };
         let terms = Terms::new(&settings, &config);
-        let folder = settings.data_dir.as_deref().map(registry::absolute);
+        // As the system understands it: `..` behind a link is not what stands before it.
+        let folder =
+            settings.data_dir.as_deref().map(|path| std::path::absolute(path).unwrap_or(path.into()));
         let ledger = Ledger::new(folder.as_ref().map(|folder| Layout::new(folder.clone(), &settings.token)));
         let make = || {
             let engine = Engine::new(config).map_err(BuildError::Config)?;
@@ -161,8 +163,10 @@ impl Client {
         };
         match claim {
             Claim::Shared(shared) => {
+                // What one part of the app has heard holds, although another one has not.
                 if signals != Signals::default() {
-                    shared.call(|_| Input::Signals(signals));
+                    let heard = shared.lock().engine.signals();
+                    shared.call(|_| Input::Signals(signals.or(heard)));
                 }
                 Ok(client(shared))
             }
@@ -207,7 +211,14 @@ impl Client {
     /// and that is no error, without a data folder and over a record that cannot be read, which stays as it is. A client
     /// that [is closed](Self::is_closed), or in a forked child, takes no choice.
     pub fn opt_in(&self) -> Result<(), Trouble> {
-        self.settle(|entropy| Input::OptIn { id: entropy.event_id(), secret: entropy.secret() })
+        match self.input(|entropy| Input::OptIn { id: entropy.event_id(), secret: entropy.secret() }) {
+            Outcome::Pending(ticket) => {
+                let ended = self.0.shared.wait_settled(ticket);
+                ended.unwrap_or(Err(Trouble::NotRecorded(StoreFault::Other)))
+            }
+            Outcome::Rejected(_) => Err(Trouble::NotRecorded(StoreFault::Closed)),
+            _ => Ok(()),
+        }
     }
 
     /// The person objects. When it returns nothing is collected any more, nothing leaves, and what was kept is
@@ -217,9 +228,24 @@ impl Client {
     /// # Errors
     /// What of the withdrawal could not be carried out. Collection in this process has stopped even so. Without a data
     /// folder it is always [`Trouble::NotRecorded`]: no choice is remembered, and no erasure or deletion that was to
-    /// go with it is asked for. So it is with a client that [is closed](Self::is_closed), and in a forked child.
+    /// go with it is asked for. So it is in a forked child. A client that [is closed](Self::is_closed) takes a refusal too.
     pub fn opt_out(&self, how: OptOut) -> Result<(), Trouble> {
-        self.settle(|entropy| Input::OptOut { also: how.also, id: entropy.event_id() })
+        let shared = &self.0.shared;
+        let outcome = shared.call(|entropy| Input::OptOut { also: how.also, id: entropy.event_id() });
+        let Outcome::Pending(ticket) = outcome else { return Err(Trouble::NotRecorded(StoreFault::Closed)) };
+        let ended = shared.wait_settled(ticket).or_else(|| {
+            // There is nobody any more to carry it out.
+            let store = Store::new(self.0.ledger.clone(), draw_array());
+            let thread = StorageThread::new(Arc::clone(shared), store, None);
+            let _ = catch_unwind(AssertUnwindSafe(|| thread.work_off()));
+            shared.wait_settled(ticket)
+        });
+        let ended = ended.unwrap_or(Err(Trouble::NotRecorded(StoreFault::Other)));
+        if ended.is_err() {
+            // There may have been no fence.
+            shared.on_its_way.wait_over(FENCE);
+        }
+        ended
     }
 
     /// Waits until the data folder has been read, so that [`consent`](Self::consent) and the ids are what it
@@ -270,9 +296,6 @@ impl Client {
 
     /// Counts in [`Stats::rejected`] a call that has not come as far as here: bindings refuse what no text can hold.
     pub fn count_rejected(&self) {
-        if self.is_closed() {
-            return;
-        }
         if let Some(mut core) = self.core() {
             core.count_lost();
         }
@@ -323,12 +346,11 @@ impl Client {
         self.ready(timeout);
         let outcome = self.input(|_| Input::Flush);
         self.sync(timeout.saturating_sub(start.elapsed()));
-        match outcome {
-            Outcome::Flushing(mark) => {
-                self.0.shared.wait_flushed(mark, timeout.saturating_sub(start.elapsed()))
-            }
-            _ => FlushState::Underway,
-        }
+        let Outcome::Flushing(mark) = outcome else { return FlushState::Underway };
+        let state = self.0.shared.wait_flushed(mark, timeout.saturating_sub(start.elapsed()));
+        // Until it is written down that they are, what is delivered would be sent again by the next process.
+        let noted = self.0.shared.wait_stored(timeout.saturating_sub(start.elapsed()));
+        if noted.is_none() && state == FlushState::Done { FlushState::Underway } else { state }
     }
 
     /// Waits until the data folder has been read and everything that was accepted so far stands on disk, safe from a
@@ -412,6 +434,9 @@ impl Client {
     }
 
     fn make(&self, kind: CallKind, name: &str, text: &str) -> Outcome {
+        if self.is_closed() {
+            return self.refuse(Rejection::Closed);
+        }
         self.input(|entropy| Input::Call(Call::new(kind, name, text, entropy.bits())))
     }
 
@@ -419,17 +444,6 @@ impl Client {
     pub(super) fn refuse(&self, rejection: Rejection) -> Outcome {
         self.count_rejected();
         Outcome::Rejected(rejection)
-    }
-
-    fn settle<'a>(&self, make: impl FnOnce(&mut Entropy) -> Input<'a>) -> Result<(), Trouble> {
-        match self.input(make) {
-            Outcome::Pending(ticket) => {
-                let ended = self.0.shared.wait_settled(ticket);
-                ended.unwrap_or(Err(Trouble::NotRecorded(StoreFault::Other)))
-            }
-            Outcome::Rejected(_) => Err(Trouble::NotRecorded(StoreFault::Closed)),
-            _ => Ok(()),
-        }
     }
 }
 

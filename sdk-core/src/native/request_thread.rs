@@ -42,7 +42,8 @@ impl RequestThread {
     fn carry(&mut self, RequestJob { job, .. }: RequestJob) -> Done {
         let url = format!("{}{}", self.endpoint, job.path());
         let mut outcome = Opening::Never;
-        let request = PendingRequest { url: &url, job, ledger: &self.ledger, outcome: &mut outcome };
+        let (ledger, on_its_way) = (&self.ledger, &self.shared.on_its_way);
+        let request = PendingRequest { url: &url, job, ledger, on_its_way, outcome: &mut outcome };
         // The host's code may panic; its request has failed then, and its guard is dropped.
         let answer =
             catch_unwind(AssertUnwindSafe(|| self.transport.send(request))).unwrap_or(Answer::Unreachable);

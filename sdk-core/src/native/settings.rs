@@ -26,7 +26,7 @@ const ENDPOINT: &str = "https://api.mixpanel.com";
 pub struct Settings {
     /// The project's token.
     pub token: String,
-    /// Where the collector is: scheme, host, perhaps a port and a path.
+    /// Where the collector is: scheme, host, perhaps a port and a path. Default: `https://api.mixpanel.com`.
     #[cfg_attr(feature = "typed", serde(default = "default_endpoint"))]
     pub endpoint: String,
     /// The folder that remembers the person's choice and what is not delivered yet. Without one nothing is

@@ -7,13 +7,13 @@ use super::entropy::Entropy;
 use super::flight::Recording;
 use super::notice_thread;
 use super::process;
-use super::transport::Sendable;
+use super::transport::{OnItsWay, Sendable};
 use crate::engine::{
     Decision, Effect, Engine, FlushMark, FlushState, Input, Lifecycle, Notice, Now, Op, Outcome, RecordName,
     Rejection, Ticket, Trouble, Verdict,
 };
 use std::collections::VecDeque;
-use std::sync::{Condvar, Mutex, MutexGuard, PoisonError, TryLockError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, TryLockError};
 use std::time::{Duration, Instant};
 
 /// Storage effects that may wait. A storage thread that is stuck costs records, never memory without bound.
@@ -35,6 +35,7 @@ pub(super) struct Shared {
     progress: Condvar,
     pub(super) clock: Clock,
     pub(super) on_notice: Option<NoticeHook>,
+    pub(super) on_its_way: Arc<OnItsWay>,
     /// Its threads have begun to; see [`Shared::finish_call`].
     #[cfg(feature = "testing")]
     serves: std::sync::atomic::AtomicBool,
@@ -68,7 +69,8 @@ pub(super) struct Core {
     pub(super) watched_ms: u64,
     /// How often they were.
     pub(super) looks: u64,
-    /// A call was refused or held, somebody asks, or the app has come back; perhaps another process has heard otherwise.
+    /// A call was refused or held, or is the first for a while; somebody asks, or the app has come back. Perhaps another
+    /// process has heard otherwise.
     pub(super) watch_wanted: bool,
     /// The app is in the background: nobody sees what other processes change.
     pub(super) background: bool,
@@ -158,6 +160,7 @@ impl Shared {
             progress: Condvar::new(),
             clock,
             on_notice,
+            on_its_way: Arc::default(),
             #[cfg(feature = "testing")]
             serves: false.into(),
             pid: process::id(),
@@ -180,11 +183,12 @@ impl Shared {
             return Outcome::Rejected(Rejection::Closed);
         }
         let mut core = self.lock();
-        if core.state != State::Running {
+        let input = make(&mut core.entropy);
+        // An objection is heard to the end, and after it.
+        if core.state != State::Running && !matches!(input, Input::OptOut { .. }) {
             core.lost += 1;
             return Outcome::Rejected(Rejection::Closed);
         }
-        let input = make(&mut core.entropy);
         let (mut text_len, waiting) = (0, core.storage.len());
         if let Input::Call(call) = &input {
             let full = core.storage.len() >= BACKLOG || core.storage_bytes >= BACKLOG_BYTES;
@@ -201,11 +205,13 @@ impl Shared {
             core.urgent |= back;
         }
         let now = self.clock.now();
+        let unwatched = core.is_unwatched(now);
         let outcome = self.handle(&mut core, now, input);
         if core.storage.len() > waiting {
             core.storage_bytes += text_len;
         }
-        if matches!(outcome, Outcome::Rejected(Rejection::Denied) | Outcome::Held) && core.watch_is_due(now) {
+        let waits = matches!(outcome, Outcome::Rejected(Rejection::Denied) | Outcome::Held);
+        if unwatched || waits && core.watch_is_due(now) {
             core.watch_wanted = true;
             core.urgent = true;
         }
@@ -444,7 +450,8 @@ impl Shared {
     pub(super) fn pass_barrier(&self, barrier: u64, kept: usize, synced: bool) {
         let mut core = self.lock();
         let later = core.storage.iter().filter(|job| job.is_append()).count();
-        let stored = synced && core.engine.stats().queued <= (kept + later) as u64;
+        let records = core.engine.stats().queued <= (kept + later) as u64;
+        let stored = synced && records && core.engine.is_identity_stored();
         if let Some((_, ended)) = core.barriers.iter_mut().find(|(number, _)| *number == barrier) {
             *ended = Some(stored);
         }

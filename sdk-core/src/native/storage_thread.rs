@@ -13,6 +13,7 @@ use crate::engine::{Done, Effect, Entry, Input, Op, Permit, RecordId};
 #[cfg(feature = "flight-recorder")]
 use crate::engine::{Item, ItemKind};
 use std::collections::VecDeque;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -63,7 +64,7 @@ impl StorageThread {
     }
 
     /// Serves until the last handle is gone and everything is stored.
-    pub(super) fn run(mut self, predecessor: Option<Arc<Shared>>) {
+    pub(super) fn run(self, predecessor: Option<Arc<Shared>>) {
         #[cfg(feature = "testing")]
         self.shared.begin();
         if let Some(predecessor) = predecessor {
@@ -75,11 +76,15 @@ impl StorageThread {
         let secret = core.entropy.secret();
         self.shared.handle(&mut core, self.shared.clock.now(), Input::Start { secret });
         drop(core);
-        while self.turn() {}
+        let shared = Arc::clone(&self.shared);
         // Gives up the queue's folder and the host's transport before anybody hears that this is over.
-        let Self { shared, store, breaker, .. } = self;
-        drop((store, breaker));
+        self.work_off();
         shared.enter_state(State::Ended);
+    }
+
+    /// Does what is to be done until the client is to end and nothing is left.
+    pub(super) fn work_off(mut self) {
+        while self.turn() {}
     }
 
     /// Waits for work and does it; `false` at the end.
@@ -122,7 +127,6 @@ impl StorageThread {
         }
         self.idle = if nothing { self.idle.saturating_add(1) } else { 0 };
 
-        self.break_off();
         if refill {
             let pool = draw_pool();
             shared.lock().entropy.add(&pool);
@@ -130,11 +134,13 @@ impl StorageThread {
         if watch || !nothing {
             self.watch();
         }
-        if choices.is_empty() {
+        let chosen = !choices.is_empty();
+        // The step after this one is to come next.
+        choices.into_iter().for_each(|effect| self.execute_one(effect));
+        // After them: the app's code may take its time, and the process may end in it.
+        self.break_off();
+        if !chosen {
             self.execute();
-        } else {
-            // The step after this one is to come next.
-            choices.into_iter().for_each(|effect| self.execute_one(effect));
         }
         true
     }
@@ -187,7 +193,8 @@ impl StorageThread {
     fn break_off(&self) {
         let cancelled = std::mem::take(&mut self.shared.lock().cancelled);
         if let (false, Some(breaker)) = (cancelled.is_empty(), &self.breaker) {
-            breaker();
+            // The app's code may panic; the request then ends by itself.
+            let _ = catch_unwind(AssertUnwindSafe(breaker));
         }
     }
 

@@ -3,6 +3,8 @@
 use super::store::{FileLock, Ledger};
 use crate::engine::{Answer, ConsentState, OutboxPermit, Permit, RecordRead, Refused, Request};
 use std::fmt;
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::time::Duration;
 
 /// Carries requests, one at a time, on a thread of its own.
 ///
@@ -46,6 +48,7 @@ pub struct PendingRequest<'a> {
     pub(super) url: &'a str,
     pub(super) job: Sendable,
     pub(super) ledger: &'a Ledger,
+    pub(super) on_its_way: &'a Arc<OnItsWay>,
     pub(super) outcome: &'a mut Opening,
 }
 
@@ -102,6 +105,8 @@ impl PendingRequest<'_> {
     /// # Errors
     /// [`Refused`]: nothing may be sent. The records are dealt with; return any answer.
     pub fn open(self) -> Result<OpenRequest, Refused> {
+        // First: whoever kills the permit after this waits for it.
+        let on_its_way = OnItsWay::begin(self.on_its_way);
         let Ok((held, read)) = self.ledger.enter() else {
             *self.outcome = Opening::Busy;
             return Err(Refused);
@@ -114,7 +119,8 @@ impl PendingRequest<'_> {
         match redeemed {
             Ok(request) => {
                 *self.outcome = Opening::Opened;
-                Ok(OpenRequest { body: request.body, sending: Sending { _held: held } })
+                let sending = Sending { _held: held, _on_its_way: on_its_way };
+                Ok(OpenRequest { body: request.body, sending })
             }
             Err(refused) => {
                 *self.outcome = Opening::Refused(read);
@@ -154,4 +160,41 @@ impl OpenRequest {
 #[must_use = "dropping it says that the last byte is out"]
 pub struct Sending {
     _held: Option<FileLock>,
+    _on_its_way: BodyOnItsWay,
+}
+
+/// Whether a body is on its way out of this client. What a fence is to the processes on a data folder, this is where none
+/// can stand: without a folder, and where a refusal could not be written.
+#[derive(Debug, Default)]
+pub(super) struct OnItsWay {
+    is: Mutex<bool>,
+    over: Condvar,
+}
+
+impl OnItsWay {
+    fn begin(this: &Arc<Self>) -> BodyOnItsWay {
+        this.set(true);
+        BodyOnItsWay(Arc::clone(this))
+    }
+
+    fn set(&self, is: bool) {
+        *self.is.lock().unwrap_or_else(PoisonError::into_inner) = is;
+        self.over.notify_all();
+    }
+
+    /// Waits until none is.
+    pub(super) fn wait_over(&self, timeout: Duration) {
+        let is = self.is.lock().unwrap_or_else(PoisonError::into_inner);
+        drop(self.over.wait_timeout_while(is, timeout, |is| *is));
+    }
+}
+
+/// Until it is dropped, a body is on its way.
+#[derive(Debug)]
+struct BodyOnItsWay(Arc<OnItsWay>);
+
+impl Drop for BodyOnItsWay {
+    fn drop(&mut self) {
+        self.0.set(false);
+    }
 }

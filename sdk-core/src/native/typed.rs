@@ -69,12 +69,19 @@ impl Builder {
     /// Sees the properties of everything that is about to be recorded, may change them, and says whether it may be
     /// recorded: of events, of what is registered, and what is written to profiles; not the names of events, users and
     /// groups. Called on the thread that records, also for what is held until the person decides. What it does not want
-    /// is [`Rejection::Filtered`], and so is everything if it panics.
+    /// is [`Rejection::Filtered`], and so is everything if it panics. Of a profile it sees the operators, and properties
+    /// inside of them.
     ///
     /// ```
     /// # use refrain::{Client, native::Subject};
     /// let builder = Client::builder("T").filter(|subject, properties| {
     ///     properties.remove("street");
+    ///     if subject == Subject::Profile {
+    ///         // Such as {"$set": {"street": "Elm Street 9"}}.
+    ///         for operand in properties.values_mut().filter_map(|operand| operand.as_object_mut()) {
+    ///             operand.remove("street");
+    ///         }
+    ///     }
     ///     subject != Subject::Event("Debug")
     /// });
     /// ```

@@ -4,6 +4,7 @@ use crate::player::Player;
 use crate::support::{Collector, Folder, PATIENCE, accepted, delivered, file_ending, files, quiet, ready};
 use refrain::engine::{FlushState, Outcome, Rejection, StoreFault, Trouble};
 use refrain::native::OptOut;
+use serde_json::json;
 use std::fs::{self, OpenOptions};
 use std::io::{Seek, SeekFrom, Write};
 use std::path::Path;
@@ -294,7 +295,8 @@ fn a_folder_that_cannot_be_made_is_a_folder_without_a_choice() {
     let (folder, collector) = (Folder::new(), Collector::start());
     // Nobody may make a folder there, whoever they are.
     let client = quiet(&folder, &collector).data_dir("/sys/refrain-test").build().unwrap();
-    client.sync(PATIENCE);
+    client.register(json!({"plan": "pro"}));
+    assert!(!client.sync(PATIENCE), "what goes with later records is not on disk");
     accepted(&client, "in memory");
     assert!(!client.sync(PATIENCE), "it is not on disk");
     delivered(&client);

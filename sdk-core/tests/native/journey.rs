@@ -1,10 +1,11 @@
 //! Records, from the call to the collector.
 
 use crate::player::Player;
-use crate::support::{Collector, Folder, PATIENCE, TOKEN, accepted, delivered, quiet, ready};
+use crate::support::{Collector, Folder, PATIENCE, TOKEN, accepted, delivered, files, quiet, ready};
 use refrain::engine::{Answer, Decision, FlushState, Notice, Outcome, Rejection};
 use refrain::native::{Client, HttpTransport, PendingRequest, Transport};
 use serde_json::json;
+use std::fs;
 use std::io::{Read, Write};
 use std::net::TcpListener;
 use std::sync::{Arc, OnceLock};
@@ -37,6 +38,27 @@ fn a_record_arrives_with_its_properties() {
     assert!(!head.to_lowercase().contains("transfer-encoding"), "{head}");
     assert!(client.stats().balance());
     assert_eq!(client.stats().delivered, 2);
+}
+
+#[test]
+fn what_is_flushed_is_not_sent_again_by_whoever_comes_after_a_kill() {
+    let (folder, collector) = (Folder::new(), Collector::start());
+    let client = quiet(&folder, &collector).build().unwrap();
+    ready(&client);
+    for round in 0..30 {
+        accepted(&client, "e");
+        delivered(&client);
+        // What a kill at this moment would leave.
+        let left = Folder::new();
+        for (path, bytes) in files(&folder.data()) {
+            let copy = left.data().join(path.strip_prefix(folder.data()).unwrap());
+            fs::create_dir_all(copy.parent().unwrap()).unwrap();
+            fs::write(copy, bytes).unwrap();
+        }
+        let next = quiet(&left, &collector).build().unwrap();
+        ready(&next);
+        assert_eq!(next.stats().recovered, 0, "round {round}");
+    }
 }
 
 #[test]
@@ -172,7 +194,8 @@ fn after_the_end_every_call_is_refused() {
     accepted(&client, "before");
     assert_eq!(client.shutdown(PATIENCE), FlushState::Done);
     assert_eq!(client.track("after", ()), Outcome::Rejected(Rejection::Closed));
-    assert!(client.opt_out(Default::default()).is_err());
+    assert!(client.opt_in().is_err());
+    assert_eq!(client.stats().rejected, 1, "the call that would have recorded something");
     assert_eq!(client.shutdown(PATIENCE), FlushState::Underway);
     assert_eq!(collector.names(), ["before"]);
 }

@@ -1,7 +1,7 @@
 //! Several clients in one process.
 
 use crate::support::{Collector, Folder, PATIENCE, accepted, delivered, quiet, ready};
-use refrain::engine::{FlushState, Outcome, Rejection};
+use refrain::engine::{FlushState, Outcome, Rejection, Signals};
 use refrain::native::{BuildError, Client, HttpTransport, OptOut};
 use serde_json::json;
 use std::time::Duration;
@@ -62,6 +62,17 @@ fn projects_share_a_folder_and_nothing_else() {
     let two = two.default_consent(refrain::engine::DefaultConsent::Granted).build().unwrap();
     ready(&two);
     assert_eq!(two.stats().recovered, 1);
+}
+
+#[test]
+fn a_signal_that_one_part_of_the_app_has_heard_holds_for_all() {
+    let (folder, collector) = (Folder::new(), Collector::start());
+    let gpc = Signals { gpc: true, ..Signals::default() };
+    let one = quiet(&folder, &collector).signals(gpc).build().unwrap();
+    let host = Signals { host: true, ..Signals::default() };
+    let _two = quiet(&folder, &collector).signals(host).build().unwrap();
+    assert_eq!(one.consent().reason(), "gpc");
+    assert_eq!(one.track("e", ()), Outcome::Rejected(Rejection::Denied));
 }
 
 #[test]

@@ -8,9 +8,22 @@ use refrain::engine::{
 };
 use refrain::native::{Client, HttpTransport, OptOut, PendingRequest, Transport};
 use serde_json::json;
-use std::sync::mpsc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, mpsc};
+use std::thread;
+use std::time::Duration;
 
 const DENIED: Outcome = Outcome::Rejected(Rejection::Denied);
+
+/// Waits between the engine and the network.
+struct Dawdles(HttpTransport, mpsc::Sender<()>, mpsc::Receiver<()>);
+impl Transport for Dawdles {
+    fn send(&mut self, request: PendingRequest<'_>) -> Answer {
+        self.1.send(()).unwrap();
+        self.2.recv().unwrap();
+        self.0.send(request)
+    }
+}
 
 /// Nothing but the consent record and empty lock files, and nothing of the person in them.
 fn only_consent(folder: &Folder, planted: &[&str]) {
@@ -67,6 +80,68 @@ fn c3_c4_a_withdrawal_leaves_the_refusal_and_it_is_remembered() {
 }
 
 #[test]
+fn c5_a_client_that_was_shut_down_takes_a_refusal_for_all_on_its_folder() {
+    let (folder, collector) = (Folder::new(), Collector::start());
+    let (one, two) =
+        (quiet(&folder, &collector).build().unwrap(), quiet(&folder, &collector).build().unwrap());
+    ready(&two);
+    one.shutdown(PATIENCE);
+    accepted(&two, "planted-event");
+    assert_eq!(one.opt_in(), Err(Trouble::NotRecorded(StoreFault::Closed)));
+    assert_eq!(one.opt_out(OptOut::default()), Ok(()));
+    assert_eq!(two.track("after", ()), DENIED);
+    only_consent(&folder, &["planted-event"]);
+}
+
+#[test]
+fn c5_a_client_that_has_ended_takes_a_refusal() {
+    let (folder, collector) = (Folder::new(), Collector::start());
+    let (about_to, on_the_way) = mpsc::channel();
+    let (go, goes) = mpsc::channel();
+    let dawdles = Dawdles(HttpTransport::new(), about_to, goes);
+    let client = quiet(&folder, &collector).batch_size(1).transport(dawdles).build().unwrap();
+    ready(&client);
+    accepted(&client, "planted-event");
+    on_the_way.recv().unwrap();
+    assert_ne!(client.shutdown(Duration::ZERO), FlushState::Done);
+    assert_eq!(client.opt_out(OptOut::default()), Ok(()));
+    only_consent(&folder, &["planted-event"]);
+    go.send(()).unwrap();
+    assert!(on_the_way.recv().is_err(), "its threads have ended");
+    assert!(collector.requests().is_empty());
+    assert!(quiet(&folder, &collector).build().unwrap().has_opted_out());
+}
+
+#[test]
+fn c5_without_a_folder_a_refusal_waits_for_the_body_that_is_on_its_way() {
+    struct Writes(mpsc::Sender<()>, mpsc::Receiver<()>, Arc<AtomicBool>);
+    impl Transport for Writes {
+        fn send(&mut self, request: PendingRequest<'_>) -> Answer {
+            let Ok(open) = request.open() else { return Answer::Unreachable };
+            self.0.send(()).unwrap();
+            self.1.recv().unwrap();
+            self.2.store(true, Ordering::SeqCst);
+            drop(open);
+            Answer::with_status(200)
+        }
+    }
+    let (opened, open) = mpsc::channel();
+    let (go, goes) = mpsc::channel();
+    let is_out = Arc::new(AtomicBool::new(false));
+    let writes = Writes(opened, goes, Arc::clone(&is_out));
+    let client = Client::builder("T").transport(writes).batch_size(1).build().unwrap();
+    assert_eq!(client.opt_in(), Ok(()));
+    open.recv().unwrap();
+    let refusing = client.clone();
+    let refused = thread::spawn(move || (refusing.opt_out(OptOut::default()), is_out.load(Ordering::SeqCst)));
+    while client.track("after", ()) != DENIED {
+        thread::yield_now();
+    }
+    go.send(()).unwrap();
+    assert_eq!(refused.join().unwrap(), (Err(Trouble::NotRecorded(StoreFault::Absent)), true));
+}
+
+#[test]
 fn c5_c6_nothing_of_before_is_ever_sent() {
     let (folder, collector) = (Folder::new(), Collector::start());
     let client = quiet(&folder, &collector).build().unwrap();
@@ -111,15 +186,6 @@ fn c5_an_answer_that_does_not_come_holds_nobody_up() {
 
 #[test]
 fn c2_c5_a_request_on_its_way_to_the_network_does_not_start() {
-    /// Waits between the engine and the network.
-    struct Dawdles(HttpTransport, mpsc::Sender<()>, mpsc::Receiver<()>);
-    impl Transport for Dawdles {
-        fn send(&mut self, request: PendingRequest<'_>) -> Answer {
-            self.1.send(()).unwrap();
-            self.2.recv().unwrap();
-            self.0.send(request)
-        }
-    }
     let (folder, collector) = (Folder::new(), Collector::start());
     let (about_to, on_the_way) = mpsc::channel();
     let (go, goes) = mpsc::channel();
@@ -295,8 +361,6 @@ fn a_closed_client_says_what_the_folder_says() {
     assert!(!closed.is_closed());
     closed.shutdown(PATIENCE);
     assert!(closed.is_closed() && !closed.has_opted_out());
-    assert!(matches!(closed.opt_out(OptOut::default()), Err(Trouble::NotRecorded(_))));
-    assert!(!closed.has_opted_out(), "nobody has been told");
 
     let client = quiet(&folder, &collector).build().unwrap();
     assert_eq!(client.opt_out(OptOut::default()), Ok(()));

@@ -103,16 +103,16 @@ class Withdrawal(FolderTestCase):
         client.close(timeout=30)
         self.assertEqual(self.collector.events, [])
 
-    def test_a_closed_client_takes_no_decision_and_says_why(self) -> None:
+    def test_a_closed_client_takes_a_refusal_and_no_agreement(self) -> None:
         client = self.client(default_consent="granted")
         client.close()
-        for decide in (client.opt_out, client.opt_in):
-            with self.assertRaises(refrain.ConsentError) as caught:
-                decide()
-            self.assertEqual(caught.exception.code, "not_recorded")
-            self.assertIn("closed", caught.exception.detail)
-        self.client(default_consent="granted").opt_out()
+        with self.assertRaises(refrain.ConsentError) as caught:
+            client.opt_in()
+        self.assertEqual(caught.exception.code, "not_recorded")
+        self.assertIn("closed", caught.exception.detail)
+        client.opt_out()
         self.assertTrue(client.has_opted_out())
+        self.assertTrue(self.client(default_consent="granted").has_opted_out())
 
     def test_c6_a_later_yes_brings_nothing_back(self) -> None:
         client = self.client(default_consent="granted", flush_interval=3600)

@@ -14,6 +14,14 @@ pub struct Signals {
     pub host: bool,
 }
 
+impl Signals {
+    /// What either of two says.
+    #[must_use]
+    pub fn or(self, other: Self) -> Self {
+        Self { gpc: self.gpc || other.gpc, dnt: self.dnt || other.dnt, host: self.host || other.host }
+    }
+}
+
 /// Why nothing is collected.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]

@@ -10,6 +10,7 @@ use crate::native::entropy::{Entropy, draw_array};
 use crate::native::store::{Layout, Ledger};
 use std::fs;
 use std::path::PathBuf;
+use std::sync::Mutex;
 
 /// A client that has all its parts but the threads, and little room in its queue.
 struct Bench {
@@ -127,4 +128,27 @@ fn records_that_drive_others_out_share_a_write_of_what_is_gone() {
     let gone: Vec<_> = journal.iter().filter(|(kind, _)| *kind == Kind::Acknowledged).collect();
     assert_eq!((journal.len(), gone.len()), (PORTION / 2 + 1, 1));
     assert_eq!(gone[0].1 / 8, PORTION / 2 - kept);
+}
+
+#[test]
+fn c4_a_refusal_is_recorded_before_the_app_is_asked_to_break_off() {
+    let mut bench = Bench::new();
+    let (ledger, seen) = (bench.ledger.clone(), Arc::new(Mutex::new(None)));
+    let sees = Arc::clone(&seen);
+    bench.thread.breaker = Some(Box::new(move || {
+        let state = ConsentState::of(&ledger.read(RecordName::Consent));
+        *sees.lock().unwrap() = state.record().map(|record| record.decision);
+        panic!("a bug of the app's");
+    }));
+    bench.track(1);
+    bench.work_off();
+    bench.shared.call(|_| Input::Flush);
+    assert!(bench.shared.lock().requests.pop_front().is_some(), "it is under way");
+    let also = Also::default();
+    bench.shared.call(|entropy| Input::OptOut { also, id: entropy.event_id() });
+    for _ in 0..4 {
+        bench.thread.turn();
+    }
+    assert_eq!(*seen.lock().unwrap(), Some(Decision::Denied));
+    assert!(bench.shared.lock().engine.is_settled());
 }

@@ -29,7 +29,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 /// How long a fence waits for those who hold the sending lock (C5).
-const FENCE: Duration = Duration::from_secs(5);
+pub const FENCE: Duration = Duration::from_secs(5);
 /// Queues of others that are taken over at a time. Each costs open files, of which a process may have few.
 const ADOPTED: usize = 64;
 

@@ -101,7 +101,8 @@ impl Received {
             Some(answer) => answer,
             None => self.answer_well(&request),
         };
-        let kind = if request.url.contains("/track/") { RecordKind::Event } else { RecordKind::Profile };
+        let path = request.url.split('?').next().unwrap_or_default();
+        let kind = if path.ends_with("/track/") { RecordKind::Event } else { RecordKind::Profile };
         if let (Value::Array(records), true) = (&request.body, takes(&request.answer)) {
             let record = |value: &Value| Record { kind, value: value.clone(), expected: false };
             self.records.extend(records.iter().map(record));

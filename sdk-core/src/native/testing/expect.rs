@@ -113,7 +113,7 @@ impl TestClient {
         }
         let counts = [
             (audit.timers as u64, "running timers"),
-            (audit.held_records, "records that wait for a decision"),
+            (audit.held_records, "calls that wait for a decision"),
             (audit.queued_records, "records that wait to be delivered"),
             (audit.requests_in_flight as u64, "requests under way"),
         ];

@@ -45,9 +45,12 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
+//! Two of them have the same ids: random numbers are those of the first start and of the restarts after it.
+//!
 //! A call returns when everything is done that it leads to at this moment: nothing depends on how fast a machine is.
 //! So do calls that wait, such as [`Client::flush`](crate::Client::flush), whatever time-out they were given; they wait
-//! for no clock.
+//! for no clock. That holds for the app's own hook, too: one that waits for what its caller holds, such as a lock that is
+//! held during a call, is waited for in vain, for a minute.
 
 mod client;
 mod collector;

@@ -79,7 +79,8 @@ class Client:
 
     Args:
         token: the project's token.
-        endpoint: where the collector is, for example ``http://127.0.0.1:8787``.
+        endpoint: where the collector is, for example ``http://127.0.0.1:8787``. ``https://api.mixpanel.com`` unless
+            set.
         data_dir: the folder for the person's choice and for what waits to be sent. Without one nothing survives
             the process, nothing is collected until :meth:`opt_in` is called, and :meth:`opt_out` can ask for no
             erasure.
