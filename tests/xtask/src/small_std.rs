@@ -27,7 +27,19 @@ pub fn build_along(build: &mut Command, crates: &str, features: &str, what: &str
 
 /// The target triple of this machine, without which Cargo builds no standard library.
 pub fn host() -> Result<String> {
+    rustc("host: ")
+}
+
+/// Whether rustc links for this triple with LLD of its own accord: from 1.90 on.
+pub fn links_with_lld(host: &str) -> Result<bool> {
+    let release = rustc("release: 1.")?;
+    let minor: u32 = release.split('.').next().unwrap_or_default().parse()?;
+    Ok(host == "x86_64-unknown-linux-gnu" && minor >= 90)
+}
+
+/// What rustc says of itself behind these words.
+fn rustc(words: &str) -> Result<String> {
     let version = command::read(&mut command::program("rustc", &project::root(), ["-vV"]))?;
-    let host = version.lines().find_map(|line| line.strip_prefix("host: "));
-    Ok(host.context("rustc does not name its host")?.to_owned())
+    let said = version.lines().find_map(|line| line.strip_prefix(words));
+    Ok(said.with_context(|| format!("rustc -vV does not say {words:?}"))?.to_owned())
 }
