@@ -333,10 +333,20 @@ impl lower::Transport for GatedTransport {
             }
             Gate::Open { head, .. } => std::mem::take(head),
         };
-        if head.is_empty() {
+        let sent = if head.is_empty() {
             self.inner.transmit_output(amount, timeout)
         } else {
             self.transmit_head(&head, amount, timeout)
+        };
+        match sent {
+            // Who refuses a body closes before all of it is read. The answer may stand there to be read all the same; if
+            // not, reading fails.
+            Err(ureq::Error::Io(error))
+                if matches!(error.kind(), io::ErrorKind::BrokenPipe | io::ErrorKind::ConnectionReset) =>
+            {
+                Ok(())
+            }
+            sent => sent,
         }
     }
 

@@ -366,3 +366,40 @@ fn a_time_out_may_be_as_long_as_it_likes() {
     accepted(&client, "e");
     delivered(&client);
 }
+
+#[test]
+fn a_collector_that_refuses_what_is_too_large_before_it_has_read_it_gets_less() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    thread::spawn(move || {
+        for mut stream in listener.incoming().flatten() {
+            let mut request = vec![0; 1 << 10];
+            let read = stream.read(&mut request).unwrap();
+            let head = String::from_utf8_lossy(&request[..read]).to_lowercase();
+            let length = head.lines().find_map(|line| line.strip_prefix("content-length: "));
+            let length: usize = length.unwrap().parse().unwrap();
+            let body_read = read - head.find("\r\n\r\n").unwrap() - 4;
+            let answer = if length > 200_000 {
+                "HTTP/1.1 413 Too Large\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
+            } else {
+                stream.read_exact(&mut vec![0; length - body_read]).unwrap();
+                "HTTP/1.1 200 OK\r\nContent-Length: 1\r\nConnection: close\r\n\r\n1"
+            };
+            stream.write_all(answer.as_bytes()).unwrap();
+        }
+    });
+    let (folder, collector) = (Folder::new(), Collector::start());
+    let transport = HttpTransport::new().gzip(false);
+    let client = quiet(&folder, &collector).endpoint(url).transport(transport).build().unwrap();
+    ready(&client);
+    let large = "x".repeat(50_000);
+    for _ in 0..18 {
+        client.track("e", json!({"large": large}));
+    }
+    for _ in 0..10 {
+        if client.flush(PATIENCE) == FlushState::Done {
+            break;
+        }
+    }
+    assert_eq!(client.stats().delivered, 18);
+}
