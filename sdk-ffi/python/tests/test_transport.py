@@ -4,6 +4,7 @@ import gc
 import http.client
 import logging
 import queue
+import random
 import socket
 import threading
 import unittest
@@ -96,6 +97,35 @@ class Answers(FolderTestCase):
             self.assertTrue(client.flush(timeout=30))
             proxy.join()
             self.assertEqual(client.stats().delivered, 1)
+
+    def test_one_may_come_before_the_body_is_out(self) -> None:
+        def answer(listener: socket.socket) -> None:
+            while True:
+                try:
+                    connection, _ = listener.accept()
+                except OSError:
+                    return
+                with connection:
+                    head, _, begun = connection.recv(65536).partition(b"\r\n\r\n")
+                    length = int(head.lower().partition(b"content-length: ")[2].split()[0])
+                    if length > 200_000:
+                        connection.sendall(b"HTTP/1.1 413 Too Large\r\nContent-Length: 0\r\n\r\n")
+                        continue
+                    while len(begun) < length:
+                        begun += connection.recv(65536)
+                    connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\n1")
+
+        with socket.create_server(("127.0.0.1", 0)) as listener:
+            thread = threading.Thread(target=answer, args=(listener,), daemon=True)
+            thread.start()
+            client = self.client(endpoint="http://127.0.0.1:%d" % listener.getsockname()[1], default_consent="granted")
+            noise = random.Random(1)
+            for _ in range(18):
+                client.track("e", {"large": "%x" % noise.getrandbits(200_000)})
+            for _ in range(10):
+                if client.flush(timeout=30):
+                    break
+            self.assertEqual(client.stats().delivered, 18)
 
     def test_what_is_not_taken_compressed_is_sent_again_in_the_clear(self) -> None:
         for status in (411, 415, 501):

@@ -193,7 +193,11 @@ class _Exchange:
                 self.compressed = True
                 body = gzip.compress(body, compresslevel=1)
                 headers["Content-Encoding"] = "gzip"
-            connection.request("POST", path, body, headers)
+            try:
+                connection.request("POST", path, body, headers)
+            except (BrokenPipeError, ConnectionResetError):
+                # Who refuses a body closes before all of it is read. The answer may stand there to be read all the same.
+                pass
         self._request.started()
 
         response = connection.getresponse()
