@@ -116,6 +116,8 @@ class Answers(FolderTestCase):
                     connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\n1")
 
         with socket.create_server(("127.0.0.1", 0)) as listener:
+            # So that no body is on its way as a whole before it is refused.
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
             thread = threading.Thread(target=answer, args=(listener,), daemon=True)
             thread.start()
             client = self.client(endpoint="http://127.0.0.1:%d" % listener.getsockname()[1], default_consent="granted")
