@@ -308,7 +308,7 @@ mod tests {
     fn update(fields: Value) -> Result<Update, Fault> {
         let mut value = json!({"$token": "T", "$distinct_id": "u", "$ignore_time": true});
         value.as_object_mut().unwrap().extend(fields.as_object().unwrap().clone());
-        read(&Record { value, bytes: 10, bad_utf8: Vec::new(), too_deep: None }, ARRIVAL)
+        read(&Record { value, bytes: 10, bad_utf8: None, too_deep: None }, ARRIVAL)
     }
 
     fn after(before: Value, fields: Value) -> Value {
@@ -398,9 +398,7 @@ mod tests {
     #[test]
     fn invalid_updates_say_why() {
         let fault = |value: Value| {
-            read(&Record { value, bytes: 10, bad_utf8: Vec::new(), too_deep: None }, ARRIVAL)
-                .unwrap_err()
-                .text
+            read(&Record { value, bytes: 10, bad_utf8: None, too_deep: None }, ARRIVAL).unwrap_err().text
         };
         assert_eq!(fault(json!({"$distinct_id": "u", "$set": {}})), "$token, missing or empty");
         assert_eq!(fault(json!({"$token": "T", "$set": {}})), "$distinct_id, missing or empty");

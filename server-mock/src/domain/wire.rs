@@ -234,7 +234,7 @@ fn line_records(text: &[u8]) -> Result<Vec<Record>, DecodeError> {
             is_any_good = true;
             found.swap_remove(0)
         }
-        _ => Record { value: Value::Null, bytes: line.len(), bad_utf8: Vec::new(), too_deep: None },
+        _ => Record { value: Value::Null, bytes: line.len(), bad_utf8: None, too_deep: None },
     });
     let records: Vec<Record> = records.collect();
     match records.len() {
