@@ -17,6 +17,7 @@ use tokio::net::{TcpListener, TcpStream};
 use crate::core::{Core, Shared};
 use crate::domain::config::Config;
 use crate::http::{self, App, Peer};
+use crate::notices;
 use crate::store::Store;
 use crate::store::sqlite::SqliteStore;
 use crate::wire::{Ties, Wire};
@@ -127,6 +128,7 @@ pub(crate) fn run<S: Future<Output = ()>>(
         .map_err(StartError::System)?;
     let result = runtime.block_on(serve(options, ready, stop));
     runtime.shutdown_timeout(Duration::from_secs(1));
+    notices::finish();
     result
 }
 

@@ -342,6 +342,27 @@ fn no_line_of_the_log_carries_a_token_an_id_a_body_or_a_query() {
     assert!(!said.contains(&secret), "{said}");
 }
 
+/// Anybody may send records of unknown projects; the operator is told of them, and not of each.
+#[test]
+fn unknown_projects_are_told_of_once_however_many_there_are() {
+    let folder = Folder::new("told");
+    let mut document = config();
+    document["settings"]["unknown_token"] = json!("accept_and_count");
+    let configuration = folder.configuration(&document);
+    let log = folder.path().join("log");
+    let mut command = std::process::Command::new("sh");
+    let script = format!("exec \"$0\" \"$@\" 2>\"{}\"", log.display());
+    command.args(["-c", &script, env!("CARGO_BIN_EXE_refrain-mock")]);
+    let mut server = crate::support::Process::start_through(command, &folder.data(), &configuration);
+    for n in 0..5 {
+        assert_eq!(server.track(json!({"event": "A", "properties": {"token": format!("X{n}")}})), "1");
+    }
+    assert_eq!(server.get("/mock/stats")["suppressed_by"]["unknown_project"], 5);
+    assert_eq!(server.terminate(), Some(0));
+    let said = std::fs::read_to_string(&log).unwrap();
+    assert_eq!((said.matches("unknown project").count(), said.lines().count()), (1, 1), "{said}");
+}
+
 /// SPEC §2.2: a bad record is refused alone. What is as deep as may be is stored, and can be read again.
 #[test]
 fn a_record_nested_without_end_is_refused_alone() {
