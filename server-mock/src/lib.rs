@@ -55,6 +55,7 @@ mod core;
 mod expectation;
 mod http;
 mod mock_server;
+mod notices;
 mod server;
 mod wire;
 mod worker;
@@ -62,10 +63,5 @@ mod worker;
 pub use domain::config::Config;
 pub use expectation::{Expectation, Times};
 pub use mock_server::{Event, MockServer};
+use notices::notice;
 pub use server::{Options, Patience, StartError, StorePlace, serve_until_signal};
-
-/// Tells the operator something. A closed stderr is no reason to fail.
-fn notice(text: &str) {
-    use std::io::Write;
-    let _ = writeln!(std::io::stderr(), "refrain-mock: {text}");
-}

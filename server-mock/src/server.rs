@@ -17,6 +17,7 @@ use tokio::net::{TcpListener, TcpStream};
 use crate::core::{Core, Shared};
 use crate::domain::config::Config;
 use crate::http::{self, App, Peer};
+use crate::notices;
 use crate::store::Store;
 use crate::store::sqlite::SqliteStore;
 use crate::wire::{Ties, Wire};
@@ -127,6 +128,7 @@ pub(crate) fn run<S: Future<Output = ()>>(
         .map_err(StartError::System)?;
     let result = runtime.block_on(serve(options, ready, stop));
     runtime.shutdown_timeout(Duration::from_secs(1));
+    notices::finish();
     result
 }
 
@@ -214,7 +216,10 @@ fn take(app: &Arc<App>, graceful: &GracefulShutdown, stream: TcpStream, peer: So
     });
 }
 
-/// Runs a server in this thread until SIGTERM or SIGINT.
+/// The exit code of a server that a second signal ended.
+const INTERRUPTED: i32 = 1;
+
+/// Runs a server in this thread until SIGTERM or SIGINT. A second one ends the process at once, whatever is under way.
 pub fn serve_until_signal(options: Options, ready: impl FnOnce(SocketAddr)) -> Result<(), StartError> {
     use tokio::signal::unix::{SignalKind, signal};
     run(
@@ -229,10 +234,17 @@ pub fn serve_until_signal(options: Options, ready: impl FnOnce(SocketAddr)) -> R
                 let _held = file_size;
                 match stops {
                     (Ok(mut terminate), Ok(mut interrupt)) => {
-                        tokio::select! {
-                            _ = terminate.recv() => {}
-                            _ = interrupt.recv() => {}
-                        }
+                        let mut next = async move || {
+                            tokio::select! {
+                                _ = terminate.recv() => {}
+                                _ = interrupt.recv() => {}
+                            }
+                        };
+                        next().await;
+                        tokio::spawn(async move {
+                            next().await;
+                            std::process::exit(INTERRUPTED);
+                        });
                     }
                     _ => std::future::pending().await,
                 }

@@ -9,12 +9,12 @@ use refrain_mock::{Options, StorePlace};
 
 use super::{FAILED, configuration, fail, is_watched, say};
 
-/// Run the server until SIGTERM or Ctrl-C.
+/// Run the server until SIGTERM or Ctrl-C. A second one does not wait for what is under way.
 ///
 /// When it answers, it prints one line: `refrain-mock ready http://HOST:PORT`. It is meant for this machine: without
 /// --control-token the control API and the pages answer no other.
 ///
-/// Exit codes: 0 stopped in an orderly way, 1 could not start, 2 wrong usage or configuration.
+/// Exit codes: 0 stopped in an orderly way, 1 could not start or was told twice to stop, 2 wrong usage or configuration.
 #[derive(clap::Args)]
 #[command(
     after_help = "Examples:\n  refrain-mock serve\n  refrain-mock serve --listen 127.0.0.1:0 --store ./data\n  \

@@ -1,15 +1,19 @@
 //! Storing what arrives.
 
+use std::collections::HashMap;
+
 use super::gate::Gate;
 use super::{Core, Dropped, random_hex, window};
 use crate::domain::config::{IdMerge, Project, RetentionBasis};
 use crate::domain::event::Event;
 use crate::domain::identity::{self, Ids, Verb};
 use crate::domain::profile::Update;
-use crate::store::{EventText, Home, NewEvent, NewReplay, Put, StoreError};
+use crate::store::{EventText, Home, NewEvent, NewReplay, ProjectRow, Put, StoreError};
 
 /// Most ids in a cluster (SPEC §16.2).
 const CLUSTER_LIMIT: usize = 500;
+/// How often ids of what one request had refused are looked for where it names no project.
+const LOOKS: usize = 50_000;
 
 /// An event with its text, made in the request's own task: the thread that owns the store has enough to do.
 #[derive(Debug, Clone)]
@@ -202,7 +206,7 @@ impl Core {
     }
 
     /// Which refused records may be remembered: not those of persons who objected or were erased. One that names no
-    /// project may be meant for any, so what holds in one holds for it.
+    /// project may be meant for any, so what holds in one holds for it; where that takes too many looks, it is not remembered.
     pub fn may_remember(
         &mut self,
         persons: &[(Option<String>, Ids)],
@@ -212,16 +216,21 @@ impl Core {
         let mut anywhere = self.store.projects()?;
         anywhere.retain(|(home, _)| has_barriers || self.store.has_objections(home.project));
         let mut answers = Vec::with_capacity(persons.len());
+        let (mut gates, mut looks) = (HashMap::new(), 0);
         for (token, ids) in persons {
             answers.push(match token {
                 Some(token) => match self.store.find_project(token)? {
-                    Some(home) => home.deleted.is_none() && !self.is_refused(home, token, ids, now)?,
+                    Some(home) => {
+                        home.deleted.is_none() && !self.is_refused(&mut gates, home, token, ids, now)?
+                    }
                     None => true,
                 },
+                None if ids.literal().next().is_none() => true,
                 None => {
-                    let mut may = true;
+                    looks += anywhere.len() * ids.literal().count();
+                    let mut may = looks <= LOOKS;
                     for (home, token) in &anywhere {
-                        may = may && !self.is_refused(*home, token, ids, now)?;
+                        may = may && !self.is_refused(&mut gates, *home, token, ids, now)?;
                     }
                     may
                 }
@@ -230,13 +239,20 @@ impl Core {
         Ok(answers)
     }
 
-    fn is_refused(&mut self, home: Home, token: &str, ids: &Ids, now: i64) -> Result<bool, StoreError> {
+    fn is_refused(
+        &mut self,
+        gates: &mut HashMap<ProjectRow, Gate>,
+        home: Home,
+        token: &str,
+        ids: &Ids,
+        now: i64,
+    ) -> Result<bool, StoreError> {
         // Without data nothing is linked; the list stands by itself.
         let Some(space) = home.space else {
             return Ok(ids.literal().any(|id| self.store.objection(home.project, id).is_some()));
         };
-        let project = self.project_of(token);
-        let mut gate = Gate::new(self, home, space, &project, now);
+        let new = || Gate::new(self, home, space, &self.project_of(token), now);
+        let gate = gates.entry(home.project).or_insert_with(new);
         Ok(gate.refuses(self, ids, i64::MIN)?.is_some())
     }
 }

@@ -5,7 +5,6 @@ use std::net::IpAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock};
 
-use serde_json::Value;
 use tokio::sync::watch;
 
 use super::{random_hex, window};
@@ -21,6 +20,10 @@ const LOG_LENGTH: usize = 10_000;
 const ARRIVAL_PAIRS: usize = 10_000;
 /// Refused records that are remembered.
 const REJECTED_LENGTH: usize = 1_000;
+/// Room that they take, except where the newest alone takes more.
+const REJECTED_BYTES: usize = 32 * 1024 * 1024;
+
+type TokenHash = [u8; 32];
 
 /// What all threads share. No lock is held across I/O.
 pub struct Shared {
@@ -32,7 +35,8 @@ pub struct Shared {
     log: Mutex<Ring<Logged>>,
     rejected: Mutex<Ring<Rejected>>,
     /// What arrived, by route and token, since the start: whoever wants to prove a silence cannot have it reset.
-    arrived: Mutex<BTreeMap<(&'static str, Option<String>), u64>>,
+    /// By hashes, because anybody may send tokens of any length.
+    arrived: Mutex<BTreeMap<(&'static str, Option<TokenHash>), u64>>,
     changes: watch::Sender<u64>,
     public_key: OnceLock<[u8; 32]>,
     /// The day for which addresses are hashed with a key, and the key.
@@ -46,23 +50,36 @@ struct Ring<T> {
     entries: VecDeque<(u64, T)>,
     last: u64,
     length: usize,
+    /// Bytes that they take, and may take where there is more than one.
+    bytes: usize,
+    most_bytes: usize,
+    size_of: fn(&T) -> usize,
 }
 
 impl<T: Clone> Ring<T> {
-    fn new(length: usize) -> Ring<T> {
-        Ring { entries: VecDeque::new(), last: 0, length }
+    fn new(length: usize, most_bytes: usize, size_of: fn(&T) -> usize) -> Ring<T> {
+        Ring { entries: VecDeque::new(), last: 0, length, bytes: 0, most_bytes, size_of }
     }
 
     fn push(&mut self, entry: T) {
-        if self.entries.len() == self.length {
-            self.entries.pop_front();
-        }
         self.last += 1;
+        self.bytes += (self.size_of)(&entry);
         self.entries.push_back((self.last, entry));
+        while self.entries.len() > 1 && (self.entries.len() > self.length || self.bytes > self.most_bytes) {
+            if let Some((_, oldest)) = self.entries.pop_front() {
+                self.bytes -= (self.size_of)(&oldest);
+            }
+        }
+    }
+
+    fn retain(&mut self, is_kept: impl Fn(&T) -> bool) {
+        self.entries.retain(|(_, entry)| is_kept(entry));
+        self.bytes = self.entries.iter().map(|(_, entry)| (self.size_of)(entry)).sum();
     }
 
     fn clear(&mut self) {
         self.entries.clear();
+        self.bytes = 0;
         self.last = 0;
     }
 
@@ -170,10 +187,20 @@ pub struct Rejected {
     pub bytes: usize,
     /// Names of its fields and properties.
     pub fields: Vec<String>,
-    /// The record itself, where the configuration asks for it.
-    pub content: Option<Value>,
+    /// The record itself as JSON, where the configuration asks for it. A text takes far less room than what is read from it.
+    pub content: Option<String>,
     /// Hashes of the ids that it names, by which it is forgotten.
     pub ids: Vec<[u8; 32]>,
+}
+
+impl Rejected {
+    /// Bytes that it takes, nearly.
+    fn size(&self) -> usize {
+        let texts = [Some(&self.route), self.project.as_ref(), Some(&self.reason), self.content.as_ref()];
+        let texts =
+            texts.into_iter().flatten().chain(&self.fields).map(|text| size_of::<String>() + text.len());
+        size_of::<Rejected>() + texts.sum::<usize>() + size_of_val(self.ids.as_slice())
+    }
 }
 
 impl Shared {
@@ -184,8 +211,8 @@ impl Shared {
             clock: Mutex::default(),
             faults: Mutex::default(),
             stats: Stats::default(),
-            log: Mutex::new(Ring::new(LOG_LENGTH)),
-            rejected: Mutex::new(Ring::new(REJECTED_LENGTH)),
+            log: Mutex::new(Ring::new(LOG_LENGTH, usize::MAX, |_| 0)),
+            rejected: Mutex::new(Ring::new(REJECTED_LENGTH, REJECTED_BYTES, Rejected::size)),
             arrived: Mutex::default(),
             changes: watch::Sender::new(0),
             public_key: OnceLock::new(),
@@ -256,7 +283,7 @@ impl Shared {
         let mut arrived = lock(&self.arrived);
         for (token, count) in projects {
             let is_full = arrived.len() >= ARRIVAL_PAIRS;
-            let key = (route, token);
+            let key = (route, token.as_deref().map(token_hash));
             let key = if is_full && !arrived.contains_key(&key) { (route, None) } else { key };
             *arrived.entry(key).or_default() += count as u64;
         }
@@ -264,9 +291,10 @@ impl Shared {
 
     /// What arrived since the start, by route: of one project, with what may have been for it, or of all.
     pub fn arrived(&self, token: Option<&str>) -> BTreeMap<&'static str, u64> {
+        let token = token.map(token_hash);
         let mut counts = BTreeMap::new();
         for ((route, of), count) in &*lock(&self.arrived) {
-            if token.is_none() || of.is_none() || of.as_deref() == token {
+            if token.is_none() || of.is_none() || *of == token {
                 *counts.entry(*route).or_default() += count;
             }
         }
@@ -288,7 +316,7 @@ impl Shared {
     /// Forgets what was refused when events of that age have expired.
     pub fn expire_rejected(&self, now: i64) {
         let config = self.config();
-        lock(&self.rejected).entries.retain(|(_, entry)| {
+        lock(&self.rejected).retain(|entry| {
             let project = entry.project.as_deref().and_then(|token| config.project(token));
             let settings = project.map_or(&config.settings, |project| &project.settings);
             entry.at > window(settings, now).expired_until
@@ -297,7 +325,7 @@ impl Shared {
 
     /// Forgets what was refused of a project.
     pub fn forget_rejected_by(&self, token: &str) {
-        lock(&self.rejected).entries.retain(|(_, entry)| entry.project.as_deref() != Some(token));
+        lock(&self.rejected).retain(|entry| entry.project.as_deref() != Some(token));
     }
 
     /// The hash by which a refused record is forgotten when one of its ids is erased.
@@ -310,7 +338,7 @@ impl Shared {
     /// Forgets refused records that name any of these ids.
     pub fn forget_rejected(&self, ids: &[String]) {
         let hashes: Vec<[u8; 32]> = ids.iter().map(|id| Shared::rejected_id(id)).collect();
-        lock(&self.rejected).entries.retain(|(_, entry)| !entry.ids.iter().any(|id| hashes.contains(id)));
+        lock(&self.rejected).retain(|entry| !entry.ids.iter().any(|id| hashes.contains(id)));
     }
 
     /// A distinct id for an address: the same all day, and nothing that leads back to it after (SPEC §6.3).
@@ -381,6 +409,10 @@ impl Stats {
     }
 }
 
+fn token_hash(token: &str) -> TokenHash {
+    *blake3::hash(token.as_bytes()).as_bytes()
+}
+
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
@@ -409,10 +441,61 @@ mod tests {
 
     #[test]
     fn rings_number_on_and_forget_the_oldest() {
-        let mut ring = Ring::new(2);
+        let mut ring = Ring::new(2, usize::MAX, |_| 0);
         for n in 0..3 {
             ring.push(n);
         }
         assert_eq!(ring.all(), [(2, 1), (3, 2)]);
+    }
+
+    #[test]
+    fn rings_have_room_for_so_many_bytes() {
+        let mut ring = Ring::new(9, 10, String::len);
+        let push = |ring: &mut Ring<String>, lengths: &[usize]| {
+            lengths.iter().for_each(|length| ring.push("x".repeat(*length)));
+            ring.all().iter().map(|(_, text)| text.len()).collect::<Vec<_>>()
+        };
+        assert_eq!(push(&mut ring, &[4, 3, 3]), [4, 3, 3]);
+        assert_eq!(push(&mut ring, &[2]), [3, 3, 2]);
+        ring.retain(|text| text.len() == 2);
+        assert_eq!(push(&mut ring, &[5, 3]), [2, 5, 3]);
+        assert_eq!(push(&mut ring, &[50]), [50], "the newest is there however large it is");
+        assert_eq!(push(&mut ring, &[1]), [1]);
+        ring.clear();
+        assert_eq!(push(&mut ring, &[5, 5]), [5, 5]);
+    }
+
+    #[test]
+    fn refused_records_take_bounded_room_and_the_newest_stay() {
+        let shared = Shared::new(Config::default(), None);
+        let now = shared.now();
+        let large = |index: usize| Rejected {
+            at: now,
+            route: "/track".into(),
+            project: None,
+            reason: "too large".into(),
+            index,
+            bytes: 9_000_000,
+            fields: vec!["x".repeat(1_000_000)],
+            content: Some("y".repeat(8_000_000)),
+            ids: Vec::new(),
+        };
+        for index in 0..10 {
+            shared.reject(vec![large(index)]);
+        }
+        let kept: Vec<_> =
+            shared.rejected().into_iter().map(|(number, entry)| (number, entry.index)).collect();
+        assert_eq!(kept, [(8, 7), (9, 8), (10, 9)]);
+    }
+
+    #[test]
+    fn what_arrived_is_remembered_without_its_token() {
+        let shared = Shared::new(Config::default(), None);
+        let token = "secret".repeat(1_000);
+        shared.arrive("/track", vec![(Some(token.clone()), 2), (None, 1)]);
+        shared.arrive("/track", vec![(Some("other".into()), 4)]);
+        assert_eq!(shared.arrived(Some(&token)), BTreeMap::from([("/track", 3)]));
+        assert_eq!(shared.arrived(None), BTreeMap::from([("/track", 7)]));
+        assert!(size_of_val(lock(&shared.arrived).keys().next().unwrap()) < 100);
     }
 }

@@ -198,7 +198,7 @@ mod tests {
     }
 
     fn judged(value: Value) -> Verdict {
-        judge(&mut Record { value, bytes: 10, bad_utf8: Vec::new(), too_deep: None }, arrival())
+        judge(&mut Record { value, bytes: 10, bad_utf8: None, too_deep: None }, arrival())
     }
 
     fn stored(properties: Value) -> Event {
@@ -240,7 +240,7 @@ mod tests {
         let record = Record {
             value: json!({"event": "A", "properties": {"token": "T", "time": NOW / 1000, "$insert_id": "i"}}),
             bytes: 10,
-            bad_utf8: Vec::new(),
+            bad_utf8: None,
             too_deep: None,
         };
         let at = Moment { now: NOW + 90_000, client_offset: 60_000 };
@@ -289,7 +289,7 @@ mod tests {
             sent.extend(numbered.clone());
             sent.insert("$insert_id".into(), json!("i"));
             let mut record = json!({"event": "A", "properties": sent, "$mp_metadata": {"a": 1}});
-            let record = Record { value: record.take(), bytes: 10, bad_utf8: Vec::new(), too_deep: None };
+            let record = Record { value: record.take(), bytes: 10, bad_utf8: None, too_deep: None };
             let Verdict::Store(event) = judge(&mut record.clone(), arrival()) else { panic!("{first}") };
             assert_eq!(
                 (event.properties.len(), &event.properties["$insert_id"]),

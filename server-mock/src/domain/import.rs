@@ -125,7 +125,7 @@ pub fn judge(record: &mut Record, import: Import<'_>) -> Result<Option<Event>, F
         if let Some((field, text)) = limits::fault(sent) {
             return Err(invalid(&field, &field, text));
         }
-        if let Some(path) = record.bad_utf8.first() {
+        if let Some(path) = &record.bad_utf8 {
             let field = path.join(".");
             return Err(fault(&field, format!("{field} is invalid: string should be valid utf8")));
         }
@@ -165,7 +165,7 @@ mod tests {
         let mut record = Record {
             value: json!({"event": name, "properties": properties}),
             bytes: 9,
-            bad_utf8: Vec::new(),
+            bad_utf8: None,
             too_deep: None,
         };
         judge(&mut record, Import { strict, now: NOW, id_merge, endpoint: "api.test" })

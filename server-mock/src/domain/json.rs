@@ -19,8 +19,9 @@ pub struct Record {
     pub value: Value,
     /// Length of its JSON text in bytes (SPEC §2.4: one record is below 1 MB).
     pub bytes: usize,
-    /// Paths (object keys, outermost first) of strings that were not valid UTF-8.
-    pub bad_utf8: Vec<Vec<String>>,
+    /// The path (object keys, outermost first) of the first string that was not valid UTF-8. Paths may be as long as the
+    /// record, so that one is as much as is kept.
+    pub bad_utf8: Option<Vec<String>>,
     /// The path of the first container that is too deep to be read; it stands as null in the value.
     pub too_deep: Option<Vec<String>>,
 }
@@ -95,7 +96,7 @@ struct Parser<'a> {
     text: &'a [u8],
     at: usize,
     path: Vec<String>,
-    bad: Vec<Vec<String>>,
+    bad: Option<Vec<String>>,
     limit: usize,
     too_deep: Option<Vec<String>>,
     /// How many members the last object at each depth had: the next one is mostly alike.
@@ -108,7 +109,7 @@ impl<'a> Parser<'a> {
             text,
             at: 0,
             path: Vec::new(),
-            bad: Vec::new(),
+            bad: None,
             limit: DEPTH_LIMIT,
             too_deep: None,
             members: [0; _],
@@ -135,7 +136,7 @@ impl<'a> Parser<'a> {
         self.white_space();
         let start = self.at;
         let value = self.value(0)?;
-        let (bad_utf8, too_deep) = (std::mem::take(&mut self.bad), self.too_deep.take());
+        let (bad_utf8, too_deep) = (self.bad.take(), self.too_deep.take());
         Ok(Record { value, bytes: self.at - start, bad_utf8, too_deep })
     }
 
@@ -324,11 +325,11 @@ impl<'a> Parser<'a> {
         match String::from_utf8(bytes) {
             Ok(text) if !lone_surrogate => Ok(text),
             Ok(text) => {
-                self.bad.push(self.path.clone());
+                self.bad.get_or_insert_with(|| self.path.clone());
                 Ok(text)
             }
             Err(error) => {
-                self.bad.push(self.path.clone());
+                self.bad.get_or_insert_with(|| self.path.clone());
                 Ok(String::from_utf8_lossy(error.as_bytes()).into_owned())
             }
         }
@@ -443,11 +444,21 @@ mod tests {
         let (found, is_array) =
             records(b"[{\"p\":{\"x\":\"a\xff\"}},{\"y\":\"\\ud83d\\ude00\"},\"\\ud800\"]", 9).unwrap();
         assert!(is_array);
-        assert_eq!(found[0].bad_utf8, vec![vec!["p".to_owned(), "x".to_owned()]]);
+        assert_eq!(found[0].bad_utf8, Some(vec!["p".to_owned(), "x".to_owned()]));
         assert_eq!(found[0].value["p"]["x"], "a\u{fffd}");
-        assert!(found[1].bad_utf8.is_empty());
+        assert_eq!(found[1].bad_utf8, None);
         assert_eq!(found[1].value["y"], "\u{1f600}");
-        assert_eq!(found[2].bad_utf8.len(), 1);
+        assert_eq!(found[2].bad_utf8, Some(Vec::new()));
+    }
+
+    /// With a path for each of them they would be 400 MB.
+    #[test]
+    fn many_bad_strings_below_a_long_name_take_no_more_room_than_one() {
+        let name = "k".repeat(40_000);
+        let text =
+            [b"[{\"p\":{\"", name.as_bytes(), b"\":[", &b"\"\xff\",".repeat(10_000), b"0]}}]"].concat();
+        let (found, _) = records(&text, 9).unwrap();
+        assert_eq!(found[0].bad_utf8, Some(vec!["p".to_owned(), name]));
     }
 
     #[test]

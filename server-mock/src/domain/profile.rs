@@ -1,5 +1,7 @@
 //! What `/engage` and `/groups` do to a profile (SPEC §9, §10).
 
+use std::collections::HashSet;
+
 use serde_json::{Map, Number, Value};
 
 use super::clock::Moment;
@@ -274,24 +276,35 @@ fn united(before: Option<&Value>, value: &Value) -> Option<Value> {
         Some(_) => return None,
     };
     let one = std::slice::from_ref(value);
-    for new in value.as_array().map_or(one, Vec::as_slice) {
-        if !list.iter().any(|known| same(known, new)) {
-            list.push(new.clone());
-        }
-    }
+    let added: Vec<Value> = {
+        let mut known: HashSet<Sameness<'_>> = list.iter().map(Sameness::of).collect();
+        let new = value.as_array().map_or(one, Vec::as_slice).iter();
+        new.filter(|new| known.insert(Sameness::of(new))).cloned().collect()
+    };
+    list.extend(added);
     Some(Value::Array(list))
 }
 
 fn removed(before: Option<&Value>, value: &Value) -> Option<Value> {
     let list = before?.as_array()?;
-    Some(list.iter().filter(|known| !same(known, value)).cloned().collect())
+    let gone = Sameness::of(value);
+    Some(list.iter().filter(|known| Sameness::of(known) != gone).cloned().collect())
 }
 
-/// Equality of values, numbers by value and not by text.
-fn same(left: &Value, right: &Value) -> bool {
-    match (left, right) {
-        (Value::Number(left), Value::Number(right)) => left == right || left.as_f64() == right.as_f64(),
-        _ => left == right,
+/// By what values in lists are told apart: numbers by value and not by text, those beyond all bounds not at all.
+#[derive(PartialEq, Eq, Hash)]
+enum Sameness<'a> {
+    Number(Option<u64>),
+    Other(&'a Value),
+}
+
+impl Sameness<'_> {
+    fn of(value: &Value) -> Sameness<'_> {
+        match value {
+            // The sum makes one zero of both.
+            Value::Number(number) => Sameness::Number(number.as_f64().map(|number| (number + 0.0).to_bits())),
+            other => Sameness::Other(other),
+        }
     }
 }
 
@@ -308,7 +321,7 @@ mod tests {
     fn update(fields: Value) -> Result<Update, Fault> {
         let mut value = json!({"$token": "T", "$distinct_id": "u", "$ignore_time": true});
         value.as_object_mut().unwrap().extend(fields.as_object().unwrap().clone());
-        read(&Record { value, bytes: 10, bad_utf8: Vec::new(), too_deep: None }, ARRIVAL)
+        read(&Record { value, bytes: 10, bad_utf8: None, too_deep: None }, ARRIVAL)
     }
 
     fn after(before: Value, fields: Value) -> Value {
@@ -398,9 +411,7 @@ mod tests {
     #[test]
     fn invalid_updates_say_why() {
         let fault = |value: Value| {
-            read(&Record { value, bytes: 10, bad_utf8: Vec::new(), too_deep: None }, ARRIVAL)
-                .unwrap_err()
-                .text
+            read(&Record { value, bytes: 10, bad_utf8: None, too_deep: None }, ARRIVAL).unwrap_err().text
         };
         assert_eq!(fault(json!({"$distinct_id": "u", "$set": {}})), "$token, missing or empty");
         assert_eq!(fault(json!({"$token": "T", "$set": {}})), "$distinct_id, missing or empty");
@@ -419,5 +430,30 @@ mod tests {
         properties.insert("$last_seen".into(), "before".into());
         seen.apply(&mut properties);
         assert_eq!(properties["$last_seen"], "before");
+    }
+
+    #[test]
+    fn values_in_lists_are_told_apart_by_value() {
+        let lists: Value = serde_json::from_str(
+            r#"{"l": [1, -0.0, 1e400, "1", null, true, {"a": 1, "b": [2]}, [1]],
+                "m": [1.00, 0, -1e999, "1", null, true, {"b": [2], "a": 1}, [1],
+                      2, "2", "", false, {"a": 1}, [1, 1], [], 2.0, "2"]}"#,
+        )
+        .unwrap();
+        let united = after(json!({"l": lists["l"]}), json!({"$union": {"l": lists["m"]}}));
+        let new = json!([2, "2", "", false, {"a": 1}, [1, 1], []]);
+        assert_eq!(united["l"].as_array().unwrap()[8..], new.as_array().unwrap()[..]);
+        assert_eq!(
+            after(json!({"l": [1, 1.0, "1", 2]}), json!({"$remove": {"l": 1}})),
+            json!({"l": ["1", 2]})
+        );
+    }
+
+    /// It would not end if each were compared to each.
+    #[test]
+    fn lists_may_be_long() {
+        let numbers: Vec<usize> = (0..1_000_000).collect();
+        let list = united(Some(&json!(numbers[1..])), &json!(numbers)).unwrap();
+        assert_eq!(list.as_array().map(Vec::len), Some(numbers.len()));
     }
 }

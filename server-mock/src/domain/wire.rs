@@ -15,6 +15,8 @@ pub const BODY_LIMIT: usize = 10 * 1024 * 1024;
 pub const TABLE_LIMIT: usize = 100 * 1024 * 1024;
 /// Most records in one request.
 pub const RECORD_LIMIT: usize = 2000;
+/// Most fields of a form.
+pub const FIELD_LIMIT: usize = 1000;
 /// A single event or profile update stays below this many bytes of JSON.
 pub const RECORD_BYTES_LIMIT: usize = 1_000_000;
 
@@ -61,6 +63,8 @@ pub enum DecodeError {
     TooLarge,
     /// More than [`RECORD_LIMIT`] records.
     TooMany,
+    /// More than [`FIELD_LIMIT`] fields in a form.
+    TooManyFields,
 }
 
 impl DecodeError {
@@ -72,6 +76,7 @@ impl DecodeError {
             DecodeError::Json => "data, invalid json",
             DecodeError::TooLarge => "request exceeds max limit of 10485760 bytes",
             DecodeError::TooMany => "request exceeds max limit of 2000 records",
+            DecodeError::TooManyFields => "request exceeds max limit of 1000 form fields",
         }
     }
 }
@@ -88,9 +93,17 @@ pub struct Decoded {
 }
 
 impl Params {
+    /// Reads a form from a body, where there may be far more fields than anybody needs.
+    pub fn of_form(text: &[u8]) -> Result<Params, DecodeError> {
+        match pairs(text).nth(FIELD_LIMIT) {
+            None => Ok(Params::parse(text)),
+            Some(_) => Err(DecodeError::TooManyFields),
+        }
+    }
+
     /// Reads a query or a form; `+` is a space.
     pub fn parse(text: &[u8]) -> Params {
-        let pairs = text.split(|byte| *byte == b'&').filter(|pair| !pair.is_empty()).map(|pair| {
+        let pairs = pairs(text).map(|pair| {
             let at = pair.iter().position(|byte| *byte == b'=');
             let (name, value) = at.map_or((pair, &b""[..]), |at| (&pair[..at], &pair[at + 1..]));
             (String::from_utf8_lossy(&percent_decode(name)).into_owned(), percent_decode(value))
@@ -132,6 +145,10 @@ impl Params {
     }
 }
 
+fn pairs(text: &[u8]) -> impl Iterator<Item = &[u8]> {
+    text.split(|byte| *byte == b'&').filter(|pair| !pair.is_empty())
+}
+
 /// Decodes a request for `/track`, `/engage`, `/groups` or `/import`.
 pub fn decode(raw: Raw<'_>) -> Decoded {
     let mut params = Params::parse(raw.query.as_bytes());
@@ -150,7 +167,10 @@ pub fn decode(raw: Raw<'_>) -> Decoded {
         if matches!(text.first(), Some(b'[' | b'{')) {
             Some(text.to_vec())
         } else {
-            let form = Params::parse(text);
+            let form = match Params::of_form(text) {
+                Ok(form) => form,
+                Err(error) => return Decoded { params, records: Err(error), decoded_bytes },
+            };
             let data = form.bytes("data").or(params.bytes("data")).map(<[u8]>::to_vec);
             params.fold_form(form);
             data
@@ -234,7 +254,7 @@ fn line_records(text: &[u8]) -> Result<Vec<Record>, DecodeError> {
             is_any_good = true;
             found.swap_remove(0)
         }
-        _ => Record { value: Value::Null, bytes: line.len(), bad_utf8: Vec::new(), too_deep: None },
+        _ => Record { value: Value::Null, bytes: line.len(), bad_utf8: None, too_deep: None },
     });
     let records: Vec<Record> = records.collect();
     match records.len() {
@@ -422,6 +442,9 @@ mod tests {
         assert_eq!(post("application/json", b"[{},]").records, Err(DecodeError::Json));
         let many = format!("[{}0]", "0,".repeat(RECORD_LIMIT));
         assert_eq!(post("application/json", many.as_bytes()).records, Err(DecodeError::TooMany));
+        let fields = |count: usize| "a&".repeat(count) + "data=[{}]&&&";
+        assert_eq!(texts(&post(FORM, fields(FIELD_LIMIT - 1).as_bytes())), ["{}"]);
+        assert_eq!(post(FORM, fields(FIELD_LIMIT).as_bytes()).records, Err(DecodeError::TooManyFields));
         let encoded =
             |encoding, body| decode(Raw { content_encoding: encoding, body, ..Raw::default() }).records;
         assert_eq!(encoded("zstd", b"x"), Err(DecodeError::Encoding));

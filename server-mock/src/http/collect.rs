@@ -1,6 +1,6 @@
 //! `/track`, `/engage` and `/groups`: whatever the payload is, the answer is 200 with `1` or `0` (SPEC §0.3).
 
-use std::sync::Arc;
+use std::sync::{Arc, Once};
 
 use serde_json::{Value, json};
 
@@ -145,7 +145,13 @@ pub fn destination(config: &Config, token: &str) -> Destination {
         (None, UnknownToken::Reject) => Destination::Refused,
         (None, mode) => {
             if mode == UnknownToken::AcceptAndCount {
-                crate::notice("a record of an unknown project was dropped");
+                // Anybody may send any number of them.
+                static TOLD: Once = Once::new();
+                TOLD.call_once(|| {
+                    crate::notice(
+                        "a record of an unknown project was dropped; GET /mock/stats counts how many were",
+                    );
+                });
             }
             Destination::Nowhere
         }

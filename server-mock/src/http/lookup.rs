@@ -16,15 +16,22 @@ pub fn answer(app: &App, call: &Call, id: Option<&str>) -> Reply {
     if call.method == method { table(app, call, id) } else { Reply::method_not_allowed(method) }
 }
 
+/// Bytes that are kept of a body: none without credentials, so that nobody fills the memory who may not send a table.
+pub fn body_limit(app: &App, call: &Call) -> usize {
+    let may_send =
+        call.method == "PUT" && auth::lookup(&app.shared.config(), call, &call.query_params()).is_ok();
+    if may_send { TABLE_LIMIT } else { 0 }
+}
+
 fn table(app: &App, call: &Call, id: Option<&str>) -> Reply {
-    if call.oversize {
-        return larger_than(TABLE_LIMIT);
-    }
     let config = app.shared.config();
     let project = match auth::lookup(&config, call, &call.query_params()) {
         Ok(project) => project,
         Err(text) => return Reply::coded(401, text),
     };
+    if call.oversize {
+        return larger_than(TABLE_LIMIT);
+    }
     let Some(id) = id else {
         let tables = project.lookup_tables.iter().map(|(id, name)| json!({"id": id, "name": name}));
         let tables: Vec<Value> = tables.collect();

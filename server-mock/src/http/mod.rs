@@ -32,7 +32,7 @@ use hyper::body::{Bytes, Incoming};
 use hyper::{Request, Response};
 
 use crate::core::{Logged, Shared};
-use crate::domain::wire::{BODY_LIMIT, TABLE_LIMIT};
+use crate::domain::wire::BODY_LIMIT;
 use crate::server::Patience;
 use crate::wire::Ties;
 use crate::worker::Worker;
@@ -260,7 +260,8 @@ async fn route(app: &Arc<App>, call: &Call) -> Reply {
 
 /// Reads a body into its call; the error is the answer to one that does not arrive.
 async fn read_whole(app: &App, call: &mut Call, body: Incoming, throttle: Option<u64>) -> Result<(), Reply> {
-    let limit = if call.path.starts_with("/lookup-tables/") { TABLE_LIMIT } else { BODY_LIMIT };
+    let is_table = call.path.starts_with("/lookup-tables/");
+    let limit = if is_table { lookup::body_limit(app, call) } else { BODY_LIMIT };
     let reading = read_body(body, limit, throttle, app.patience.piece);
     let read = tokio::time::timeout(app.patience.body, reading).await.unwrap_or(Err(Unread::Late));
     let reply = match read {

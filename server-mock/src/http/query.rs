@@ -15,7 +15,7 @@ use crate::core::{EventQuery, Sorting};
 use crate::domain::config::Project;
 use crate::domain::expression::{self, Expression, Term};
 use crate::domain::time::{self, DAY};
-use crate::domain::wire::{Params, media_type};
+use crate::domain::wire::{DecodeError, Params, media_type};
 use crate::store::{Counts, StoreError};
 
 /// What is asked for.
@@ -77,7 +77,8 @@ fn params_of(call: &Call) -> Result<Params, &'static str> {
         return Ok(call.query_params());
     }
     if !is_json {
-        return Ok(Params::parse(&[call.query.as_bytes(), b"&", &call.body].concat()));
+        return Params::of_form(&[call.query.as_bytes(), b"&", &call.body].concat())
+            .map_err(DecodeError::text);
     }
     let Ok(Value::Object(map)) = crate::domain::json::value(body) else {
         return Err("the body is neither a form nor a JSON object");

@@ -49,7 +49,7 @@ impl Rejections {
             index,
             bytes: record.bytes,
             fields: fields_of(&record.value),
-            content: self.keeps_contents.then(|| record.value.clone()),
+            content: self.keeps_contents.then(|| record.value.to_string()),
             ids: ids.literal().map(Shared::rejected_id).collect(),
         };
         self.persons.push((entry.project.clone(), ids));

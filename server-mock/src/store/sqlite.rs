@@ -45,6 +45,9 @@ pub struct SqliteStore {
     fresh: Vec<vault::Slot>,
     /// How many of them there were at the savepoint.
     fresh_at_savepoint: usize,
+    /// Keys of transactions whose commit failed. It may stand in the log all the same, where only the sync failed, and its
+    /// rows come back from there after a crash: they need their keys until a later commit has taken its place.
+    uncertain: Vec<vault::Slot>,
     known: KnownKeys,
     holders: KnownHolders,
     /// Something is decided to go: its keys may still be there.
@@ -126,6 +129,7 @@ impl SqliteStore {
             vault,
             fresh: Vec::new(),
             fresh_at_savepoint: 0,
+            uncertain: Vec::new(),
             known: KnownKeys::default(),
             holders: KnownHolders::default(),
             has_dying: true,
@@ -152,13 +156,18 @@ impl SqliteStore {
 
     fn discard_fresh_from(&mut self, start: usize) {
         let orphans = self.fresh.split_off(start.min(self.fresh.len()));
+        self.discard(&orphans);
+    }
+
+    /// Destroys keys that no row names, nor can again.
+    fn discard(&mut self, orphans: &[vault::Slot]) {
         if orphans.is_empty() {
             return;
         }
         self.forget_known();
         // A key that cannot be destroyed now seals nothing that was committed; the next start destroys it.
-        if self.vault.destroy(&orphans).is_ok() {
-            self.vault.release(&orphans);
+        if self.vault.destroy(orphans).is_ok() {
+            self.vault.release(orphans);
         }
     }
 }
@@ -175,8 +184,19 @@ impl Transactions for SqliteStore {
     fn commit(&mut self) -> Result<(), StoreError> {
         self.vault.sync()?;
         self.files.check()?;
-        self.connection.prepare_cached("COMMIT")?.execute([])?;
+        if !self.uncertain.is_empty() {
+            // A commit without a change writes nothing, and would leave in the log what failed before.
+            schema::touch(&self.connection)?;
+        }
+        let committed = self.connection.prepare_cached("COMMIT")?.execute([]);
+        if let Err(error) = committed {
+            self.uncertain.append(&mut self.fresh);
+            self.forget_known();
+            return Err(error.into());
+        }
         self.fresh.clear();
+        let orphans = std::mem::take(&mut self.uncertain);
+        self.discard(&orphans);
         Ok(())
     }
 

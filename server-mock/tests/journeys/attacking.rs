@@ -342,6 +342,66 @@ fn no_line_of_the_log_carries_a_token_an_id_a_body_or_a_query() {
     assert!(!said.contains(&secret), "{said}");
 }
 
+/// Anybody may send records of unknown projects; the operator is told of them, and not of each.
+#[test]
+fn unknown_projects_are_told_of_once_however_many_there_are() {
+    let folder = Folder::new("told");
+    let mut document = config();
+    document["settings"]["unknown_token"] = json!("accept_and_count");
+    let configuration = folder.configuration(&document);
+    let log = folder.path().join("log");
+    let mut command = std::process::Command::new("sh");
+    let script = format!("exec \"$0\" \"$@\" 2>\"{}\"", log.display());
+    command.args(["-c", &script, env!("CARGO_BIN_EXE_refrain-mock")]);
+    let mut server = crate::support::Process::start_through(command, &folder.data(), &configuration);
+    for n in 0..5 {
+        assert_eq!(server.track(json!({"event": "A", "properties": {"token": format!("X{n}")}})), "1");
+    }
+    assert_eq!(server.get("/mock/stats")["suppressed_by"]["unknown_project"], 5);
+    assert_eq!(server.terminate(), Some(0));
+    let said = std::fs::read_to_string(&log).unwrap();
+    assert_eq!((said.matches("unknown project").count(), said.lines().count()), (1, 1), "{said}");
+}
+
+/// Tables may be ten times as large as other bodies, so whose they are is asked before they are read.
+#[test]
+fn a_table_of_nobody_is_not_kept() {
+    let server = server(StorePlace::Memory);
+    let table = [b"id,a\n".as_slice(), &b"1,2\n".repeat(100_000)].concat();
+    let put = |headers: &[(&str, &str)], path: &str| {
+        let answer = server.send("PUT", path, headers, &table);
+        let log = server.get("/mock/requests");
+        let kept = log["requests"].as_array().unwrap().last().unwrap()["decoded_bytes"].clone();
+        (answer.status, kept)
+    };
+    let project = ("authorization", "Basic U0VDUkVUOg==");
+    assert_eq!(put(&[], "/lookup-tables/x"), (401, json!(0)));
+    assert_eq!(put(&[("authorization", "Basic Tk9CT0RZOg==")], "/lookup-tables/x"), (401, json!(0)));
+    assert_eq!(put(&[project], "/lookup-tables/x?project_id=2"), (401, json!(0)));
+    assert_eq!(put(&[project], "/lookup-tables/x"), (404, json!(table.len())));
+}
+
+#[test]
+fn a_form_of_very_many_fields_is_refused() {
+    let server = server(StorePlace::Memory);
+    let form = "a&".repeat(1_000_000) + "verbose=1&data=[]";
+    let secret =
+        [("authorization", "Basic U0VDUkVUOg=="), ("content-type", "application/x-www-form-urlencoded")];
+    for path in ["/track?verbose=1", "/engage?verbose=1", "/groups?verbose=1"] {
+        let answer = server.send("POST", path, &secret, form.as_bytes());
+        assert_eq!(answer.status, 200);
+        assert_eq!(
+            answer.json(),
+            json!({"error": "request exceeds max limit of 1000 form fields", "status": 0})
+        );
+    }
+    for path in ["/import", "/api/query/engage"] {
+        let answer = server.send("POST", path, &secret, form.as_bytes());
+        assert_eq!(answer.status, 400, "{path}");
+        assert!(answer.text().contains("1000 form fields"), "{}", answer.text());
+    }
+}
+
 /// SPEC §2.2: a bad record is refused alone. What is as deep as may be is stored, and can be read again.
 #[test]
 fn a_record_nested_without_end_is_refused_alone() {

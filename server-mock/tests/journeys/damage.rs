@@ -90,6 +90,25 @@ fn a_request_under_way_is_answered_before_the_server_ends() {
 }
 
 #[test]
+fn a_second_signal_does_not_wait_for_what_is_under_way() {
+    use std::io::{Read, Write};
+    let folder = Folder::new("twice");
+    let mut server = Process::start(&folder.data(), &folder.configuration(&config()));
+    let mut stream = std::net::TcpStream::connect(server.address()).unwrap();
+    stream
+        .write_all(b"POST /track HTTP/1.1\r\nhost: x\r\nexpect: 100-continue\r\ncontent-length: 9\r\n\r\n")
+        .unwrap();
+    // The server says that it waits for the body, and nobody sends it.
+    let mut interim = [0; 25];
+    stream.read_exact(&mut interim).unwrap();
+    let id = server.id().to_string();
+    assert!(Command::new("kill").args(["-INT", &id]).status().unwrap().success());
+    // The first one is seen when nobody is let in any more.
+    while std::net::TcpStream::connect(server.address()).is_ok() {}
+    assert_eq!(server.terminate(), Some(1));
+}
+
+#[test]
 fn a_damaged_or_missing_vault_is_refused_and_left_as_it_is() {
     for damage in ["missing", "header", "slot", "cut", "empty"] {
         let folder = used_folder("vault");

@@ -4,8 +4,11 @@ use super::{Expression, Function, Operator, Scope, Term};
 
 /// Deeper nesting is refused, so that hostile input cannot exhaust the stack.
 const DEPTH_LIMIT: usize = 64;
-/// So are longer chains: `a or b or c` is evaluated, and dropped, as deep as it is long. Lists may be of any length.
+/// So are longer chains: `a or b or c` is evaluated, and dropped, as deep as it is long. Lists of literals may be of any
+/// length.
 const OPERATOR_LIMIT: usize = 500;
+/// Others are made anew for each subject, and may not.
+const LIST_LIMIT: usize = 500;
 
 /// Reads an expression. The error says what is wrong with it.
 pub fn parse(text: &str) -> Result<Expression, String> {
@@ -78,6 +81,28 @@ fn quoted(rest: &str, quote: char) -> Result<(String, usize), String> {
         }
     }
     Err("a text is not closed".into())
+}
+
+/// A list: one literal, where all that is in it is.
+fn list_of(list: Vec<Expression>) -> Result<Expression, String> {
+    if !list.iter().all(|one| matches!(one, Expression::Literal(_))) {
+        return match list.len() {
+            0..=LIST_LIMIT => Ok(Expression::List(list)),
+            _ => Err("a list of more than 500 entries may only hold literals".into()),
+        };
+    }
+    let terms = list
+        .into_iter()
+        .filter_map(|one| if let Expression::Literal(term) = one { Some(term) } else { None });
+    Ok(Expression::Literal(Term::List(terms.collect())))
+}
+
+/// `one in list`.
+fn among(one: Box<Expression>, list: Expression) -> Expression {
+    match list {
+        Expression::Literal(Term::List(terms)) => Expression::Among(one, terms.into_iter().collect()),
+        other => Expression::Binary(Operator::In, one, Box::new(other)),
+    }
 }
 
 struct Parser {
@@ -168,7 +193,10 @@ impl Parser {
                 return Ok(left);
             };
             let right = self.sum()?;
-            left = self.binary(operator, left, right)?;
+            left = match self.binary(operator, left, right)? {
+                Expression::Binary(Operator::In, one, list) => among(one, *list),
+                other => other,
+            };
         }
     }
 
@@ -206,7 +234,10 @@ impl Parser {
 
     fn unary(&mut self) -> Result<Expression, String> {
         if self.take_sign("-") {
-            return Ok(Expression::Negate(Box::new(self.deeper(Self::unary)?)));
+            return Ok(match self.deeper(Self::unary)? {
+                Expression::Literal(Term::Number(number)) => Expression::Literal(Term::Number(-number)),
+                other => Expression::Negate(Box::new(other)),
+            });
         }
         self.atom()
     }
@@ -230,7 +261,7 @@ impl Parser {
                     }
                     list.push(self.deeper(Self::or)?);
                 }
-                Ok(Expression::List(list))
+                list_of(list)
             }
             Token::Word(word) => self.word(&word),
             other => Err(format!("unexpected {}", other.shown())),

@@ -6,6 +6,7 @@ use serde_json::{Map, Value, json};
 
 use super::{Failure, number, only, param};
 use crate::core::{Core, EventQuery, Sorting};
+use crate::domain::json;
 use crate::domain::profile::Subject;
 use crate::domain::time;
 use crate::http::App;
@@ -227,7 +228,7 @@ pub fn rejected(app: &App, call: &Call) -> Result<Reply, Failure> {
             "fields": entry.fields,
             "time": time::format_iso(entry.at),
         });
-        if let Some(content) = entry.content {
+        if let Some(content) = entry.content.and_then(|text| json::stored(text.as_bytes()).ok()) {
             shown["content"] = content;
         }
         (number, shown)

@@ -524,4 +524,63 @@ mod tests {
             "nor do they outlive the server"
         );
     }
+
+    /// A commit that is in the log and could not be synced has failed for whoever waits for it, and is there after a crash.
+    #[test]
+    fn what_a_failed_commit_left_in_the_log_can_be_read_after_a_crash() {
+        let folder = Folder::new("log");
+        let mut store = folder.open();
+        store.begin().unwrap();
+        let space = space(&mut store);
+        store.commit().unwrap();
+        // It is called when the log is written, and its failure is the commit's.
+        let fails = || Err(rusqlite::Error::InvalidQuery);
+        store.connection.wal_hook(Some(move |_: &mut _, _| fails())).unwrap();
+        store.begin().unwrap();
+        store.put_event(space, &event("a"), 1).unwrap();
+        assert!(store.commit().is_err());
+        store.rollback();
+        drop(store);
+        let store = folder.open();
+        assert_eq!(store.slots("dying IS NULL").unwrap().len(), 1);
+    }
+
+    #[test]
+    fn keys_of_a_failed_commit_stay_until_another_one_has_taken_its_place() {
+        let folder = Folder::new("uncertain");
+        let mut store = folder.open();
+        store.begin().unwrap();
+        let space = space(&mut store);
+        store.commit().unwrap();
+        store.connection.commit_hook(Some(|| true)).unwrap();
+        store.begin().unwrap();
+        store.put_event(space, &event("a"), 1).unwrap();
+        assert!(store.commit().is_err());
+        store.rollback();
+        let uncertain = store.uncertain.clone();
+        assert_eq!(uncertain.len(), 1);
+        // Nobody else gets its place, and what is given up without a commit leaves it alone.
+        store.begin().unwrap();
+        for n in 0..200 {
+            store.put_event(space, &event(&format!("u{n}")), 1).unwrap();
+        }
+        assert!(!store.fresh.iter().any(|slot| slot.index == uncertain[0].index));
+        store.rollback();
+        assert!(store.vault.key(uncertain[0]).is_ok());
+        // Even a commit with nothing in it is written now.
+        store.connection.commit_hook(None::<fn() -> bool>).unwrap();
+        let (written, commits) = std::sync::mpsc::channel();
+        let tell = move |_: &mut _, _| {
+            written.send(()).unwrap();
+            Ok(())
+        };
+        store.connection.wal_hook(Some(tell)).unwrap();
+        store.begin().unwrap();
+        store.commit().unwrap();
+        assert_eq!(commits.try_iter().count(), 1);
+        assert!(store.vault.key(uncertain[0]).is_err());
+        store.begin().unwrap();
+        store.commit().unwrap();
+        assert_eq!(commits.try_iter().count(), 0, "and then no more");
+    }
 }

@@ -1,6 +1,6 @@
 //! Keys: one for each combination of ids, profile, task and usage log.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use rusqlite::{OptionalExtension, Row, params};
 use serde_json::{Value, json};
@@ -181,6 +181,26 @@ impl SqliteStore {
             self.connection
                 .prepare_cached("INSERT OR IGNORE INTO key_ids(id, key) VALUES (?, ?)")?
                 .execute(params![hash, key])?;
+        }
+        Ok(())
+    }
+
+    /// Lets a key be found by these texts and no others. A group may have very many members, of which an update changes
+    /// few.
+    pub(super) fn rename_ids(&self, space: Space, key: KeyRow, texts: &[String]) -> Result<(), StoreError> {
+        let wanted: HashSet<[u8; 16]> = texts.iter().map(|text| self.naming_hash(space, text)).collect();
+        let known: HashSet<[u8; 16]> = self
+            .connection
+            .prepare_cached("SELECT id FROM key_ids WHERE key = ?")?
+            .query_map([key], |row| row.get(0))?
+            .collect::<Result<_, _>>()?;
+        let mut remove = self.connection.prepare_cached("DELETE FROM key_ids WHERE id = ? AND key = ?")?;
+        for gone in known.difference(&wanted) {
+            remove.execute(params![gone, key])?;
+        }
+        let mut add = self.connection.prepare_cached("INSERT INTO key_ids(id, key) VALUES (?, ?)")?;
+        for new in wanted.difference(&known) {
+            add.execute(params![new, key])?;
         }
         Ok(())
     }

@@ -86,8 +86,7 @@ impl Profiles for SqliteStore {
             .execute(params![space.row, kind as i64, key.row, last_seen, body])?;
         if kind == Kind::Group {
             // A group's profile may name its members, and is found when one of them is erased.
-            self.connection.prepare_cached("DELETE FROM key_ids WHERE key = ?")?.execute([key.row])?;
-            self.name_ids(space, key.row, &texts_of(properties))?;
+            self.rename_ids(space, key.row, &texts_of(properties))?;
         }
         Ok(())
     }

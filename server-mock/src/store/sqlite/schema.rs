@@ -188,6 +188,11 @@ PRAGMA busy_timeout = 5000; PRAGMA wal_autocheckpoint = 1000; PRAGMA journal_siz
 PRAGMA cache_size = -4096;
 ";
 
+/// Changes something within a transaction, though nothing that anybody reads.
+pub(super) fn touch(connection: &Connection) -> Result<(), StoreError> {
+    Ok(connection.execute_batch(&format!("PRAGMA user_version = {VERSION}"))?)
+}
+
 /// Sets the connection up and makes the tables of a new database, all or none.
 pub(super) fn prepare(connection: &Connection, vault: [u8; 16]) -> Result<(), StoreError> {
     connection.execute_batch(PRAGMAS)?;

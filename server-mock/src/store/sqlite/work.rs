@@ -251,6 +251,57 @@ fn a_person_with_many_ids_costs_in_proportion() {
     assert!(few.iter().zip(many).all(|(few, many)| many < 6 * few), "{few:?} {many:?}");
 }
 
+/// An update of a group rewrites its body, and not what the group is found by.
+#[test]
+fn one_more_member_of_a_large_group_is_one_more_name() {
+    let mut store = SqliteStore::in_memory().unwrap();
+    store.begin().unwrap();
+    let space = store.open_project("T").unwrap().space.unwrap();
+    let group = Subject::Group("team".into(), "large".into());
+    let members = |range: std::ops::Range<usize>| {
+        Map::from_iter([("members".to_owned(), range.map(|n| json!(user(n))).collect())])
+    };
+    store.put_profile(space, &group, 1, &members(0..MANY)).unwrap();
+    let before = store.connection.total_changes();
+    store.put_profile(space, &group, 2, &members(1..MANY + 1)).unwrap();
+    assert_eq!(
+        store.connection.total_changes() - before,
+        3,
+        "the body, a name that goes, and one that comes"
+    );
+    assert_eq!(store.groups_naming(space, &user(0)).unwrap(), []);
+    for n in [1, MANY] {
+        assert_eq!(store.groups_naming(space, &user(n)).unwrap().len(), 1);
+    }
+}
+
+/// Refused records that name no project may be meant for any; of very many projects not all are asked for each.
+#[test]
+fn what_is_refused_costs_no_more_than_in_proportion() {
+    let counts = [50, 800].map(|many| {
+        let (mut core, instructions) = core_of(IdMerge::Simplified);
+        core.store.begin().unwrap();
+        let barrier = Some(Barrier { before: None, until: None });
+        for n in 0..many {
+            let home = core.store.open_project(&format!("P{n}")).unwrap();
+            core.store.put_task(home.project, &task(TaskKind::Device, n)).unwrap();
+            let task = core.store.task(&format!("{:?}-{n}", TaskKind::Device)).unwrap().unwrap().row;
+            let (project, spaces, ids) = (home.project, Vec::new(), vec![user(n)]);
+            core.store.erase(&Erasure { project, task, spaces, keys: Vec::new(), ids, barrier }).unwrap();
+        }
+        core.store.commit().unwrap();
+        instructions.store(0, Ordering::Relaxed);
+        let persons: Vec<_> = (0..many).rev().map(|n| (None, ids(n))).collect();
+        let may = core.may_remember(&persons, 2).unwrap();
+        assert!(!may.contains(&true), "each is barred somewhere");
+        let nobody = vec![(None, Ids::default()); many];
+        assert!(!core.may_remember(&nobody, 2).unwrap().contains(&false), "who is nobody was not erased");
+        instructions.load(Ordering::Relaxed)
+    });
+    let [few, many] = counts;
+    assert!(many < 20 * few, "{few} {many}");
+}
+
 /// What it takes to store these batches, with somebody on the suppression list, and to read what was stored.
 fn work_of(id_merge: IdMerge, batches: &[&[Event]]) -> usize {
     let (mut core, instructions) = core_of(id_merge);
