@@ -415,7 +415,7 @@ impl Engine {
         if self.phase != Phase::Ready {
             return None;
         }
-        match self.refusal()?.apply(read, 0, &self.config.library) {
+        match self.refusal()?.apply(read, &RecordRead::Absent, 0, &self.config.library) {
             Amended::Write(text) => Some(text),
             _ => None,
         }

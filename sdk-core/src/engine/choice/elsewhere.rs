@@ -77,7 +77,8 @@ impl Engine {
         if let Some(known) = known.filter(|known| !agreed(known.at_ms)) {
             let (epoch, revision, at_ms) = (self.epoch, known.revision, known.at_ms);
             self.retries.give_up_refusal();
-            self.retries.refusal = Some(ConsentChange::Deny { epoch, revision, at_ms, outbox: Vec::new() });
+            let (outbox, asked) = (Vec::new(), None);
+            self.retries.refusal = Some(ConsentChange::Deny { epoch, revision, at_ms, outbox, asked });
             self.retries.arm(self.now);
             self.in_process = Some(Decision::Denied);
         }

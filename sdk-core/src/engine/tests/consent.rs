@@ -958,3 +958,104 @@ fn c7_a_refusal_can_be_copied_before_it_is_recorded_and_is_the_same_then() {
     app.opt_out(true);
     assert_eq!(app.engine.refusal_over(&store.consent), None);
 }
+
+fn calls(driver: &mut Driver, call: Call<'_>) {
+    assert_eq!(driver.input(Input::Call(call)), Outcome::Accepted);
+}
+
+/// Device and user of every entry of the outbox in the store.
+fn asked(store: &Store) -> Vec<(String, Option<String>)> {
+    let state = store.state();
+    let outbox = state.record().unwrap().outbox.iter();
+    outbox.map(|entry| (entry.device_id.clone(), entry.user.clone())).collect()
+}
+
+const BOTH: Also = Also { erase: true, delete_profile: true };
+
+#[test]
+fn c12_a_refusal_is_about_whom_the_store_knows_and_not_about_whom_this_process_knew() {
+    let mut store = Store::default();
+    let mut app = Driver::started(0, granted(), &mut store);
+    let mut other = Driver::started(1, granted(), &mut store);
+    calls(&mut app, Call::identify("alice", EventId([1; 16])));
+    app.run(&mut store);
+    // Nobody tells `app` of it.
+    calls(&mut other, Call::switch_user("bob", Secret([8; 16])));
+    other.run(&mut store);
+    let device = other.engine.device_id().unwrap();
+    app.opt_out_also(BOTH);
+    app.run(&mut store);
+    assert_eq!(asked(&store), [(device.clone(), None), (device, Some("bob".into()))]);
+    let bodies = app.erasures.pop_front().unwrap().1.redeem(&store.state()).unwrap().body;
+    assert!(bodies.contains(&"08".repeat(16)), "with the secret of that device");
+
+    // What waits behind the deletion is bob's, not alice's (C12).
+    let ticket = app.opt_in();
+    app.run(&mut store);
+    assert_eq!(app.result(ticket), Some(&Ok(())));
+    for user in ["alice", "bob"] {
+        calls(&mut app, Call::switch_user(user, Secret([user.len() as u8 + 20; 16])));
+        app.track(user);
+    }
+    app.input(Input::Flush);
+    let body = app.exchange(&mut store, ok());
+    assert!(body.contains("alice") && !body.contains("bob"), "{body}");
+}
+
+#[test]
+fn c12_a_refusal_is_about_who_was_named_here_right_before_it() {
+    for (call, names) in [
+        (Call::switch_user("carol", Secret([9; 16])), true),
+        (Call::identify("carol", EventId([9; 16])), true),
+        (Call::register(CallKind::Register, r#"{"plan":"pro"}"#), false),
+    ] {
+        let mut store = Store::default();
+        let mut app = Driver::started(0, granted(), &mut store);
+        let mut other = Driver::started(1, granted(), &mut store);
+        calls(&mut other, Call::reset(Secret([8; 16])));
+        other.run(&mut store);
+        calls(&mut app, call);
+        let here = app.engine.device_id().unwrap();
+        app.opt_out_also(BOTH);
+        // The steps of a choice may go before all others.
+        app.storage.retain(|effect| {
+            !matches!(effect, Effect::Amend { amendment, .. } if amendment.record() == RecordName::Identity)
+        });
+        app.run(&mut store);
+        let device = if names { here } else { other.engine.device_id().unwrap() };
+        let user = names.then(|| "carol".into());
+        assert_eq!(asked(&store), [(device.clone(), None), (device, user)], "{call:?}");
+    }
+}
+
+#[test]
+fn c12_a_refusal_where_nobody_was_known_is_about_whom_the_store_knows() {
+    let mut store = Store::default();
+    let mut app = Driver::started(0, config(), &mut store);
+    let mut other = Driver::started(1, config(), &mut store);
+    other.opt_in();
+    other.run(&mut store);
+    let device = other.engine.device_id().unwrap();
+    assert_eq!(app.engine.device_id(), None);
+    app.opt_out(true);
+    app.run(&mut store);
+    assert_eq!(asked(&store), [(device, None)]);
+    // Over a refusal: who was known is withdrawn already.
+    app.opt_out(true);
+    app.run(&mut store);
+    assert_eq!(asked(&store).len(), 1);
+}
+
+#[test]
+fn c12_a_refusal_is_about_the_device_that_the_store_did_not_take() {
+    let mut store = Store::default();
+    let mut app = Driver::started(0, granted(), &mut store);
+    store.fault = Some(StoreFault::Full);
+    calls(&mut app, Call::switch_user("carol", Secret([9; 16])));
+    app.run(&mut store);
+    let device = app.engine.device_id().unwrap();
+    store.fault = None;
+    app.opt_out(true);
+    app.run(&mut store);
+    assert_eq!(asked(&store), [(device, None)]);
+}
