@@ -289,7 +289,7 @@ impl Engine {
         let read = Identity::of(read).filter(|identity| identity.epoch == self.epoch);
         self.retries.device = read.as_ref().map(|identity| identity.secret).or(self.retries.device);
         if read.is_some() && read.as_ref() != self.subject.identity() {
-            self.subject.set(read);
+            self.subject.adopt(read);
         }
     }
 

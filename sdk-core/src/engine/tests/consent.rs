@@ -1059,3 +1059,26 @@ fn c12_a_refusal_is_about_the_device_that_the_store_did_not_take() {
     app.run(&mut store);
     assert_eq!(asked(&store), [(device, None)]);
 }
+
+#[test]
+fn c9_another_device_made_elsewhere_is_another_person_for_whom_nothing_of_this_session_holds() {
+    for (call, is_another) in [
+        (Call::switch_user("bob", Secret([8; 16])), true),
+        (Call::reset(Secret([8; 16])), true),
+        (Call::identify("alice@work", EventId([8; 16])), false),
+    ] {
+        let mut store = Store::default();
+        let mut app = Driver::started(0, granted(), &mut store);
+        let mut other = Driver::started(1, granted(), &mut store);
+        calls(&mut app, Call::identify("alice", EventId([1; 16])));
+        calls(&mut app, Call::register(CallKind::RegisterForSession, r#"{"mail":"alice's"}"#));
+        calls(&mut app, Call::time_event("Visit"));
+        app.run(&mut store);
+        calls(&mut other, call);
+        other.run(&mut store);
+        app.input(Input::RecordChanged { name: RecordName::Identity, read: store.identity.clone() });
+        assert_eq!(app.engine.distinct_id(), other.engine.distinct_id());
+        let kept = (app.engine.session_properties().contains("alice's"), app.engine.timers());
+        assert_eq!(kept, if is_another { (false, 0) } else { (true, 1) }, "{call:?}");
+    }
+}
