@@ -111,6 +111,8 @@ pub struct Engine {
     consent: ConsentState,
     /// A decision that the store could not take; for this process only.
     in_process: Option<Decision>,
+    /// The revision and the moment of the refusal in the record as it was last readable (C8).
+    refused: Option<(u64, u64)>,
     signals: Signals,
     /// At least the record's; + 1 whenever the verdict stops being `allow`.
     epoch: u64,
@@ -190,6 +192,7 @@ impl Engine {
             phase: Phase::Created,
             consent: ConsentState::Absent,
             in_process: None,
+            refused: None,
             signals: Signals::default(),
             epoch: 0,
             fence: Fence::default(),
@@ -283,7 +286,8 @@ impl Engine {
     /// Where consent stands.
     pub fn consent(&self) -> Consent {
         let decision = self.choosing().unwrap_or_else(|| {
-            self.in_process.or(self.consent.record().map(|record| record.decision)).unwrap_or_default()
+            let recorded = self.consent.record().map(|record| record.decision);
+            self.in_process.or(recorded).or(self.refused.map(|_| Decision::Denied)).unwrap_or_default()
         });
         Consent { decision, verdict: self.verdict() }
     }
@@ -352,7 +356,7 @@ impl Engine {
                 (
                     self.phase,
                     &self.consent,
-                    self.in_process,
+                    (self.in_process, self.refused),
                     self.signals,
                     self.epoch,
                     &self.wants,

@@ -277,6 +277,7 @@ impl Engine {
     fn grant_in_process(&mut self, id: EventId) {
         let already = self.in_process == Some(Decision::Granted);
         self.in_process = Some(Decision::Granted);
+        self.refused = None;
         if !already {
             self.announce_grant(id);
         }

@@ -1082,3 +1082,38 @@ fn c9_another_device_made_elsewhere_is_another_person_for_whom_nothing_of_this_s
         assert_eq!(kept, if is_another { (false, 0) } else { (true, 1) }, "{call:?}");
     }
 }
+
+#[test]
+fn c8_a_refusal_that_cannot_be_read_for_a_moment_is_still_one() {
+    let mut store = Store::default();
+    let mut app = Driver::started(0, granted(), &mut store);
+    app.opt_out(false);
+    app.run(&mut store);
+    let reads = |app: &mut Driver, read| app.input(Input::RecordChanged { name: RecordName::Consent, read });
+    reads(&mut app, RecordRead::Unreadable);
+    let consent = app.engine.consent();
+    assert_eq!(consent.decision, Decision::Denied);
+    assert_eq!(consent.verdict, Verdict::Deny(DenyReason::StoreUnavailable));
+    // Deleted meanwhile: it is written again (C7).
+    store.consent = RecordRead::Absent;
+    reads(&mut app, RecordRead::Absent);
+    assert_eq!(app.engine.consent().decision, Decision::Denied);
+    app.advance(60_000);
+    app.run(&mut store);
+    assert_eq!(store.decision(), Decision::Denied);
+}
+
+#[test]
+fn c8_whoever_agrees_while_nothing_can_be_read_has_refused_no_more() {
+    let mut store = Store::default();
+    let mut app = Driver::started(0, granted(), &mut store);
+    app.opt_out(false);
+    app.run(&mut store);
+    app.input(Input::RecordChanged { name: RecordName::Consent, read: RecordRead::Unreadable });
+    app.opt_in();
+    app.storage.clear();
+    assert_eq!(app.engine.consent().decision, Decision::Granted);
+    store.consent = RecordRead::Absent;
+    app.input(Input::RecordChanged { name: RecordName::Consent, read: RecordRead::Absent });
+    assert_eq!(app.engine.consent().decision, Decision::Granted);
+}
