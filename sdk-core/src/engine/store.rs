@@ -209,6 +209,16 @@ impl Engine {
         let refused = self.wants.iter().any(|want| matches!(want, Want::Deny { .. }));
         self.epoch = self.epoch.max(recorded + u64::from(refused)).max(1);
         self.fence.raise(self.epoch);
+        // A refusal from the future was made before this by a clock that was wrong: whoever has agreed since the start has
+        // agreed after it.
+        let ahead = self.consent.record().filter(|record| record.at_ms > self.now.wall_ms);
+        if let Some(revision) = ahead.map(|record| record.revision) {
+            for want in &mut self.wants {
+                if let Want::Grant { known, .. } = want {
+                    *known = revision;
+                }
+            }
+        }
         let data = data || !matches!(identity, RecordRead::Absent);
         self.unclean = match self.consent {
             ConsentState::Absent if data => Unclean::Orphans,

@@ -1117,3 +1117,20 @@ fn c8_whoever_agrees_while_nothing_can_be_read_has_refused_no_more() {
     app.input(Input::RecordChanged { name: RecordName::Consent, read: RecordRead::Absent });
     assert_eq!(app.engine.consent().decision, Decision::Granted);
 }
+
+#[test]
+fn c9_a_grant_from_before_the_store_is_open_is_above_a_refusal_of_a_clock_that_was_ahead() {
+    for (ahead_ms, agreed) in [(60_000, true), (0, false)] {
+        let mut store = Store::default();
+        let mut earlier = Driver::started(0, config(), &mut store);
+        earlier.now.wall_ms += ahead_ms;
+        earlier.opt_out(false);
+        earlier.run(&mut store);
+        let mut app = Driver::new(1, config());
+        let ticket = app.opt_in();
+        app.input(Input::Start { secret: Secret([2; 16]) });
+        app.run(&mut store);
+        let result = if agreed { Ok(()) } else { Err(Trouble::Overruled) };
+        assert_eq!(app.result(ticket), Some(&result), "it may have been made after the call, otherwise");
+    }
+}
