@@ -92,6 +92,7 @@ use alloc::collections::VecDeque;
 use alloc::string::String;
 use alloc::vec::Vec;
 use choice::{Want, Work};
+use consent::ConsentChange;
 use hold::Ring;
 use identity::Identity;
 use outbox::Outbox;
@@ -327,14 +328,18 @@ impl Engine {
         self.subject.timers()
     }
 
-    /// The erasure outbox (C12), with what a record that somebody has deleted held of it.
+    /// The erasure outbox (C12), with what a record that somebody has deleted held of it, and what a refusal asks for that
+    /// could not be written yet.
     pub fn erasure_outbox(&self) -> Vec<&Erasure> {
+        let unwritten = match &self.retries.refusal {
+            Some(ConsentChange::Deny { outbox, .. }) => outbox.as_slice(),
+            _ => &[],
+        };
         let mut entries = Vec::new();
-        for entry in self.recorded_outbox() {
-            entries.push(entry);
-        }
-        for entry in &self.retries.outbox {
-            entries.push(entry);
+        for outbox in [self.recorded_outbox(), &self.retries.outbox, unwritten] {
+            for entry in outbox {
+                entries.push(entry);
+            }
         }
         entries
     }

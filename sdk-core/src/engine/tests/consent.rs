@@ -1134,3 +1134,18 @@ fn c9_a_grant_from_before_the_store_is_open_is_above_a_refusal_of_a_clock_that_w
         assert_eq!(app.result(ticket), Some(&result), "it may have been made after the call, otherwise");
     }
 }
+
+#[test]
+fn c14_what_a_refusal_asks_for_is_in_the_outbox_also_while_it_cannot_be_written() {
+    let mut store = Store::default();
+    let mut app = Driver::started(0, granted(), &mut store);
+    store.fault = Some(StoreFault::Full);
+    app.opt_out(true);
+    let outbox = |app: &Driver| app.engine.erasure_outbox().len();
+    app.run(&mut store);
+    assert_eq!(outbox(&app), 1, "it waits");
+    store.fault = None;
+    app.advance(60_000);
+    app.run(&mut store);
+    assert_eq!((outbox(&app), asked(&store).len()), (1, 1));
+}
