@@ -78,7 +78,13 @@ impl Engine {
             }
             CallKind::TimeEvent => self.subject.start_timer(call.name, at),
             CallKind::Profile => return self.record_update(at, call.text, Lane::Profiles),
-            CallKind::Group => return self.record_update(at, call.text, Lane::Groups),
+            CallKind::Group => {
+                let key = Object::trust(call.text).string("$group_key");
+                if key.is_some_and(|key| message::is_denied(&key, &self.config)) {
+                    return Outcome::Rejected(Rejection::EmptyGroup);
+                }
+                return self.record_update(at, call.text, Lane::Groups);
+            }
             CallKind::SetGroup => return self.change_membership(at, call, "$set"),
             CallKind::AddGroup => return self.change_membership(at, call, "$union"),
             CallKind::RemoveGroup => return self.change_membership(at, call, "$remove"),

@@ -765,6 +765,9 @@ fn c3_a_denied_group_is_recorded_nowhere() {
     ] {
         app.input(Input::Call(Call::membership(kind, "clinic", member)));
     }
+    let profile = r#"{"$group_key":"clinic","$group_id":"denied-4","$set":{"a":1}}"#;
+    let outcome = app.input(Input::Call(Call::group(profile)));
+    assert_eq!(outcome, Outcome::Rejected(Rejection::EmptyGroup));
     app.track("a");
     app.run(&mut store);
     let RecordRead::Content(identity) = &store.identity else { panic!() };
