@@ -10,6 +10,7 @@ use super::limits::{self, RECORD_BYTES};
 use super::message::{self, Event};
 use super::outcome::{Outcome, Rejection};
 use super::queue::Missing;
+use super::store::Pending;
 use super::time::{EventId, Now};
 use super::{Engine, Phase, Verdict};
 use crate::json::{Object, Survey, write};
@@ -214,7 +215,9 @@ impl Engine {
             return Outcome::Rejected(rejection);
         }
         if call.kind != CallKind::RegisterForSession {
-            if self.durable() && !self.retries.identity_missing {
+            if self.is_under_way(call) {
+                // A program may register the same again with every event.
+            } else if self.durable() && !self.retries.identity_missing {
                 self.store_identity(IdentityChange::Call(Kept::new(at, *call)));
             } else {
                 // The store holds less already; once it takes something again, it gets all of it at once.
@@ -222,6 +225,16 @@ impl Engine {
             }
         }
         Outcome::Accepted
+    }
+
+    /// Whether the same properties are what went on its way into the store last.
+    fn is_under_way(&self, call: &Call<'_>) -> bool {
+        match self.pending.last() {
+            Some((_, Pending::Identity(IdentityChange::Call(kept)))) => {
+                call.kind == CallKind::Register && kept.kind == call.kind && *kept.text == *call.text
+            }
+            _ => false,
+        }
     }
 
     /// Keeps a call until the gate opens.

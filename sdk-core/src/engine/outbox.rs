@@ -117,7 +117,11 @@ impl Engine {
 
     /// The entry whose turn it is, and when.
     fn next_erasure(&self) -> Option<(u64, &Erasure)> {
-        if self.outbox.under_way || self.is_noting() || !self.is_settled() {
+        if self.recorded_outbox().is_empty()
+            || self.outbox.under_way
+            || self.is_noting()
+            || !self.is_settled()
+        {
             return None;
         }
         let mut next: Option<(u64, &Erasure)> = None;
@@ -239,7 +243,7 @@ impl Engine {
 
     /// Entries whose record somebody has deleted go into the one that stands there now.
     pub(super) fn entrust(&mut self) {
-        if !self.is_noting() && !self.retries.outbox.is_empty() && self.consent.record().is_some() {
+        if !self.retries.outbox.is_empty() && !self.is_noting() && self.consent.record().is_some() {
             let op = self.next_op(Pending::Outbox);
             let amendment = self.amendment(ConsentChange::Entrust(self.retries.outbox.clone()));
             self.effects.push_back(Effect::Amend { op, amendment });
