@@ -73,7 +73,7 @@ fn round(config: Config, properties: &str) -> f64 {
                         RecordName::Consent => &mut consent,
                         RecordName::Identity => &mut identity,
                     };
-                    if let Amended::Write(text) = amendment.apply(record, &state, 0) {
+                    if let Amended::Write(text) = amendment.apply(record, &state, &RecordRead::Absent, 0) {
                         *record = RecordRead::Content(text);
                     }
                     (op, Done::Amended { read: record.clone(), changed: true })

@@ -120,21 +120,23 @@ impl Core {
         self.items.push(Item { name, kind: ItemKind::Data(epoch), bytes: bytes as u64 });
     }
 
-    /// Works out what `amend` makes of the record as read under the lock; an identity needs the consent record beside
-    /// it. Gives out the text to write, which has to be told as written or failed; nothing if there is nothing to
+    /// Works out what `amend` makes of the record as read under the lock, and of the other one beside it. Gives out the text to write, which has to be told as written or failed; nothing if there is nothing to
     /// write, which ends it.
-    pub(super) fn amend(&mut self, copy: Option<String>, consent: Option<String>) -> Option<String> {
+    pub(super) fn amend(&mut self, copy: Option<String>, other: Option<String>) -> Option<String> {
         if !matches!(self.step(), 3 | 4) {
             return None;
         }
         let Some(Effect::Amend { op, amendment }) = self.lane.pop_front() else { return None };
         let stored = copies::read_of(copy);
         let record = amendment.record();
-        let (read, state) = match record {
-            RecordName::Consent => (copies::ground(&stored, &self.ground_of_mirror()), ConsentState::Absent),
-            RecordName::Identity => (stored.clone(), self.consent_state(consent, false)),
+        let (read, state, identity) = match record {
+            RecordName::Consent => {
+                let ground = copies::ground(&stored, &self.ground_of_mirror());
+                (ground, ConsentState::Absent, copies::read_of(other))
+            }
+            RecordName::Identity => (stored.clone(), self.consent_state(other, false), RecordRead::Absent),
         };
-        let result = match amendment.apply(&read, &state, 0) {
+        let result = match amendment.apply(&read, &state, &identity, 0) {
             Amended::Write(text) => return self.write(op, record, text, true),
             Amended::Keep => match read {
                 // It stays, but the copies have to agree on it.

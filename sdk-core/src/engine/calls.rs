@@ -10,6 +10,7 @@ use super::limits::{self, RECORD_BYTES};
 use super::message::{self, Event};
 use super::outcome::{Outcome, Rejection};
 use super::queue::Missing;
+use super::store::Pending;
 use super::time::{EventId, Now};
 use super::{Engine, Phase, Verdict};
 use crate::json::{Object, Survey, write};
@@ -78,7 +79,13 @@ impl Engine {
             }
             CallKind::TimeEvent => self.subject.start_timer(call.name, at),
             CallKind::Profile => return self.record_update(at, call.text, Lane::Profiles),
-            CallKind::Group => return self.record_update(at, call.text, Lane::Groups),
+            CallKind::Group => {
+                let key = Object::trust(call.text).string("$group_key");
+                if key.is_some_and(|key| message::is_denied(&key, &self.config)) {
+                    return Outcome::Rejected(Rejection::EmptyGroup);
+                }
+                return self.record_update(at, call.text, Lane::Groups);
+            }
             CallKind::SetGroup => return self.change_membership(at, call, "$set"),
             CallKind::AddGroup => return self.change_membership(at, call, "$union"),
             CallKind::RemoveGroup => return self.change_membership(at, call, "$remove"),
@@ -208,7 +215,9 @@ impl Engine {
             return Outcome::Rejected(rejection);
         }
         if call.kind != CallKind::RegisterForSession {
-            if self.durable() && !self.retries.identity_missing {
+            if self.is_under_way(call) {
+                // A program may register the same again with every event.
+            } else if self.durable() && !self.retries.identity_missing {
                 self.store_identity(IdentityChange::Call(Kept::new(at, *call)));
             } else {
                 // The store holds less already; once it takes something again, it gets all of it at once.
@@ -216,6 +225,16 @@ impl Engine {
             }
         }
         Outcome::Accepted
+    }
+
+    /// Whether the same properties are what went on its way into the store last.
+    fn is_under_way(&self, call: &Call<'_>) -> bool {
+        match self.pending.last() {
+            Some((_, Pending::Identity(IdentityChange::Call(kept)))) => {
+                call.kind == CallKind::Register && kept.kind == call.kind && *kept.text == *call.text
+            }
+            _ => false,
+        }
     }
 
     /// Keeps a call until the gate opens.

@@ -50,7 +50,7 @@ pub enum Effect {
         /// The only epoch that counts.
         epoch: u64,
     },
-    /// Under the store's lock: read the record and the consent record, apply the amendment, do what it says, durably.
+    /// Under the store's lock: read both records, apply the amendment, do what it says, durably.
     /// Ends in [`Done::Amended`] or [`Done::Refused`].
     Amend {
         /// Its number.
@@ -211,12 +211,19 @@ impl Amendment {
     }
 
     /// What is to be done, given what stands there now and the consent record as it is read under the same lock.
-    /// An identity is data: it is only written while consent allows it (C3). `data_epoch` is the newest epoch of any
-    /// data in the store, 0 without data, [`u64::MAX`] where it cannot be told; only looked at where no consent record
-    /// can be read.
-    pub fn apply(self, read: &RecordRead, consent: &ConsentState, data_epoch: u64) -> Amended {
+    /// An identity is data: it is only written while consent allows it (C3). A refusal that asks for erasures names the
+    /// device and the user of `identity`, as that record is read under the same lock (C12). `data_epoch` is the newest
+    /// epoch of any data in the store, 0 without data, [`u64::MAX`] where it cannot be told; only looked at where no
+    /// consent record can be read.
+    pub fn apply(
+        self,
+        read: &RecordRead,
+        consent: &ConsentState,
+        identity: &RecordRead,
+        data_epoch: u64,
+    ) -> Amended {
         match *self.0 {
-            Change::Consent(change, source) => change.apply(read, data_epoch, &source),
+            Change::Consent(change, source) => change.apply(read, identity, data_epoch, &source),
             Change::Identity(permit) => {
                 let epoch = permit.epoch();
                 match permit.redeem(consent) {

@@ -104,6 +104,11 @@ impl IdentityChange {
         !matches!(self, Self::Call(call) if !call.is_another_person())
     }
 
+    /// Whether it says who is here.
+    pub(super) fn names_somebody(&self) -> bool {
+        self.may_be_another_device() || matches!(self, Self::Call(call) if call.kind == CallKind::Identify)
+    }
+
     pub(super) fn apply(&self, epoch: u64, read: &RecordRead) -> Amended {
         let changed = match Identity::of(read) {
             Some(old) if old.epoch > epoch => return Amended::Refuse,

@@ -92,6 +92,7 @@ use alloc::collections::VecDeque;
 use alloc::string::String;
 use alloc::vec::Vec;
 use choice::{Want, Work};
+use consent::ConsentChange;
 use hold::Ring;
 use identity::Identity;
 use outbox::Outbox;
@@ -111,6 +112,8 @@ pub struct Engine {
     consent: ConsentState,
     /// A decision that the store could not take; for this process only.
     in_process: Option<Decision>,
+    /// The revision and the moment of the refusal in the record as it was last readable (C8).
+    refused: Option<(u64, u64)>,
     signals: Signals,
     /// At least the record's; + 1 whenever the verdict stops being `allow`.
     epoch: u64,
@@ -190,6 +193,7 @@ impl Engine {
             phase: Phase::Created,
             consent: ConsentState::Absent,
             in_process: None,
+            refused: None,
             signals: Signals::default(),
             epoch: 0,
             fence: Fence::default(),
@@ -298,7 +302,8 @@ impl Engine {
     /// Where consent stands.
     pub fn consent(&self) -> Consent {
         let decision = self.choosing().unwrap_or_else(|| {
-            self.in_process.or(self.consent.record().map(|record| record.decision)).unwrap_or_default()
+            let recorded = self.consent.record().map(|record| record.decision);
+            self.in_process.or(recorded).or(self.refused.map(|_| Decision::Denied)).unwrap_or_default()
         });
         Consent { decision, verdict: self.verdict() }
     }
@@ -338,14 +343,18 @@ impl Engine {
         self.subject.timers()
     }
 
-    /// The erasure outbox (C12), with what a record that somebody has deleted held of it.
+    /// The erasure outbox (C12), with what a record that somebody has deleted held of it, and what a refusal asks for that
+    /// could not be written yet.
     pub fn erasure_outbox(&self) -> Vec<&Erasure> {
+        let unwritten = match &self.retries.refusal {
+            Some(ConsentChange::Deny { outbox, .. }) => outbox.as_slice(),
+            _ => &[],
+        };
         let mut entries = Vec::new();
-        for entry in self.recorded_outbox() {
-            entries.push(entry);
-        }
-        for entry in &self.retries.outbox {
-            entries.push(entry);
+        for outbox in [self.recorded_outbox(), &self.retries.outbox, unwritten] {
+            for entry in outbox {
+                entries.push(entry);
+            }
         }
         entries
     }
@@ -367,7 +376,7 @@ impl Engine {
                 (
                     self.phase,
                     &self.consent,
-                    self.in_process,
+                    (self.in_process, self.refused),
                     self.signals,
                     self.epoch,
                     &self.wants,
@@ -430,7 +439,7 @@ impl Engine {
         if self.phase != Phase::Ready {
             return None;
         }
-        match self.refusal()?.apply(read, 0, &self.config.library) {
+        match self.refusal()?.apply(read, &RecordRead::Absent, 0, &self.config.library) {
             Amended::Write(text) => Some(text),
             _ => None,
         }

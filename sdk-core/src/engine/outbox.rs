@@ -6,7 +6,8 @@
 
 use super::Engine;
 use super::consent::{ConsentChange, Erasure, ErasureKind, ErasureState};
-use super::effect::{Answer, Done, Effect, Lane, Request};
+use super::effect::{Answer, Done, Effect, Lane, RecordRead, Request};
+use super::identity::Identity;
 use super::limits::LEVELS;
 use super::permit::OutboxPermit;
 use super::policy::{Judgement, judge, retry_after_ms};
@@ -51,35 +52,62 @@ impl Outbox {
     }
 }
 
-impl Engine {
-    /// The entries that a withdrawal asks for; none where there is no device to speak of.
-    pub(super) fn erasures(&self, also: super::Also, id: EventId) -> Vec<Erasure> {
-        let Some(identity) = self.subject.identity() else { return Vec::new() };
-        let mut entries = Vec::new();
-        // Another id from the same bits.
-        let other = EventId((!u128::from_ne_bytes(id.0)).to_ne_bytes());
-        for (asked, kind, id) in
-            [(also.erase, ErasureKind::Device, id), (also.delete_profile, ErasureKind::Profile, other)]
-        {
-            if !asked {
-                continue;
-            }
-            let mut entry = Erasure {
-                id: id.to_hex(),
-                kind,
-                device_id: identity.device_id.clone(),
-                user: None,
-                secret: String::new(),
-                state: ErasureState::Requested,
-                answer: None,
-            };
-            match kind {
-                ErasureKind::Device => write::hex(&mut entry.secret, &identity.secret.0),
-                ErasureKind::Profile => entry.user.clone_from(&identity.user),
-            }
-            entries.push(entry);
+/// What a withdrawal asks for, to be made entries of where the identity can be read: another process or tab may have
+/// changed it since it was last seen here.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Asked {
+    also: super::Also,
+    id: EventId,
+}
+
+impl Asked {
+    /// The entries for whom the store knows in this epoch; `None` where it cannot say.
+    pub(super) fn of(self, identity: &RecordRead, epoch: u64) -> Option<Vec<Erasure>> {
+        let identity = Identity::of(identity).filter(|identity| identity.epoch == epoch)?;
+        Some(erasures(&identity, self.also, self.id))
+    }
+}
+
+fn erasures(identity: &Identity, also: super::Also, id: EventId) -> Vec<Erasure> {
+    let mut entries = Vec::new();
+    // Another id from the same bits.
+    let other = EventId((!u128::from_ne_bytes(id.0)).to_ne_bytes());
+    for (asked, kind, id) in
+        [(also.erase, ErasureKind::Device, id), (also.delete_profile, ErasureKind::Profile, other)]
+    {
+        if !asked {
+            continue;
         }
-        entries
+        let mut entry = Erasure {
+            id: id.to_hex(),
+            kind,
+            device_id: identity.device_id.clone(),
+            user: None,
+            secret: String::new(),
+            state: ErasureState::Requested,
+            answer: None,
+        };
+        match kind {
+            ErasureKind::Device => write::hex(&mut entry.secret, &identity.secret.0),
+            ErasureKind::Profile => entry.user.clone_from(&identity.user),
+        }
+        entries.push(entry);
+    }
+    entries
+}
+
+impl Engine {
+    /// The entries that a withdrawal asks for, as far as this process knows; none where there is no device to speak of.
+    pub(super) fn erasures(&self, also: super::Also, id: EventId) -> Vec<Erasure> {
+        self.subject.identity().map_or_else(Vec::new, |identity| erasures(identity, also, id))
+    }
+
+    /// The same, for the store to say whom it is about; `None` where the store has not taken yet who is known here.
+    pub(super) fn asked(&self, also: super::Also, id: EventId) -> Option<Asked> {
+        let names =
+            |(_, pending): &(_, Pending)| matches!(pending, Pending::Identity(it) if it.names_somebody());
+        let ours = !self.durable() || self.retries.identity_missing || self.pending.iter().any(names);
+        (!ours).then_some(Asked { also, id })
     }
 
     /// When the next request is due, on the monotonic clock.
@@ -89,7 +117,11 @@ impl Engine {
 
     /// The entry whose turn it is, and when.
     fn next_erasure(&self) -> Option<(u64, &Erasure)> {
-        if self.outbox.under_way || self.is_noting() || !self.is_settled() {
+        if self.recorded_outbox().is_empty()
+            || self.outbox.under_way
+            || self.is_noting()
+            || !self.is_settled()
+        {
             return None;
         }
         let mut next: Option<(u64, &Erasure)> = None;
@@ -211,7 +243,7 @@ impl Engine {
 
     /// Entries whose record somebody has deleted go into the one that stands there now.
     pub(super) fn entrust(&mut self) {
-        if !self.is_noting() && !self.retries.outbox.is_empty() && self.consent.record().is_some() {
+        if !self.retries.outbox.is_empty() && !self.is_noting() && self.consent.record().is_some() {
             let op = self.next_op(Pending::Outbox);
             let amendment = self.amendment(ConsentChange::Entrust(self.retries.outbox.clone()));
             self.effects.push_back(Effect::Amend { op, amendment });

@@ -46,7 +46,7 @@ pub enum Rejection {
     NestedTooDeep,
     /// A profile update needs operators such as `$set`, each with a value of its kind (SPEC §9.2).
     InvalidOperator,
-    /// A group needs a key and an id.
+    /// A group needs a key and an id. A key on the deny list is none.
     EmptyGroup,
     /// The properties hold personal data, and the detector is set to refuse that.
     #[cfg(feature = "personal-data")]

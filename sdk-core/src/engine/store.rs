@@ -209,6 +209,16 @@ impl Engine {
         let refused = self.wants.iter().any(|want| matches!(want, Want::Deny { .. }));
         self.epoch = self.epoch.max(recorded + u64::from(refused)).max(1);
         self.fence.raise(self.epoch);
+        // A refusal from the future was made before this by a clock that was wrong: whoever has agreed since the start has
+        // agreed after it.
+        let ahead = self.consent.record().filter(|record| record.at_ms > self.now.wall_ms);
+        if let Some(revision) = ahead.map(|record| record.revision) {
+            for want in &mut self.wants {
+                if let Want::Grant { known, .. } = want {
+                    *known = revision;
+                }
+            }
+        }
         let data = data || !matches!(identity, RecordRead::Absent);
         self.unclean = match self.consent {
             ConsentState::Absent if data => Unclean::Orphans,
@@ -289,7 +299,7 @@ impl Engine {
         let read = Identity::of(read).filter(|identity| identity.epoch == self.epoch);
         self.retries.device = read.as_ref().map(|identity| identity.secret).or(self.retries.device);
         if read.is_some() && read.as_ref() != self.subject.identity() {
-            self.subject.set(read);
+            self.subject.adopt(read);
         }
     }
 

@@ -41,6 +41,16 @@ impl Subject {
         self.head = None;
     }
 
+    /// Takes the identity that the store holds. Where that is of another device it is of another person, whose events
+    /// must not say what was noted of the one before.
+    pub(super) fn adopt(&mut self, identity: Option<Identity>) {
+        let secret = |identity: &Option<Identity>| identity.as_ref().map(|identity| identity.secret);
+        if secret(&identity) != secret(&self.identity) {
+            self.forget();
+        }
+        self.set(identity);
+    }
+
     /// Forgets everything.
     pub(super) fn forget(&mut self) {
         *self = Self::default();

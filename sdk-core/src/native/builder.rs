@@ -131,7 +131,8 @@ impl Builder {
         self
     }
 
-    /// Names of properties that are never recorded, whoever sets them: in events, registered or in profiles.
+    /// Names of properties that are never recorded, whoever sets them: in events, registered, as groups or in
+    /// profiles.
     pub fn deny_list<T: Into<String>>(mut self, names: impl IntoIterator<Item = T>) -> Self {
         self.settings.deny_list = names.into_iter().map(Into::into).collect();
         self

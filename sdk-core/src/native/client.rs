@@ -83,7 +83,8 @@ impl OptOut {
     ///
     /// It erases what carries this device's id, and no more: what the same person has sent from other devices is for
     /// the collector's operator to erase. So is what carries an id that the device had before a [`Client::reset`], a
-    /// [`Client::switch_user`] or an earlier objection: it is forgotten. After one nothing is asked for.
+    /// [`Client::switch_user`] or an earlier objection: it is forgotten. After one nothing is asked for. Nor is it, and
+    /// [`Client::opt_out`] succeeds, where a signal or a default of "no" has purged the device already.
     ///
     /// The request is a part of the record, and stands there until it is answered. So without a
     /// [data folder](Builder::data_dir) nothing is asked for, and [`Client::opt_out`] fails.

@@ -116,11 +116,10 @@ export const load = async (token: string, options: Options, host: Host) => {
     storing = undefined;
   };
 
-  const amend = (key: Key) => () =>
+  const amend = (key: Key, other: Key) => () =>
     locks.changing(async () => {
       const copy = await records.read(key);
-      const consent = await records.read('consent');
-      if (tell(Turn.Amend, 0, 0, copy, consent)) {
+      if (tell(Turn.Amend, 0, 0, copy, await records.read(other))) {
         await records.write(key, core.text());
         tell(Turn.Written);
         host.tell(key);
@@ -187,8 +186,8 @@ export const load = async (token: string, options: Options, host: Host) => {
       queue.tabs.forEach((tab, at) => turn(Turn.Tab, at, 0, tab));
       tell(Turn.Recovered, notBefore, wiped);
     },
-    amend('consent'),
-    amend('identity'),
+    amend('consent', 'identity'),
+    amend('identity', 'consent'),
     () =>
       locks.sending(async () => {
         const copy = await records.read('consent');

@@ -180,7 +180,8 @@ export interface Refrain {
   /**
    * The person objects. This tab has stopped when the call returns, all tabs have when the promise ends; then nothing
    * but the choice is stored. `erase` also asks the collector to erase what this device sent, `deleteProfile` to delete
-   * the profiles of this device and its user, which erases no event. Fails if the refusal could not be written down (it then holds in this page only, and writing is tried again), or something is left.
+   * the profiles of this device and its user, which erases no event. Where a signal or a default of "no" has purged the
+   * device already, there is none to name, and the collector is asked for nothing. Fails if the refusal could not be written down (it then holds in this page only, and writing is tried again), or something is left.
    */
   optOut(options?: { erase?: boolean; deleteProfile?: boolean }): Promise<void>;
   /**

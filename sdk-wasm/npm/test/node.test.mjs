@@ -3,7 +3,7 @@
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
 import { mkdir, readFile, readdir, symlink, unlink, writeFile } from 'node:fs/promises';
-import { basename, join } from 'node:path';
+import { basename, dirname, join } from 'node:path';
 import { test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { startServer } from '../../../tests/e2e/node/mock-server.mjs';
@@ -192,6 +192,28 @@ test('C4 C14 after an opt-out the folder holds the refusal, whatever else was le
     }
   });
   assert.match(state, /^(accepted|completed)$/);
+});
+
+test('C12 a refusal is about the device and the user that the store holds as it is written', async (t) => {
+  const { client, dataDir } = await scene(t);
+  const one = await client({ endpoint: 'http://127.0.0.1:9' });
+  await one.evaluate(() => void r.identify('alice'));
+  const stored = async () => {
+    const files = Object.entries((await filesIn(dataDir)) ?? {});
+    return files.find(([file, text]) => basename(file) === 'identity' && text.includes('"alice"'));
+  };
+  let found;
+  while (!(found = await stored()));
+  const [file, text] = found;
+  // Somebody else has come, and nobody has told this client.
+  const secret = 'ab'.repeat(16);
+  await writeFile(file, JSON.stringify({ ...JSON.parse(text), user: 'bob', secret }));
+  await one.evaluate(() => r.optOut({ erase: true, deleteProfile: true }));
+  const consent = JSON.parse(await readFile(join(dirname(file), 'consent'), 'utf8'));
+  assert.deepEqual(consent.outbox.map((entry) => [entry.kind, entry.secret, entry.user]), [
+    ['device', secret, undefined],
+    ['profile', undefined, 'bob'],
+  ]);
 });
 
 test('C4 a choice that cannot be written down holds for the process, and is written when that goes again', async (t) => {

@@ -168,13 +168,13 @@ impl Host {
             }
             Effect::Recover { op, epoch } => (op, Done::Recovered(self.recover(epoch))),
             Effect::Amend { op, amendment } => {
-                let (name, consent) = (amendment.record(), self.state());
+                let (name, consent, identity) = (amendment.record(), self.state(), self.identity.clone());
                 let data_epoch = self.records.iter().map(|(epoch, ..)| *epoch).max().unwrap_or_default();
                 let record = match name {
                     RecordName::Consent => &mut self.consent,
                     RecordName::Identity => &mut self.identity,
                 };
-                let done = match amendment.apply(record, &consent, data_epoch) {
+                let done = match amendment.apply(record, &consent, &identity, data_epoch) {
                     Amended::Withdrawn => Done::Refused(self.consent.clone()),
                     Amended::Keep => Done::Amended { read: record.clone(), changed: false },
                     Amended::Refuse => Done::Failed(StoreFault::Unreadable),

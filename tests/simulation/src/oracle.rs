@@ -3,7 +3,10 @@
 use crate::collector::{Collector, marker_text, markers, text_of};
 use crate::disk::SimDisk;
 use crate::process::Process;
-use refrain::engine::{ConsentRecord, Decision, ErasureKind, ErasureState, Op, Request, Ticket, Trouble};
+use refrain::engine::{
+    Config, ConsentRecord, Decision, DefaultConsent, Done, Engine, ErasureKind, ErasureState, Input, Now, Op,
+    RecordRead, Request, Secret, Ticket, Trouble,
+};
 use refrain::journal::slot::{self, Slots};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -29,6 +32,8 @@ struct Refusal {
     /// Records below this were captured before it.
     bound: u64,
     device: Option<String>,
+    /// Other processes may have made another one: what stood on the disk since it was called for.
+    stored: BTreeSet<String>,
     /// That device's erasure is asked for, too.
     erase: bool,
     /// Somebody has agreed since.
@@ -45,10 +50,10 @@ pub struct Oracle {
     /// Grants under way.
     grants_under_way: Vec<((usize, u8), Ticket)>,
     withdrawn_devices: BTreeSet<String>,
-    /// Those of which the erasure was asked for.
-    to_erase: BTreeSet<String>,
+    /// Those of which the erasure was asked for: of one of each set.
+    to_erase: BTreeSet<BTreeSet<String>>,
     /// Those of which it was asked for with a refusal that could not be written: as long as the process lives.
-    owed: Vec<((usize, u8), String)>,
+    owed: Vec<((usize, u8), BTreeSet<String>)>,
     /// The last word of the person is a refusal that has ended well.
     refused: bool,
     /// Whose word that is.
@@ -73,6 +78,17 @@ pub struct Oracle {
     /// What those two were read from.
     last_slots: Option<[Option<Vec<u8>>; 2]>,
     next_marker: u64,
+}
+
+impl Refusal {
+    /// One of these devices is to be erased; none where nobody was known here.
+    fn erases(&self) -> BTreeSet<String> {
+        let mut devices: BTreeSet<_> = self.device.iter().filter(|_| self.erase).cloned().collect();
+        if !devices.is_empty() {
+            devices.extend(self.stored.iter().cloned());
+        }
+        devices
+    }
 }
 
 impl Oracle {
@@ -102,7 +118,8 @@ impl Oracle {
         self.excuse_all();
         let bound = self.next_marker;
         let crossing = !self.grants_under_way.is_empty();
-        self.refusals.push(Refusal { maker, ticket, bound, device, erase, overtaken: false, crossing });
+        let (stored, overtaken) = (BTreeSet::new(), false);
+        self.refusals.push(Refusal { maker, ticket, bound, device, stored, erase, overtaken, crossing });
     }
 
     /// The person agrees, in whatever process.
@@ -157,8 +174,8 @@ impl Oracle {
             if result.is_ok() {
                 self.withdrawn(&refusal, disk);
                 ended_well = true;
-            } else if matches!(result, Err(Trouble::NotRecorded(_))) && refusal.erase {
-                self.owed.extend(refusal.device.map(|device| (maker, device)));
+            } else if matches!(result, Err(Trouble::NotRecorded(_))) {
+                self.owed.push((maker, refusal.erases()));
             }
         }
         self.watch_decision(disk);
@@ -176,7 +193,7 @@ impl Oracle {
             self.refuser = Some(refusal.maker);
         }
         self.withdrawn_devices.extend(refusal.device.clone());
-        self.to_erase.extend(refusal.device.clone().filter(|_| refusal.erase));
+        self.to_erase.insert(refusal.erases());
         for (_, record) in self.records.range_mut(..refusal.bound) {
             record.withdrawn |= told || record.maker == refusal.maker;
         }
@@ -196,6 +213,12 @@ impl Oracle {
 
     /// Looks at the decision on the disk; after every step, so that none goes unseen.
     pub fn watch_decision(&mut self, disk: &SimDisk) {
+        let mut erasing = self.refusals.iter_mut().filter(|refusal| refusal.erase).peekable();
+        if erasing.peek().is_some()
+            && let Some(device) = device_on(disk)
+        {
+            erasing.for_each(|refusal| _ = refusal.stored.insert(device.clone()));
+        }
         let slots = consent_slots(disk);
         // Most steps write no record, and reading one is most of the work of looking.
         if self.last_slots.as_ref() == Some(&slots) {
@@ -288,7 +311,7 @@ impl Oracle {
     /// was asked for all the same (C12), once there is a record to keep it.
     pub fn paid(&self, collector: &Collector, disk: &SimDisk) {
         if !(self.damaged || self.lossy) && record_on(disk).is_some() {
-            self.owed.iter().for_each(|(_, device)| asked(collector, device));
+            self.owed.iter().for_each(|(_, devices)| asked(collector, devices));
         }
     }
 
@@ -304,7 +327,7 @@ impl Oracle {
             assert!(!poison(*marker), "poison was taken");
         }
         if !(self.damaged || self.lossy || self.in_process) {
-            self.to_erase.iter().for_each(|device| asked(collector, device));
+            self.to_erase.iter().for_each(|devices| asked(collector, devices));
         }
         let ids: BTreeSet<_> =
             collector.records.values().filter_map(|text| text_of(text, "$insert_id")).collect();
@@ -369,9 +392,9 @@ impl Oracle {
     }
 }
 
-fn asked(collector: &Collector, device: &str) {
-    let asked = collector.erasures.iter().any(|asked| asked == device);
-    assert!(asked, "C12: the erasure of {device} is never asked for");
+fn asked(collector: &Collector, devices: &BTreeSet<String>) {
+    let asked = devices.is_empty() || collector.erasures.iter().any(|asked| devices.contains(asked));
+    assert!(asked, "C12: the erasure of {devices:?} is never asked for");
 }
 
 /// C12: an erasure that counts as done has its receipt.
@@ -421,4 +444,20 @@ pub fn record_on(disk: &SimDisk) -> Option<ConsentRecord> {
 /// What stands in the consent record's two files.
 fn consent_slots(disk: &SimDisk) -> [Option<Vec<u8>>; 2] {
     [".consent.a", ".consent.b"].map(|end| disk.file(end))
+}
+
+/// The device that stands on the disk, as an engine reads it.
+fn device_on(disk: &SimDisk) -> Option<String> {
+    let [a, b] = [".identity.a", ".identity.b"].map(|end| disk.file(end));
+    let Slots::Content { payload, .. } = slot::newest(a.as_deref(), b.as_deref()) else { return None };
+    let (text, consent) = (String::from_utf8(payload.to_vec()).ok()?, record_on(disk)?);
+    let mut config = Config::new("T");
+    config.default_consent = DefaultConsent::Granted;
+    let mut reader = Engine::new(config).ok()?;
+    let start = reader.handle(Now::default(), Input::Start { secret: Secret([0; 16]) }).next();
+    let op = start.and_then(|effect| effect.op())?;
+    let (consent, identity) = (RecordRead::Content(consent.encode()), RecordRead::Content(text));
+    let result = Done::Opened { consent, identity, data: false };
+    drop(reader.handle(Now::default(), Input::Done { op, result }));
+    reader.device_id()
 }

@@ -16,6 +16,10 @@ impl Engine {
                 self.retries.outbox.push(entry.clone());
             }
         }
+        if !matches!(state, ConsentState::Unreadable) {
+            let denied = state.record().filter(|record| record.decision == Decision::Denied);
+            self.refused = denied.map(|record| (record.revision, record.at_ms));
+        }
         if let Some(record) = state.record() {
             self.seen_revision = self.seen_revision.max(record.revision);
             self.retries.outbox.retain(|lost| !has(&record.outbox, &lost.id));
@@ -73,11 +77,11 @@ impl Engine {
             let granted = |new: &ConsentRecord| new.decision == Decision::Granted && new.at_ms > since;
             self.choosing() == Some(Decision::Granted) || state.record().is_some_and(granted)
         };
-        let known = self.consent.record().filter(|known| known.decision == Decision::Denied);
-        if let Some(known) = known.filter(|known| !agreed(known.at_ms)) {
-            let (epoch, revision, at_ms) = (self.epoch, known.revision, known.at_ms);
+        if let Some((revision, at_ms)) = self.refused.filter(|(_, at_ms)| !agreed(*at_ms)) {
+            let epoch = self.epoch;
             self.retries.give_up_refusal();
-            self.retries.refusal = Some(ConsentChange::Deny { epoch, revision, at_ms, outbox: Vec::new() });
+            let (outbox, asked) = (Vec::new(), None);
+            self.retries.refusal = Some(ConsentChange::Deny { epoch, revision, at_ms, outbox, asked });
             self.retries.arm(self.now);
             self.in_process = Some(Decision::Denied);
         }

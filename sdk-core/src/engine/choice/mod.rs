@@ -9,6 +9,7 @@ use super::consent::{ConsentChange, ConsentState, Decision, Erasure};
 use super::effect::{Amendment, Done, Effect, Notice, RecordRead, StoreFault, Ticket, Trouble, WipeScope};
 use super::identity::{Identity, IdentityChange};
 use super::input::Also;
+use super::outbox::Asked;
 use super::outcome::Outcome;
 use super::store::Pending;
 use super::time::{EventId, Secret};
@@ -20,7 +21,7 @@ use withdrawal::Withdrawal;
 #[cfg_attr(feature = "simulation", derive(Debug))]
 pub(super) enum Want {
     Grant { ticket: Ticket, id: EventId, secret: Secret, known: u64, at_ms: u64 },
-    Deny { ticket: Ticket, also: Also, id: EventId, outbox: Vec<Erasure>, at_ms: u64 },
+    Deny { ticket: Ticket, also: Also, id: EventId, outbox: Vec<Erasure>, asked: Option<Asked>, at_ms: u64 },
 }
 
 /// The one piece of consent or store work under way. Its effect's end is the next step.
@@ -64,10 +65,10 @@ impl Engine {
 
     /// Everything in this process stops before this returns; the rest of C4 follows.
     pub(super) fn opt_out(&mut self, also: Also, id: EventId) {
-        let outbox = self.erasures(also, id);
+        let (outbox, asked) = (self.erasures(also, id), self.asked(also, id));
         self.stop(self.epoch.saturating_add(1));
         let ticket = self.next_ticket();
-        self.wants.push(Want::Deny { ticket, also, id, outbox, at_ms: self.now.wall_ms });
+        self.wants.push(Want::Deny { ticket, also, id, outbox, asked, at_ms: self.now.wall_ms });
         self.outcome = Outcome::Pending(ticket);
     }
 
@@ -89,13 +90,13 @@ impl Engine {
                     self.amend(Work::Granting { ticket, id, epoch, known }, change);
                 }
             }
-            Want::Deny { ticket, also, id, mut outbox, at_ms } => {
+            Want::Deny { ticket, also, id, mut outbox, asked, at_ms } => {
                 // The device may have been read only after the call.
                 if outbox.is_empty() {
                     outbox = self.erasures(also, id);
                 }
                 self.subject.forget();
-                self.refuse(self.deny(at_ms, outbox), Some(ticket));
+                self.refuse(self.deny(at_ms, outbox, asked), Some(ticket));
             }
         }
     }
@@ -276,6 +277,7 @@ impl Engine {
     fn grant_in_process(&mut self, id: EventId) {
         let already = self.in_process == Some(Decision::Granted);
         self.in_process = Some(Decision::Granted);
+        self.refused = None;
         if !already {
             self.announce_grant(id);
         }

@@ -5,6 +5,7 @@ use crate::engine::books::Dropped;
 use crate::engine::consent::{ConsentChange, ConsentState, Decision, DenyReason, Erasure, Verdict};
 use crate::engine::effect::{Done, Effect, Item, ItemKind, StoreFault, Ticket, Trouble, WipeScope};
 use crate::engine::hold::Room;
+use crate::engine::outbox::Asked;
 use crate::engine::{Engine, Unclean};
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -71,9 +72,9 @@ impl Withdrawal {
 
 impl Engine {
     /// A refusal of this moment, above everything that is known here.
-    pub(super) fn deny(&self, at_ms: u64, outbox: Vec<Erasure>) -> ConsentChange {
+    pub(super) fn deny(&self, at_ms: u64, outbox: Vec<Erasure>, asked: Option<Asked>) -> ConsentChange {
         let revision = self.known_revision().saturating_add(1);
-        ConsentChange::Deny { epoch: self.epoch, revision, at_ms, outbox }
+        ConsentChange::Deny { epoch: self.epoch, revision, at_ms, outbox, asked }
     }
 
     pub(super) fn refuse(&mut self, change: ConsentChange, ticket: Option<Ticket>) {
@@ -84,7 +85,7 @@ impl Engine {
     /// The person's refusal, where it is not recorded yet.
     pub(in crate::engine) fn refusal(&self) -> Option<ConsentChange> {
         if let Some(Want::Deny { outbox, at_ms, .. }) = self.wants.last() {
-            return Some(self.deny(*at_ms, outbox.clone()));
+            return Some(self.deny(*at_ms, outbox.clone(), None));
         }
         match &self.work {
             Some(Work::Withdrawing(withdrawal)) if self.wants.is_empty() && withdrawal.recording() => {
@@ -94,10 +95,11 @@ impl Engine {
         }
     }
 
-    /// A refusal that could not be written is written as soon as it can be.
+    /// A refusal that could not be written is written as soon as it can be. It is about whom it was then: who has come
+    /// since has not objected.
     pub(in crate::engine) fn retry_refusal(&mut self) {
         if let Some(ConsentChange::Deny { at_ms, outbox, .. }) = self.retries.refusal.take() {
-            self.refuse(self.deny(at_ms, outbox), None);
+            self.refuse(self.deny(at_ms, outbox, None), None);
         }
     }
 

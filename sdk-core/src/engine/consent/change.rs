@@ -3,6 +3,7 @@
 use super::erasure::{Erasure, ErasureState};
 use super::record::{ConsentRecord, ConsentState, Decision, MOST, counting_anew};
 use crate::engine::effect::{Amended, RecordRead};
+use crate::engine::outbox::Asked;
 use alloc::string::String;
 use alloc::vec::Vec;
 
@@ -16,8 +17,9 @@ pub(in crate::engine) enum ConsentChange {
     /// what this process has captured was captured before it (C6). A refusal that was not the one known at the call
     /// (`at_call`), is not this process's `own`, and was made at that moment or later, is the last word (C9).
     Grant { epoch: u64, known: u64, seen: u64, at_call: u64, own: u64, at_ms: u64 },
-    /// The person refused. `revision` is the lowest that may be written, for a record that cannot be read.
-    Deny { epoch: u64, revision: u64, at_ms: u64, outbox: Vec<Erasure> },
+    /// The person refused. `revision` is the lowest that may be written, for a record that cannot be read. `outbox` names
+    /// whom this process knew; what is `asked` for is about whom the store knows, where it can say.
+    Deny { epoch: u64, revision: u64, at_ms: u64, outbox: Vec<Erasure>, asked: Option<Asked> },
     /// An entry of the outbox has come further.
     Erasure { id: String, state: ErasureState, answer: Option<String> },
     /// These entries stood in a record that somebody has deleted.
@@ -34,7 +36,13 @@ impl ConsentChange {
     }
 
     /// What a record becomes by it, at the hands of the library of this name.
-    pub(in crate::engine) fn apply(&self, read: &RecordRead, data_epoch: u64, source: &str) -> Amended {
+    pub(in crate::engine) fn apply(
+        &self,
+        read: &RecordRead,
+        identity: &RecordRead,
+        data_epoch: u64,
+        source: &str,
+    ) -> Amended {
         let state = ConsentState::of(read);
         let (absent, unreadable) = (state.record().is_none(), matches!(state, ConsentState::Unreadable));
         if unreadable && !matches!(self, Self::Deny { .. }) {
@@ -73,7 +81,7 @@ impl ConsentChange {
             }
             // Also over a refusal: a new epoch tells a process whose grant is still on its way that what it holds
             // was captured before a withdrawal (C6).
-            Self::Deny { epoch, revision: lowest, at_ms, outbox } => {
+            Self::Deny { epoch, revision: lowest, at_ms, outbox, asked } => {
                 new.decision = Decision::Denied;
                 new.epoch = old_epoch.saturating_add(1).max(*epoch);
                 new.revision = new.revision.max(*lowest);
@@ -85,7 +93,10 @@ impl ConsentChange {
                 }
                 // Over a refusal: the later one of both.
                 new.at_ms = if decision == Decision::Denied { new.at_ms.max(*at_ms) } else { *at_ms };
-                new.entrust(outbox);
+                // After a refusal nobody is known any more; what is left of them is about to be purged.
+                let asked = asked.filter(|_| decision != Decision::Denied);
+                let stored = asked.and_then(|asked| asked.of(identity, old_epoch));
+                new.entrust(stored.as_ref().unwrap_or(outbox));
                 forget_finished(&mut new.outbox);
             }
             Self::Erasure { id, state, answer } => match new.outbox.iter_mut().find(|e| e.id == *id) {
@@ -141,7 +152,7 @@ mod tests {
     use super::*;
 
     fn written(change: &ConsentChange, record: &ConsentRecord) -> Option<ConsentRecord> {
-        match change.apply(&RecordRead::Content(record.encode()), 0, "lib") {
+        match change.apply(&RecordRead::Content(record.encode()), &RecordRead::Absent, 0, "lib") {
             Amended::Write(text) => ConsentRecord::decode(&text),
             _ => None,
         }
@@ -166,7 +177,7 @@ mod tests {
         let mut outbox: Vec<_> =
             (0..12).map(|n| erasure(&alloc::format!("{n}"), ErasureState::Completed)).collect();
         outbox.push(erasure("new", ErasureState::Requested));
-        let deny = ConsentChange::Deny { epoch: 1, revision: 1, at_ms: 0, outbox };
+        let deny = ConsentChange::Deny { epoch: 1, revision: 1, at_ms: 0, outbox, asked: None };
         let ids: Vec<_> = written(&deny, &record).unwrap().outbox.into_iter().map(|e| e.id).collect();
         assert_eq!(ids, ["ab", "4", "5", "6", "7", "8", "9", "10", "11", "new"]);
     }
@@ -175,23 +186,34 @@ mod tests {
     fn c8_only_a_refusal_may_replace_what_cannot_be_read() {
         let damaged = RecordRead::Content("{\"v\":1,".into());
         assert!(matches!(
-            ConsentChange::Grant { epoch: 1, known: 0, seen: 0, at_call: 0, own: 0, at_ms: 0 }
-                .apply(&damaged, 0, "lib"),
+            ConsentChange::Grant { epoch: 1, known: 0, seen: 0, at_call: 0, own: 0, at_ms: 0 }.apply(
+                &damaged,
+                &RecordRead::Absent,
+                0,
+                "lib"
+            ),
             Amended::Refuse
         ));
         assert!(matches!(
-            ConsentChange::Establish { epoch: 1, known: 0, at_ms: 0 }.apply(&damaged, 0, "lib"),
+            ConsentChange::Establish { epoch: 1, known: 0, at_ms: 0 }.apply(
+                &damaged,
+                &RecordRead::Absent,
+                0,
+                "lib"
+            ),
             Amended::Refuse
         ));
-        let deny = ConsentChange::Deny { epoch: 5, revision: 9, at_ms: 7_000, outbox: Vec::new() };
-        let Amended::Write(text) = deny.apply(&damaged, 0, "lib") else {
+        let deny =
+            ConsentChange::Deny { epoch: 5, revision: 9, at_ms: 7_000, outbox: Vec::new(), asked: None };
+        let Amended::Write(text) = deny.apply(&damaged, &RecordRead::Absent, 0, "lib") else {
             panic!("a refusal is always written")
         };
         let record = ConsentRecord::decode(&text).unwrap();
         assert_eq!((record.decision, record.revision, record.epoch), (Decision::Denied, 7_000, 7_000));
         assert_eq!((record.at_ms, record.source.as_str()), (7_000, "lib"));
-        let wrong_clock = ConsentChange::Deny { epoch: 5, revision: 9, at_ms: u64::MAX, outbox: Vec::new() };
-        let Amended::Write(text) = wrong_clock.apply(&damaged, 0, "lib") else {
+        let wrong_clock =
+            ConsentChange::Deny { epoch: 5, revision: 9, at_ms: u64::MAX, outbox: Vec::new(), asked: None };
+        let Amended::Write(text) = wrong_clock.apply(&damaged, &RecordRead::Absent, 0, "lib") else {
             panic!("a refusal is always written")
         };
         assert!(ConsentState::of(&RecordRead::Content(text)).record().is_some());

@@ -958,3 +958,194 @@ fn c7_a_refusal_can_be_copied_before_it_is_recorded_and_is_the_same_then() {
     app.opt_out(true);
     assert_eq!(app.engine.refusal_over(&store.consent), None);
 }
+
+fn calls(driver: &mut Driver, call: Call<'_>) {
+    assert_eq!(driver.input(Input::Call(call)), Outcome::Accepted);
+}
+
+/// Device and user of every entry of the outbox in the store.
+fn asked(store: &Store) -> Vec<(String, Option<String>)> {
+    let state = store.state();
+    let outbox = state.record().unwrap().outbox.iter();
+    outbox.map(|entry| (entry.device_id.clone(), entry.user.clone())).collect()
+}
+
+const BOTH: Also = Also { erase: true, delete_profile: true };
+
+#[test]
+fn c12_a_refusal_is_about_whom_the_store_knows_and_not_about_whom_this_process_knew() {
+    let mut store = Store::default();
+    let mut app = Driver::started(0, granted(), &mut store);
+    let mut other = Driver::started(1, granted(), &mut store);
+    calls(&mut app, Call::identify("alice", EventId([1; 16])));
+    app.run(&mut store);
+    // Nobody tells `app` of it.
+    calls(&mut other, Call::switch_user("bob", Secret([8; 16])));
+    other.run(&mut store);
+    let device = other.engine.device_id().unwrap();
+    app.opt_out_also(BOTH);
+    app.run(&mut store);
+    assert_eq!(asked(&store), [(device.clone(), None), (device, Some("bob".into()))]);
+    let bodies = app.erasures.pop_front().unwrap().1.redeem(&store.state()).unwrap().body;
+    assert!(bodies.contains(&"08".repeat(16)), "with the secret of that device");
+
+    // What waits behind the deletion is bob's, not alice's (C12).
+    let ticket = app.opt_in();
+    app.run(&mut store);
+    assert_eq!(app.result(ticket), Some(&Ok(())));
+    for user in ["alice", "bob"] {
+        calls(&mut app, Call::switch_user(user, Secret([user.len() as u8 + 20; 16])));
+        app.track(user);
+    }
+    app.input(Input::Flush);
+    let body = app.exchange(&mut store, ok());
+    assert!(body.contains("alice") && !body.contains("bob"), "{body}");
+}
+
+#[test]
+fn c12_a_refusal_is_about_who_was_named_here_right_before_it() {
+    for (call, names) in [
+        (Call::switch_user("carol", Secret([9; 16])), true),
+        (Call::identify("carol", EventId([9; 16])), true),
+        (Call::register(CallKind::Register, r#"{"plan":"pro"}"#), false),
+    ] {
+        let mut store = Store::default();
+        let mut app = Driver::started(0, granted(), &mut store);
+        let mut other = Driver::started(1, granted(), &mut store);
+        calls(&mut other, Call::reset(Secret([8; 16])));
+        other.run(&mut store);
+        calls(&mut app, call);
+        let here = app.engine.device_id().unwrap();
+        app.opt_out_also(BOTH);
+        // The steps of a choice may go before all others.
+        app.storage.retain(|effect| {
+            !matches!(effect, Effect::Amend { amendment, .. } if amendment.record() == RecordName::Identity)
+        });
+        app.run(&mut store);
+        let device = if names { here } else { other.engine.device_id().unwrap() };
+        let user = names.then(|| "carol".into());
+        assert_eq!(asked(&store), [(device.clone(), None), (device, user)], "{call:?}");
+    }
+}
+
+#[test]
+fn c12_a_refusal_where_nobody_was_known_is_about_whom_the_store_knows() {
+    let mut store = Store::default();
+    let mut app = Driver::started(0, config(), &mut store);
+    let mut other = Driver::started(1, config(), &mut store);
+    other.opt_in();
+    other.run(&mut store);
+    let device = other.engine.device_id().unwrap();
+    assert_eq!(app.engine.device_id(), None);
+    app.opt_out(true);
+    app.run(&mut store);
+    assert_eq!(asked(&store), [(device, None)]);
+    // Over a refusal: who was known is withdrawn already.
+    app.opt_out(true);
+    app.run(&mut store);
+    assert_eq!(asked(&store).len(), 1);
+}
+
+#[test]
+fn c12_a_refusal_is_about_the_device_that_the_store_did_not_take() {
+    let mut store = Store::default();
+    let mut app = Driver::started(0, granted(), &mut store);
+    store.fault = Some(StoreFault::Full);
+    calls(&mut app, Call::switch_user("carol", Secret([9; 16])));
+    app.run(&mut store);
+    let device = app.engine.device_id().unwrap();
+    store.fault = None;
+    app.opt_out(true);
+    app.run(&mut store);
+    assert_eq!(asked(&store), [(device, None)]);
+}
+
+#[test]
+fn c9_another_device_made_elsewhere_is_another_person_for_whom_nothing_of_this_session_holds() {
+    for (call, is_another) in [
+        (Call::switch_user("bob", Secret([8; 16])), true),
+        (Call::reset(Secret([8; 16])), true),
+        (Call::identify("alice@work", EventId([8; 16])), false),
+    ] {
+        let mut store = Store::default();
+        let mut app = Driver::started(0, granted(), &mut store);
+        let mut other = Driver::started(1, granted(), &mut store);
+        calls(&mut app, Call::identify("alice", EventId([1; 16])));
+        calls(&mut app, Call::register(CallKind::RegisterForSession, r#"{"mail":"alice's"}"#));
+        calls(&mut app, Call::time_event("Visit"));
+        app.run(&mut store);
+        calls(&mut other, call);
+        other.run(&mut store);
+        app.input(Input::RecordChanged { name: RecordName::Identity, read: store.identity.clone() });
+        assert_eq!(app.engine.distinct_id(), other.engine.distinct_id());
+        let kept = (app.engine.session_properties().contains("alice's"), app.engine.timers());
+        assert_eq!(kept, if is_another { (false, 0) } else { (true, 1) }, "{call:?}");
+    }
+}
+
+#[test]
+fn c8_a_refusal_that_cannot_be_read_for_a_moment_is_still_one() {
+    let mut store = Store::default();
+    let mut app = Driver::started(0, granted(), &mut store);
+    app.opt_out(false);
+    app.run(&mut store);
+    let reads = |app: &mut Driver, read| app.input(Input::RecordChanged { name: RecordName::Consent, read });
+    reads(&mut app, RecordRead::Unreadable);
+    let consent = app.engine.consent();
+    assert_eq!(consent.decision, Decision::Denied);
+    assert_eq!(consent.verdict, Verdict::Deny(DenyReason::StoreUnavailable));
+    // Deleted meanwhile: it is written again (C7).
+    store.consent = RecordRead::Absent;
+    reads(&mut app, RecordRead::Absent);
+    assert_eq!(app.engine.consent().decision, Decision::Denied);
+    app.advance(60_000);
+    app.run(&mut store);
+    assert_eq!(store.decision(), Decision::Denied);
+}
+
+#[test]
+fn c8_whoever_agrees_while_nothing_can_be_read_has_refused_no_more() {
+    let mut store = Store::default();
+    let mut app = Driver::started(0, granted(), &mut store);
+    app.opt_out(false);
+    app.run(&mut store);
+    app.input(Input::RecordChanged { name: RecordName::Consent, read: RecordRead::Unreadable });
+    app.opt_in();
+    app.storage.clear();
+    assert_eq!(app.engine.consent().decision, Decision::Granted);
+    store.consent = RecordRead::Absent;
+    app.input(Input::RecordChanged { name: RecordName::Consent, read: RecordRead::Absent });
+    assert_eq!(app.engine.consent().decision, Decision::Granted);
+}
+
+#[test]
+fn c9_a_grant_from_before_the_store_is_open_is_above_a_refusal_of_a_clock_that_was_ahead() {
+    for (ahead_ms, agreed) in [(60_000, true), (0, false)] {
+        let mut store = Store::default();
+        let mut earlier = Driver::started(0, config(), &mut store);
+        earlier.now.wall_ms += ahead_ms;
+        earlier.opt_out(false);
+        earlier.run(&mut store);
+        let mut app = Driver::new(1, config());
+        let ticket = app.opt_in();
+        app.input(Input::Start { secret: Secret([2; 16]) });
+        app.run(&mut store);
+        let result = if agreed { Ok(()) } else { Err(Trouble::Overruled) };
+        assert_eq!(app.result(ticket), Some(&result), "it may have been made after the call, otherwise");
+    }
+}
+
+#[test]
+fn c14_what_a_refusal_asks_for_is_in_the_outbox_also_while_it_cannot_be_written() {
+    let mut store = Store::default();
+    let mut app = Driver::started(0, granted(), &mut store);
+    store.fault = Some(StoreFault::Full);
+    app.opt_out(true);
+    let outbox = |app: &Driver| app.engine.erasure_outbox().len();
+    app.run(&mut store);
+    assert_eq!(outbox(&app), 1, "it waits");
+    store.fault = None;
+    app.advance(60_000);
+    app.run(&mut store);
+    assert_eq!((outbox(&app), asked(&store).len()), (1, 1));
+}

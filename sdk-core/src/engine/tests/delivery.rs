@@ -731,6 +731,30 @@ fn a_store_that_fails_for_long_costs_neither_memory_nor_a_notice_a_call() {
 }
 
 #[test]
+fn what_is_registered_again_with_every_event_goes_to_the_store_once_at_a_time() {
+    let mut store = Store::default();
+    let mut app = Driver::started(0, granted(), &mut store);
+    let amends = |app: &Driver| app.storage.iter().filter(|it| matches!(it, Effect::Amend { .. })).count();
+    let register = |app: &mut Driver, text: &str| {
+        app.input(Input::Call(Call::register(CallKind::Register, text)));
+        app.track("Viewed");
+    };
+    (0..20).for_each(|_| register(&mut app, r#"{"shop":"a"}"#));
+    assert_eq!(amends(&app), 1);
+    register(&mut app, r#"{"shop":"b"}"#);
+    register(&mut app, r#"{"shop":"a"}"#);
+    assert_eq!(amends(&app), 3, "another one was in between");
+    app.run(&mut store);
+    // The record may say something else by now (C9).
+    register(&mut app, r#"{"shop":"a"}"#);
+    assert_eq!(amends(&app), 1);
+    for reset in 0..2 {
+        app.input(Input::Call(Call::reset(Secret([reset; 16]))));
+    }
+    assert_eq!(amends(&app), 3, "each makes a device of its own");
+}
+
+#[test]
 fn groups_of_a_kind_are_no_more_than_a_list_has_elements() {
     let mut store = Store::default();
     let mut app = Driver::started(0, granted(), &mut store);
@@ -765,6 +789,9 @@ fn c3_a_denied_group_is_recorded_nowhere() {
     ] {
         app.input(Input::Call(Call::membership(kind, "clinic", member)));
     }
+    let profile = r#"{"$group_key":"clinic","$group_id":"denied-4","$set":{"a":1}}"#;
+    let outcome = app.input(Input::Call(Call::group(profile)));
+    assert_eq!(outcome, Outcome::Rejected(Rejection::EmptyGroup));
     app.track("a");
     app.run(&mut store);
     let RecordRead::Content(identity) = &store.identity else { panic!() };

@@ -210,12 +210,12 @@ impl Driver {
                 )
             }
             Effect::Amend { op, amendment } => {
-                let consent = store.state();
+                let (consent, identity) = (store.state(), store.identity.clone());
                 let record = match amendment.record() {
                     RecordName::Consent => &mut store.consent,
                     RecordName::Identity => &mut store.identity,
                 };
-                let done = match (amendment.apply(record, &consent, 0), store.fault) {
+                let done = match (amendment.apply(record, &consent, &identity, 0), store.fault) {
                     (Amended::Withdrawn, _) => Done::Refused(store.consent.clone()),
                     (Amended::Keep, _) => Done::Amended { read: record.clone(), changed: false },
                     (Amended::Refuse, _) => Done::Failed(StoreFault::Unreadable),

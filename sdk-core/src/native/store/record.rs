@@ -52,15 +52,15 @@ fn amend_durably<D: Disk>(layout: &Layout<D>, amendment: Amendment) -> io::Resul
         Err(error) => return Err(error),
     };
     let read = slots.record();
-    let consent = match name {
-        RecordName::Consent => read.clone(),
-        RecordName::Identity => read_held(layout, RecordName::Consent),
+    let (consent, identity) = match name {
+        RecordName::Consent => (&read, &read_held(layout, RecordName::Identity)),
+        RecordName::Identity => (&read_held(layout, RecordName::Consent), &read),
     };
-    let state = ConsentState::of(&consent);
+    let state = ConsentState::of(consent);
     let data_epoch =
         if state.record().is_none() { wipe::newest_epoch(layout).unwrap_or(u64::MAX) } else { 0 };
-    Ok(match amendment.apply(&read, &state, data_epoch) {
-        Amended::Withdrawn => Done::Refused(consent),
+    Ok(match amendment.apply(&read, &state, identity, data_epoch) {
+        Amended::Withdrawn => Done::Refused(consent.clone()),
         Amended::Keep => Done::Amended { read, changed: false },
         Amended::Refuse => Done::Failed(StoreFault::Unreadable),
         Amended::Write(text) => {

@@ -4,7 +4,8 @@ use super::guarded::{Guarded, Touch, out_of_descriptors};
 use super::layout::{QueueFile, queue_files};
 use super::*;
 use crate::engine::{
-    Answer, Call, CallKind, Config, DefaultConsent, Effect, Engine, Input, Item, ItemKind, Now, Op, Secret,
+    Also, Answer, Call, CallKind, Config, DefaultConsent, Effect, Engine, EventId, Input, Item, ItemKind,
+    Now, Op, Secret,
 };
 use std::collections::VecDeque;
 use std::fs;
@@ -306,4 +307,19 @@ fn c5_nobody_sends_without_the_lock_for_want_of_a_descriptor() {
         assert!(together::<()>(|_| Err(passing())).is_err());
         assert!(together::<()>(|make| Err(if make { read_only() } else { passing() })).is_err());
     }
+}
+
+#[test]
+fn c12_a_refusal_names_the_device_that_stands_in_the_folder_as_it_is_written() {
+    let folder = Folder::new("names");
+    let mut one = Process::start(&folder.0, 1);
+    let mut two = Process::start(&folder.0, 2);
+    two.call(CallKind::SwitchUser, "bob", "");
+    one.input(Input::OptOut { also: Also { erase: true, delete_profile: true }, id: EventId([3; 16]) });
+    let Some(Effect::Amend { amendment, .. }) = one.jobs.pop_front() else { panic!("it is to be written") };
+    let Done::Amended { read, .. } = one.store.amend(amendment) else { panic!("it can be written") };
+    let state = ConsentState::of(&read);
+    let [device, profile] = state.record().unwrap().outbox.as_slice() else { panic!("two were asked for") };
+    assert_eq!(Some(&device.device_id), two.engine.device_id().as_ref());
+    assert_eq!((&profile.device_id, profile.user.as_deref()), (&device.device_id, Some("bob")));
 }

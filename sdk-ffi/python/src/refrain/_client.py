@@ -242,9 +242,10 @@ class Client:
 
         Args:
             erase: also ask the server to erase what this device has sent under the id that it has now; those from
-                before a :meth:`reset`, a :meth:`switch_user` or an earlier objection are forgotten. That takes a
-                ``data_dir``: the request stands in the record until it is answered, and without one the server is asked
-                for nothing.
+                before a :meth:`reset`, a :meth:`switch_user` or an earlier objection are forgotten. Where a signal or a
+                default of "no" has purged the device already, there is none to name, and the server is asked for
+                nothing. That takes a ``data_dir``: the request stands in the record until it is answered, and without
+                one the server is asked for nothing.
             delete_profile: also ask the server to delete the profiles of this device and its user. That erases no
                 event, and takes a ``data_dir`` too.
 

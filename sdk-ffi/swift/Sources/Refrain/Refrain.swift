@@ -157,9 +157,10 @@ public final class Refrain: Sendable {
     ///
     /// - Parameters:
     ///   - erase: also ask the server to erase what this device has sent under the id that it has now; those from
-    ///     before a ``reset()``, a ``switchUser(_:)`` or an earlier objection are forgotten. That takes a
-    ///     ``Configuration/dataDir``: the request stands in the record until it is answered, and without one the server is
-    ///     asked for nothing.
+    ///     before a ``reset()``, a ``switchUser(_:)`` or an earlier objection are forgotten. Where a signal or a default
+    ///     of "no" has purged the device already, there is none to name, and the server is asked for nothing. That takes
+    ///     a ``Configuration/dataDir``: the request stands in the record until it is answered, and without one the server
+    ///     is asked for nothing.
     ///   - deleteProfile: also ask the server to delete the profiles of this device and its user. That erases no
     ///     event, and takes a folder too.
     /// - Throws: ``ConsentError``, see its code; without a folder always `notRecorded`. Nothing is collected or sent

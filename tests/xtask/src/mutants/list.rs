@@ -392,7 +392,11 @@ pub const MUTANTS: &[Mutant] = &[
     Mutant {
         name: "outbox-lost-at-the-next-refusal",
         fault: "a second refusal overwrites what the first has asked for (C12)",
-        edits: &[edit(CHANGE, "new.entrust(outbox);", "new.outbox = outbox.clone();")],
+        edits: &[edit(
+            CHANGE,
+            "new.entrust(stored.as_ref().unwrap_or(outbox));",
+            "new.outbox = outbox.clone();",
+        )],
     },
     Mutant {
         name: "outbox-lost-with-an-unwritten-refusal",
