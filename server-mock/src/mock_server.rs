@@ -175,9 +175,13 @@ impl MockServer {
         }
     }
 
-    /// How much arrived since the start on each route that takes something about persons: records, and bodies in which
-    /// none could be read. Also what was refused, dropped, met by a fault, or is gone again, by whatever means; so an empty
-    /// map is a silence. Of one project that is what names it, or no project at all.
+    /// How much arrived since the start, by place: records, and requests in which none could be read. Also what was
+    /// refused, dropped, met by a fault, or is gone again, by whatever means, and what came where the server has no route
+    /// (`(unknown)`) or was no request at all; so an empty map is a silence. Of one project that is what names it, or no
+    /// project at all.
+    ///
+    /// Not counted are calls of the control API and of the pages, preflights without a query, erasures that a device asks
+    /// for (`/refrain/v1/erasures`), and what the account holder asks below `/api/` with good credentials.
     ///
     /// ```
     /// # let server = refrain_mock::MockServer::start().unwrap();

@@ -15,6 +15,9 @@ const NOT_STARTED: u8 = 127;
 /// Refusals that are shown.
 const SHOWN: usize = 5;
 
+/// What the places are that the server does not know.
+const LOST: &str = "  (unknown) is a path on which nothing is collected, such as /v1/track: \
+    look at the address that the client was given";
 /// Run a command against a fresh server, and fail if what arrived is not what was asked for.
 ///
 /// The command finds the server's address in the environment variable REFRAIN_MOCK_URL, and in the place of `{url}` in
@@ -30,8 +33,10 @@ pub struct Arguments {
     /// At least so many events.
     #[arg(long, value_name = "N")]
     min: Option<usize>,
-    /// At most so many events. 0 proves a silence, unless events are named: nothing that could be about a person may
-    /// arrive, also no profile or replay, and nothing that is refused, dropped or gone again.
+    /// At most so many events. 0 proves a silence, unless events are named: nothing may arrive, also no profile, replay or
+    /// settings fetch, nothing that is refused, dropped or gone again, and nothing on a path that the server does not know.
+    /// Only what looks at the server (/mock, the pages, the account holder's own requests below /api with good
+    /// credentials), preflights without a query and a withdrawn device's erasure do not count.
     #[arg(long, value_name = "N")]
     max: Option<usize>,
     /// An event of this name, at least once, or so often: NAME=3, NAME=1.., NAME=2..5, NAME=0. May be repeated. A name that
@@ -207,6 +212,9 @@ impl Arguments {
             let target = format!("/mock/rejected?limit={SHOWN}");
             let list = server.control_api("GET", &target, &json!(null)).1;
             found.extend(list["rejected"].as_array().into_iter().flatten().map(|one| {
+            if arrived.keys().any(|place| place.starts_with("(unknown)")) {
+                found.push(LOST.to_owned());
+            }
                 let text = |name: &str| one[name].as_str().unwrap_or_default().to_owned();
                 format!("  on {}: {}", text("route"), text("reason"))
             }));
