@@ -129,7 +129,7 @@ pub fn run(arguments: &Arguments) -> ExitCode {
     for text in &wrong {
         say(text);
     }
-    let stats = server.control_api("GET", "/mock/stats", &Value::Null).1;
+    let stats = stats(&server);
     say(&format!(
         "{} events, {} duplicates, {} rejected, {} suppressed: {}",
         server.events().len(),
@@ -196,7 +196,7 @@ impl Arguments {
     /// What came although it must not.
     fn forbidden(&self, server: &MockServer) -> Vec<String> {
         let mut found = Vec::new();
-        let stats = server.control_api("GET", "/mock/stats", &Value::Null).1;
+        let stats = stats(server);
         let count = |name: &str| stats[name].as_u64().unwrap_or_default();
         let arrived = server.arrived(self.project.as_deref());
         if self.is_silence() && !arrived.is_empty() {
@@ -237,6 +237,13 @@ fn code_of(status: ExitStatus) -> u8 {
 
 #[cfg(test)]
 mod tests {
+/// The server's counts. No answer is not a count of none.
+fn stats(server: &MockServer) -> Value {
+    let (status, stats) = server.control_api("GET", "/mock/stats", &Value::Null);
+    assert_eq!(status, 200, "the server cannot show its counts: {}", stats["error"]);
+    stats
+}
+
     use super::*;
 
     #[test]

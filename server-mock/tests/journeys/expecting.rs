@@ -134,6 +134,20 @@ fn what_never_became_a_request_arrived_all_the_same() {
     }
 }
 
+#[test]
+fn an_event_nested_as_deeply_as_may_be_hides_none() {
+    let server = MockServer::start().unwrap();
+    for levels in [1, 120, 126, 127] {
+        let deep = format!("{}{}", "[".repeat(levels), "]".repeat(levels));
+        let event = format!(r#"{{"event":"Deep","properties":{{"token":"T","a":{deep}}}}}"#);
+        assert_eq!(server.send("POST", "/track", &[], event.as_bytes()).text(), "1", "{levels}");
+    }
+    track(&server, "Leaked", json!({}));
+    assert_eq!(server.events().len(), 5);
+    server.expect(Expectation::event("Leaked").never());
+    assert!(catch_unwind(AssertUnwindSafe(|| server.verify())).is_err());
+}
+
 /// Inside of another runtime, too, where blocking on a future would panic.
 #[test]
 fn it_may_be_used_from_an_asynchronous_test() {
