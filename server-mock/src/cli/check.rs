@@ -1,5 +1,7 @@
 //! `refrain-mock check`: runs a command against a server of its own, and fails if what arrived is not what was asked.
 
+mod running;
+
 use std::ffi::OsString;
 use std::path::PathBuf;
 use std::process::{Command, ExitCode, ExitStatus};
@@ -9,22 +11,25 @@ use refrain_mock::{Expectation, MockServer, Options, Times};
 use serde_json::{Value, json};
 
 use super::{FAILED, USAGE, configuration, fail, say};
+use running::Ended;
 
 /// The command could not be started; what shells answer then.
 const NOT_STARTED: u8 = 127;
-/// Refusals that are shown.
-const SHOWN: usize = 5;
-
 /// What the places are that the server does not know.
 const LOST: &str = "  (unknown) is a path on which nothing is collected, such as /v1/track: \
     look at the address that the client was given";
+/// Refusals that are shown.
+const SHOWN: usize = 5;
+
 /// Run a command against a fresh server, and fail if what arrived is not what was asked for.
 ///
 /// The command finds the server's address in the environment variable REFRAIN_MOCK_URL, and in the place of `{url}` in
 /// its own arguments.
 ///
+/// SIGTERM and Ctrl-C are passed on to the command, which is waited for; then nothing is judged.
+///
 /// Exit codes: 0 all as asked, 1 something else arrived, 2 wrong usage or configuration, 127 the command could not be
-/// started; and the command's own code if that is not 0.
+/// started, 143 and 130 stopped by SIGTERM and Ctrl-C; and the command's own code if that is not 0.
 #[derive(clap::Args)]
 #[command(after_help = "Examples:\n  refrain-mock check --min 10 --no-rejected -- npm test\n  \
     refrain-mock check --event 'Signed up=1' --event 'Bought=2..' -- ./journey.sh {url}\n  \
@@ -118,13 +123,18 @@ pub fn run(arguments: &Arguments) -> ExitCode {
         Ok(server) => server,
         Err(error) => return fail(FAILED, &error.to_string()),
     };
-    let status = match arguments.start(&server.url()) {
-        Ok(status) => status,
+    let Ended { status, stopped } = match running::run(arguments.command(&server.url())) {
+        Ok(ended) => ended,
         Err(error) => {
             let name = arguments.command[0].to_string_lossy();
             return fail(NOT_STARTED, &format!("cannot start `{name}`: {error}"));
         }
     };
+    if let Some(signal) = stopped {
+        say(&format!("stopped, and nothing is judged; the command ended with {status}"));
+        let code = code_of(status);
+        return ExitCode::from(if code == 0 { running::code_of_signal(signal) } else { code });
+    }
     let wrong = arguments.wrong(&server, &expectations);
     for text in &wrong {
         say(text);
@@ -165,15 +175,14 @@ impl Arguments {
         all
     }
 
-    fn start(&self, url: &str) -> std::io::Result<ExitStatus> {
+    fn command(&self, url: &str) -> Command {
         let filled = |text: &OsString| match text.to_str() {
             Some(text) => OsString::from(text.replace("{url}", url)),
             None => text.clone(),
         };
-        Command::new(filled(&self.command[0]))
-            .args(self.command[1..].iter().map(filled))
-            .env("REFRAIN_MOCK_URL", url)
-            .status()
+        let mut command = Command::new(filled(&self.command[0]));
+        command.args(self.command[1..].iter().map(filled)).env("REFRAIN_MOCK_URL", url);
+        command
     }
 
     /// What is not as asked.
@@ -203,6 +212,9 @@ impl Arguments {
             let list: Vec<String> =
                 arrived.iter().map(|(route, count)| format!("{count} on {route}")).collect();
             found.push(format!("expected a silence, but there came {}", list.join(", ")));
+            if arrived.keys().any(|place| place.starts_with("(unknown)")) {
+                found.push(LOST.to_owned());
+            }
         }
         if self.no_duplicates && count("duplicates") > 0 {
             found.push(format!("expected no duplicates, found {}", count("duplicates")));
@@ -212,9 +224,6 @@ impl Arguments {
             let target = format!("/mock/rejected?limit={SHOWN}");
             let list = server.control_api("GET", &target, &json!(null)).1;
             found.extend(list["rejected"].as_array().into_iter().flatten().map(|one| {
-            if arrived.keys().any(|place| place.starts_with("(unknown)")) {
-                found.push(LOST.to_owned());
-            }
                 let text = |name: &str| one[name].as_str().unwrap_or_default().to_owned();
                 format!("  on {}: {}", text("route"), text("reason"))
             }));
@@ -228,6 +237,13 @@ impl Arguments {
     }
 }
 
+/// The server's counts. No answer is not a count of none.
+fn stats(server: &MockServer) -> Value {
+    let (status, stats) = server.control_api("GET", "/mock/stats", &Value::Null);
+    assert_eq!(status, 200, "the server cannot show its counts: {}", stats["error"]);
+    stats
+}
+
 /// The code that a shell would show.
 fn code_of(status: ExitStatus) -> u8 {
     use std::os::unix::process::ExitStatusExt;
@@ -237,13 +253,6 @@ fn code_of(status: ExitStatus) -> u8 {
 
 #[cfg(test)]
 mod tests {
-/// The server's counts. No answer is not a count of none.
-fn stats(server: &MockServer) -> Value {
-    let (status, stats) = server.control_api("GET", "/mock/stats", &Value::Null);
-    assert_eq!(status, 200, "the server cannot show its counts: {}", stats["error"]);
-    stats
-}
-
     use super::*;
 
     #[test]

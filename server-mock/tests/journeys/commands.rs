@@ -215,6 +215,30 @@ fn a_silence_is_broken_by_whatever_arrives_wherever_it_does() {
     }
 }
 
+#[test]
+fn whoever_stops_a_check_stops_its_command() {
+    for (signal, expected) in [("TERM", 143), ("INT", 130)] {
+        let folder = Folder::new("stopped");
+        let pipe = folder.path().join("alive");
+        let made = Command::new("mkfifo").arg(&pipe).status().unwrap();
+        assert!(made.success());
+        // Says that it is there, and waits for somebody who never comes.
+        let script = r#"echo up >"$0"; exec cat "$0""#;
+        let mut stopped = Command::new(env!("CARGO_BIN_EXE_refrain-mock"))
+            .args(["check", "--min", "1", "--", "sh", "-c", script, pipe.to_str().unwrap()])
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        assert_eq!(std::fs::read_to_string(&pipe).unwrap(), "up\n");
+        let id = stopped.id().to_string();
+        assert!(Command::new("kill").args([&format!("-{signal}"), &id]).status().unwrap().success());
+        assert_eq!(stopped.wait().unwrap().code(), Some(expected), "{signal}");
+        // Ends when nobody holds the other end: the command is gone, too.
+        std::io::copy(&mut stopped.stdout.take().unwrap(), &mut std::io::sink()).unwrap();
+    }
+}
+
 /// With the whole time of a test to wait in: it ends as soon as it is known that something is wrong.
 #[test]
 fn a_check_waits_for_what_must_not_come() {
