@@ -14,6 +14,7 @@ use crate::core::random_uuid;
 use crate::core::tasks::{Cancelled, due_time, state_name};
 use crate::domain::config::{OauthToken, Project};
 use crate::domain::time;
+use crate::domain::wire::percent_encoded;
 use crate::store::{NewTask, StoreError, StoredArchive, TaskKind};
 
 /// Pieces of an archive that wait for a slow reader.
@@ -244,7 +245,7 @@ async fn check_retrieval(
         }
         Some(task) => {
             let link = if fetchable(&task, now).is_some() {
-                let token = &project.token;
+                let token = percent_encoded(&project.token);
                 let host = call.header("host");
                 format!("http://{host}/api/app/data-retrievals/v3.0/{}/archive/?token={token}", task.id)
             } else {
