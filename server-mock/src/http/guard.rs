@@ -25,10 +25,11 @@ pub fn refusal(token: Option<&str>, call: &Call) -> Option<Reply> {
     if ["host", "origin"].iter().any(|name| call.headers.get_all(*name).iter().count() > 1) {
         return refused("the control API takes one Host and one Origin");
     }
-    let host = call.header("host");
-    if !is_own_host(host) {
+    // One that cannot be read is foreign; clients of HTTP/1.0 send none.
+    let host = call.headers.get("host").map_or(Some(""), |host| host.to_str().ok());
+    let Some(host) = host.filter(|host| is_own_host(host)) else {
         return refused("the control API answers only on an address or localhost, not on a domain name");
-    }
+    };
     let origin = call.header("origin");
     let same_origin =
         origin.split_once("://").is_some_and(|(_, origin_host)| origin_host.eq_ignore_ascii_case(host));
@@ -101,6 +102,9 @@ mod tests {
         assert_eq!(status(Some("other"), &shown), Some(401));
         for scheme in ["bearer", "BEARER"] {
             let shown = call(&[("authorization", &format!("{scheme} key"))], false);
+        let mut odd = call(&[], true);
+        odd.headers.insert("host", hyper::header::HeaderValue::from_bytes(b"\xc3\xa9vil.test").unwrap());
+        assert_eq!(status(None, &odd), Some(403), "a host that cannot be read is no own one");
             assert_eq!(status(Some("key"), &shown), None, "{scheme}");
         }
         assert_eq!(status(Some("key"), &call(&[("authorization", "key")], false)), Some(401));
