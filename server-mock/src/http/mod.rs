@@ -244,7 +244,10 @@ async fn route(app: &Arc<App>, call: &Call) -> Reply {
         "/api/query" => query::answer(app, call, path).await,
         "/lookup-tables" => lookup::answer(app, call, None),
         "/api/app/me" => side::me(app, call),
-        _ if ui::is_page(path) => ui::answer(call, path),
+        _ if ui::is_page(path) => match guard::page_refusal(app.shared.control_token.as_deref(), call) {
+            Some(reply) => reply,
+            None => ui::answer(call, path),
+        },
         _ if path.starts_with("/refrain/v1/erasures/") => {
             erasures::check(app, call, path.strip_prefix("/refrain/v1/erasures/").unwrap_or_default()).await
         }
@@ -339,6 +342,33 @@ mod tests {
     use tokio::time::Instant;
 
     use super::*;
+    use crate::core::Core;
+    use crate::domain::config::Config;
+    use crate::store::sqlite::SqliteStore;
+
+    #[tokio::test]
+    async fn without_a_token_other_machines_see_neither_pages_nor_control_api() {
+        let shared = Arc::new(Shared::new(Config::default(), None));
+        let core = Core::new(Box::new(SqliteStore::in_memory().unwrap()), shared.clone()).unwrap();
+        let app = Arc::new(App::new(shared, Worker::start(core).unwrap(), Patience::default()));
+        for (path, own, other) in [("/", 200, 403), ("/ui/app.js", 200, 403), ("/mock/stats", 200, 403)] {
+            for (is_local, expected) in [(true, own), (false, other)] {
+                let call = Call {
+                    method: "GET".into(),
+                    path: path.into(),
+                    query: String::new(),
+                    headers: Default::default(),
+                    body: Vec::new(),
+                    oversize: false,
+                    peer: [192, 0, 2, 1].into(),
+                    is_local,
+                    terminate_after: None,
+                };
+                assert_eq!(route(&app, &call).await.status, expected, "{path} {is_local}");
+            }
+        }
+        app.worker.stop();
+    }
 
     /// Virtual time goes on where all only wait.
     #[tokio::test(start_paused = true)]
