@@ -9,6 +9,7 @@ use serde_json::{Map, Value, json};
 use tokio::runtime::Handle;
 use tokio::sync::oneshot;
 
+use crate::domain;
 use crate::expectation::Expectation;
 use crate::http::{self, App};
 use crate::server::{Options, StartError, run};
@@ -101,17 +102,24 @@ impl MockServer {
         // A task and a channel: so this may be called from within another runtime.
         self.runtime.spawn(async move {
             let (status, body) = http::ask(app, &method, &target, body).await;
-            // Whoever asked may be gone.
-            let _ = answer.send((status, serde_json::from_slice(&body).unwrap_or_default()));
+            // Records may be nested deeper than other readers of JSON allow. Whoever asked may be gone.
+            let _ = answer.send((status, domain::json::stored(&body).unwrap_or_default()));
         });
         answered.recv().unwrap_or((500, Value::Null))
     }
 
     /// The events that are there, in the order of receipt.
+    ///
+    /// # Panics
+    ///
+    /// When the server cannot show them: that is not the same as none.
     pub fn events(&self) -> Vec<Event> {
-        let (_, found) = self.control_api("GET", "/mock/events?limit=1000000", &Value::Null);
-        let events = found["events"].as_array().into_iter().flatten();
+        let (status, found) = self.control_api("GET", "/mock/events?limit=1000000", &Value::Null);
+        let Some(events) = found["events"].as_array().filter(|_| status == 200) else {
+            panic!("the server cannot show its events: it answered {status}, {}", found["error"]);
+        };
         events
+            .iter()
             .map(|event| {
                 let text = |name: &str| event[name].as_str().unwrap_or_default().to_owned();
                 Event {
@@ -175,9 +183,13 @@ impl MockServer {
         }
     }
 
-    /// How much arrived since the start on each route that takes something about persons: records, and bodies in which
-    /// none could be read. Also what was refused, dropped, met by a fault, or is gone again, by whatever means; so an empty
-    /// map is a silence. Of one project that is what names it, or no project at all.
+    /// How much arrived since the start, by place: records, and requests in which none could be read. Also what was
+    /// refused, dropped, met by a fault, or is gone again, by whatever means, and what came where the server has no route
+    /// (`(unknown)`) or was no request at all; so an empty map is a silence. Of one project that is what names it, or no
+    /// project at all.
+    ///
+    /// Not counted are calls of the control API and of the pages, preflights without a query, erasures that a device asks
+    /// for (`/refrain/v1/erasures`), and what the account holder asks below `/api/` with good credentials.
     ///
     /// ```
     /// # let server = refrain_mock::MockServer::start().unwrap();

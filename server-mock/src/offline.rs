@@ -100,6 +100,7 @@ pub struct Swept {
 }
 
 fn open(folder: &Path, config: Config) -> Result<Core, StoreError> {
+    config.warnings().iter().for_each(|warning| crate::notice(warning));
     let shared = Arc::new(Shared::new(config, None));
     Core::new(Box::new(SqliteStore::open(folder)?), shared)
 }

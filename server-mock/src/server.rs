@@ -208,11 +208,15 @@ fn take(app: &Arc<App>, graceful: &GracefulShutdown, stream: TcpStream, peer: So
         // A client may close its side once it has asked.
         .half_close(true)
         .header_read_timeout(app.patience.head)
-        .serve_connection(TokioIo::new(Wire::new(stream, ties)), service);
+        .serve_connection(TokioIo::new(Wire::new(stream, ties.clone(), app.shared.clone())), service);
     let connection = graceful.watch(connection);
+    let shared = app.shared.clone();
     tokio::spawn(async move {
-        // A client that goes away is no event of ours.
-        let _ = connection.await;
+        // A client that goes away is no event of ours, unless it has sent what never became a request.
+        let Err(error) = connection.await else { return };
+        if error.is_parse() || error.is_incomplete_message() && ties.begun() == 0 {
+            ties.cannot_be_read(&shared);
+        }
     });
 }
 

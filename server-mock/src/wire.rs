@@ -13,7 +13,11 @@ use std::task::{Context, Poll, ready};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 
+use crate::core::Shared;
 use target::Line;
+
+/// The name under which arrivals that are no requests are counted.
+const UNREADABLE: &str = "a connection that carried no readable request";
 
 /// What the connection and its requests tell each other.
 #[derive(Debug, Default)]
@@ -22,6 +26,7 @@ pub struct Ties {
     pub reset: AtomicBool,
     begun: AtomicUsize,
     answered: AtomicUsize,
+    is_unreadable: AtomicBool,
 }
 
 /// A request under way, until it is dropped.
@@ -34,8 +39,17 @@ impl Ties {
         Underway(self.clone())
     }
 
-    fn begun(&self) -> usize {
+    /// How many requests have come.
+    pub fn begun(&self) -> usize {
         self.begun.load(Ordering::Relaxed)
+    }
+
+    /// Something has come that cannot be read as a request: it may have been about anybody. Connections end with that, so
+    /// it is counted once.
+    pub fn cannot_be_read(&self, shared: &Shared) {
+        if !self.is_unreadable.swap(true, Ordering::Relaxed) {
+            shared.arrive(UNREADABLE, vec![(None, 1)]);
+        }
     }
 
     fn is_underway(&self) -> bool {
@@ -53,6 +67,7 @@ impl Drop for Underway {
 pub struct Wire {
     stream: TcpStream,
     ties: Arc<Ties>,
+    shared: Arc<Shared>,
     line: Line,
     /// How many requests there were when the last request line had passed.
     begun: usize,
@@ -80,11 +95,12 @@ impl Waiting {
 }
 
 impl Wire {
-    /// A connection, and what it is told by its requests.
-    pub fn new(stream: TcpStream, ties: Arc<Ties>) -> Wire {
+    /// A connection, what it is told by its requests, and where it counts what is none.
+    pub fn new(stream: TcpStream, ties: Arc<Ties>, shared: Arc<Shared>) -> Wire {
         Wire {
             stream,
             ties,
+            shared,
             line: Line::default(),
             begun: 0,
             incoming: Waiting::default(),
@@ -120,6 +136,8 @@ impl Wire {
         let better = if self.ties.is_underway() { None } else { answer::in_place_of(bytes) };
         let replaces = better.is_some();
         if let Some(better) = better {
+            // Before its client has the answer, and may look.
+            self.ties.cannot_be_read(&self.shared);
             self.outgoing = Waiting::of(better);
         }
         replaces

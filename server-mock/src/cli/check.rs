@@ -1,5 +1,7 @@
 //! `refrain-mock check`: runs a command against a server of its own, and fails if what arrived is not what was asked.
 
+mod running;
+
 use std::ffi::OsString;
 use std::path::PathBuf;
 use std::process::{Command, ExitCode, ExitStatus};
@@ -9,9 +11,13 @@ use refrain_mock::{Expectation, MockServer, Options, Times};
 use serde_json::{Value, json};
 
 use super::{FAILED, USAGE, configuration, fail, say};
+use running::Ended;
 
 /// The command could not be started; what shells answer then.
 const NOT_STARTED: u8 = 127;
+/// What the places are that the server does not know.
+const LOST: &str = "  (unknown) is a path on which nothing is collected, such as /v1/track: \
+    look at the address that the client was given";
 /// Refusals that are shown.
 const SHOWN: usize = 5;
 
@@ -20,8 +26,10 @@ const SHOWN: usize = 5;
 /// The command finds the server's address in the environment variable REFRAIN_MOCK_URL, and in the place of `{url}` in
 /// its own arguments.
 ///
+/// SIGTERM and Ctrl-C are passed on to the command, which is waited for; then nothing is judged.
+///
 /// Exit codes: 0 all as asked, 1 something else arrived, 2 wrong usage or configuration, 127 the command could not be
-/// started; and the command's own code if that is not 0.
+/// started, 143 and 130 stopped by SIGTERM and Ctrl-C; and the command's own code if that is not 0.
 #[derive(clap::Args)]
 #[command(after_help = "Examples:\n  refrain-mock check --min 10 --no-rejected -- npm test\n  \
     refrain-mock check --event 'Signed up=1' --event 'Bought=2..' -- ./journey.sh {url}\n  \
@@ -30,8 +38,10 @@ pub struct Arguments {
     /// At least so many events.
     #[arg(long, value_name = "N")]
     min: Option<usize>,
-    /// At most so many events. 0 proves a silence, unless events are named: nothing that could be about a person may
-    /// arrive, also no profile or replay, and nothing that is refused, dropped or gone again.
+    /// At most so many events. 0 proves a silence, unless events are named: nothing may arrive, also no profile, replay or
+    /// settings fetch, nothing that is refused, dropped or gone again, and nothing on a path that the server does not know.
+    /// Only what looks at the server (/mock, the pages, the account holder's own requests below /api with good
+    /// credentials), preflights without a query and a withdrawn device's erasure do not count.
     #[arg(long, value_name = "N")]
     max: Option<usize>,
     /// An event of this name, at least once, or so often: NAME=3, NAME=1.., NAME=2..5, NAME=0. May be repeated. A name that
@@ -113,18 +123,23 @@ pub fn run(arguments: &Arguments) -> ExitCode {
         Ok(server) => server,
         Err(error) => return fail(FAILED, &error.to_string()),
     };
-    let status = match arguments.start(&server.url()) {
-        Ok(status) => status,
+    let Ended { status, stopped } = match running::run(arguments.command(&server.url())) {
+        Ok(ended) => ended,
         Err(error) => {
             let name = arguments.command[0].to_string_lossy();
             return fail(NOT_STARTED, &format!("cannot start `{name}`: {error}"));
         }
     };
+    if let Some(signal) = stopped {
+        say(&format!("stopped, and nothing is judged; the command ended with {status}"));
+        let code = code_of(status);
+        return ExitCode::from(if code == 0 { running::code_of_signal(signal) } else { code });
+    }
     let wrong = arguments.wrong(&server, &expectations);
     for text in &wrong {
         say(text);
     }
-    let stats = server.control_api("GET", "/mock/stats", &Value::Null).1;
+    let stats = stats(&server);
     say(&format!(
         "{} events, {} duplicates, {} rejected, {} suppressed: {}",
         server.events().len(),
@@ -160,15 +175,14 @@ impl Arguments {
         all
     }
 
-    fn start(&self, url: &str) -> std::io::Result<ExitStatus> {
+    fn command(&self, url: &str) -> Command {
         let filled = |text: &OsString| match text.to_str() {
             Some(text) => OsString::from(text.replace("{url}", url)),
             None => text.clone(),
         };
-        Command::new(filled(&self.command[0]))
-            .args(self.command[1..].iter().map(filled))
-            .env("REFRAIN_MOCK_URL", url)
-            .status()
+        let mut command = Command::new(filled(&self.command[0]));
+        command.args(self.command[1..].iter().map(filled)).env("REFRAIN_MOCK_URL", url);
+        command
     }
 
     /// What is not as asked.
@@ -191,13 +205,16 @@ impl Arguments {
     /// What came although it must not.
     fn forbidden(&self, server: &MockServer) -> Vec<String> {
         let mut found = Vec::new();
-        let stats = server.control_api("GET", "/mock/stats", &Value::Null).1;
+        let stats = stats(server);
         let count = |name: &str| stats[name].as_u64().unwrap_or_default();
         let arrived = server.arrived(self.project.as_deref());
         if self.is_silence() && !arrived.is_empty() {
             let list: Vec<String> =
                 arrived.iter().map(|(route, count)| format!("{count} on {route}")).collect();
             found.push(format!("expected a silence, but there came {}", list.join(", ")));
+            if arrived.keys().any(|place| place.starts_with("(unknown)")) {
+                found.push(LOST.to_owned());
+            }
         }
         if self.no_duplicates && count("duplicates") > 0 {
             found.push(format!("expected no duplicates, found {}", count("duplicates")));
@@ -218,6 +235,13 @@ impl Arguments {
     fn is_silence(&self) -> bool {
         self.max == Some(0) && self.events.is_empty()
     }
+}
+
+/// The server's counts. No answer is not a count of none.
+fn stats(server: &MockServer) -> Value {
+    let (status, stats) = server.control_api("GET", "/mock/stats", &Value::Null);
+    assert_eq!(status, 200, "the server cannot show its counts: {}", stats["error"]);
+    stats
 }
 
 /// The code that a shell would show.

@@ -1,7 +1,7 @@
 //! The suppression list of a project: objections of end users.
 
 use super::Core;
-use crate::store::{Counts, ProjectRow, StoreError};
+use crate::store::{Counts, Home, ProjectRow, StoreError};
 
 /// What became of a change to a list.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -13,16 +13,25 @@ pub struct ListChange {
 }
 
 impl Core {
-    /// The hashes on the list of a project.
-    pub fn suppressed(&mut self, token: &str) -> Result<Vec<[u8; 16]>, StoreError> {
-        match self.store.find_project(token)? {
-            Some(home) => self.store.objections(home.project),
-            None => Ok(Vec::new()),
+    /// The project of a list: also one that has no data yet, since an objection may come before the first event. `None`
+    /// where nothing of such a project would be taken: an objection there would protect nobody.
+    fn objected_in(&mut self, token: &str) -> Result<Option<Home>, StoreError> {
+        match self.shared.config().project_or_new(token) {
+            Some(project) => self.store.open_project(&project.token).map(Some),
+            None => self.store.find_project(token),
         }
     }
 
-    /// Makes these ids the list.
-    pub fn suppress_only(&mut self, token: &str, ids: &[String]) -> Result<ListChange, StoreError> {
+    /// The hashes on the list of a project, if there can be one.
+    pub fn suppressed(&mut self, token: &str) -> Result<Option<Vec<[u8; 16]>>, StoreError> {
+        match self.store.find_project(token)? {
+            Some(home) => self.store.objections(home.project).map(Some),
+            None => Ok(self.shared.config().project_or_new(token).map(|_| Vec::new())),
+        }
+    }
+
+    /// Makes these ids the list; `None` where there is no such project.
+    pub fn suppress_only(&mut self, token: &str, ids: &[String]) -> Result<Option<ListChange>, StoreError> {
         self.change_list(token, |core, project| {
             let before = core.store.objections(project)?;
             core.store.clear_objections(project)?;
@@ -39,7 +48,7 @@ impl Core {
     }
 
     /// Puts ids on the list.
-    pub fn suppress(&mut self, token: &str, ids: &[String]) -> Result<ListChange, StoreError> {
+    pub fn suppress(&mut self, token: &str, ids: &[String]) -> Result<Option<ListChange>, StoreError> {
         self.change_list(token, |core, project| {
             let mut change = ListChange::default();
             for id in ids {
@@ -51,7 +60,11 @@ impl Core {
     }
 
     /// Takes ids off the list.
-    pub fn stop_suppressing(&mut self, token: &str, ids: &[String]) -> Result<ListChange, StoreError> {
+    pub fn stop_suppressing(
+        &mut self,
+        token: &str,
+        ids: &[String],
+    ) -> Result<Option<ListChange>, StoreError> {
         self.change_list(token, |core, project| {
             let mut change = ListChange::default();
             for id in ids {
@@ -81,12 +94,12 @@ impl Core {
         &mut self,
         token: &str,
         work: impl FnOnce(&mut Core, ProjectRow) -> Result<ListChange, StoreError>,
-    ) -> Result<ListChange, StoreError> {
+    ) -> Result<Option<ListChange>, StoreError> {
         let now = self.shared.now();
-        let home = self.store.open_project(token)?;
+        let Some(home) = self.objected_in(token)? else { return Ok(None) };
         let change = work(self, home.project)?;
         let rule = format!("{} added, {} removed", change.added, change.removed);
         self.note(now, Some(home.project), "suppression.changed", &rule, None, Counts::default())?;
-        Ok(change)
+        Ok(Some(change))
     }
 }

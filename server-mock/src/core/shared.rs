@@ -278,7 +278,7 @@ impl Shared {
         lock(&self.log).all()
     }
 
-    /// Counts what arrived on a route, by token where one is known.
+    /// Counts what arrived in a place, by token where one is known.
     pub fn arrive(&self, route: &'static str, projects: Vec<(Option<String>, usize)>) {
         let mut arrived = lock(&self.arrived);
         for (token, count) in projects {
@@ -287,6 +287,8 @@ impl Shared {
             let key = if is_full && !arrived.contains_key(&key) { (route, None) } else { key };
             *arrived.entry(key).or_default() += count as u64;
         }
+        drop(arrived);
+        self.changed();
     }
 
     /// What arrived since the start, by route: of one project, with what may have been for it, or of all.

@@ -98,10 +98,17 @@ impl fmt::Display for ConfigError {
 impl std::error::Error for ConfigError {}
 
 impl Config {
-    /// Reads a configuration. Keys that it does not know are ignored at the top level (the fixtures line of the
-    /// vectors has some) and refused in `settings`, where a typing error would silently change a promise.
+    /// Reads a configuration. Names that it does not know are ignored with a warning, and refused in `settings`, where a
+    /// typing error would silently change a promise.
     pub fn from_json(document: &Value) -> Result<Config, ConfigError> {
         let top = object(document, "the configuration")?;
+        let mut warnings = Vec::new();
+        for name in top.keys().filter(|name| !FIELDS.contains(&name.as_str())) {
+            warnings.push(format!(
+                "{name} is not known in the configuration and is ignored; known are {}",
+                FIELDS[..SECTIONS].join(", ")
+            ));
+        }
         let (mut settings, mut server) = (Settings::default(), ServerSettings::default());
         if let Some(value) = top.get("settings") {
             let map = object(value, "settings")?;
@@ -114,17 +121,22 @@ impl Config {
                 )));
             }
         }
-        let mut warnings = Vec::new();
         let projects = list(top, "projects")?
             .iter()
             .map(|value| Project::read(value, &settings, &mut warnings))
             .collect::<Result<_, _>>()?;
-        let accounts = list(top, "service_accounts")?.iter().map(ServiceAccount::read);
-        let oauth = list(top, "gdpr_oauth")?.iter().map(OauthToken::read);
+        let service_accounts = list(top, "service_accounts")?
+            .iter()
+            .map(|value| ServiceAccount::read(value, &mut warnings))
+            .collect::<Result<_, _>>()?;
+        let gdpr_oauth = list(top, "gdpr_oauth")?
+            .iter()
+            .map(|value| OauthToken::read(value, &mut warnings))
+            .collect::<Result<_, _>>()?;
         let config = Config {
             projects,
-            service_accounts: accounts.collect::<Result<_, _>>()?,
-            gdpr_oauth: oauth.collect::<Result<_, _>>()?,
+            service_accounts,
+            gdpr_oauth,
             settings,
             server,
             warnings,
@@ -190,6 +202,15 @@ impl Config {
     }
 }
 
+/// What a configuration may have; behind the sections, what the fixtures line of the wire vectors has beside them.
+const FIELDS: [&str; 8] =
+    ["projects", "service_accounts", "gdpr_oauth", "settings", "type", "clock_s", "clock", "note"];
+/// How many of those are sections.
+const SECTIONS: usize = 4;
+/// What an account may have.
+const ACCOUNT_FIELDS: [&str; 4] = ["username", "secret", "role", "projects"];
+/// What a bearer token may have.
+const OAUTH_FIELDS: [&str; 4] = ["token", "user", "expires", "projects"];
 /// What a project's entry may have beside settings.
 const PROJECT_FIELDS: [&str; 7] =
     ["token", "project_id", "name", "id_merge", "project_secret", "api_keys", "lookup_tables"];
@@ -200,20 +221,28 @@ impl Project {
         let mut settings = global.clone();
         settings.apply(map)?;
         let known = |name: &str| PROJECT_FIELDS.contains(&name) || settings::of_project(name);
-        for name in map.keys().filter(|name| !known(name)) {
-            warnings.push(format!("projects[].{name} is not known here and is ignored"));
-        }
+        warn_of_others(map, "projects[]", known, warnings);
         let id_merge = match map.get("id_merge").map_or(Some("simplified"), Value::as_str) {
             Some("simplified") => IdMerge::Simplified,
             Some("original") => IdMerge::Original,
             Some("none") => IdMerge::None,
             _ => return Err(error("id_merge is one of simplified, original, none")),
         };
-        let tables = list(map, "lookup_tables")?.iter().filter_map(|table| {
+        let tables = list(map, "lookup_tables")?.iter().map(|table| {
+            let what = "projects[].lookup_tables[]";
+            let table = object(table, what)?;
             let name = table.get("name").and_then(Value::as_str).unwrap_or_default();
-            Some((table.get("id")?.as_str()?.to_owned(), name.to_owned()))
+            Ok((text(table, "id", what)?, name.to_owned()))
         });
-        let keys = list(map, "api_keys")?.iter().filter_map(Value::as_str).map(str::to_owned);
+        // An empty one would be shown by whoever shows none.
+        let keys = list(map, "api_keys")?.iter().map(|key| {
+            let key = key.as_str().filter(|key| !key.is_empty()).map(str::to_owned);
+            key.ok_or_else(|| error("projects[].api_keys is a list of texts, none of them empty"))
+        });
+        let project_secret = match map.get("project_secret") {
+            None | Some(Value::Null) => None,
+            Some(_) => Some(text(map, "project_secret", "projects[], where it has one,")?),
+        };
         Ok(Project {
             token: text(map, "token", "projects[]")?,
             project_id: map
@@ -221,21 +250,26 @@ impl Project {
                 .and_then(Value::as_i64)
                 .ok_or_else(|| error("projects[] needs a project_id: an integer such as 12345"))?,
             id_merge,
-            project_secret: map.get("project_secret").and_then(Value::as_str).map(str::to_owned),
-            api_keys: keys.collect(),
-            lookup_tables: tables.collect(),
+            project_secret,
+            api_keys: keys.collect::<Result<_, _>>()?,
+            lookup_tables: tables.collect::<Result<_, ConfigError>>()?,
             settings,
         })
     }
 }
 
 impl ServiceAccount {
-    fn read(value: &Value) -> Result<ServiceAccount, ConfigError> {
+    fn read(value: &Value, warnings: &mut Vec<String>) -> Result<ServiceAccount, ConfigError> {
         let map = object(value, "service_accounts[]")?;
+        warn_of_others(map, "service_accounts[]", |name| ACCOUNT_FIELDS.contains(&name), warnings);
+        let role = match map.get("role") {
+            None | Some(Value::Null) => "owner".to_owned(),
+            Some(_) => text(map, "role", "service_accounts[], where it has one,")?,
+        };
         Ok(ServiceAccount {
             username: text(map, "username", "service_accounts[]")?,
             secret: text(map, "secret", "service_accounts[]")?,
-            role: map.get("role").and_then(Value::as_str).unwrap_or("owner").to_ascii_lowercase(),
+            role: role.to_ascii_lowercase(),
             projects: project_ids(map)?,
         })
     }
@@ -247,8 +281,9 @@ impl OauthToken {
         self.expires.is_none_or(|expires| now < expires)
     }
 
-    fn read(value: &Value) -> Result<OauthToken, ConfigError> {
+    fn read(value: &Value, warnings: &mut Vec<String>) -> Result<OauthToken, ConfigError> {
         let map = object(value, "gdpr_oauth[]")?;
+        warn_of_others(map, "gdpr_oauth[]", |name| OAUTH_FIELDS.contains(&name), warnings);
         let expires = match map.get("expires") {
             None | Some(Value::Null) => None,
             Some(value) => Some(
@@ -264,6 +299,18 @@ impl OauthToken {
             expires,
             projects: project_ids(map)?,
         })
+    }
+}
+
+/// Names in an entry that mean nothing there: mostly typing errors.
+fn warn_of_others(
+    map: &Map<String, Value>,
+    what: &str,
+    known: impl Fn(&str) -> bool,
+    warnings: &mut Vec<String>,
+) {
+    for name in map.keys().filter(|name| !known(name)) {
+        warnings.push(format!("{what}.{name} is not known here and is ignored"));
     }
 }
 
@@ -285,7 +332,7 @@ fn list<'a>(map: &'a Map<String, Value>, name: &str) -> Result<&'a [Value], Conf
 
 fn text(map: &Map<String, Value>, name: &str, what: &str) -> Result<String, ConfigError> {
     let value = map.get(name).and_then(Value::as_str).filter(|text| !text.is_empty());
-    value.map(str::to_owned).ok_or_else(|| error(format!("{what} needs a text {name:?}")))
+    value.map(str::to_owned).ok_or_else(|| error(format!("{what} needs a text {name:?} that is not empty")))
 }
 
 fn project_ids(map: &Map<String, Value>) -> Result<Option<Vec<i64>>, ConfigError> {
@@ -334,5 +381,40 @@ mod tests {
         let config = Config::from_json(&document).unwrap();
         assert_eq!(config.warnings().len(), 1);
         assert!(config.warnings()[0].contains("retention_event_days"));
+    }
+
+    #[test]
+    fn names_that_mean_nothing_are_warned_of_wherever_they_stand() {
+        let warned = |document: Value| Config::from_json(&document).unwrap().warnings().join("\n");
+        let top = warned(json!({"setings": {"honor_gpc": true}}));
+        assert!(top.contains("setings is not known") && top.contains("known are projects"), "{top}");
+        let account = json!({"username": "a", "secret": "b", "project": [1]});
+        assert!(warned(json!({"service_accounts": [account]})).contains("service_accounts[].project "));
+        let oauth = json!({"token": "o", "expire": "2027-08-01"});
+        assert!(warned(json!({"gdpr_oauth": [oauth]})).contains("gdpr_oauth[].expire "));
+        let fixtures = json!({"type": "fixtures", "clock_s": 1, "clock": "", "note": "", "settings": {}});
+        assert_eq!(warned(fixtures), "", "the first line of the wire vectors is one, too");
+    }
+
+    #[test]
+    fn credentials_that_anybody_could_show_are_refused() {
+        let project = |name: &str, value: Value| {
+            let mut project = json!({"token": "A", "project_id": 1});
+            project[name] = value;
+            Config::from_json(&json!({"projects": [project]}))
+        };
+        for (name, value) in [
+            ("project_secret", json!("")),
+            ("project_secret", json!(5)),
+            ("api_keys", json!([""])),
+            ("api_keys", json!(["k", 5])),
+            ("lookup_tables", json!([{"name": "x"}])),
+        ] {
+            let error = project(name, value.clone()).unwrap_err().to_string();
+            assert!(error.contains(name) && error.contains("text"), "{name} {value}: {error}");
+        }
+        assert_eq!(project("project_secret", json!(null)).unwrap().projects[0].project_secret, None);
+        let account = json!({"username": "a", "secret": "b", "role": ["admin"]});
+        assert!(Config::from_json(&json!({"service_accounts": [account]})).is_err());
     }
 }

@@ -129,7 +129,8 @@ fn zone(text: &str) -> Option<i64> {
     if digits.len() != 4 || !digits.bytes().all(|b| b.is_ascii_digit()) {
         return None;
     }
-    Some(sign * (digits[..2].parse::<i64>().ok()? * 60 + digits[2..].parse::<i64>().ok()?))
+    let (hours, minutes) = (digits[..2].parse::<i64>().ok()?, digits[2..].parse::<i64>().ok()?);
+    (hours < 24 && minutes < 60).then_some(sign * (hours * 60 + minutes))
 }
 
 /// `2026-09-01T00:00:00Z`, with milliseconds only where there are some.
@@ -148,7 +149,7 @@ pub fn format_seconds(ms: i64) -> String {
 }
 
 /// Moves an instant by an ISO 8601 duration such as `P5Y`, `P1M2DT3H`, `PT0.5S`, `P2W` or `-P1D`. Years and months
-/// are calendar ones; a day that the month does not have becomes its last. `None`: not a duration.
+/// are calendar ones; a day that the month does not have becomes its last. `None`: not a duration, or beyond all calendars.
 pub fn add_duration(from: i64, text: &str) -> Option<i64> {
     let (sign, text) = match text.strip_prefix('-') {
         Some(rest) => (-1, rest),
@@ -164,8 +165,8 @@ pub fn add_duration(from: i64, text: &str) -> Option<i64> {
     let mut ms = 0_f64;
     for (count, unit) in units(date)? {
         match unit {
-            'Y' if count.fract() == 0.0 => months += 12 * count as i64,
-            'M' if count.fract() == 0.0 => months += count as i64,
+            'Y' if count.fract() == 0.0 => months = months.checked_add((count as i64).checked_mul(12)?)?,
+            'M' if count.fract() == 0.0 => months = months.checked_add(count as i64)?,
             'W' => ms += 7.0 * count * DAY as f64,
             'D' => ms += count * DAY as f64,
             _ => return None,
@@ -248,6 +249,7 @@ mod tests {
         assert_eq!(parse_iso("2026-09-01T02:00:00.25+02:00"), Some(1_788_220_800_250));
         assert_eq!(parse_iso("2026-09-01"), Some(1_788_220_800_000));
         assert_eq!(parse_iso("2026-09-01T25:00:00Z"), None);
+        assert_eq!(parse_iso("2026-09-01T00:00:00+99:99"), None);
         assert_eq!(format_iso(1_788_220_800_000), "2026-09-01T00:00:00Z");
         assert_eq!(format_iso(1_788_220_800_007), "2026-09-01T00:00:00.007Z");
     }
@@ -261,7 +263,14 @@ mod tests {
         assert_eq!(add_duration(start, "PT90S"), Some(at("2024-02-29T12:01:30Z")));
         assert_eq!(add_duration(start, "P1W"), Some(at("2024-03-07T12:00:00Z")));
         assert_eq!(add_duration(start, "-P1D"), Some(at("2024-02-28T12:00:00Z")));
-        for bad in ["", "P", "5Y", "PT", "P5", "P5X", "PT1D", "P0.5Y"] {
+        // What leads beyond all calendars is none either.
+        let far = [
+            "P9223372036854775807Y",
+            "P9223372036854775807M1M",
+            "-P99999999999999999999Y",
+            "P1000000000000D",
+        ];
+        for bad in ["", "P", "5Y", "PT", "P5", "P5X", "PT1D", "P0.5Y"].into_iter().chain(far) {
             assert_eq!(add_duration(start, bad), None, "{bad}");
         }
     }

@@ -299,6 +299,13 @@ pub fn percent_decoded(text: &str) -> String {
     String::from_utf8_lossy(&percent_decode(text.replace('+', "%2B").as_bytes())).into_owned()
 }
 
+/// A text as a value in a query, or a part of a path.
+pub fn percent_encoded(text: &str) -> String {
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~');
+    let encoded = |byte| if plain(byte) { char::from(byte).to_string() } else { format!("%{byte:02X}") };
+    text.bytes().map(encoded).collect()
+}
+
 fn percent_decode(text: &[u8]) -> Vec<u8> {
     let mut out = Vec::with_capacity(text.len());
     let mut at = 0;

@@ -44,6 +44,11 @@ impl From<StoreError> for Failure {
     }
 }
 
+/// Whether a path below `/mock` is a route, with this method or another one.
+pub fn is_route(method: &str, path: &str) -> bool {
+    !matches!(find(method, path), Found::Nothing)
+}
+
 /// Answers a call below `/mock`.
 pub async fn answer(app: &Arc<App>, call: &Call, path: &str) -> Reply {
     if call.oversize {

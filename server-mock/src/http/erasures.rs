@@ -74,6 +74,15 @@ fn shown(task: &StoredTask, receipt: Option<Value>) -> Value {
     shown
 }
 
+/// Whether a body is a device's proven request, and says nothing beside.
+pub fn is_request(body: &[u8]) -> bool {
+    let fields = text::value(body).ok().and_then(|document| document.as_object().map(|fields| fields.len()));
+    let is_proven = |(_, device_id, secret): (String, String, Option<Secret>)| {
+        secret.is_some_and(|secret| secret.proves(&device_id))
+    };
+    fields == Some(3) && read(body).is_ok_and(is_proven)
+}
+
 /// Project, device and secret; what is not one of 128 bits is nobody's.
 fn read(body: &[u8]) -> Result<(String, String, Option<Secret>), &'static str> {
     let document = text::value(body).map_err(|_| "the body is not JSON")?;

@@ -4,6 +4,8 @@
 use super::auth;
 use super::call::{Call, Reply};
 
+const HINT: &str = "start the server with --control-token, and send that token";
+
 /// Why a call to the control API is refused.
 pub fn refusal(token: Option<&str>, call: &Call) -> Option<Reply> {
     if let Some(token) = token {
@@ -15,9 +17,7 @@ pub fn refusal(token: Option<&str>, call: &Call) -> Option<Reply> {
         let text = "the control token is missing or wrong";
         return Some(Reply::hinted(401, text, "send it as `Authorization: Bearer <token>`"));
     }
-    let refused = |text: &str| {
-        Some(Reply::hinted(403, text, "start the server with --control-token, and send that token"))
-    };
+    let refused = |text: &str| Some(Reply::hinted(403, text, HINT));
     if !call.is_local {
         return refused("the control API answers this machine only");
     }
@@ -25,10 +25,11 @@ pub fn refusal(token: Option<&str>, call: &Call) -> Option<Reply> {
     if ["host", "origin"].iter().any(|name| call.headers.get_all(*name).iter().count() > 1) {
         return refused("the control API takes one Host and one Origin");
     }
-    let host = call.header("host");
-    if !is_own_host(host) {
+    // One that cannot be read is foreign; clients of HTTP/1.0 send none.
+    let host = call.headers.get("host").map_or(Some(""), |host| host.to_str().ok());
+    let Some(host) = host.filter(|host| is_own_host(host)) else {
         return refused("the control API answers only on an address or localhost, not on a domain name");
-    }
+    };
     let origin = call.header("origin");
     let same_origin =
         origin.split_once("://").is_some_and(|(_, origin_host)| origin_host.eq_ignore_ascii_case(host));
@@ -39,6 +40,13 @@ pub fn refusal(token: Option<&str>, call: &Call) -> Option<Reply> {
         return refused("the control API cannot be driven from another site");
     }
     None
+}
+
+/// Why a page is not shown: without a token to other machines. Links of other sites may lead to it, and with a token it
+/// asks for that.
+pub fn page_refusal(token: Option<&str>, call: &Call) -> Option<Reply> {
+    let is_open = call.is_local || token.is_some();
+    (!is_open).then(|| Reply::hinted(403, "the pages answer this machine only", HINT))
 }
 
 /// An address, or localhost. A domain name could be anybody's that points here (DNS rebinding).
@@ -94,6 +102,9 @@ mod tests {
         let own = ("origin", "http://127.0.0.1:8787");
         assert_eq!(status(None, &call(&[host, own, ("origin", "https://evil.test")], true)), Some(403));
         assert_eq!(status(None, &call(&[host, ("host", "evil.test")], true)), Some(403));
+        let mut odd = call(&[], true);
+        odd.headers.insert("host", hyper::header::HeaderValue::from_bytes(b"\xc3\xa9vil.test").unwrap());
+        assert_eq!(status(None, &odd), Some(403), "a host that cannot be read is no own one");
         assert_eq!(status(None, &call(&[host, ("sec-fetch-site", "same-site")], true)), Some(403));
         assert_eq!(status(None, &call(&[host, ("sec-fetch-site", "same-origin")], true)), None);
         let shown = call(&[("host", "evil.test"), ("authorization", "Bearer key")], false);
@@ -105,6 +116,13 @@ mod tests {
         }
         assert_eq!(status(Some("key"), &call(&[("authorization", "key")], false)), Some(401));
         assert_eq!(status(Some("key"), &call(&[host], true)), Some(401), "also from this machine");
+    }
+
+    #[test]
+    fn pages_are_for_this_machine_unless_there_is_a_token_to_ask_for() {
+        let page = |token, is_local| page_refusal(token, &call(&[], is_local)).map(|reply| reply.status);
+        assert_eq!((page(None, true), page(None, false)), (None, Some(403)));
+        assert_eq!((page(Some("key"), true), page(Some("key"), false)), (None, None));
     }
 
     #[test]

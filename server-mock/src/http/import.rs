@@ -98,11 +98,16 @@ async fn store(
             }
         }
     }
-    let imported = records.len() - verbs - faults.len();
+    let mut imported = records.len() - verbs - faults.len();
     if !events.is_empty() {
         let stored = app.worker.write(move |core| Ok((core.ingest(&project, &mut events, now)?, events)));
         match stored.await {
-            Ok((done, _)) => collect::count(app, &done),
+            Ok((done, _)) => {
+                collect::count(app, &done);
+                // There is nowhere that they could have been imported to.
+                let homeless = done.dropped.iter().filter(|(reason, _)| *reason == Dropped::DeletedProject);
+                imported -= homeless.map(|(_, count)| count).sum::<usize>();
+            }
             Err(_) => return Reply::unavailable(Reply::coded),
         }
     }

@@ -37,7 +37,7 @@ use crate::server::Patience;
 use crate::wire::Ties;
 use crate::worker::Worker;
 use body::Body;
-use brought::Brought;
+use brought::{Arrival, Brought};
 use call::{Call, Reply};
 
 /// How much of an oversize body is read and thrown away, so that the client sees the answer and not a reset.
@@ -133,9 +133,14 @@ pub async fn serve(app: Arc<App>, peer: Peer, request: Request<Incoming>) -> Res
         terminate_after: None,
     };
     let (method, path) = (call.method.clone(), call.path.clone());
+    let mut arrival = Arrival::on(&app.shared, &path);
     if is_own(&path) {
         // Looking is not arriving: tests count what clients sent, and faults are for those.
-        return match read_whole(&app, &mut call, body, None).await {
+        let read = read_whole(&app, &mut call, body, None).await;
+        if is_looking(&call, read.is_ok()) {
+            arrival.pass_over();
+        }
+        return match read {
             Ok(()) => Ok(worked_on(&app, call).await.into_response()),
             Err(reply) => Ok(reply.into_response()),
         };
@@ -144,12 +149,13 @@ pub async fn serve(app: Arc<App>, peer: Peer, request: Request<Incoming>) -> Res
     let origin = cors::is_browser_route(&path).then(|| call.headers.get("origin").cloned()).flatten();
     let throttle = app.shared.faults().throttle(&method, &path);
     let mut fault = false;
-    // One that breaks off has brought something, too.
-    let (mut brought, mut has_body) = (Brought::default(), true);
+    let mut brought = Brought::default();
     let outcome = match read_whole(&app, &mut call, body, throttle).await {
         Err(reply) => faulty::Outcome::Answer(reply),
         Ok(()) => {
-            has_body = !call.body.is_empty() || call.oversize;
+            if brought::is_silent(&call) {
+                arrival.pass_over();
+            }
             // While no rule stands, nothing is decoded twice.
             if !app.shared.faults().is_empty() || !brought::is_decoded(&path) {
                 brought = Brought::of(&call);
@@ -170,12 +176,11 @@ pub async fn serve(app: Arc<App>, peer: Peer, request: Request<Incoming>) -> Res
     if let Some(seen) = reply.as_mut().and_then(|reply| reply.brought.take()) {
         brought = *seen;
     }
-    if let Some(route) = brought::collecting(&path).filter(|_| method != "OPTIONS") {
-        if brought.projects.is_empty() && has_body {
-            brought.projects.push((None, 1));
-        }
-        app.shared.arrive(route, brought.projects);
+    if reply.as_ref().is_some_and(|reply| !fault && brought::is_account_holders(&path, reply.status)) {
+        arrival.pass_over();
     }
+    arrival.of(brought.projects);
+    drop(arrival);
     let mut logged = Logged {
         path: pattern::of(&path).to_owned(),
         method: method.chars().take(16).collect(),
@@ -208,7 +213,21 @@ async fn worked_on(app: &Arc<App>, call: Call) -> Reply {
 
 /// Whether a path is the server's own: control API and pages.
 fn is_own(path: &str) -> bool {
-    path == "/mock" || path.starts_with("/mock/") || ui::is_page(path)
+    below_mock(path).is_some() || ui::is_page(path)
+}
+
+/// What stands in a path behind `/mock`.
+fn below_mock(path: &str) -> Option<&str> {
+    path.strip_prefix("/mock").filter(|below| below.is_empty() || below.starts_with('/'))
+}
+
+/// Whether somebody looks at the server, on a path of its own. Clients that were given a wrong address may send there, too:
+/// to what is no route, or to a page.
+fn is_looking(call: &Call, is_read: bool) -> bool {
+    let says_nothing = is_read && call.query.is_empty() && call.body.is_empty() && !call.oversize;
+    let only_asks = says_nothing && matches!(call.method.as_str(), "GET" | "HEAD" | "OPTIONS");
+    let path = call.path.strip_suffix('/').unwrap_or(&call.path);
+    only_asks || below_mock(path).is_some_and(|below| control::is_route(&call.method, below))
 }
 
 async fn route(app: &Arc<App>, call: &Call) -> Reply {
@@ -225,7 +244,10 @@ async fn route(app: &Arc<App>, call: &Call) -> Reply {
         "/api/query" => query::answer(app, call, path).await,
         "/lookup-tables" => lookup::answer(app, call, None),
         "/api/app/me" => side::me(app, call),
-        _ if ui::is_page(path) => ui::answer(call, path),
+        _ if ui::is_page(path) => match guard::page_refusal(app.shared.control_token.as_deref(), call) {
+            Some(reply) => reply,
+            None => ui::answer(call, path),
+        },
         _ if path.starts_with("/refrain/v1/erasures/") => {
             erasures::check(app, call, path.strip_prefix("/refrain/v1/erasures/").unwrap_or_default()).await
         }
@@ -244,12 +266,10 @@ async fn route(app: &Arc<App>, call: &Call) -> Reply {
             privacy::deletions(app, call, path.strip_prefix("/api/app/data-deletions/").unwrap_or_default())
                 .await
         }
-        _ if path == "/mock" || path.starts_with("/mock/") => {
-            match guard::refusal(app.shared.control_token.as_deref(), call) {
-                Some(reply) => reply,
-                None => control::answer(app, call, path.strip_prefix("/mock").unwrap_or_default()).await,
-            }
-        }
+        _ if below_mock(path).is_some() => match guard::refusal(app.shared.control_token.as_deref(), call) {
+            Some(reply) => reply,
+            None => control::answer(app, call, below_mock(path).unwrap_or_default()).await,
+        },
         _ => Reply::hinted(
             404,
             "there is no such route",
@@ -323,6 +343,33 @@ mod tests {
     use tokio::time::Instant;
 
     use super::*;
+    use crate::core::Core;
+    use crate::domain::config::Config;
+    use crate::store::sqlite::SqliteStore;
+
+    #[tokio::test]
+    async fn without_a_token_other_machines_see_neither_pages_nor_control_api() {
+        let shared = Arc::new(Shared::new(Config::default(), None));
+        let core = Core::new(Box::new(SqliteStore::in_memory().unwrap()), shared.clone()).unwrap();
+        let app = Arc::new(App::new(shared, Worker::start(core).unwrap(), Patience::default()));
+        for (path, own, other) in [("/", 200, 403), ("/ui/app.js", 200, 403), ("/mock/stats", 200, 403)] {
+            for (is_local, expected) in [(true, own), (false, other)] {
+                let call = Call {
+                    method: "GET".into(),
+                    path: path.into(),
+                    query: String::new(),
+                    headers: Default::default(),
+                    body: Vec::new(),
+                    oversize: false,
+                    peer: [192, 0, 2, 1].into(),
+                    is_local,
+                    terminate_after: None,
+                };
+                assert_eq!(route(&app, &call).await.status, expected, "{path} {is_local}");
+            }
+        }
+        app.worker.stop();
+    }
 
     /// Virtual time goes on where all only wait.
     #[tokio::test(start_paused = true)]

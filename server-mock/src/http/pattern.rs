@@ -1,7 +1,7 @@
 //! What the request log calls a path: parts of the client's choice may hold anything and are not remembered.
 
 /// A path that is not one of ours.
-const UNKNOWN: &str = "(unknown)";
+pub const UNKNOWN: &str = "(unknown)";
 
 /// The path as it may be remembered.
 pub fn of(path: &str) -> &str {
@@ -23,6 +23,11 @@ pub fn of(path: &str) -> &str {
         }
         _ => UNKNOWN,
     }
+}
+
+/// Whether a path is one of ours.
+pub fn is_known(path: &str) -> bool {
+    of(path) != UNKNOWN
 }
 
 /// Whether it is a route without parts of the client's choice.

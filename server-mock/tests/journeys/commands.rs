@@ -8,6 +8,10 @@ use serde_json::{Value, json};
 
 use crate::support::{Folder, Process, Server, config, gzip, server, try_send};
 
+/// A device and its proof: the first 128 bits of the secret's SHA-256, as a UUID of version 4.
+const SECRET: &str = "07070707070707070707070707070707";
+const DEVICE: &str = "d761d406-af2a-4a5a-95f6-7c924378ed88";
+
 fn run(arguments: &[&str]) -> Output {
     Command::new(env!("CARGO_BIN_EXE_refrain-mock")).args(arguments).output().unwrap()
 }
@@ -153,12 +157,86 @@ fn a_silence_is_one_on_every_route_that_takes_something_about_persons() {
         assert_eq!(code(&output), 1, "{requests:?}: {text}");
         assert!(text.contains(&format!("there came {said_of}")), "{requests:?}: {text}");
     }
-    let silent =
-        [("GET", "/settings/", json!("")), ("GET", "/track", json!("")), ("GET", "/mock/stats", json!(""))];
-    let output = check(&["--max", "0"], &asking(&silent));
+    // Of a device that has withdrawn: the id is made from the secret.
+    let erasure = json!({"token": "T", "device_id": DEVICE, "secret": SECRET});
+    let silent = [
+        ("GET", "/", json!("")),
+        ("GET", "/mock/events?event=A", json!("")),
+        ("GET", "/mock/events/?event=A", json!("")),
+        ("PUT", "/mock/projects/T/suppressed", json!({"distinct_ids": ["u"]})),
+        ("OPTIONS", "/track", json!("")),
+        ("POST", "/refrain/v1/erasures", erasure),
+        ("GET", "/refrain/v1/erasures/1", json!("")),
+        ("GET", "/api/2.0/export?from_date=2026-09-01&to_date=2026-09-01", json!("")),
+    ];
+    let mut document = config();
+    // What all of these requests show is "T:".
+    document["projects"][0]["project_secret"] = json!("T");
+    let configuration = folder.configuration(&document);
+    let options = ["--max", "0", "--config", configuration.to_str().unwrap()];
+    let output = check(&options, &asking(&silent));
     assert_eq!(code(&output), 0, "{}", said(&output));
     let other = check(&["--max", "0", "--project", "other"], &asking(&[track]));
     assert_eq!(code(&other), 0, "{}", said(&other));
+}
+
+/// A client that was given a wrong address leaks all the same, and one that only asks for its settings is not silent (C13).
+#[test]
+fn a_silence_is_broken_by_whatever_arrives_wherever_it_does() {
+    let event = || json!({"event": "Leak", "properties": {"token": "T", "distinct_id": "ada@example.test"}});
+    let data = "/?data=%7B%22event%22%3A%22Leak%22%7D";
+    for (method, target, body, said_of) in [
+        ("POST", "/v1/track", event(), "1 on (unknown)/track"),
+        ("POST", "//track", event(), "1 on (unknown)/track"),
+        ("POST", "/mp/track/", event(), "1 on (unknown)/track"),
+        ("POST", "/TRACK", event(), "1 on (unknown)/track"),
+        ("POST", "/track/x", event(), "1 on (unknown)/track"),
+        ("POST", "/api/2.0/track", event(), "1 on (unknown)/track"),
+        ("POST", "/mock/track", event(), "1 on (unknown)/track"),
+        ("POST", "/ada@example.test", event(), "1 on (unknown)\n"),
+        ("GET", "/ada@example.test", json!(""), "1 on (unknown)\n"),
+        ("POST", "/", event(), "1 on /\n"),
+        ("GET", data, json!(""), "1 on /\n"),
+        ("GET", "/track", json!(""), "1 on /track\n"),
+        ("PUT", "/track", event(), "1 on /track\n"),
+        ("OPTIONS", "/flags/?context=ada", json!(""), "1 on /flags\n"),
+        ("GET", "/settings/?mp_lib=web&distinct_id=ada", json!(""), "1 on /settings\n"),
+        ("GET", "/decide", json!(""), "1 on /decide\n"),
+        ("PUT", "/lookup-tables/1", json!("id,name"), "1 on /lookup-tables\n"),
+        ("POST", "/api/query/engage", event(), "1 on /api\n"),
+        ("POST", "/api/query/engage", json!([event()]), "1 on /api\n"),
+        ("POST", "/refrain/v1/erasures", event(), "1 on /refrain/v1/erasures\n"),
+    ] {
+        let output = check(&["--max", "0"], &asking(&[(method, target, body)]));
+        let text = said(&output);
+        assert_eq!(code(&output), 1, "{method} {target}: {text}");
+        assert!(text.contains(&format!("there came {said_of}")), "{method} {target}: {text}");
+        assert!(!text.contains("ada"), "{method} {target}: {text}");
+    }
+}
+
+#[test]
+fn whoever_stops_a_check_stops_its_command() {
+    for (signal, expected) in [("TERM", 143), ("INT", 130)] {
+        let folder = Folder::new("stopped");
+        let pipe = folder.path().join("alive");
+        let made = Command::new("mkfifo").arg(&pipe).status().unwrap();
+        assert!(made.success());
+        // Says that it is there, and waits for somebody who never comes.
+        let script = r#"echo up >"$0"; exec cat "$0""#;
+        let mut stopped = Command::new(env!("CARGO_BIN_EXE_refrain-mock"))
+            .args(["check", "--min", "1", "--", "sh", "-c", script, pipe.to_str().unwrap()])
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        assert_eq!(std::fs::read_to_string(&pipe).unwrap(), "up\n");
+        let id = stopped.id().to_string();
+        assert!(Command::new("kill").args([&format!("-{signal}"), &id]).status().unwrap().success());
+        assert_eq!(stopped.wait().unwrap().code(), Some(expected), "{signal}");
+        // Ends when nobody holds the other end: the command is gone, too.
+        std::io::copy(&mut stopped.stdout.take().unwrap(), &mut std::io::sink()).unwrap();
+    }
 }
 
 /// With the whole time of a test to wait in: it ends as soon as it is known that something is wrong.

@@ -31,6 +31,19 @@ fn the_clock_is_set_moved_stopped_and_let_go() {
 }
 
 #[test]
+fn a_clock_that_would_go_beyond_all_calendars_stays_where_it_is() {
+    let server = server(StorePlace::Memory);
+    let before = server.control("PUT", "/mock/clock", json!({"now": "2026-09-01T00:00:00Z", "frozen": true}));
+    // The last is within the calendar when it is counted from 1970, and not from today.
+    for far in ["P9223372036854775807Y", "P9223372036854775807M1M", "P8000Y", "-P20000Y", "P98000Y"] {
+        let answer = server.send("PUT", "/mock/clock", &[], json!({"advance": far}).to_string().as_bytes());
+        assert_eq!(answer.status, 400, "{far}: {}", answer.text());
+        assert!(answer.json()["error"].is_string() && answer.json()["hint"].is_string(), "{}", answer.text());
+        assert_eq!(server.get("/mock/clock"), before, "{far}");
+    }
+}
+
+#[test]
 fn client_times_move_along_with_a_clock_that_was_only_advanced() {
     let server = server(StorePlace::Memory);
     let now = server.get("/mock/clock")["now_s"].as_i64().unwrap();

@@ -1,5 +1,7 @@
 //! The library form: a server in a Rust test, with expectations.
 
+use std::io::Write;
+use std::net::{Shutdown, TcpStream};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;
 
@@ -87,8 +89,9 @@ fn what_must_not_come_is_waited_for_until_it_has_come_or_the_time_is_up() {
 fn what_arrived_stays_known_whatever_became_of_it() {
     let server = server(StorePlace::Memory);
     server.send("OPTIONS", "/track", &[("origin", "https://shop.test")], b"");
-    server.send("GET", "/settings/?token=T", &[], b"");
     assert!(server.arrived(None).is_empty());
+    // Asking for settings is an egress like any other (C13).
+    server.send("GET", "/settings/?token=T", &[], b"");
     track(&server, "A", json!({}));
     server.send("POST", "/engage", &[], br#"[{"$token":"O","$distinct_id":"u","$set":{}},{}]"#);
     server.send("POST", "/record/?distinct_id=u", &[("authorization", "Basic VDo=")], b"x");
@@ -97,13 +100,52 @@ fn what_arrived_stays_known_whatever_became_of_it() {
     assert!(try_send(&Server::address(&server), "POST", "/import", &[], b"[{}]").is_err());
     server.control("POST", "/mock/reset", json!({}));
     let counts = |project| server.arrived(project).into_iter().collect::<Vec<_>>();
-    assert_eq!(counts(None), [("/engage", 2), ("/groups", 1), ("/import", 1), ("/record", 1), ("/track", 1)]);
+    assert_eq!(
+        counts(None),
+        [("/engage", 2), ("/groups", 1), ("/import", 1), ("/record", 1), ("/settings", 1), ("/track", 1)]
+    );
     // What names no project may have been for any.
     assert_eq!(counts(Some("O")), [("/engage", 2), ("/groups", 1), ("/import", 1)]);
     assert_eq!(
         counts(Some("T")),
-        [("/engage", 1), ("/groups", 1), ("/import", 1), ("/record", 1), ("/track", 1)]
+        [("/engage", 1), ("/groups", 1), ("/import", 1), ("/record", 1), ("/settings", 1), ("/track", 1)]
     );
+}
+
+#[test]
+fn what_never_became_a_request_arrived_all_the_same() {
+    let long = format!("GET /track?data={} HTTP/1.1\r\n\r\n", "A".repeat(70_000));
+    let unreadable = "a connection that carried no readable request";
+    for (bytes, place) in [
+        (b"\x16\x03\x01 the beginning of TLS\r\n\r\n".as_slice(), unreadable),
+        (long.as_bytes(), unreadable),
+        (b"GET /track?data=abc HTT", unreadable),
+        (b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", unreadable),
+        (b"POST /track HTTP/1.1\r\nhost: x\r\ncontent-length: 9\r\n\r\n[{", "/track"),
+        (b"POST / HTTP/1.1\r\nhost: x\r\ncontent-length: 9\r\n\r\n[{", "/"),
+    ] {
+        let server = MockServer::start().unwrap();
+        let mut stream = TcpStream::connect(Server::address(&server)).unwrap();
+        stream.write_all(bytes).unwrap();
+        stream.shutdown(Shutdown::Write).unwrap();
+        let counts = || Some(server.arrived(Some("T"))).filter(|counts| !counts.is_empty());
+        let counts = server.wait_until(Duration::from_secs(600), counts).unwrap();
+        assert_eq!(counts.into_iter().collect::<Vec<_>>(), [(place, 1)]);
+    }
+}
+
+#[test]
+fn an_event_nested_as_deeply_as_may_be_hides_none() {
+    let server = MockServer::start().unwrap();
+    for levels in [1, 120, 126, 127] {
+        let deep = format!("{}{}", "[".repeat(levels), "]".repeat(levels));
+        let event = format!(r#"{{"event":"Deep","properties":{{"token":"T","a":{deep}}}}}"#);
+        assert_eq!(server.send("POST", "/track", &[], event.as_bytes()).text(), "1", "{levels}");
+    }
+    track(&server, "Leaked", json!({}));
+    assert_eq!(server.events().len(), 5);
+    server.expect(Expectation::event("Leaked").never());
+    assert!(catch_unwind(AssertUnwindSafe(|| server.verify())).is_err());
 }
 
 /// Inside of another runtime, too, where blocking on a future would panic.

@@ -103,6 +103,24 @@ fn queries_are_sixty_in_any_hour() {
 }
 
 #[test]
+fn the_gdpr_api_is_asked_once_a_second_unless_no_second_passes() {
+    let asked = limited(json!({"gdpr_rate_limit_per_s": 1}));
+    assert_eq!(told(&asked.gdpr("GET", "x", "")), FINE);
+    assert_eq!(told(&asked.gdpr("GET", "x", "")), refused(1));
+    at(&asked, 1);
+    assert_eq!(told(&asked.gdpr("GET", "x", "")), FINE);
+    // By default it is on, but on a clock that stands still the wait that it asks for would never end.
+    let by_default = server(StorePlace::Memory);
+    let mut document = config();
+    document["settings"].as_object_mut().unwrap().remove("gdpr_rate_limit_per_s");
+    by_default.control("PUT", "/mock/config", document);
+    at(&by_default, 0);
+    for _ in 0..3 {
+        assert_eq!(told(&by_default.gdpr("GET", "x", "")), FINE);
+    }
+}
+
+#[test]
 fn exports_are_three_a_second_and_sixty_an_hour() {
     let server = limited(json!({"export_rate_limit": "on"}));
     for second in 0..20 {

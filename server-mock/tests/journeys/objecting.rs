@@ -204,3 +204,35 @@ fn the_books_of_arrivals_balance() {
         stats["suppressed_by"].as_object().unwrap().values().map(|count| count.as_u64().unwrap()).sum();
     assert_eq!(reasons, count("suppressed"));
 }
+
+#[test]
+fn an_objection_comes_before_the_first_event_but_not_to_a_project_that_takes_none() {
+    let ids = json!({"distinct_ids": ["u"]});
+    let portal = |token: &str| json!({"kind": "objection", "project": token, "distinct_ids": ["u"]});
+    let told = |server: &MockServer, method: &str, target: &str, body: &Value| {
+        let body = if body.is_null() { String::new() } else { body.to_string() };
+        let answer = server.send(method, target, &[], body.as_bytes());
+        if answer.status == 404 {
+            assert!(answer.json()["error"].is_string() && answer.json()["hint"].is_string());
+        }
+        answer.status
+    };
+    let list = |token: &str| format!("/mock/projects/{token}/suppressed");
+    // Where any token makes its project, and where it is configured.
+    let (open, closed) = (MockServer::start().unwrap(), server(StorePlace::Memory));
+    for (server, token) in [(&open, "new"), (&closed, "T")] {
+        assert_eq!(told(server, "GET", &list(token), &json!(null)), 200);
+        assert_eq!(told(server, "PUT", &list(token), &ids), 200);
+        assert_eq!(told(server, "POST", "/mock/portal/requests", &portal(token)), 201);
+        server.track(json!({"event": "A", "properties": {"token": token, "distinct_id": "u"}}));
+        assert_eq!(server.total(""), 0);
+    }
+    for (method, body) in [("GET", &json!(null)), ("PUT", &ids), ("POST", &ids), ("DELETE", &ids)] {
+        assert_eq!(told(&closed, method, &list("mistyped"), body), 404, "{method}");
+    }
+    assert_eq!(told(&closed, "POST", "/mock/portal/requests", &portal("mistyped")), 404);
+    // Data that is there can be objected to, whatever the configuration says now.
+    open.track(json!({"event": "A", "properties": {"token": "old", "distinct_id": "u"}}));
+    open.control("PUT", "/mock/config", json!({"projects": [{"token": "T", "project_id": 1}]}));
+    assert_eq!(told(&open, "PUT", &list("old"), &ids), 200);
+}

@@ -57,6 +57,25 @@ fn a_deleted_project_is_hidden_at_once_and_comes_back_whole() {
 }
 
 #[test]
+fn nothing_is_said_to_be_imported_into_a_deleted_project() {
+    let server = server(StorePlace::Memory);
+    let now = server.get("/mock/clock")["now_s"].as_i64().unwrap();
+    let properties = json!({"time": now - 5, "distinct_id": "u", "$insert_id": "i"});
+    let event = json!([{"event": "A", "properties": properties}]).to_string();
+    let import = |query: &str| {
+        let headers = [JSON, ("authorization", "Basic VDo=")];
+        server.send("POST", &format!("/import?{query}"), &headers, event.as_bytes())
+    };
+    assert_eq!(import("strict=1").json()["num_records_imported"], 1);
+    act(&server, "delete");
+    assert_eq!(import("strict=1").json()["num_records_imported"], 0);
+    let told = import("verbose=1").json();
+    assert_eq!((&told["num_records_imported"], &told["status"]), (&json!(0), &json!(0)));
+    assert_eq!(import("").text(), "0");
+    assert_eq!(server.get("/mock/stats")["suppressed_by"]["deleted_project"], 3);
+}
+
+#[test]
 fn after_the_grace_it_is_gone_for_good_with_its_keys() {
     let folder = Folder::new("purge");
     let data = folder.data();

@@ -1,10 +1,10 @@
 //! Access: a person's data as an archive, and no longer than it may be had.
 
-use refrain_mock::StorePlace;
+use refrain_mock::{Config, MockServer, Options, StorePlace};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
-use crate::support::{Server, Unread, fill_with_10_mb, server};
+use crate::support::{Server, Unread, config, encoded, fill_with_10_mb, server};
 
 /// The files of a ZIP whose entries are stored, read by its central directory.
 fn unzip(bytes: &[u8]) -> Vec<(String, Vec<u8>)> {
@@ -90,6 +90,25 @@ fn an_archive_ends_with_its_time_and_with_the_erasure_of_its_person() {
         let checked = server.retrieval("GET", &task, "").json()["results"].clone();
         assert_eq!((&checked["result"], &checked["distinct_ids"]), (&json!(""), &json!([])), "{end}");
     }
+}
+
+#[test]
+fn the_link_to_an_archive_leads_there_whatever_the_token_is() {
+    let mut document = config();
+    document["projects"][0]["token"] = json!("A&b c+\u{e4}");
+    let options = Options { config: Config::from_json(&document).unwrap(), ..Options::default() };
+    let server = MockServer::start_with(options).unwrap();
+    let ask = |method: &str, target: &str, body: &str| {
+        server.send(method, target, &[("authorization", "Bearer OWNER")], body.as_bytes())
+    };
+    let token = encoded("A&b c+\u{e4}");
+    let target = |rest: &str| format!("/api/app/data-retrievals/v3.0/{rest}?token={token}");
+    let created = ask("POST", &target(""), r#"{"distinct_ids":["u"]}"#).json();
+    let task = created["results"]["task_id"].as_str().unwrap().to_owned();
+    server.control("PUT", "/mock/clock", json!({"advance_s": 60}));
+    let link = ask("GET", &target(&task), "").json()["results"]["result"].as_str().unwrap().to_owned();
+    let archive = ask("GET", link.strip_prefix(&server.url()).unwrap(), "");
+    assert_eq!((archive.status, archive.header("content-type").as_deref()), (200, Some("application/zip")));
 }
 
 #[test]

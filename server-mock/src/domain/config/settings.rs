@@ -48,6 +48,8 @@ pub struct Settings {
     pub gdpr_staging_seconds: i64,
     /// `gdpr_rate_limit_per_s`: requests a second to the GDPR API.
     pub gdpr_rate_limit_per_s: Option<f64>,
+    /// Whether that was asked for: unlike the other limits it is on by default.
+    pub gdpr_rate_limit_asked: bool,
     /// `import_rate_limit`: what is taken from a project by `/track`, `/engage`, `/groups` and `/import` together.
     pub import_rate_limit: Option<IngestionLimit>,
     /// `query_rate_limit`: how often `/api/query/` may be asked about a project.
@@ -79,6 +81,7 @@ impl Default for Settings {
             soft_delete_days: 60,
             gdpr_staging_seconds: 60,
             gdpr_rate_limit_per_s: Some(1.0),
+            gdpr_rate_limit_asked: false,
             import_rate_limit: None,
             query_rate_limit: None,
             export_rate_limit: None,
@@ -190,7 +193,10 @@ impl Settings {
                             },
                         )?;
                 }
-                "gdpr_rate_limit_per_s" => self.gdpr_rate_limit_per_s = rate(name, value)?,
+                "gdpr_rate_limit_per_s" => {
+                    self.gdpr_rate_limit_per_s = rate(name, value)?;
+                    self.gdpr_rate_limit_asked = true;
+                }
                 "import_rate_limit" => self.import_rate_limit = IngestionLimit::read(name, value)?,
                 "query_rate_limit" => {
                     self.query_rate_limit = RequestLimit::read(name, value, RequestLimit::QUERY)?;

@@ -53,7 +53,12 @@ pub async fn put(app: &Arc<App>, call: &Call) -> Result<Reply, Failure> {
     if let Some(value) = document.get("advance") {
         match value.as_str().filter(|text| time::add_duration(0, text).is_some()) {
             Some(duration) => moves.push(Move::Duration(duration.to_owned())),
-            None => return wrong("advance is an ISO 8601 duration such as \"P5Y\", \"P30D\" or \"PT90S\""),
+            None => {
+                let hint = "it is an ISO 8601 duration such as \"P5Y\", \"P30D\" or \"PT90S\"";
+                return Err(
+                    Reply::hinted(400, "advance is no duration, or beyond all calendars", hint).into()
+                );
+            }
         }
     }
     if let Some(value) = document.get("advance_s") {
@@ -90,7 +95,8 @@ pub async fn put(app: &Arc<App>, call: &Call) -> Result<Reply, Failure> {
                     Move::By(by) => new.advance(by),
                     Move::Duration(duration) => {
                         let now = new.now();
-                        new.advance(time::add_duration(now, &duration).map_or(0, |target| target - now));
+                        let Some(target) = time::add_duration(now, &duration) else { return Ok(false) };
+                        new.advance(target - now);
                     }
                 }
                 if let Some(frozen) = frozen {
@@ -108,7 +114,8 @@ pub async fn put(app: &Arc<App>, call: &Call) -> Result<Reply, Failure> {
         })
         .await?;
     if !moved {
-        return wrong("the clock cannot go beyond the year 9999");
+        let hint = "move it by less, or set it with now";
+        return Err(Reply::hinted(400, "the clock cannot go beyond the year 9999", hint).into());
     }
     Ok(show(app))
 }

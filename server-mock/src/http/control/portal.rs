@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use serde_json::{Value, json};
 
+use super::projects::unknown;
 use super::{Failure, document, only, param};
 use crate::core::random_uuid;
 use crate::core::tasks::due_time;
@@ -38,6 +39,7 @@ pub async fn request(app: &Arc<App>, call: &Call) -> Result<Reply, Failure> {
         Some("objection") => {
             let asked = token.clone();
             let change = app.worker.write(move |core| core.suppress(&asked, &ids)).await?;
+            let change = change.ok_or_else(unknown)?;
             return Ok(Reply::json(
                 201,
                 &json!({"status": "ok", "kind": "objection", "added": change.added}),
@@ -47,7 +49,7 @@ pub async fn request(app: &Arc<App>, call: &Call) -> Result<Reply, Failure> {
     };
     let config = app.shared.config();
     let Some(project) = config.project_or_new(&token) else {
-        return Err(Reply::error(404, "there is no such project").into());
+        return Err(unknown().into());
     };
     let now = app.shared.now();
     let task = NewTask {

@@ -11,7 +11,7 @@ use crate::domain::config::{IdMerge, RetentionBasis};
 use crate::domain::time;
 use crate::http::App;
 use crate::http::call::{Call, Reply};
-use crate::store::{HideCause, StoreError};
+use crate::store::HideCause;
 
 /// Ids that a call may name.
 const IDS: usize = 100_000;
@@ -70,11 +70,13 @@ async fn shown(app: &Arc<App>, token: String) -> Result<Reply, Failure> {
     Ok(Reply::json(200, &show(&overview)))
 }
 
+pub(super) fn unknown() -> Reply {
+    Reply::hinted(404, "there is no such project", "GET /mock/projects lists those that are there")
+}
+
 fn refusal(refused: Refused) -> Reply {
     match refused {
-        Refused::Unknown => {
-            Reply::hinted(404, "there is no such project", "GET /mock/projects lists those that are there")
-        }
+        Refused::Unknown => unknown(),
         Refused::Deleted => {
             Reply::hinted(409, "the project is deleted", "POST /mock/projects/{token}/restore brings it back")
         }
@@ -140,29 +142,29 @@ pub async fn suppress_only(app: &Arc<App>, call: &Call, token: String) -> Result
     let ids = ids(call)?;
     let asked = token.clone();
     let change = app.worker.write(move |core| core.suppress_only(&asked, &ids)).await?;
-    list_of(app, token, Some(change)).await
+    list_of(app, token, Some(change.ok_or_else(unknown)?)).await
 }
 
 pub async fn suppress(app: &Arc<App>, call: &Call, token: String) -> Result<Reply, Failure> {
     let ids = ids(call)?;
     let asked = token.clone();
     let change = app.worker.write(move |core| core.suppress(&asked, &ids)).await?;
-    list_of(app, token, Some(change)).await
+    list_of(app, token, Some(change.ok_or_else(unknown)?)).await
 }
 
 pub async fn stop_suppressing(app: &Arc<App>, call: &Call, token: String) -> Result<Reply, Failure> {
     let ids = ids(call)?;
     let asked = token.clone();
     let change = app.worker.write(move |core| core.stop_suppressing(&asked, &ids)).await?;
-    list_of(app, token, Some(change)).await
+    list_of(app, token, Some(change.ok_or_else(unknown)?)).await
 }
 
 /// The list, which is one of hashes: who is on it cannot be read from it.
 async fn list_of(app: &Arc<App>, token: String, change: Option<ListChange>) -> Result<Reply, Failure> {
     let asked = token.clone();
-    let hashes: Result<Vec<[u8; 16]>, StoreError> =
-        app.worker.read(move |core| core.suppressed(&asked)).await;
-    let hashes: Vec<Value> = hashes?
+    let hashes: Option<Vec<[u8; 16]>> = app.worker.read(move |core| core.suppressed(&asked)).await?;
+    let hashes: Vec<Value> = hashes
+        .ok_or_else(unknown)?
         .iter()
         .map(|hash| json!({"hash": hash.iter().map(|byte| format!("{byte:02x}")).collect::<String>()}))
         .collect();

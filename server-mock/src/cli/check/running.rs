@@ -1,0 +1,71 @@
+//! The command of a check, and the signals that end both.
+
+use std::process::{Command, ExitStatus};
+
+use rustix::process::{Pid, Signal, kill_process};
+use tokio::signal::unix::{self, SignalKind, signal};
+
+use crate::cli::is_watched;
+
+/// How a command ended.
+pub struct Ended {
+    /// By itself, or by the signal that was passed on to it.
+    pub status: ExitStatus,
+    /// The last signal that came before.
+    pub stopped: Option<Signal>,
+}
+
+/// SIGTERM and SIGINT, which end this program where nobody listens.
+struct Stops {
+    terminate: unix::Signal,
+    interrupt: unix::Signal,
+}
+
+impl Stops {
+    fn listen() -> std::io::Result<Stops> {
+        Ok(Stops { terminate: signal(SignalKind::terminate())?, interrupt: signal(SignalKind::interrupt())? })
+    }
+
+    async fn next(&mut self) -> Signal {
+        tokio::select! {
+            _ = self.terminate.recv() => Signal::TERM,
+            _ = self.interrupt.recv() => Signal::INT,
+        }
+    }
+}
+
+/// Runs a command until it ends. Signals that come meanwhile are the command's: left behind, it would run on without a
+/// server. Those that come later end this program.
+pub fn run(command: Command) -> std::io::Result<Ended> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let (ended, mut stops) = runtime.block_on(async {
+        // Before there is a command, so that no signal ends this program alone.
+        let mut stops = Stops::listen()?;
+        let mut child = tokio::process::Command::from(command).spawn()?;
+        let mut stopped = None;
+        loop {
+            let stop = tokio::select! {
+                status = child.wait() => break status.map(|status| (Ended { status, stopped }, stops)),
+                stop = stops.next() => stop,
+            };
+            stopped = Some(stop);
+            // A terminal has told the command itself, and a second time would be taken for impatience.
+            let is_told = stop == Signal::INT && is_watched();
+            let id = child.id().and_then(|id| Pid::from_raw(id.cast_signed()));
+            if let Some(id) = id.filter(|_| !is_told) {
+                // One that has just ended needs no telling.
+                let _ = kill_process(id, stop);
+            }
+        }
+    })?;
+    std::thread::spawn(move || {
+        let stop = runtime.block_on(stops.next());
+        std::process::exit(i32::from(code_of_signal(stop)));
+    });
+    Ok(ended)
+}
+
+/// The code that a shell shows for what ended by a signal.
+pub fn code_of_signal(signal: Signal) -> u8 {
+    u8::try_from(128 + signal.as_raw()).unwrap_or(1)
+}
