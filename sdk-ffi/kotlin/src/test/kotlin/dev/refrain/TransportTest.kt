@@ -249,6 +249,27 @@ class TransportTest : FolderTest() {
     }
 
     @Test
+    fun `a transport with a fault is named in the log once, and has its own class loader`() {
+        val loaders = CopyOnWriteArrayList<ClassLoader?>()
+        val throwing = Scripted {
+            loaders.add(Thread.currentThread().contextClassLoader)
+            error("a bug")
+        }
+        val logged = Logged()
+        try {
+            val client = granted { transport = throwing }
+            client.track("kept")
+            repeat(2) { assertFalse(client.flushBlocking(30.0)) }
+            val said = listOf("the transport throws IllegalStateException; what it was to send is kept, and sent later")
+            assertEquals(said, logged.records.map { it.message })
+            assertTrue(loaders.isNotEmpty())
+            assertEquals(setOf(throwing.javaClass.classLoader), loaders.toSet())
+        } finally {
+            logged.close()
+        }
+    }
+
+    @Test
     fun `a transport that throws loses nothing`() {
         for (thrown in listOf(IllegalStateException("a bug"), StackOverflowError(), NoClassDefFoundError())) {
             val throwing = Scripted { throw thrown }
