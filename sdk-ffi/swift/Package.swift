@@ -1,8 +1,16 @@
 // swift-tools-version: 6.0
+import Foundation
 import PackageDescription
 
 // `cargo xtask swift` writes the library and its bindings there; nothing generated is kept in the source tree.
 let native = "native"
+
+// The package manager says only that a path is invalid.
+if !FileManager.default.fileExists(atPath: "\(Context.packageDirectory)/\(native)/CRefrain") {
+    let hint = "the native library is not built: run `cargo xtask swift` in the checkout of Refrain first\n"
+    FileHandle.standardError.write(Data(hint.utf8))
+    exit(1)
+}
 
 let package = Package(
     name: "Refrain",

@@ -16,6 +16,9 @@ extension Refrain.Value {
         switch value {
         case nil, is NSNull:
             self = .null
+        // Before the numbers that it is one of.
+        case let number as NSDecimalNumber:
+            self = .decimal(number.decimalValue)
         #if canImport(Darwin)
             case let number as NSNumber:
                 self = Self(number)
@@ -28,8 +31,17 @@ extension Refrain.Value {
             self = .array(value.map { Self(any: $0, depth: depth + 1) })
         case let value as NSNumber:
             self = Self(value)
+        case let value as NSString:
+            self = .string(value.description)
+        case let value as NSDate:
+            self = .date(Date(timeIntervalSinceReferenceDate: value.timeIntervalSinceReferenceDate))
         case let value?:
-            self = .unsupported(kind: "\(type(of: value))")
+            let mirror = Mirror(reflecting: value)
+            if mirror.displayStyle == .optional {
+                self = mirror.children.first.map { Self(any: $0.value, depth: depth + 1) } ?? .null
+            } else {
+                self = .unsupported(kind: "\(type(of: value))")
+            }
         }
     }
 
@@ -38,7 +50,8 @@ extension Refrain.Value {
         switch String(cString: number.objCType) {
         case "c" where number === NSNumber(value: true) || number === NSNumber(value: false):
             self = .bool(number.boolValue)
-        case "d", "f": self = .double(number.doubleValue)
+        case "d": self = .double(number.doubleValue)
+        case "f": self = number.floatValue.refrainValue
         case "Q": self = .uint(number.uint64Value)
         default: self = .int(number.int64Value)
         }

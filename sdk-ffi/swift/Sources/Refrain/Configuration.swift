@@ -58,7 +58,8 @@ extension Refrain {
         /// Sees the properties of everything that is about to be recorded, and says what is.
         public var filter: Filter?
 
-        /// Sends instead of `URLSession`.
+        /// Sends instead of `URLSession`. One serves all clients of a project on a folder: that of the first, and a
+        /// later client's is not used.
         public var transport: (any HTTPTransport)?
 
         init() {}

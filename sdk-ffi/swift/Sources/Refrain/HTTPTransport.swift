@@ -1,10 +1,6 @@
 import Foundation
 internal import RefrainFFI
 
-#if canImport(os)
-import os
-#endif
-
 extension Refrain {
     /// An app's own HTTP client, in place of `URLSession`.
     public protocol HTTPTransport: AnyObject, Sendable {
@@ -18,7 +14,8 @@ extension Refrain {
         /// redirects. Between `open` and `started` a withdrawal waits for the request, so nothing else may be waited
         /// for there.
         ///
-        /// - Throws: whatever it is, it counts as a network failure: the records are kept and sent later.
+        /// - Throws: whatever it is, it counts as a network failure: the records are kept and sent later. The log
+        ///   names it, once.
         func send(_ request: HTTPRequest) throws -> HTTPAnswer
 
         /// Break off the request that is under way, where the platform can; its answer is of no interest any more.
@@ -66,14 +63,16 @@ extension Refrain {
 /// A transport as the library calls it.
 final class Host: RefrainFFI.HttpTransport {
     private let transport: any Refrain.HTTPTransport
+    private let warnings: Warnings
 
-    init(_ transport: any Refrain.HTTPTransport) {
+    init(_ transport: any Refrain.HTTPTransport, _ warnings: Warnings = Warnings()) {
         self.transport = transport
+        self.warnings = warnings
     }
 
     func send(request: RefrainFFI.HttpRequest) throws -> RefrainFFI.HttpAnswer {
         let request = Refrain.HTTPRequest(url: request.url(), open: request.open, started: request.started)
-        return switch try transport.send(request) {
+        return switch try answer(to: request) {
         case let .response(status, retryAfter, body):
             // What is no status is nobody's answer.
             UInt16(exactly: status).map { .response(status: $0, retryAfter: retryAfter, body: body) } ?? .unreachable
@@ -82,15 +81,20 @@ final class Host: RefrainFFI.HttpTransport {
         }
     }
 
+    func answer(to request: Refrain.HTTPRequest) throws -> Refrain.HTTPAnswer {
+        do {
+            return try transport.send(request)
+        } catch {
+            warnings.say("the transport throws \(type(of: error)); what it was to send is kept, and sent later")
+            throw error
+        }
+    }
+
     func cancel() {
         transport.cancel()
     }
 
     func notice(text: String) {
-        #if canImport(os)
-        Logger(subsystem: "dev.refrain", category: "refrain").warning("\(text, privacy: .public)")
-        #else
-        FileHandle.standardError.write(Data("refrain: \(text)\n".utf8))
-        #endif
+        log(text)
     }
 }

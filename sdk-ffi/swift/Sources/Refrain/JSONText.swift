@@ -28,6 +28,8 @@ struct Unusable: Error {
 struct JSONText: ~Copyable {
     /// There the core's own limits are long passed.
     static let maxDepth = 64
+    /// The most that the core takes in one record. What is more is not even written out.
+    static let maxBytes = 1_000_000
     /// What a text is made room for; most take less.
     private static let room = 512
 
@@ -61,6 +63,8 @@ struct JSONText: ~Copyable {
     }
 
     private mutating func append(_ value: Refrain.Value, depth: Int) throws(Unusable) {
+        // Arrays that share their elements are few in memory and many as text.
+        try check(room: 0)
         switch value {
         case .null: append("null")
         case let .bool(value): append(value ? "true" : "false")
@@ -70,7 +74,7 @@ struct JSONText: ~Copyable {
         case let .decimal(value):
             guard value.isFinite else { throw Self.notFinite(value.description) }
             append(value.description)
-        case let .string(value): appendQuoted(value)
+        case let .string(value): try appendQuoted(value)
         case let .date(value): try append(value)
         case let .array(elements):
             try check(depth)
@@ -102,7 +106,7 @@ struct JSONText: ~Copyable {
     }
 
     private mutating func append(_ name: String, _ value: Refrain.Value, depth: Int) throws(Unusable) {
-        appendQuoted(name)
+        try appendQuoted(name)
         bytes.append(UInt8(ascii: ":"))
         do {
             try append(value, depth: depth)
@@ -129,7 +133,8 @@ struct JSONText: ~Copyable {
         bytes.append(UInt8(ascii: "\""))
     }
 
-    private mutating func appendQuoted(_ text: String) {
+    private mutating func appendQuoted(_ text: String) throws(Unusable) {
+        try check(room: text.utf8.count)
         bytes.append(UInt8(ascii: "\""))
         var text = text
         text.withUTF8 { utf8 in
@@ -153,6 +158,12 @@ struct JSONText: ~Copyable {
     }
 
     private static let hex = Array("0123456789abcdef".utf8)
+
+    private func check(room: Int) throws(Unusable) {
+        if bytes.count + room > Self.maxBytes {
+            throw Unusable("too_large", "goes beyond 1 MB, the most that a record has; send less in one")
+        }
+    }
 
     private func check(_ depth: Int) throws(Unusable) {
         if depth >= Self.maxDepth {

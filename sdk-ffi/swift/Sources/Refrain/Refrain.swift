@@ -23,6 +23,7 @@ public final class Refrain: Sendable {
     private let native: Client
     private let door: UInt64
     private let filter: Filter?
+    private let warnings = Warnings()
     private let background: Background?
 
     /// Starts a client. Returns at once: files are read on a thread of the client's.
@@ -245,6 +246,7 @@ public final class Refrain: Sendable {
     }
 
     private func call(_ kind: Call, _ name: String = "", _ properties: Properties) -> Outcome {
+        guard name.utf8.count <= JSONText.maxBytes else { return tooLarge() }
         do {
             var text = JSONText(after: name)
             let nameBytes = text.count
@@ -267,13 +269,20 @@ public final class Refrain: Sendable {
             }
         // What it sees is what is recorded, whatever a class says of itself the next time. What it cannot judge is not.
         let seen: Properties = properties.mapValues { value -> (any RefrainValue)? in value?.refrainValue }
-        guard let kept = (try? filter(subject, seen)) ?? nil else {
-            throw Unusable("filtered", "are not wanted by the filter that this app has set")
+        let kept: Properties?
+        do {
+            kept = try filter(subject, seen)
+        } catch {
+            let name = "\(type(of: error))"
+            warnings.say("the filter that this app has set throws \(name); nothing of what it throws for is recorded")
+            throw Unusable("filtered", "are not recorded: the filter that this app has set has thrown \(name)")
         }
+        guard let kept else { throw Unusable("filtered", "are not wanted by the filter that this app has set") }
         return kept
     }
 
     private func call(_ kind: Call, _ name: String = "", _ id: String = "") -> Outcome {
+        guard name.utf8.count <= JSONText.maxBytes, id.utf8.count <= JSONText.maxBytes else { return tooLarge() }
         var text = JSONText(after: name)
         let nameBytes = text.count
         text.append(id)
@@ -282,10 +291,14 @@ public final class Refrain: Sendable {
 
     private func cross(_ kind: Call, _ nameBytes: Int, _ text: borrowing JSONText) -> Outcome {
         guard let nameBytes = UInt32(exactly: nameBytes), let textBytes = UInt32(exactly: text.count) else {
-            native.countRejected()
-            return .rejected(reason: "too_large", hint: "send less in one")
+            return tooLarge()
         }
         return Outcome(code: text.withBytes { refrain_call(door, kind.rawValue, nameBytes, textBytes, $0) })
+    }
+
+    private func tooLarge() -> Outcome {
+        native.countRejected()
+        return .rejected(reason: "too_large", hint: "a record has at most 1 MB; send less in one")
     }
 
     private func decide(_ decision: @escaping @Sendable (Client) throws -> Void) async throws {

@@ -57,7 +57,8 @@ private let address: Refrain.Properties = ["street": "Elm Street 9", "city": "Bo
     @Test func whatItCannotJudgeIsNotRecorded() throws {
         struct Fault: Error {}
         let client = try world.client(granted: true) { $0.filter = { _, _ in throw Fault() } }
-        #expect(reason(client.track("Moved", address)) == "filtered")
+        let hint = "properties are not recorded: the filter that this app has set has thrown Fault"
+        #expect(client.track("Moved", address) == .rejected(reason: "filtered", hint: hint))
         #expect(client.stats().rejected == 1)
     }
 

@@ -33,6 +33,22 @@ import Testing
         #expect(try await world.server.names() == ["and sent", "kept"])
     }
 
+    @Test func whatOneThrowsIsNamedInTheLogOnce() {
+        let said = Kept<String>()
+        let host = Host(Scripted { _ in throw RawServer.Failure() }, Warnings { said.add($0) })
+        let request = Refrain.HTTPRequest(url: "", open: { nil }, started: {})
+        for _ in 0..<2 {
+            #expect(throws: RawServer.Failure.self) { try host.answer(to: request) }
+        }
+        #expect(said.all == ["the transport throws Failure; what it was to send is kept, and sent later"])
+    }
+
+    #if os(Linux)
+        @Test func aLogThatCannotBeWrittenEndsNobody() throws {
+            write("a warning", to: try #require(FileHandle(forWritingAtPath: "/dev/full")))
+        }
+    #endif
+
     @Test func aBodyIsGivenOutInTimeOnly() async throws {
         let kept = Kept<Refrain.HTTPRequest>()
         let hoarding = Scripted { request in

@@ -167,6 +167,18 @@ private let refused = [
         #expect(client.stats().rejected == 7)
     }
 
+    @Test func fewValuesThatAreManyAsText() throws {
+        let client = try Refrain.start(token: "t")
+        let many = (0..<40).reduce(Refrain.Value.array([])) { value, _ in .array([value, value]) }
+        #expect(reason(client.track("Event", ["many": many])) == "too_large")
+        #expect(reason(client.profile().set(["many": Array(repeating: 1, count: 600_000)])) == "too_large")
+        let long = String(repeating: "x", count: 1_000_001)
+        #expect(reason(client.track(long)) == "too_large")
+        #expect(reason(client.identify(long)) == "too_large")
+        #expect(reason(client.addGroup("a", long)) == "too_large")
+        #expect(client.stats().rejected == 5)
+    }
+
     @Test func dictionariesAreTakenAsTheyAre() throws {
         let texts: [String: String] = ["a": "x"]
         let numbers: [String: Int?] = ["b": nil]
@@ -176,10 +188,16 @@ private let refused = [
         #expect(try text(anything.mapValues(Refrain.Value.init(any:))) == #"name{"c":[1,"x",true,0.5,"pro"]}"#)
     }
 
-    @Test func numbersOfFoundationsAreTaken() {
+    @Test func whatFoundationHasIsTaken() throws {
         let numbers: [NSNumber] = [true, false, 7, -7, 1.25, NSNumber(value: UInt64.max), NSNumber(value: Int8(1))]
         #expect(Refrain.Value(any: numbers) == [true, false, 7, -7, 1.25, UInt64.max, 1])
-        #expect(Refrain.Value(any: [NSNull(), String?.none as Any]) == [nil, nil])
+        #expect(Refrain.Value(any: [NSNull(), String?.none as Any, Data?.none as Any]) == [nil, nil, nil])
+        let digits = try #require(Decimal(string: "12345678901234567890.5"))
+        #expect(Refrain.Value(any: NSDecimalNumber(decimal: digits)) == .decimal(digits))
+        #expect(Refrain.Value(any: NSNumber(value: Float(0.1))) == 0.1)
+        #expect(Refrain.Value(any: NSString(string: "é")) == "é")
+        #expect(Refrain.Value(any: NSDate(timeIntervalSince1970: 7)) == .date(Date(timeIntervalSince1970: 7)))
+        #expect(Refrain.Value(any: Optional.some(7 as Any) as Any) == 7)
     }
 
     @Test func whatJSONSerializationHasReadIsTaken() throws {

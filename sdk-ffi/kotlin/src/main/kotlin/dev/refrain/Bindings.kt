@@ -20,30 +20,28 @@ internal fun Settings.toConfig(token: String): Config =
         token = setting("token", token),
         endpoint = endpoint?.let { setting("endpoint", it) },
         dataDir = dataDir?.let { setting("dataDir", it.path) },
-        defaultConsent = FfiDefaultConsent.valueOf(defaultConsent.name),
+        defaultConsent = FfiDefaultConsent.valueOf(given("defaultConsent", defaultConsent).name),
         honorGpc = honorGpc,
         honorDnt = honorDnt,
         flushInterval = flushInterval?.let { seconds("flushInterval", it) },
         batchSize = batchSize?.let { counted("batchSize", it.toLong()).toUInt() },
         queueLimitBytes = queueLimitBytes?.let { counted("queueLimitBytes", it).toULong() },
         queueLimitAge = queueLimitAge?.let { seconds("queueLimitAge", it) },
-        idMerge = FfiIdMerge.valueOf(idMerge.name),
-        denyList = denyList.map { setting("denyList", it) },
+        idMerge = FfiIdMerge.valueOf(given("idMerge", idMerge).name),
+        denyList = given("denyList", denyList).map { setting("denyList", it) },
         library = "refrain-kotlin",
-        personalData = FfiPersonalDataMode.valueOf(personalData.name),
-        personalDataAllow = personalDataAllow.map { setting("personalDataAllow", it) },
-        signals = signals("signals", signals),
+        personalData = FfiPersonalDataMode.valueOf(given("personalData", personalData).name),
+        personalDataAllow = given("personalDataAllow", personalDataAllow).map { setting("personalDataAllow", it) },
+        signals = given("signals", signals).let { FfiSignals(it.gpc, it.dnt, it.host) },
     )
 
-private fun setting(name: String, value: String?): String {
-    if (value == null) throw ConfigException("$name must not be null")
-    if (utf8Length(value) < 0) throw ConfigException("$name holds half of a surrogate pair")
-    return value
-}
+/** Java may pass none. */
+internal fun <T : Any> given(name: String, value: T?): T = value ?: throw ConfigException("$name must not be null")
 
-private fun signals(name: String, value: Signals?): FfiSignals {
-    if (value == null) throw ConfigException("$name must not be null")
-    return FfiSignals(value.gpc, value.dnt, value.host)
+private fun setting(name: String, value: String?): String {
+    val text = given(name, value)
+    if (utf8Length(text) < 0) throw ConfigException("$name holds half of a surrogate pair")
+    return text
 }
 
 private fun seconds(name: String, value: Duration): Double {

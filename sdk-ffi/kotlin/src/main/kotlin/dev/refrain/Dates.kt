@@ -6,7 +6,7 @@ import java.time.LocalDateTime
 import java.time.OffsetDateTime
 import java.time.ZoneOffset
 import java.time.ZonedDateTime
-import kotlin.math.abs
+import java.util.Date
 
 // Dates in the wire's text form.
 
@@ -30,8 +30,8 @@ internal fun StringBuilder.appendDay(day: Long) {
     val dayOfYear = dayOfEra - (365 * yearOfEra + yearOfEra / 4 - yearOfEra / 100)
     val month = (5 * dayOfYear + 2) / 153
     val year = era * 400 + yearOfEra + if (month < 10) 0 else 1
-    if (year < 0) append('-')
-    append(abs(year).toString().padStart(4, '0'))
+    if (year !in 1..9999) throw Fault
+    append(year.toString().padStart(4, '0'))
     append('-').appendTwo((if (month < 10) month + 3 else month - 9).toInt())
     append('-').appendTwo((dayOfYear - (153 * month + 2) / 5 + 1).toInt())
 }
@@ -48,8 +48,18 @@ internal val hasJavaTime: Boolean =
         false
     }
 
+/** Whether it is one of those that have a form here. */
+internal fun isDate(value: Any?): Boolean = value is Date || hasJavaTime && JavaTime.isOne(value)
+
 /** Apart, because it cannot be loaded where there is no `java.time`. */
 internal object JavaTime {
+    fun isOne(value: Any?): Boolean =
+        value is Instant ||
+            value is ZonedDateTime ||
+            value is OffsetDateTime ||
+            value is LocalDateTime ||
+            value is LocalDate
+
     /** Appends a date or a time with one; `false` if it is none. */
     fun append(out: StringBuilder, value: Any): Boolean {
         when (value) {

@@ -1,13 +1,9 @@
 package dev.refrain
 
-import com.sun.jna.CallbackThreadInitializer
-import com.sun.jna.Native
 import dev.refrain.ffi.HttpAnswer as FfiHttpAnswer
 import dev.refrain.ffi.HttpRequest as FfiHttpRequest
 import dev.refrain.ffi.HttpRequestInterface
 import dev.refrain.ffi.HttpTransport as FfiHttpTransport
-import dev.refrain.ffi.uniffiCallbackInterfaceHttpTransport as Called
-import java.util.logging.Logger
 
 /** An app's own HTTP client, in place of the built-in one. */
 public interface HttpTransport {
@@ -20,7 +16,7 @@ public interface HttpTransport {
      * [HttpRequest.started]; read the answer, up to 64 KiB of it, without following redirects. Between `open` and
      * `started` a withdrawal waits for the request, so nothing else may be waited for there.
      *
-     * Whatever it throws counts as a network failure: the records are kept and sent later.
+     * Whatever it throws counts as a network failure: the records are kept and sent later. The log names it, once.
      */
     public fun send(request: HttpRequest): HttpAnswer
 
@@ -72,27 +68,32 @@ public sealed class HttpAnswer {
 
 /** A transport as the library calls it, on threads of its own. Nothing may be thrown through native code. */
 internal class Host(private val transport: HttpTransport) : FfiHttpTransport {
+    private val warnings = Warnings()
+
     override fun send(request: FfiHttpRequest): FfiHttpAnswer =
         try {
+            lendLoader()
             native(transport.send(HttpRequest(request)))
-        } catch (_: Throwable) {
+        } catch (error: Throwable) {
+            warnings.say("the transport throws ${kind(error)}; what it was to send is kept, and sent later")
             FfiHttpAnswer.Unreachable
         }
 
     override fun cancel() {
         try {
             transport.cancel()
-        } catch (_: Throwable) {
+        } catch (error: Throwable) {
             // The request is left behind.
+            warnings.say("the transport throws ${kind(error)} where it is to break off")
         }
     }
 
-    override fun notice(text: String) {
-        try {
-            LOG.warning(text)
-        } catch (_: Throwable) {
-            // The app's handlers are its own affair.
-        }
+    override fun notice(text: String): Unit = log(text)
+
+    /** A thread that the library brings has no class loader, by which HTTP clients look for their own parts. */
+    private fun lendLoader() {
+        val thread = Thread.currentThread()
+        if (thread.contextClassLoader == null) thread.contextClassLoader = transport.javaClass.classLoader
     }
 
     private fun native(answer: HttpAnswer): FfiHttpAnswer =
@@ -101,16 +102,4 @@ internal class Host(private val transport: HttpTransport) : FfiHttpTransport {
             HttpAnswer.Unreachable -> FfiHttpAnswer.Unreachable
             HttpAnswer.TimedOut -> FfiHttpAnswer.TimedOut
         }
-
-    companion object {
-        private val LOG = Logger.getLogger("dev.refrain")
-
-        init {
-            // As JNA brings them into the JVM otherwise, a request that hangs would keep a program from ending.
-            val daemons = CallbackThreadInitializer(true, true, "refrain-host")
-            for (callback in listOf(Called.send, Called.cancel, Called.notice, Called.uniffiFree, Called.uniffiClone)) {
-                Native.setCallbackThreadInitializer(callback, daemons)
-            }
-        }
-    }
 }

@@ -16,6 +16,8 @@ internal fun StringBuilder.appendJson(properties: Map<*, *>?) {
     if (properties == null) throw Unusable("not_an_object", "properties must be a Map, not null")
     try {
         appendObject(properties, 1)
+    } catch (error: Unusable) {
+        throw error
     } catch (error: Exception) {
         throw explain(properties, error)
     } catch (error: StackOverflowError) {
@@ -49,16 +51,23 @@ internal fun utf8Length(text: String): Int {
     return bytes
 }
 
+/** The most that the core takes in one record, in bytes. What has more characters is not even written out. */
+internal const val MAX_BYTES = 1_000_000
+
+internal fun tooLarge() = Unusable("too_large", "a record has at most 1 MB; send less in one")
+
 /** There the core's own limits are long passed; it keeps what contains itself from going on for ever. */
 internal const val MAX_DEPTH = 64
 
-private object Fault : RuntimeException() {
+internal object Fault : RuntimeException() {
     private fun readResolve(): Any = Fault
 
     override fun fillInStackTrace(): Throwable = this
 }
 
 private fun StringBuilder.appendValue(value: Any?, depth: Int) {
+    // Lists that hold one another are few in memory and many as text.
+    if (length > MAX_BYTES) throw tooLarge()
     when (value) {
         null -> append("null")
         is String -> appendText(value)
@@ -70,7 +79,8 @@ private fun StringBuilder.appendValue(value: Any?, depth: Int) {
         is Map<*, *> -> appendObject(value, depth)
         is Collection<*> -> appendList(value.iterator(), depth)
         is Array<*> -> appendList(value.iterator(), depth)
-        is CharSequence, is Char -> appendText(value.toString())
+        is CharSequence -> if (value.length > MAX_BYTES) throw tooLarge() else appendText(value.toString())
+        is Char -> appendText(value.toString())
         is Enum<*> -> appendText(value.name)
         is Short, is Byte, is BigInteger, is BigDecimal -> append(value.toString())
         is UInt, is ULong, is UShort, is UByte -> append(value.toString())
@@ -109,6 +119,7 @@ private fun StringBuilder.appendList(items: Iterator<*>, depth: Int) {
 }
 
 private fun StringBuilder.appendText(text: String) {
+    if (text.length > MAX_BYTES) throw tooLarge()
     append('"')
     var from = 0
     var at = 0
@@ -181,6 +192,8 @@ private fun faultIn(place: String, value: Any?, above: MutableList<Any>): Unusab
         value is Double && !value.isFinite() || value is Float && !value.isFinite() ->
             Unusable("not_finite", "$place is $value, which JSON cannot hold; leave it out or pass a text")
         parts == null && isHeld(value) -> null
+        parts == null && isDate(value) ->
+            Unusable("not_finite", "$place is a date outside of the years 1 to 9999; leave it out or pass a text")
         parts == null ->
             Unusable("unsupported_type", "$place is ${kind(value)}, which JSON cannot hold; pass a text or a number")
         above.any { it === value } -> Unusable("circular_reference", "$place contains itself")

@@ -26,6 +26,7 @@ public class Refrain private constructor(token: String, settings: Settings) : Au
     private val native: Client = client(token, settings)
     private val door = native.door().toLong()
     private val filter = settings.filter
+    private val warnings = Warnings()
     private var background: AutoCloseable? = null
 
     /** Records an event. */
@@ -178,8 +179,8 @@ public class Refrain private constructor(token: String, settings: Settings) : Au
      */
     public fun close(timeout: Duration): Boolean {
         background?.close()
-        AtExit.remove(this)
-        return native.shutdown(timeout.toDouble(DurationUnit.SECONDS))
+        // Only then: a JVM that ends waits for it.
+        return native.shutdown(timeout.toDouble(DurationUnit.SECONDS)).also { AtExit.remove(this) }
     }
 
     private fun member(kind: Byte, key: String, id: String): Outcome =
@@ -190,7 +191,7 @@ public class Refrain private constructor(token: String, settings: Settings) : Au
         }
 
     private fun StringBuilder.json(subject: Subject, properties: Map<String, Any?>?) {
-        appendJson(filter.kept(subject, properties))
+        appendJson(filter.kept(subject, properties, warnings))
     }
 
     /** What crosses is one text: the name, and behind it properties or a group's id. */
@@ -207,7 +208,8 @@ public class Refrain private constructor(token: String, settings: Settings) : Au
         } catch (error: Unusable) {
             native.countRejected()
             Outcome.Rejected(error.reason, error.hint)
-        } catch (error: Exception) { // never into the app
+        } catch (error: Throwable) { // never into the app, be it that the memory is full
+            runCatching { native.countRejected() }
             Outcome.Rejected("internal", "the client failed: ${kind(error)}")
         }
 
@@ -224,6 +226,7 @@ public class Refrain private constructor(token: String, settings: Settings) : Au
          * Starts a client in a program on a JVM. Returns at once: files are read on a thread of the client's.
          *
          * @throws ConfigException a setting cannot work.
+         * @throws IllegalStateException the native library cannot be loaded, or is of another version.
          */
         @JvmStatic
         @JvmOverloads
@@ -232,7 +235,8 @@ public class Refrain private constructor(token: String, settings: Settings) : Au
 
         /** The same, for Java. */
         @JvmStatic
-        public fun start(token: String, settings: Settings): Refrain = Refrain(token, settings).also { AtExit.add(it) }
+        public fun start(token: String, settings: Settings): Refrain =
+            Refrain(token, given("settings", settings)).also { AtExit.add(it) }
 
         /**
          * Starts a client in an Android app. Returns at once: files are read on a thread of the client's. What is
@@ -242,6 +246,7 @@ public class Refrain private constructor(token: String, settings: Settings) : Au
          * bring neither this one's id there nor a choice that was made elsewhere.
          *
          * @throws ConfigException a setting cannot work.
+         * @throws IllegalStateException the native library cannot be loaded, or is of another version.
          */
         public fun start(context: Context, token: String, configure: Settings.() -> Unit = {}): Refrain {
             val settings = Settings()
@@ -259,15 +264,17 @@ public class Refrain private constructor(token: String, settings: Settings) : Au
         /** The library's version. */
         @JvmStatic
         public val version: String
-            get() = version()
+            get() {
+                Library.check()
+                return version()
+            }
 
         private fun client(token: String, settings: Settings): Client =
             try {
+                Library.check()
                 Client(settings.toConfig(token), Host(settings.transport ?: UrlConnectionTransport()))
             } catch (error: FfiConfigException.Unusable) {
                 throw ConfigException(inKotlinsWords(error.reason))
-            } catch (error: LinkageError) {
-                throw IllegalStateException("$NO_LIBRARY (${error.message})", error)
             }
     }
 }
@@ -292,9 +299,6 @@ private const val REMOVE_GROUP: Byte = 14
 /** What a text of a call is made room for; most take less. */
 private const val TEXT = 256
 
-private const val NO_LIBRARY =
-    "the native library is neither in the jar nor in the app: build it for this platform, see the package's README"
-
 /** What the numbers mean that calls return, as far as they have been asked for. */
 private val OUTCOMES = arrayOfNulls<Outcome>(256)
 
@@ -308,6 +312,7 @@ private fun named(name: String?) = checked(name, "the name", "invalid_name")
 /** Refuses what is not a text that Unicode can carry; Java may pass none. */
 private fun checked(value: String?, what: String, reason: String): String {
     if (value == null) throw Unusable(reason, "$what must be a String, not null")
+    if (value.length > MAX_BYTES) throw tooLarge()
     if (utf8Length(value) < 0) throw Unusable("lone_surrogate", "$what holds half of a surrogate pair")
     return value
 }

@@ -58,7 +58,10 @@ public class Settings {
     /** Sees the properties of everything that is about to be recorded, and says what is. */
     public var filter: Filter? = null
 
-    /** Sends instead of the built-in HTTP client. */
+    /**
+     * Sends instead of the built-in HTTP client. One serves all clients of a project on a folder: that of the first,
+     * and a later client's is not used.
+     */
     public var transport: HttpTransport? = null
 
     /** [flushInterval] for Java. */

@@ -1,8 +1,11 @@
 package dev.refrain
 
 import java.io.InputStream
+import java.net.Authenticator
+import java.net.CookieHandler
 import java.net.HttpRetryException
 import java.net.HttpURLConnection
+import java.net.PasswordAuthentication
 import java.net.SocketTimeoutException
 import java.net.URL
 import java.text.ParseException
@@ -13,14 +16,15 @@ import java.util.zip.GZIPOutputStream
 import kotlin.concurrent.thread
 
 /** HTTP and HTTPS by `HttpURLConnection`, which every JVM and every Android has. */
-internal class UrlConnectionTransport : HttpTransport {
+internal class UrlConnectionTransport(private val connection: (URL) -> HttpURLConnection = ::withoutCookies) :
+    HttpTransport {
     @Volatile private var exchange: UrlConnectionExchange? = null
 
     @Volatile private var compresses = true
 
     override fun send(request: HttpRequest): HttpAnswer {
         val isCompressed = compresses && request.bodyLength >= WORTH_COMPRESSING
-        val exchange = UrlConnectionExchange(request, isCompressed)
+        val exchange = UrlConnectionExchange(request, connection(URL(request.url)), isCompressed)
         this.exchange = exchange
         val answer = exchange.run()
         if (!isCompressed || answer !is HttpAnswer.Response || answer.status !in NOT_IN_THIS_FORM) return answer
@@ -49,11 +53,47 @@ private val NOT_IN_THIS_FORM = setOf(411, 415, 501)
 /** To close a TLS connection in which another thread writes can take a while. */
 private const val CLOSING_MS = 200L
 
-/** One request and its answer. */
-private class UrlConnectionExchange(private val request: HttpRequest, private val isCompressed: Boolean) {
-    private val connection = URL(request.url).openConnection() as HttpURLConnection
+/**
+ * A connection that takes no part in the cookies of an app that has a `CookieHandler`: the collector's would join the
+ * device before a withdrawal to the one after it, and the app's own would name the person to the collector. A
+ * connection keeps the handler that was there when it was made. For this moment there is none, which no other thread
+ * sees: who reads it and who sets it takes this same lock.
+ */
+private fun withoutCookies(url: URL): HttpURLConnection =
+    synchronized(CookieHandler::class.java) {
+        val theirs = CookieHandler.getDefault()
+        CookieHandler.setDefault(null)
+        try {
+            url.openConnection() as HttpURLConnection
+        } finally {
+            CookieHandler.setDefault(theirs)
+        }
+    }
 
-    @Volatile private var aborted = false
+/** The app's passwords are for its proxies at most, and never for the collector. */
+private object ForProxies : Authenticator() {
+    override fun getPasswordAuthentication(): PasswordAuthentication? {
+        if (requestorType != RequestorType.PROXY) return null
+        return requestPasswordAuthentication(
+            requestingHost,
+            requestingSite,
+            requestingPort,
+            requestingProtocol,
+            requestingPrompt,
+            requestingScheme,
+            requestingURL,
+            requestorType,
+        )
+    }
+}
+
+/** One request and its answer. */
+private class UrlConnectionExchange(
+    private val request: HttpRequest,
+    private val connection: HttpURLConnection,
+    private val isCompressed: Boolean,
+) {
+    private var aborted = false
 
     fun run(): HttpAnswer =
         try {
@@ -70,8 +110,14 @@ private class UrlConnectionExchange(private val request: HttpRequest, private va
             connection.disconnect()
         }
 
+    /**
+     * Whether it was broken off. Whoever asks before it is has made its connection where [abort] finds it: what is not
+     * there yet is not closed, and a connection that was closed is made anew by itself where it is used once more.
+     */
+    private fun isAborted() = synchronized(this) { aborted }
+
     fun abort() {
-        aborted = true
+        synchronized(this) { aborted = true }
         // On a thread of its own: Android forbids it to the main thread, which may be the one that ends the client.
         thread(name = "refrain-cancel", isDaemon = true) { runCatching { connection.disconnect() } }.join(CLOSING_MS)
     }
@@ -84,6 +130,13 @@ private class UrlConnectionExchange(private val request: HttpRequest, private va
         connection.readTimeout = ANSWER_TIMEOUT_MS
         connection.instanceFollowRedirects = false
         connection.useCaches = false
+        try {
+            connection.setAuthenticator(ForProxies)
+        } catch (_: NoSuchMethodError) {
+            // Android has none.
+        } catch (_: UnsupportedOperationException) {
+            // Nor need that of a handler of the app's own.
+        }
         connection.setRequestProperty("Accept", "application/json")
         connection.setRequestProperty("User-Agent", "refrain-kotlin")
         if (isPost) {
@@ -102,24 +155,30 @@ private class UrlConnectionExchange(private val request: HttpRequest, private va
 
         // From here to `started` the folder's sending lock is held: a withdrawal waits for it, and no longer.
         val body = request.open()
-        if (body == null || aborted) return HttpAnswer.Unreachable
+        if (body == null || isAborted()) return HttpAnswer.Unreachable
         if (isPost) {
             val out = connection.outputStream
+            // It may be that of a connection made anew, behind a withdrawal.
+            if (isAborted()) return HttpAnswer.Unreachable
             (if (isCompressed) GZIPOutputStream(out) else out).use { it.write(body) }
         }
         // A GET is written where its answer is waited for, so it cannot be done before. It asks how an erasure has come
         // on, which a withdrawal does not stop.
         request.started()
 
+        if (isAborted()) return HttpAnswer.Unreachable
         val status = connection.responseCode
         val answer = connection.errorStream ?: connection.inputStream
         return HttpAnswer.Response(
             status = status,
             retryAfter = inSeconds(connection.getHeaderField("Retry-After"), connection.getHeaderField("Date")),
-            body = answer.use { beginning(it, connection.contentLengthLong) },
+            body = answer.use { beginning(it, lengthOf(connection)) },
         )
     }
 }
+
+/** As it is told; -1 where it is not. Android before 7 has no `getContentLengthLong`. */
+private fun lengthOf(answer: HttpURLConnection): Long = answer.getHeaderField("Content-Length")?.toLongOrNull() ?: -1
 
 /**
  * The body, as far as it is read. Half of one says nothing but its status: what begins with a `1` or a `0` may go on

@@ -35,10 +35,32 @@ final class JavaCaller {
         return client.registerForSession(null);
     }
 
-    static void startWithNullSignals() {
-        Settings settings = new Settings();
+    static void nullSignals(Settings settings) {
         settings.setSignals(null);
-        Refrain.start("project-token", settings).close();
+    }
+
+    static void nullDefaultConsent(Settings settings) {
+        settings.setDefaultConsent(null);
+    }
+
+    static void nullIdMerge(Settings settings) {
+        settings.setIdMerge(null);
+    }
+
+    static void nullPersonalData(Settings settings) {
+        settings.setPersonalData(null);
+    }
+
+    static void nullDenyList(Settings settings) {
+        settings.setDenyList(null);
+    }
+
+    static void nullPersonalDataAllow(Settings settings) {
+        settings.setPersonalDataAllow(null);
+    }
+
+    static void startWithNullSettings() {
+        Refrain.start("project-token", (Settings) null).close();
     }
 
     static void startWithNullToken() {

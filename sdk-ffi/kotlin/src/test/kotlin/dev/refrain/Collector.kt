@@ -27,6 +27,9 @@ class Collector : AutoCloseable {
     /** So much is said in every answer beside the collector's own word. */
     @Volatile var padding = 0
 
+    /** What every answer sets. */
+    @Volatile var cookie: String? = null
+
     /** One permit for every request that has been read. */
     val arrived = Semaphore(0)
 
@@ -93,6 +96,7 @@ class Collector : AutoCloseable {
                 else -> """{"pad":"${"x".repeat(padding)}","error":null,"status":1}"""
             }.toByteArray()
         try {
+            cookie?.let { exchange.responseHeaders.add("Set-Cookie", it) }
             if (status == 401) exchange.responseHeaders.add("WWW-Authenticate", "Basic realm=\"a\"")
             if (status == 302) exchange.responseHeaders.add("Location", "$url/elsewhere")
             exchange.sendResponseHeaders(status, answer.size.toLong())

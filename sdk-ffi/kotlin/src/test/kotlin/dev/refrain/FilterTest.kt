@@ -50,10 +50,20 @@ class FilterTest : FolderTest() {
     }
 
     @Test
-    fun `what it cannot judge is not recorded`() {
+    fun `what it cannot judge is not recorded, and the log says so once`() {
         val client = granted { filter = Filter { _, _ -> error("a fault of the app's") } }
-        assertEquals("filtered", reason(client.track("Moved", mapOf("city" to "Bonn"))))
-        assertEquals(1L, client.stats().rejected)
+        val logged = Logged()
+        try {
+            repeat(2) {
+                val outcome = client.track("Moved", mapOf("city" to "Bonn")) as Outcome.Rejected
+                assertEquals("filtered", outcome.reason)
+                assertEquals("the filter that this app has set has thrown IllegalStateException", outcome.hint)
+            }
+            assertEquals(2L, client.stats().rejected)
+            assertTrue("throws IllegalStateException" in logged.records.single().message)
+        } finally {
+            logged.close()
+        }
     }
 
     @Test
@@ -70,7 +80,10 @@ class FilterTest : FolderTest() {
         endless["a"] = endless
         endless["b"] = endless
         assertEquals("nested_too_deep", reason(client.track("Moved", endless)))
+        assertEquals("too_large", reason(client.track("Moved", mapOf("many" to manyInFew()))))
+        assertEquals("too_large", reason(client.track("Moved", mapOf("many" to IntArray(1_000_001)))))
         assertTrue(seen.isEmpty())
+        assertEquals(4L, client.stats().rejected)
     }
 
     @Test

@@ -3,6 +3,8 @@ package dev.refrain
 import java.io.File
 import java.util.concurrent.CountDownLatch
 import java.util.concurrent.TimeUnit
+import kotlin.concurrent.thread
+import kotlin.time.Duration.Companion.seconds
 import org.junit.jupiter.api.Assertions.assertEquals
 import org.junit.jupiter.api.Assertions.assertTrue
 
@@ -59,6 +61,22 @@ fun main(arguments: Array<String>) {
         "hang for ever" -> {
             client.track("under way")
             client.flushBlocking(1.0)
+        }
+        "drain" -> {
+            client.track("before")
+            // As a server does that finishes what it has begun, and closes at the end.
+            val drain = thread(start = false) {
+                while (AtExit.hook.state == Thread.State.NEW) Thread.onSpinWait()
+                AtExit.hook.join()
+                println(client.track("drained"))
+                client.close(0.seconds)
+            }
+            Runtime.getRuntime().addShutdownHook(drain)
+        }
+        "erase" -> {
+            client.track("before")
+            client.flushBlocking(30.0)
+            client.optOutBlocking(erase = true)
         }
         "halt" -> {
             client.track("kept")

@@ -64,6 +64,19 @@ class ProcessTest : FolderTest() {
     }
 
     @Test
+    fun `what a server records while it drains is kept, and sent the next time`() {
+        assertEquals("Accepted", OtherJvm.run("drain", collector.url, folder))
+        granted().flushBlocking(30.0)
+        assertEquals(listOf("before", "drained"), collector.names)
+    }
+
+    @Test
+    fun `a program that forgets to close asks for the erasure`() {
+        assertEquals("", OtherJvm.run("erase", collector.url, folder))
+        assertTrue(collector.requests.any { it.method to it.path == "POST" to "/refrain/v1/erasures" })
+    }
+
+    @Test
     fun `a program ends while a request is under way`() {
         collector.hang()
         assertEquals("", OtherJvm.run("hang", collector.url, folder))
@@ -92,6 +105,7 @@ class ProcessTest : FolderTest() {
 
     @Test
     fun `the package and the library are of one version`() {
-        assertEquals(System.getProperty("project.version"), Refrain.version)
+        assertEquals(System.getProperty("project.version"), VERSION)
+        assertEquals(VERSION, Refrain.version)
     }
 }

@@ -1,16 +1,21 @@
 package dev.refrain
 
 import dev.refrain.ffi.HttpRequestInterface
+import java.io.InputStream
+import java.io.OutputStream
+import java.net.Authenticator
+import java.net.CookieHandler
+import java.net.CookieManager
+import java.net.HttpURLConnection
 import java.net.InetAddress
+import java.net.PasswordAuthentication
 import java.net.ServerSocket
+import java.net.URL
 import java.util.concurrent.CopyOnWriteArrayList
 import java.util.concurrent.CountDownLatch
-import java.util.concurrent.LinkedBlockingQueue
 import java.util.concurrent.TimeUnit
-import java.util.logging.Handler
+import java.util.concurrent.atomic.AtomicInteger
 import java.util.logging.Level
-import java.util.logging.LogRecord
-import java.util.logging.Logger
 import kotlin.concurrent.thread
 import kotlin.time.Duration.Companion.seconds
 import org.junit.jupiter.api.Assertions.assertEquals
@@ -43,26 +48,17 @@ class TransportTest : FolderTest() {
 
     @Test
     fun `a developer reads why nothing is sent`() {
-        val logged = LinkedBlockingQueue<LogRecord>()
-        val handler =
-            object : Handler() {
-                override fun publish(record: LogRecord) = logged.put(record)
-
-                override fun flush() = Unit
-
-                override fun close() = Unit
-            }
-        val log = Logger.getLogger("dev.refrain").apply { addHandler(handler) }
+        val logged = Logged()
         try {
             collector.statuses.add(401)
             val client = granted()
             client.track("Bought", mapOf("item" to "umbrella"))
             assertFalse(client.flushBlocking(30.0))
-            val record = logged.poll(60, TimeUnit.SECONDS)
+            val record = logged.records.poll(60, TimeUnit.SECONDS)
             assertEquals(Level.WARNING, record?.level)
             assertEquals("the collector answers 401; sending rests, nothing is lost", record?.message)
         } finally {
-            log.removeHandler(handler)
+            logged.close()
         }
     }
 
@@ -150,6 +146,127 @@ class TransportTest : FolderTest() {
             assertEquals(listOf("open"), request.calls)
         }
         assertEquals(0, collector.requests.size)
+    }
+
+    @Test
+    fun `the built-in one sends nothing when it is broken off on its way to the body`() {
+        for (body in listOf("""[{"event":"short"}]""", """[{"event":"${"long".repeat(1000)}"}]""")) {
+            lateinit var transport: UrlConnectionTransport
+            transport = UrlConnectionTransport { url ->
+                object : Delegating(url) {
+                    override fun getOutputStream(): OutputStream {
+                        transport.cancel()
+                        return super.getOutputStream() // connects anew
+                    }
+                }
+            }
+            val request = Told("${collector.url}/track/", body.toByteArray())
+            assertEquals(HttpAnswer.Unreachable, transport.send(HttpRequest(request)))
+            assertEquals(listOf("open"), request.calls)
+        }
+        assertEquals(0, collector.requests.size)
+    }
+
+    @Test
+    fun `the built-in one does not ask anew for an answer when it is broken off`() {
+        lateinit var transport: UrlConnectionTransport
+        var asked = false
+        transport = UrlConnectionTransport { url ->
+            object : Delegating(url) {
+                override fun getResponseCode(): Int {
+                    asked = true
+                    return super.getResponseCode()
+                }
+            }
+        }
+        val told = Told("${collector.url}/refrain/v1/erasures/e1", "".toByteArray())
+        val request =
+            object : HttpRequestInterface by told {
+                override fun started() {
+                    told.started()
+                    transport.cancel()
+                }
+            }
+        assertEquals(HttpAnswer.Unreachable, transport.send(HttpRequest(request)))
+        assertEquals(listOf("open", "started"), told.calls)
+        assertFalse(asked)
+    }
+
+    @Test
+    fun `the built-in one needs nothing that Android 5 does not have`() {
+        val transport = UrlConnectionTransport { url ->
+            object : Delegating(url) {
+                override fun getContentLengthLong(): Long = throw NoSuchMethodError("getContentLengthLong")
+
+                override fun setAuthenticator(auth: Authenticator): Unit = throw NoSuchMethodError("setAuthenticator")
+            }
+        }
+        val answer = transport.send(HttpRequest(Told("${collector.url}/track/", "[]".toByteArray())))
+        assertTrue("\"status\":1" in (answer as HttpAnswer.Response).body)
+    }
+
+    @Test
+    fun `cookies of the app and of the collector stay where they are`() {
+        val manager = CookieManager()
+        CookieHandler.setDefault(manager)
+        try {
+            val own = mapOf("Set-Cookie" to listOf("session=of-the-app"))
+            manager.put(URL(collector.url).toURI(), own)
+            collector.cookie = "uid=the-same-person; Max-Age=99999; Path=/"
+            val client = granted()
+            for (name in listOf("one", "two")) {
+                client.track(name)
+                assertTrue(client.flushBlocking(30.0))
+            }
+            assertEquals(listOf(null, null), collector.requests.map { it.headers["Cookie"] })
+            assertEquals(listOf("session"), manager.cookieStore.cookies.map { it.name })
+            assertTrue(CookieHandler.getDefault() === manager)
+        } finally {
+            CookieHandler.setDefault(null)
+        }
+    }
+
+    @Test
+    fun `the app's password is not for the collector`() {
+        val asked = AtomicInteger()
+        Authenticator.setDefault(
+            object : Authenticator() {
+                override fun getPasswordAuthentication(): PasswordAuthentication {
+                    asked.incrementAndGet()
+                    return PasswordAuthentication("backend", "password".toCharArray())
+                }
+            }
+        )
+        try {
+            collector.statuses.add(401)
+            val request = Told("${collector.url}/refrain/v1/erasures/e1", "".toByteArray())
+            val answer = UrlConnectionTransport().send(HttpRequest(request))
+            assertEquals(401 to 0, (answer as HttpAnswer.Response).status to asked.get())
+            assertEquals(listOf(null), collector.requests.map { it.headers["Authorization"] })
+        } finally {
+            Authenticator.setDefault(null)
+        }
+    }
+
+    @Test
+    fun `a transport with a fault is named in the log once, and has its own class loader`() {
+        val loaders = CopyOnWriteArrayList<ClassLoader?>()
+        val throwing = Scripted {
+            loaders.add(Thread.currentThread().contextClassLoader)
+            error("a bug")
+        }
+        val logged = Logged()
+        try {
+            val client = granted { transport = throwing }
+            client.track("kept")
+            repeat(2) { assertFalse(client.flushBlocking(30.0)) }
+            val said = listOf("the transport throws IllegalStateException; what it was to send is kept, and sent later")
+            assertEquals(said, logged.records.map { it.message })
+            assertTrue(loaders.isNotEmpty())
+            assertEquals(setOf(throwing.javaClass.classLoader), loaders.toSet())
+        } finally {
+            logged.close()
+        }
     }
 
     @Test
@@ -287,6 +404,37 @@ private class Told(val url: String, val body: ByteArray?, val length: Long = bod
         calls.add("started")
         started.countDown()
     }
+}
+
+/** The JDK's own connection, for a test to change something of it. */
+private open class Delegating(url: URL) : HttpURLConnection(url) {
+    private val own = url.openConnection() as HttpURLConnection
+
+    override fun connect() = own.connect()
+
+    override fun disconnect() = own.disconnect()
+
+    override fun usingProxy() = own.usingProxy()
+
+    override fun getOutputStream(): OutputStream = own.outputStream
+
+    override fun getInputStream(): InputStream = own.inputStream
+
+    override fun getErrorStream(): InputStream? = own.errorStream
+
+    override fun getResponseCode() = own.responseCode
+
+    override fun getHeaderField(name: String): String? = own.getHeaderField(name)
+
+    override fun setRequestProperty(key: String, value: String) = own.setRequestProperty(key, value)
+
+    override fun setRequestMethod(method: String) = own.setRequestMethod(method)
+
+    override fun setDoOutput(dooutput: Boolean) = own.setDoOutput(dooutput)
+
+    override fun setFixedLengthStreamingMode(contentLength: Long) = own.setFixedLengthStreamingMode(contentLength)
+
+    override fun setChunkedStreamingMode(chunklen: Int) = own.setChunkedStreamingMode(chunklen)
 }
 
 /** A transport whose behaviour is a function. */

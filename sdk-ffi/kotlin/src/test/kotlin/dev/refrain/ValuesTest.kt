@@ -2,6 +2,9 @@ package dev.refrain
 
 import java.io.File
 import java.nio.file.Path
+import java.time.Instant
+import java.time.LocalDate
+import java.util.Date
 import java.util.UUID
 import kotlin.time.Duration
 import kotlin.time.Duration.Companion.seconds
@@ -103,6 +106,51 @@ class ValuesTest : FolderTest() {
     }
 
     @Test
+    fun `few values that are many as text`() {
+        refused(mapOf("many" to manyInFew()), "too_large")
+        refused(mapOf("many" to List(1_000_001) { 1 }), "too_large")
+        val endless =
+            object : CharSequence {
+                override val length = Int.MAX_VALUE
+
+                override fun get(index: Int) = error("never looked at")
+
+                override fun subSequence(startIndex: Int, endIndex: Int) = error("never looked at")
+
+                override fun toString() = error("never copied")
+            }
+        refused(mapOf("text" to endless), "too_large")
+        val long = "x".repeat(1_000_001)
+        for (outcome in listOf(recorder.track(long), recorder.identify(long), recorder.addGroup("a", long))) {
+            assertEquals("too_large", reason(outcome))
+        }
+        assertEquals(3L * 3 + 3, recorder.stats().rejected)
+    }
+
+    @Test
+    fun `a map that throws what is no exception`() {
+        val hostile =
+            object : AbstractMap<String, Any?>() {
+                override val entries: Set<Map.Entry<String, Any?>>
+                    get() = throw InternalError("as if")
+            }
+        refused(mapOf("inner" to hostile), "internal", "InternalError")
+        assertEquals(3L, recorder.stats().rejected)
+    }
+
+    @Test
+    fun `dates that the wire has no form for`() {
+        val years = "is a date outside of the years 1 to 9999"
+        for (date in
+            listOf(Instant.MAX, Instant.MIN, LocalDate.MAX, LocalDate.of(0, 12, 31), Date(Long.MAX_VALUE), Date(Long.MIN_VALUE))) {
+            refused(mapOf("at" to date), "not_finite", "properties.at $years")
+        }
+        for (date in listOf(LocalDate.of(1, 1, 1), LocalDate.of(9999, 12, 31), Instant.parse("9999-12-31T23:59:59Z"))) {
+            assertEquals(Outcome.Accepted, recorder.track("Event", mapOf("at" to date)))
+        }
+    }
+
+    @Test
     fun `a map that throws`() {
         val hostile =
             object : AbstractMap<String, Any?>() {
@@ -138,8 +186,21 @@ class ValuesTest : FolderTest() {
         assertEquals(Outcome.Accepted, JavaCaller.trackWithNullProperties(recorder))
         assertEquals(1L to 6L, recorder.stats().let { it.tracked to it.rejected })
         assertThrows(ConfigException::class.java) { JavaCaller.startWithNullToken() }
-        val error = assertThrows(ConfigException::class.java) { JavaCaller.startWithNullSignals() }
-        assertEquals("signals must not be null", error.message)
+        val settings =
+            mapOf<String, (Settings) -> Unit>(
+                "signals" to JavaCaller::nullSignals,
+                "defaultConsent" to JavaCaller::nullDefaultConsent,
+                "idMerge" to JavaCaller::nullIdMerge,
+                "personalData" to JavaCaller::nullPersonalData,
+                "denyList" to JavaCaller::nullDenyList,
+                "personalDataAllow" to JavaCaller::nullPersonalDataAllow,
+            )
+        for ((name, change) in settings) {
+            val error = assertThrows(ConfigException::class.java) { Refrain.start("t", Settings().apply(change)) }
+            assertEquals("$name must not be null", error.message)
+        }
+        val error = assertThrows(ConfigException::class.java) { JavaCaller.startWithNullSettings() }
+        assertEquals("settings must not be null", error.message)
     }
 
     @Test
@@ -184,3 +245,6 @@ class ValuesTest : FolderTest() {
         assertNull(inSeconds(null, null))
     }
 }
+
+/** Lists, each with the one before twice: a few objects, and more text than any memory holds. */
+fun manyInFew(): List<Any?> = generateSequence(listOf<Any?>()) { listOf(it, it) }.elementAt(40)
