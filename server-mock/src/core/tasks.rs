@@ -6,7 +6,9 @@ use crate::domain::config::Project;
 use crate::domain::identity::strip;
 use crate::domain::profile::{self, Subject};
 use crate::domain::time::{DAY, SECOND};
-use crate::store::{Barrier, Counts, Erasure, NewTask, Space, StoreError, StoredTask, TaskKind, TaskState};
+use crate::store::{
+    Barrier, Counts, Erasure, KeyRow, NewTask, Space, StoreError, StoredTask, TaskKind, TaskState,
+};
 
 /// Why a deletion was not made.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -177,15 +179,13 @@ impl Core {
     fn decide_deletion(&mut self, token: &str, task: &StoredTask, now: i64) -> Result<(), StoreError> {
         let settings = self.project_of(token);
         let spaces = self.store.spaces(task.project)?;
-        let (mut keys, mut ids) = (Vec::new(), task.ids.clone());
         // Hidden data too: it could be restored.
+        let mut closure = self.closure_anywhere(task.project, settings.id_merge, &task.ids)?;
         for space in &spaces {
-            let closure = self.closure_with_mentions(*space, settings.id_merge, &task.ids)?;
-            keys.extend(closure.keys);
-            ids.extend(closure.ids);
+            self.add_mentions(*space, &mut closure)?;
         }
-        ids.sort_unstable();
-        ids.dedup();
+        let keys: Vec<KeyRow> = closure.keys.into_iter().collect();
+        let ids: Vec<String> = closure.ids.into_iter().collect();
         for space in &spaces {
             self.scrub_groups(*space, &ids)?;
         }

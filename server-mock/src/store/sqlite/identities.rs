@@ -8,7 +8,7 @@ use rusqlite::{OptionalExtension, params};
 use super::SqliteStore;
 use super::keys::{OpenKey, ids_from, slot_of};
 use crate::domain::config::IdMerge;
-use crate::domain::identity::{DEVICE_PREFIX, Ids};
+use crate::domain::identity::{DEVICE_PREFIX, Ids, strip};
 use crate::store::{ClusterNode, Identities, KeyRow, Space, StoreError};
 
 impl Identities for SqliteStore {
@@ -63,21 +63,26 @@ impl Identities for SqliteStore {
         id_merge: IdMerge,
         canonical: &str,
     ) -> Result<Vec<(KeyRow, Ids)>, StoreError> {
-        let ids = Ids::of_distinct_id(id_merge, canonical);
-        if let (Some(node), IdMerge::Original) = (&ids.user, id_merge) {
-            let rows = self.cluster_rows(space, node)?;
+        // What looks like the id of a device may be that of a user, too: as whose it was sent decides.
+        let device = canonical.strip_prefix(DEVICE_PREFIX);
+        if id_merge == IdMerge::Original {
+            let mut rows = self.cluster_rows(space, strip(canonical))?;
+            if device.is_some() {
+                rows.append(&mut self.cluster_rows(space, canonical)?);
+            }
             return rows.into_iter().flatten().map(|(row, _)| self.ids_of_row(row)).collect();
         }
-        let Some(user) = &ids.user else {
-            return self.anonymous_keys(space, &ids.device.unwrap_or_default());
-        };
-        let mut found = self.keys_of_user(space, user)?;
+        let mut found = self.keys_of_user(space, canonical)?;
+        let mut devices: Vec<String> = found.iter().filter_map(|(_, ids)| ids.device.clone()).collect();
+        if let Some(device) = device {
+            found.append(&mut self.anonymous_keys(space, device)?);
+        }
         if id_merge == IdMerge::Simplified {
-            let mut devices: Vec<String> = found.iter().filter_map(|(_, ids)| ids.device.clone()).collect();
+            devices.retain(|of_user| Some(of_user.as_str()) != device);
             devices.sort_unstable();
             devices.dedup();
             for device in devices {
-                if self.first_user(space, &device)?.as_ref() == Some(user) {
+                if self.first_user(space, &device)?.as_deref() == Some(canonical) {
                     found.append(&mut self.anonymous_keys(space, &device)?);
                 }
             }
