@@ -6,7 +6,7 @@ use std::collections::HashSet;
 use rusqlite::{OptionalExtension, params};
 
 use super::SqliteStore;
-use super::keys::{OpenKey, ids_from, slot_of};
+use super::keys::{Kind, OpenKey, ids_from, slot_of};
 use crate::domain::config::IdMerge;
 use crate::domain::identity::{DEVICE_PREFIX, Ids, strip};
 use crate::store::{ClusterNode, Identities, KeyRow, Space, StoreError};
@@ -122,25 +122,52 @@ impl Identities for SqliteStore {
         Ok(rows)
     }
 
-    /// A combination stays while it links a device that still has events: the link decides whose those are.
+    /// A combination stays while it links a device that still has events, replays or a profile: the link decides whose
+    /// those are.
     fn delete_unused_keys(&mut self, after: KeyRow, limit: usize) -> Result<Option<KeyRow>, StoreError> {
         let last: Option<KeyRow> = self
             .connection
             .prepare_cached("SELECT max(id) FROM (SELECT id FROM keys WHERE id > ? ORDER BY id LIMIT ?)")?
             .query_row(params![after, limit as i64], |row| row.get(0))?;
         let Some(last) = last else { return Ok(None) };
-        let marked = self.connection.execute(
-            "UPDATE keys SET dying = 0, lookup = NULL, device = NULL, user = NULL
-             WHERE id > ?1 AND id <= ?2 AND kind = 0 AND dying IS NULL
-               AND NOT EXISTS (SELECT 1 FROM events e WHERE e.key = keys.id)
-               AND NOT EXISTS (SELECT 1 FROM replays r WHERE r.key = keys.id)
-               AND NOT EXISTS (SELECT 1 FROM edges WHERE first = keys.id)
-               AND NOT EXISTS (SELECT 1 FROM edges WHERE second = keys.id)
-               AND (user IS NULL OR device IS NULL OR NOT EXISTS (
-                 SELECT 1 FROM keys other JOIN events e ON e.key = other.id
-                 WHERE other.space = keys.space AND other.device = keys.device AND other.id <> keys.id))",
-            [after, last],
-        )?;
+        let unused: Vec<(KeyRow, Option<Space>)> = self
+            .connection
+            .prepare_cached(
+                "SELECT k.id, s.id, s.project FROM keys k
+                   LEFT JOIN spaces s ON s.id = k.space AND k.user IS NOT NULL AND k.device IS NOT NULL
+                 WHERE k.id > ?1 AND k.id <= ?2 AND k.kind = 0 AND k.dying IS NULL
+                   AND NOT EXISTS (SELECT 1 FROM events WHERE key = k.id)
+                   AND NOT EXISTS (SELECT 1 FROM replays WHERE key = k.id)
+                   AND NOT EXISTS (SELECT 1 FROM edges WHERE first = k.id)
+                   AND NOT EXISTS (SELECT 1 FROM edges WHERE second = k.id)
+                   AND (k.user IS NULL OR k.device IS NULL OR NOT EXISTS (
+                     SELECT 1 FROM keys other
+                     WHERE other.space = k.space AND other.device = k.device AND other.id <> k.id
+                       AND (EXISTS (SELECT 1 FROM events WHERE key = other.id)
+                         OR EXISTS (SELECT 1 FROM replays WHERE key = other.id))))",
+            )?
+            .query_map([after, last], |row| {
+                let space = match row.get(1)? {
+                    Some(space) => Some(Space { row: space, project: row.get(2)? }),
+                    None => None,
+                };
+                Ok((row.get(0)?, space))
+            })?
+            .collect::<Result<_, _>>()?;
+        let mut marked = 0;
+        for (row, links_in) in unused {
+            if let Some(space) = links_in
+                && self.has_profile_of_its_device(space, row)?
+            {
+                continue;
+            }
+            marked += self
+                .connection
+                .prepare_cached(
+                    "UPDATE keys SET dying = 0, lookup = NULL, device = NULL, user = NULL WHERE id = ?",
+                )?
+                .execute([row])?;
+        }
         let empty = self.connection.execute(
             "UPDATE keys SET dying = 0, lookup = NULL WHERE id > ?1 AND id <= ?2 AND kind = 5 AND dying IS NULL
                AND NOT EXISTS (SELECT 1 FROM events WHERE crowd = keys.id)",
@@ -152,6 +179,13 @@ impl Identities for SqliteStore {
 }
 
 impl SqliteStore {
+    /// Whether there is a profile under the device of a combination, from before its link.
+    fn has_profile_of_its_device(&self, space: Space, row: KeyRow) -> Result<bool, StoreError> {
+        let Some(device) = self.ids_of_row(row)?.1.device else { return Ok(false) };
+        let id = format!("{DEVICE_PREFIX}{device}");
+        Ok(self.find_key(space, self.lookup_hash(Kind::Profile, space.project, &[Some(&id)]))?.is_some())
+    }
+
     fn keys_of_user(&self, space: Space, user: &str) -> Result<Vec<(KeyRow, Ids)>, StoreError> {
         let hash = self.user_hash(space, user);
         let rows: Vec<KeyRow> = self
