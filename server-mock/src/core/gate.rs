@@ -43,6 +43,9 @@ impl Gate {
     pub fn refuses(&mut self, core: &mut Core, ids: &Ids, time: i64) -> Result<Option<Dropped>, StoreError> {
         if self.has_barriers {
             for id in ids.literal() {
+                // Another user of an erased person's device keeps theirs; a device that was erased itself is barred
+                // whoever uses it, and whatever the time is.
+                let time = if ids.is_device_of_a_user(id) { i64::MAX } else { time };
                 if core.store.is_barred(self.home.project, id, time, self.now)? {
                     return Ok(Some(Dropped::Erased));
                 }

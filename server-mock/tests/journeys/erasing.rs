@@ -363,3 +363,45 @@ fn a_profile_goes_whichever_spelling_of_a_device_was_asked_for() {
         assert_eq!(server.get("/mock/profiles")["profiles"][0]["distinct_id"], "other", "{under}");
     }
 }
+
+/// On a device that several share, who is not erased keeps what arrives late.
+#[test]
+fn another_user_of_an_erased_persons_device_is_not_barred() {
+    for token in ["T", "O"] {
+        let server = server(StorePlace::Memory);
+        server.control("PUT", "/mock/clock", json!({"now_s": 1_788_220_800, "frozen": true}));
+        let event = |name: &str, properties: Value| {
+            let mut event = json!({"event": name, "properties": {"token": token, "time": 1_788_220_700}});
+            event["properties"].as_object_mut().unwrap().extend(properties.as_object().unwrap().clone());
+            event
+        };
+        let device = "6f8f1c1e-2d1c-4a11-9d0e-0f1b6ad1c111";
+        let of = |user: &str| json!({"distinct_id": user, "$user_id": user, "$device_id": device});
+        let anonymous = json!({"distinct_id": format!("$device:{device}"), "$device_id": device});
+        let mut identify = of("u");
+        identify["$anon_distinct_id"] = anonymous["distinct_id"].clone();
+        server.track(json!([event("$identify", identify)]));
+        erased(&server, token, &["u"]);
+        server.track(json!([
+            event("Late", of("u")),
+            event("Late", anonymous),
+            event("Late", json!({"distinct_id": device})),
+            event("Late", of("other")),
+        ]));
+        let late = server.get("/mock/events?event=Late");
+        assert_eq!(
+            (&late["total"], &late["events"][0]["distinct_id"]),
+            (&json!(1), &json!("other")),
+            "{token}"
+        );
+        for user in ["u", "other"] {
+            let profile = json!({
+                "$token": token, "$distinct_id": user, "$device_id": device, "$set": {"a": 1}, "$time": 1_788_220_700,
+            });
+            server.send("POST", "/engage", &[JSON], profile.to_string().as_bytes());
+        }
+        let profiles = server.get("/mock/profiles");
+        let shown = (&profiles["total"], &profiles["profiles"][0]["distinct_id"]);
+        assert_eq!(shown, (&json!(1), &json!("other")), "{token}");
+    }
+}
