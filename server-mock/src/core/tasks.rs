@@ -179,6 +179,9 @@ impl Core {
     fn decide_deletion(&mut self, token: &str, task: &StoredTask, now: i64) -> Result<(), StoreError> {
         let settings = self.project_of(token);
         let spaces = self.store.spaces(task.project)?;
+        if self.store.has_objections(task.project) {
+            self.suppress_linked(token, task.project, &task.ids)?;
+        }
         // Hidden data too: it could be restored.
         let mut closure = self.closure_anywhere(task.project, settings.id_merge, &task.ids)?;
         for space in &spaces {
