@@ -405,3 +405,24 @@ fn another_user_of_an_erased_persons_device_is_not_barred() {
         assert_eq!(shown, (&json!(1), &json!("other")), "{token}");
     }
 }
+
+#[test]
+fn to_cancel_for_one_id_leaves_the_others_in() {
+    let server = server(StorePlace::Memory);
+    server.track(json!([
+        {"event": "A", "properties": {"token": "T", "distinct_id": "u"}},
+        {"event": "B", "properties": {"token": "T", "distinct_id": "v"}},
+    ]));
+    let task = erase(&server, &["u", "v", "w"]);
+    let cancel = |ids: &[&str]| server.gdpr("DELETE", "", &json!({"distinct_ids": ids}).to_string()).status;
+    assert_eq!(cancel(&["u", "x"]), 204);
+    let checked = check(&server, &task);
+    assert_eq!((&checked["status"], &checked["distinct_ids"]), (&json!("PENDING"), &json!(["v", "w"])));
+    assert_eq!((&checked["distinct_id_count"], cancel(&["u"])), (&json!(2), 404));
+    let again = erase(&server, &["u"]);
+    assert_eq!(cancel(&["u"]), 204, "its only id");
+    assert_eq!(check(&server, &again)["status"], "REVOKED");
+    server.control("PUT", "/mock/clock", json!({"advance_s": 60}));
+    assert_eq!(check(&server, &task)["status"], "SUCCESS");
+    assert_eq!((server.total("event=A"), server.total("event=B")), (1, 0));
+}
