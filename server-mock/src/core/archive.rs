@@ -209,11 +209,13 @@ fn collect(
         }
         return Ok(all);
     };
-    let closure = core.closure(view.space, view.project.id_merge, &task.ids)?;
+    let mut closure = core.closure(view.space, view.project.id_merge, &task.ids)?;
+    // What an erasure would take can be seen before.
+    core.add_mentions(view.space, &mut closure)?;
     all.keys = closure.keys.clone();
     let query = EventQuery {
         from,
-        distinct_ids: Some(closure.canonical.iter().cloned().collect()),
+        keys: Some(closure.keys.iter().copied().collect()),
         sorting: Sorting::Time,
         ..EventQuery::default()
     };
@@ -235,7 +237,7 @@ fn collect(
             let source = |name: &str| rendered.properties.get(name).cloned().unwrap_or_default();
             let source = json!({"mp_lib": source("mp_lib"), "$import": source("$import"), "endpoint": source("$mp_api_endpoint")});
             all.sources.insert(source.to_string());
-            all.found.extend(rendered.distinct_id);
+            all.found.extend(rendered.distinct_id.filter(|id| closure.ids.contains(id)));
             all.counts.events += 1;
             let line = json!({"event": event.name, "properties": rendered.properties});
             lines.extend_from_slice((line.to_string() + "\n").as_bytes());

@@ -4,8 +4,8 @@ use std::collections::BTreeSet;
 
 use super::{Core, Resolver};
 use crate::domain::config::IdMerge;
-use crate::domain::identity::DEVICE_PREFIX;
-use crate::store::{KeyRow, Space, StoreError};
+use crate::domain::identity::{DEVICE_PREFIX, strip};
+use crate::store::{KeyRow, ProjectRow, Space, StoreError};
 
 /// The persons behind some ids.
 #[derive(Debug, Clone, Default)]
@@ -14,8 +14,6 @@ pub struct Closure {
     pub keys: BTreeSet<KeyRow>,
     /// All their literal ids, and the canonical ones.
     pub ids: BTreeSet<String>,
-    /// The canonical ids.
-    pub canonical: BTreeSet<String>,
 }
 
 impl Core {
@@ -28,12 +26,16 @@ impl Core {
     ) -> Result<Closure, StoreError> {
         let mut resolver = Resolver::new(space, id_merge);
         let mut closure = Closure::default();
+        let mut persons = BTreeSet::new();
         for id in ids {
             closure.ids.insert(id.clone());
-            let canonical = resolver.of_distinct_id(self.store.as_mut(), id)?;
-            if !closure.canonical.insert(canonical.clone()) {
-                continue;
+            if id_merge == IdMerge::Original {
+                // A profile lies under the spelling that it was sent with, and leaves no other trace.
+                closure.ids.extend([strip(id).to_owned(), format!("{DEVICE_PREFIX}{}", strip(id))]);
             }
+            persons.extend(resolver.persons(self.store.as_mut(), id)?);
+        }
+        for canonical in persons {
             for (key, found) in self.store.keys_of(space, id_merge, &canonical)? {
                 closure.keys.insert(key);
                 if let (Some(device), IdMerge::Simplified) = (&found.device, id_merge) {
@@ -55,17 +57,48 @@ impl Core {
         Ok(closure)
     }
 
-    /// The persons behind some ids, with the records of others that name one of them (SPEC §20.6).
-    pub(super) fn closure_with_mentions(
+    /// The persons behind some ids in all spaces of a project, hidden ones too: a restore puts them together, so what one
+    /// of them links is linked in the others. A device that is another user's there stays theirs.
+    pub(super) fn closure_anywhere(
         &mut self,
-        space: Space,
+        project: ProjectRow,
         id_merge: IdMerge,
         ids: &[String],
     ) -> Result<Closure, StoreError> {
-        let mut closure = self.closure(space, id_merge, ids)?;
+        let spaces = self.store.spaces(project)?;
+        let mut all = Closure { keys: BTreeSet::new(), ids: ids.iter().cloned().collect() };
+        let mut asked = vec![ids.to_vec(); spaces.len()];
+        loop {
+            let mut new = BTreeSet::new();
+            for (space, ids) in spaces.iter().zip(&asked) {
+                let found = self.closure(*space, id_merge, ids)?;
+                all.keys.extend(found.keys);
+                new.extend(found.ids);
+            }
+            new.retain(|id| !all.ids.contains(id));
+            if new.is_empty() {
+                return Ok(all);
+            }
+            all.ids.extend(new.iter().cloned());
+            for (space, ids) in spaces.iter().zip(&mut asked) {
+                let mut resolver = Resolver::new(*space, id_merge);
+                ids.clear();
+                for id in &new {
+                    let is_theirs = id_merge != IdMerge::Simplified
+                        || all.ids.contains(&resolver.of_distinct_id(self.store.as_mut(), id)?);
+                    if is_theirs {
+                        ids.push(id.clone());
+                    }
+                }
+            }
+        }
+    }
+
+    /// Adds the records of others that name one of the ids (SPEC §20.6).
+    pub(super) fn add_mentions(&mut self, space: Space, closure: &mut Closure) -> Result<(), StoreError> {
         for id in &closure.ids {
             closure.keys.extend(self.store.keys_naming(space, id)?);
         }
-        Ok(closure)
+        Ok(())
     }
 }

@@ -263,7 +263,7 @@ impl Core {
             self.note_swept(space, &profiles_rule(&settings), Counts { profiles, ..Counts::default() })?;
             let replays = self.store.delete_expired_replays(space, sweep.at, STEP)?;
             self.note_swept(space, "replays, by their own expiry", Counts { replays, ..Counts::default() })?;
-            sweep.deleted |= counts.events + replays > 0;
+            sweep.deleted |= counts.events + profiles + replays > 0;
             if counts.events < STEP && profiles < STEP && replays < STEP {
                 sweep.spaces.pop_front();
             }

@@ -43,6 +43,9 @@ impl Gate {
     pub fn refuses(&mut self, core: &mut Core, ids: &Ids, time: i64) -> Result<Option<Dropped>, StoreError> {
         if self.has_barriers {
             for id in ids.literal() {
+                // Another user of an erased person's device keeps theirs; a device that was erased itself is barred
+                // whoever uses it, and whatever the time is.
+                let time = if ids.is_device_of_a_user(id) { i64::MAX } else { time };
                 if core.store.is_barred(self.home.project, id, time, self.now)? {
                     return Ok(Some(Dropped::Erased));
                 }
@@ -101,7 +104,11 @@ impl Gate {
             return Ok(*known);
         }
         let project = self.home.project;
-        let mut entry = ids.literal().find_map(|id| core.store.objection(project, id));
+        let mut entry = ids.literal().find_map(|id| {
+            // A device that is there because of a user says nothing about another one.
+            let counts = !ids.is_device_of_a_user(id) || core.store.is_listed(project, id);
+            core.store.objection(project, id).filter(|_| counts)
+        });
         if let (None, Some(own)) = (entry, ids.own()) {
             let person = self.resolver.of_distinct_id(core.store.as_mut(), &own)?;
             entry = match self.persons.get(&person) {
@@ -109,7 +116,7 @@ impl Gate {
                 // A person may have very many devices: once is enough.
                 None => {
                     let linked = core.closure(self.space, self.id_merge, std::slice::from_ref(&person))?;
-                    let found = linked.ids.iter().find_map(|id| core.store.objection(project, id));
+                    let found = core.objection_of(project, self.id_merge, &linked.ids);
                     self.persons.insert(person, found);
                     found
                 }
@@ -119,8 +126,13 @@ impl Gate {
         Ok(entry)
     }
 
-    /// A dropped record may have been the one that told whose a device is: the device is suppressed with its user,
-    /// unless it belongs to somebody else already.
+    /// Whether an id is that of a person who objected: it stays theirs, even where nothing else of them is left.
+    pub fn is_suppressed(&self, core: &Core, id: &str) -> bool {
+        self.has_objections && core.store.objection(self.home.project, id).is_some()
+    }
+
+    /// A dropped record may have been the one that told whose a device or an alias is: it is suppressed with its user,
+    /// unless it belongs to somebody else already. Whole clusters are merged whoever they belong to.
     pub fn remember_link(
         &mut self,
         core: &mut Core,
@@ -128,32 +140,47 @@ impl Gate {
         verb: Option<&Verb>,
     ) -> Result<(), StoreError> {
         let project = self.home.project;
-        let (user, device) = match (verb, &ids.user, &ids.device) {
-            (Some(Verb::Identify { user, anonymous }), ..) if self.id_merge == IdMerge::Original => {
-                if self.resolver.cluster(core.store.as_mut(), anonymous)?.nodes.len() > 1 {
+        let links: Vec<(&String, &String)> = match (verb, &ids.user, &ids.device) {
+            (Some(Verb::Identify { user: id, anonymous: other } | Verb::Alias { id, alias: other }), ..)
+                if self.id_merge == IdMerge::Original =>
+            {
+                if self.resolver.cluster(core.store.as_mut(), other)?.nodes.len() > 1 {
                     return Ok(());
                 }
-                (user, anonymous)
+                vec![(id, other)]
+            }
+            (Some(Verb::Merge(first, second)), ..) if self.id_merge == IdMerge::Original => {
+                vec![(first, second), (second, first)]
             }
             (_, Some(user), Some(device)) if self.id_merge == IdMerge::Simplified => {
                 let first = core.store.first_user(self.space, device)?;
                 if first.is_some_and(|first| first != *user) {
                     return Ok(());
                 }
-                (user, device)
+                vec![(user, device)]
             }
             _ => return Ok(()),
         };
-        // Only what is suppressed as the user: a device that was suppressed says nothing about other persons.
-        let as_user = Ids { user: Some(user.clone()), ..Ids::default() };
-        match self.objection(core, &as_user)? {
-            Some(entry) if core.store.objection(project, device).is_none() => {
-                self.known.clear();
-                self.persons.clear();
-                core.shared.forget_rejected(std::slice::from_ref(device));
-                core.store.extend_objection(project, device, entry)
+        for (user, other) in links {
+            // Only what is suppressed as the user: a device that was suppressed says nothing about other persons.
+            let as_user = Ids { user: Some(user.clone()), ..Ids::default() };
+            let Some(entry) = self.objection(core, &as_user)? else { continue };
+            let mut joining = vec![other.clone()];
+            if self.id_merge == IdMerge::Original {
+                let cluster = self.resolver.cluster(core.store.as_mut(), other)?;
+                joining.extend(cluster.nodes.iter().map(|node| node.id.clone()));
             }
-            _ => Ok(()),
+            joining.retain(|id| core.store.objection(project, id).is_none());
+            if joining.is_empty() {
+                continue;
+            }
+            self.known.clear();
+            self.persons.clear();
+            core.shared.forget_rejected(&joining);
+            for id in &joining {
+                core.store.extend_objection(project, id, entry)?;
+            }
         }
+        Ok(())
     }
 }

@@ -134,7 +134,7 @@ impl Core {
         }
         let left = left.len();
         let right = resolver.cluster(store, second)?.nodes.len();
-        if !matches!(verb, Verb::Merge(..)) && right > 1 {
+        if !matches!(verb, Verb::Merge(..)) && (right > 1 || gate.is_suppressed(self, second)) {
             return Ok(Some(("already_merged", "the id belongs to another cluster already")));
         }
         if left.max(1) + right.max(1) > CLUSTER_LIMIT {

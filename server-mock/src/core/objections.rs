@@ -1,6 +1,10 @@
 //! The suppression list of a project: objections of end users.
 
+use std::collections::BTreeSet;
+
 use super::Core;
+use crate::domain::config::IdMerge;
+use crate::domain::identity::{DEVICE_PREFIX, strip};
 use crate::store::{Counts, Home, ProjectRow, StoreError};
 
 /// What became of a change to a list.
@@ -34,11 +38,11 @@ impl Core {
     pub fn suppress_only(&mut self, token: &str, ids: &[String]) -> Result<Option<ListChange>, StoreError> {
         self.change_list(token, |core, project| {
             let before = core.store.objections(project)?;
-            core.store.clear_objections(project)?;
+            core.store.keep_objections(project, ids)?;
             for id in ids {
                 core.store.add_objection(project, id)?;
             }
-            core.forget_rejected_of(token, project, ids)?;
+            core.suppress_linked(token, project, ids)?;
             let after = core.store.objections(project)?;
             Ok(ListChange {
                 added: after.iter().filter(|hash| !before.contains(hash)).count(),
@@ -54,7 +58,7 @@ impl Core {
             for id in ids {
                 change.added += usize::from(core.store.add_objection(project, id)?);
             }
-            core.forget_rejected_of(token, project, ids)?;
+            core.suppress_linked(token, project, ids)?;
             Ok(change)
         })
     }
@@ -70,24 +74,47 @@ impl Core {
             for id in ids {
                 change.removed += usize::from(core.store.remove_objection(project, id)?);
             }
+            // Somebody else on the list may be the same person.
+            core.suppress_linked(token, project, ids)?;
             Ok(change)
         })
     }
 
-    /// Forgets what was refused of persons, under any of their linked ids.
-    fn forget_rejected_of(
+    /// Puts all ids of these persons on the list where one of them is there: who objected has done so under each, and a
+    /// link goes with what is erased or expired. What was refused of them is forgotten.
+    pub(super) fn suppress_linked(
         &mut self,
         token: &str,
         project: ProjectRow,
         ids: &[String],
     ) -> Result<(), StoreError> {
-        self.shared.forget_rejected(ids);
         let id_merge = self.project_of(token).id_merge;
-        for space in self.store.spaces(project)? {
-            let linked: Vec<String> = self.closure(space, id_merge, ids)?.ids.into_iter().collect();
-            self.shared.forget_rejected(&linked);
+        for id in ids {
+            // On the list they are the same.
+            let spellings = [strip(id).to_owned(), format!("{DEVICE_PREFIX}{}", strip(id))];
+            let linked = self.closure_anywhere(project, id_merge, &spellings)?.ids;
+            let Some(entry) = self.objection_of(project, id_merge, &linked) else { continue };
+            for id in &linked {
+                self.store.extend_objection(project, id, entry)?;
+            }
+            self.shared.forget_rejected(&linked.into_iter().collect::<Vec<_>>());
         }
         Ok(())
+    }
+
+    /// The entry of the list that a person falls under, by all linked ids. A device that is there because of a user says
+    /// nothing about another one.
+    pub(super) fn objection_of(
+        &self,
+        project: ProjectRow,
+        id_merge: IdMerge,
+        linked: &BTreeSet<String>,
+    ) -> Option<[u8; 16]> {
+        linked.iter().find_map(|id| {
+            let is_device = id_merge == IdMerge::Simplified && id.starts_with(DEVICE_PREFIX);
+            let counts = !is_device || self.store.is_listed(project, id);
+            self.store.objection(project, id).filter(|_| counts)
+        })
     }
 
     fn change_list(

@@ -47,7 +47,9 @@ impl Core {
         if events == 0 && profiles.is_empty() && combinations.is_empty() {
             return Ok(None);
         }
-        let suppressed = closure.ids.iter().any(|id| self.store.objection(view.space.project, id).is_some());
+        let project = view.space.project;
+        let suppressed = self.store.objection(project, &canonical).is_some()
+            || self.objection_of(project, view.project.id_merge, &closure.ids).is_some();
         Ok(Some(json!({
             "project": token,
             "distinct_id": canonical,

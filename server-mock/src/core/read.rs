@@ -7,7 +7,7 @@ use serde_json::{Map, Value};
 use super::{Core, Resolver, View, window};
 use crate::domain::export::{self, Rendered};
 use crate::domain::identity;
-use crate::store::{Counts, EventRange, Order, StoreError, StoredEvent};
+use crate::store::{Counts, EventRange, KeyRow, Order, StoreError, StoredEvent};
 
 /// Events, or profiles, that are decrypted and shown at a time.
 pub(super) const PIECE: usize = 500;
@@ -41,6 +41,8 @@ pub struct EventQuery {
     pub names: Option<Vec<String>>,
     /// Only these canonical ids.
     pub distinct_ids: Option<Vec<String>>,
+    /// Only those under these combinations, whatever the canonical ids.
+    pub keys: Option<Vec<KeyRow>>,
     /// Only this `$insert_id`.
     pub insert_id: Option<String>,
     /// In which order.
@@ -84,9 +86,10 @@ impl EventQuery {
 impl Core {
     /// The rows among which those are that a query asks for.
     fn range(&mut self, view: &View, query: &EventQuery) -> Result<EventRange, StoreError> {
-        let keys = match &query.distinct_ids {
-            None => None,
-            Some(ids) => {
+        let keys = match (&query.keys, &query.distinct_ids) {
+            (Some(keys), _) => Some(Rc::new(keys.clone())),
+            (None, None) => None,
+            (None, Some(ids)) => {
                 let mut keys = Vec::new();
                 for id in ids {
                     let of_person = self.store.keys_of(view.space, view.project.id_merge, id)?;
@@ -111,7 +114,7 @@ impl Core {
 
     /// How many events a query asks for, whatever comes before `after`.
     pub fn count_events(&mut self, view: &View, query: &EventQuery) -> Result<usize, StoreError> {
-        if !query.looks_inside() && query.distinct_ids.is_none() {
+        if !query.looks_inside() && query.distinct_ids.is_none() && query.keys.is_none() {
             let range = self.range(view, query)?;
             return self.store.count_events(&range);
         }

@@ -58,6 +58,21 @@ impl Resolver {
         }
     }
 
+    /// The persons behind a bare distinct id: whose it is, and who is named exactly so where it looks like a device's.
+    pub fn persons(&mut self, store: &mut dyn Store, id: &str) -> Result<Vec<String>, StoreError> {
+        let mut persons = vec![self.of_distinct_id(store, id)?];
+        if persons[0] != id && id.starts_with(DEVICE_PREFIX) {
+            let is_known = match self.mode {
+                IdMerge::Original => !self.cluster(store, id)?.nodes.is_empty(),
+                IdMerge::Simplified | IdMerge::None => true,
+            };
+            if is_known {
+                persons.push(id.to_owned());
+            }
+        }
+        Ok(persons)
+    }
+
     /// The names under which the profile of a distinct id may lie, the canonical one first.
     pub fn profile_names(&mut self, store: &mut dyn Store, id: &str) -> Result<Vec<String>, StoreError> {
         let canonical = self.of_distinct_id(store, id)?;

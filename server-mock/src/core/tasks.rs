@@ -6,7 +6,9 @@ use crate::domain::config::Project;
 use crate::domain::identity::strip;
 use crate::domain::profile::{self, Subject};
 use crate::domain::time::{DAY, SECOND};
-use crate::store::{Barrier, Counts, Erasure, NewTask, Space, StoreError, StoredTask, TaskKind, TaskState};
+use crate::store::{
+    Barrier, Counts, Erasure, KeyRow, NewTask, Space, StoreError, StoredTask, TaskKind, TaskState,
+};
 
 /// Why a deletion was not made.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -42,6 +44,12 @@ pub fn state_name(task: &StoredTask, now: i64) -> &'static str {
         TaskState::Done => "SUCCESS",
         TaskState::Revoked => "REVOKED",
     }
+}
+
+/// These ids without some of them, however those are spelled.
+fn without(ids: &[String], gone: &[String]) -> Vec<String> {
+    let is_left = |id: &&String| !gone.iter().any(|gone| strip(gone) == strip(id));
+    ids.iter().filter(is_left).cloned().collect()
 }
 
 impl Core {
@@ -107,8 +115,27 @@ impl Core {
         Ok(if done { Cancelled::Yes } else { Cancelled::TooLate })
     }
 
-    /// Cancels the unfinished deletions that name any of these ids. Where one did and is cancelled or carried out, it is too
-    /// late; what a deletion has erased is known by its barrier only.
+    /// Takes ids out of a deletion; one that has no others is cancelled.
+    fn cancel_deletion_of(&mut self, token: &str, id: &str, ids: &[String]) -> Result<Cancelled, StoreError> {
+        let Some(task) = self.task(token, TaskKind::Deletion, id)? else { return Ok(Cancelled::Unknown) };
+        let left = without(&task.ids, ids);
+        if task.state != TaskState::Waiting || left.is_empty() {
+            return self.cancel_deletion(token, id);
+        }
+        let now = self.shared.now();
+        self.in_transaction(|core| {
+            core.store.replace_task_ids(&task, &left)?;
+            let rule = format!("before it started; {} ids are left in it", left.len());
+            let action = "user_data_deletion.canceled";
+            core.note(now, Some(task.project), action, &rule, Some(id), Counts::default())
+        })?;
+        self.reschedule()?;
+        Ok(Cancelled::Yes)
+    }
+
+    /// Cancels the deletion of these ids, wherever it is unfinished; others that were to be erased with them still are.
+    /// Where a deletion named one and is cancelled or carried out, it is too late; what a deletion has erased is known by
+    /// its barrier only.
     pub fn cancel_deletions_of(&mut self, token: &str, ids: &[String]) -> Result<Cancelled, StoreError> {
         let Some(home) = self.store.find_project(token)? else { return Ok(Cancelled::Unknown) };
         let conflicts = self.store.conflicts(home.project, ids)?;
@@ -117,7 +144,7 @@ impl Core {
         tasks.dedup();
         let mut outcome = Cancelled::Unknown;
         for task in tasks {
-            match (self.cancel_deletion(token, &task)?, outcome) {
+            match (self.cancel_deletion_of(token, &task, ids)?, outcome) {
                 (Cancelled::Yes, _) => outcome = Cancelled::Yes,
                 (Cancelled::TooLate, Cancelled::Unknown) => outcome = Cancelled::TooLate,
                 _ => {}
@@ -177,15 +204,16 @@ impl Core {
     fn decide_deletion(&mut self, token: &str, task: &StoredTask, now: i64) -> Result<(), StoreError> {
         let settings = self.project_of(token);
         let spaces = self.store.spaces(task.project)?;
-        let (mut keys, mut ids) = (Vec::new(), task.ids.clone());
-        // Hidden data too: it could be restored.
-        for space in &spaces {
-            let closure = self.closure_with_mentions(*space, settings.id_merge, &task.ids)?;
-            keys.extend(closure.keys);
-            ids.extend(closure.ids);
+        if self.store.has_objections(task.project) {
+            self.suppress_linked(token, task.project, &task.ids)?;
         }
-        ids.sort_unstable();
-        ids.dedup();
+        // Hidden data too: it could be restored.
+        let mut closure = self.closure_anywhere(task.project, settings.id_merge, &task.ids)?;
+        for space in &spaces {
+            self.add_mentions(*space, &mut closure)?;
+        }
+        let keys: Vec<KeyRow> = closure.keys.into_iter().collect();
+        let ids: Vec<String> = closure.ids.into_iter().collect();
         for space in &spaces {
             self.scrub_groups(*space, &ids)?;
         }
@@ -210,8 +238,7 @@ impl Core {
     ) -> Result<(), StoreError> {
         for row in retrievals {
             let task = self.store.task_of_row(*row)?;
-            let mut left = task.ids.clone();
-            left.retain(|id| !ids.iter().any(|gone| strip(gone) == strip(id)));
+            let left = without(&task.ids, ids);
             self.store.replace_task_ids(&task, &left)?;
             if task.archive_until.is_some() && !left.is_empty() {
                 let token = self.token_of(task.project)?;

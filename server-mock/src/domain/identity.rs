@@ -55,6 +55,12 @@ impl Ids {
         self.device.iter().chain(&self.user).chain(&self.also).map(String::as_str)
     }
 
+    /// Whether an id is the device of a record that is of a user as well. Several users may share a device, so that what
+    /// is known of it need not hold for each of them.
+    pub fn is_device_of_a_user(&self, id: &str) -> bool {
+        self.device.as_deref() == Some(id) && self.user.as_deref().is_some_and(|user| strip(user) != id)
+    }
+
     /// Names further ids.
     fn naming(mut self, properties: &Map<String, Value>) -> Ids {
         let listed = properties.get("$distinct_ids").and_then(Value::as_array).into_iter().flatten();

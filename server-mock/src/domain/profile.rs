@@ -85,7 +85,15 @@ pub fn read(record: &Record, arrival: Arrival) -> Result<Update, Fault> {
         let ids = Ids::of_distinct_id(arrival.id_merge, &name);
         (Subject::Person(name), ids)
     };
-    ids.also = ["$device_id", "$user_id"].into_iter().filter_map(id).collect();
+    let device = id("$device_id").map(|id| identity::strip(&id).to_owned());
+    match arrival.groups {
+        true => ids.user = id("$user_id"),
+        false => ids.also.extend(id("$user_id")),
+    }
+    match &ids.device {
+        None => ids.device = device,
+        Some(_) => ids.also.extend(device),
+    }
     if record.bytes >= RECORD_BYTES_LIMIT {
         return Err(fault("update", "update, larger than 1 MB"));
     }

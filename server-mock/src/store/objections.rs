@@ -8,6 +8,8 @@ pub trait Objections {
     fn has_objections(&self, project: ProjectRow) -> bool;
     /// Whether an id is on the list; answers the entry that it is there for.
     fn objection(&self, project: ProjectRow, id: &str) -> Option<[u8; 16]>;
+    /// Whether an id was itself put on the list, and is not there because of another one only.
+    fn is_listed(&self, project: ProjectRow, id: &str) -> bool;
     /// How many ids were put on the list, and the hashes of these.
     fn objections(&mut self, project: ProjectRow) -> Result<Vec<[u8; 16]>, StoreError>;
     /// Puts an id on the list. Answers whether it is new there.
@@ -16,6 +18,6 @@ pub trait Objections {
     fn extend_objection(&mut self, project: ProjectRow, id: &str, entry: [u8; 16]) -> Result<(), StoreError>;
     /// Takes an id off the list, with what was put there because of it. Answers whether it was there.
     fn remove_objection(&mut self, project: ProjectRow, id: &str) -> Result<bool, StoreError>;
-    /// Empties the list.
-    fn clear_objections(&mut self, project: ProjectRow) -> Result<(), StoreError>;
+    /// Takes everything off the list but these ids, and what was put there because of them.
+    fn keep_objections(&mut self, project: ProjectRow, ids: &[String]) -> Result<(), StoreError>;
 }

@@ -234,3 +234,195 @@ fn a_deleted_profile_leaves_no_key() {
     assert!(live_keys(&data).is_empty());
     assert_eq!(search_raw(&data, &before[0]), Vec::<String>::new());
 }
+
+/// With a third project, on which nothing is merged.
+fn with_unmerged() -> MockServer {
+    let server = server(StorePlace::Memory);
+    let mut document = crate::support::config();
+    let unmerged = json!({"token": "N", "project_id": 3, "id_merge": "none"});
+    document["projects"].as_array_mut().unwrap().push(unmerged);
+    document["gdpr_oauth"][0]["projects"] = json!([1, 2, 3]);
+    server.control("PUT", "/mock/config", document);
+    server
+}
+
+/// Erases persons of a project, and answers what was counted.
+fn erased(server: &MockServer, token: &str, ids: &[&str]) -> Value {
+    let target = |rest: &str| format!("/api/app/data-deletions/v3.0/{rest}?token={token}");
+    let ask = |method: &str, rest: &str, body: &str| {
+        server.send(method, &target(rest), &[("authorization", "Bearer OWNER")], body.as_bytes())
+    };
+    let created = ask("POST", "", &json!({"distinct_ids": ids}).to_string());
+    assert_eq!(created.status, 201, "{}", created.text());
+    server.control("PUT", "/mock/clock", json!({"advance_s": 60}));
+    let task = created.json()["results"]["task_id"].as_str().unwrap().to_owned();
+    let done = ask("GET", &task, "").json()["results"].clone();
+    assert_eq!(done["status"], "SUCCESS");
+    done["erased"].clone()
+}
+
+fn engage(server: &MockServer, token: &str, id: &str) {
+    let record = json!({"$token": token, "$distinct_id": id, "$set": {"a": 1}});
+    assert_eq!(server.send("POST", "/engage", &[JSON], record.to_string().as_bytes()).text(), "1");
+}
+
+/// By the id that it is shown under, every event can be found and erased.
+#[test]
+fn what_is_shown_under_an_id_goes_with_it() {
+    let doubled = "$device:$device:D";
+    for (token, id, properties) in [
+        ("N", "$device:D", json!({"$device_id": "D"})),
+        ("N", "$device:D", json!({"$device_id": "D", "distinct_id": "$device:D"})),
+        ("T", "$device:D", json!({"$device_id": "D"})),
+        ("T", "$device:D", json!({"$user_id": "$device:D"})),
+        ("T", doubled, json!({"$user_id": doubled})),
+        ("O", "$device:D", json!({"$device_id": "D", "distinct_id": "$device:D"})),
+        ("O", doubled, json!({"distinct_id": doubled})),
+    ] {
+        let server = with_unmerged();
+        let mut event = json!({"event": "A", "properties": {"token": token}});
+        event["properties"].as_object_mut().unwrap().extend(properties.as_object().unwrap().clone());
+        server.track(
+            json!([event, {"event": "Other", "properties": {"token": token, "distinct_id": "other"}}]),
+        );
+        let shown = server.get("/mock/events?event=A")["events"][0]["distinct_id"].clone();
+        assert_eq!(shown, id, "{event}");
+        let encoded = crate::support::encoded(id);
+        assert_eq!(server.total(&format!("project={token}&distinct_id={encoded}")), 1, "{event}");
+        assert_eq!(erased(&server, token, &[id])["events"], 1, "{event}");
+        assert_eq!((server.total("event=A"), server.total("event=Other")), (0, 1), "{event}");
+    }
+}
+
+#[test]
+fn a_user_who_is_named_like_a_device_goes_with_the_id_although_the_device_is_linked() {
+    let server = server(StorePlace::Memory);
+    server.track(json!([
+        {"event": "Linked", "properties": {"token": "T", "$device_id": "D", "$user_id": "u"}},
+        {"event": "Named", "properties": {"token": "T", "$user_id": "$device:D"}},
+    ]));
+    assert_eq!(erased(&server, "T", &["$device:D"])["events"], 2);
+    assert_eq!(server.total(""), 0);
+}
+
+/// What a restore would put together is erased together, in whichever of the parts the link is.
+#[test]
+fn links_are_followed_through_hidden_data() {
+    let anonymous = "6f8f1c1e-2d1c-4a11-9d0e-0f1b6ad1c111";
+    let on = |token: &str, link: bool| match (token, link) {
+        ("T", false) => json!({"event": "Anonymous", "properties": {"token": "T", "$device_id": anonymous}}),
+        ("T", true) => {
+            json!({"event": "Link", "properties": {"token": "T", "$device_id": anonymous, "$user_id": "u"}})
+        }
+        (_, false) => json!({"event": "Anonymous", "properties": {"token": "O", "distinct_id": anonymous}}),
+        (_, true) => {
+            json!({"event": "$identify", "properties": {"token": "O", "$identified_id": "u", "$anon_id": anonymous}})
+        }
+    };
+    for token in ["T", "O"] {
+        for link_is_hidden in [false, true] {
+            let server = server(StorePlace::Memory);
+            server.track(on(token, link_is_hidden));
+            server.control("POST", &format!("/mock/projects/{token}/reset"), json!({}));
+            server.track(on(token, !link_is_hidden));
+            assert_eq!(erased(&server, token, &["u"])["events"], 2, "{token} {link_is_hidden}");
+            server.control("POST", &format!("/mock/projects/{token}/restore"), json!({}));
+            assert_eq!(server.total(""), 0, "{token} {link_is_hidden}");
+        }
+    }
+}
+
+#[test]
+fn a_device_that_is_another_users_in_the_hidden_data_stays_theirs() {
+    let server = server(StorePlace::Memory);
+    let event = |name: &str, user: Option<&str>| {
+        let mut event = json!({"event": name, "properties": {"token": "T", "$device_id": "D"}});
+        if let Some(user) = user {
+            event["properties"]["$user_id"] = json!(user);
+        }
+        event
+    };
+    server.track(json!([event("Anonymous, v", None), event("V", Some("v"))]));
+    server.control("POST", "/mock/projects/T/reset", json!({}));
+    server.track(json!([event("Anonymous, u", None), event("U", Some("u"))]));
+    assert_eq!(erased(&server, "T", &["u"])["events"], 2);
+    server.control("POST", "/mock/projects/T/restore", json!({}));
+    let left = server.get("/mock/events?distinct_id=v");
+    let names: Vec<&str> =
+        left["events"].as_array().unwrap().iter().map(|e| e["event"].as_str().unwrap()).collect();
+    assert_eq!(names, ["Anonymous, v", "V"]);
+}
+
+#[test]
+fn a_profile_goes_whichever_spelling_of_a_device_was_asked_for() {
+    for (under, asked) in [("$device:D", "D"), ("D", "$device:D")] {
+        let server = server(StorePlace::Memory);
+        engage(&server, "O", under);
+        engage(&server, "O", "other");
+        assert_eq!(erased(&server, "O", &[asked])["profiles"], 1, "{under}");
+        assert_eq!(server.get("/mock/profiles")["profiles"][0]["distinct_id"], "other", "{under}");
+    }
+}
+
+/// On a device that several share, who is not erased keeps what arrives late.
+#[test]
+fn another_user_of_an_erased_persons_device_is_not_barred() {
+    for token in ["T", "O"] {
+        let server = server(StorePlace::Memory);
+        server.control("PUT", "/mock/clock", json!({"now_s": 1_788_220_800, "frozen": true}));
+        let event = |name: &str, properties: Value| {
+            let mut event = json!({"event": name, "properties": {"token": token, "time": 1_788_220_700}});
+            event["properties"].as_object_mut().unwrap().extend(properties.as_object().unwrap().clone());
+            event
+        };
+        let device = "6f8f1c1e-2d1c-4a11-9d0e-0f1b6ad1c111";
+        let of = |user: &str| json!({"distinct_id": user, "$user_id": user, "$device_id": device});
+        let anonymous = json!({"distinct_id": format!("$device:{device}"), "$device_id": device});
+        let mut identify = of("u");
+        identify["$anon_distinct_id"] = anonymous["distinct_id"].clone();
+        server.track(json!([event("$identify", identify)]));
+        erased(&server, token, &["u"]);
+        server.track(json!([
+            event("Late", of("u")),
+            event("Late", anonymous),
+            event("Late", json!({"distinct_id": device})),
+            event("Late", of("other")),
+        ]));
+        let late = server.get("/mock/events?event=Late");
+        assert_eq!(
+            (&late["total"], &late["events"][0]["distinct_id"]),
+            (&json!(1), &json!("other")),
+            "{token}"
+        );
+        for user in ["u", "other"] {
+            let profile = json!({
+                "$token": token, "$distinct_id": user, "$device_id": device, "$set": {"a": 1}, "$time": 1_788_220_700,
+            });
+            server.send("POST", "/engage", &[JSON], profile.to_string().as_bytes());
+        }
+        let profiles = server.get("/mock/profiles");
+        let shown = (&profiles["total"], &profiles["profiles"][0]["distinct_id"]);
+        assert_eq!(shown, (&json!(1), &json!("other")), "{token}");
+    }
+}
+
+#[test]
+fn to_cancel_for_one_id_leaves_the_others_in() {
+    let server = server(StorePlace::Memory);
+    server.track(json!([
+        {"event": "A", "properties": {"token": "T", "distinct_id": "u"}},
+        {"event": "B", "properties": {"token": "T", "distinct_id": "v"}},
+    ]));
+    let task = erase(&server, &["u", "v", "w"]);
+    let cancel = |ids: &[&str]| server.gdpr("DELETE", "", &json!({"distinct_ids": ids}).to_string()).status;
+    assert_eq!(cancel(&["u", "x"]), 204);
+    let checked = check(&server, &task);
+    assert_eq!((&checked["status"], &checked["distinct_ids"]), (&json!("PENDING"), &json!(["v", "w"])));
+    assert_eq!((&checked["distinct_id_count"], cancel(&["u"])), (&json!(2), 404));
+    let again = erase(&server, &["u"]);
+    assert_eq!(cancel(&["u"]), 204, "its only id");
+    assert_eq!(check(&server, &again)["status"], "REVOKED");
+    server.control("PUT", "/mock/clock", json!({"advance_s": 60}));
+    assert_eq!(check(&server, &task)["status"], "SUCCESS");
+    assert_eq!((server.total("event=A"), server.total("event=B")), (1, 0));
+}

@@ -122,6 +122,134 @@ fn an_objection_does_not_reach_whom_its_device_claims_to_be_later() {
     assert_eq!((server.total("event=Pretending"), server.total("event=Own")), (0, 1));
 }
 
+const ANONYMOUS: &str = "6f8f1c1e-2d1c-4a11-9d0e-0f1b6ad1c111";
+
+/// An event of a device that nobody has named, or the one that says whose it is.
+fn of_device(token: &str, name: &str, user: Option<&str>) -> Value {
+    let (name, properties) = match (token, user) {
+        ("T", None) => (name, json!({"$device_id": ANONYMOUS})),
+        ("T", Some(user)) => (name, json!({"$device_id": ANONYMOUS, "$user_id": user})),
+        (_, None) => (name, json!({"distinct_id": ANONYMOUS, "$device_id": ANONYMOUS})),
+        (_, Some(user)) => ("$identify", json!({"$identified_id": user, "$anon_id": ANONYMOUS})),
+    };
+    let mut event = event(name, properties);
+    event["properties"]["token"] = json!(token);
+    event
+}
+
+/// Whatever takes the link away: the objection stays with each id.
+#[test]
+fn an_objection_outlives_the_links_of_its_person() {
+    for token in ["T", "O"] {
+        for end in ["erasure", "reset", "retention", "list", "another entry"] {
+            let server = server(StorePlace::Memory);
+            let list = |method: &str, ids: &[&str]| {
+                let target = format!("/mock/projects/{token}/suppressed");
+                server.control(method, &target, json!({ "distinct_ids": ids }));
+            };
+            if end == "list" {
+                // The link is not stored at all.
+                list("PUT", &["u"]);
+            }
+            server.track(of_device(token, "Link", Some("u")));
+            list("PUT", &["u"]);
+            match end {
+                "erasure" => {
+                    let target = format!("/api/app/data-deletions/v3.0/?token={token}");
+                    let owner = [("authorization", "Bearer OWNER")];
+                    let asked = server.send("POST", &target, &owner, br#"{"distinct_ids":["u"]}"#);
+                    assert_eq!(asked.status, 201);
+                    server.control("PUT", "/mock/clock", json!({"advance_s": 60}));
+                }
+                "reset" => drop(server.control("POST", &format!("/mock/projects/{token}/reset"), json!({}))),
+                "retention" => drop(server.control("PUT", "/mock/clock", json!({"advance": "P6Y"}))),
+                "list" => list("PUT", &["v", "u"]),
+                _ => {
+                    // It was listed under another id as well, and is no longer.
+                    list("POST", &[ANONYMOUS]);
+                    list("DELETE", &[ANONYMOUS]);
+                    server.control("POST", &format!("/mock/projects/{token}/reset"), json!({}));
+                }
+            }
+            server.track(of_device(token, "Later", None));
+            assert_eq!(server.total("event=Later"), 0, "{token} {end}");
+            list("DELETE", &["u"]);
+            server.track(of_device(token, "Later", None));
+            // Nobody of that person is on the list any more.
+            assert_eq!(server.total("event=Later"), 1, "{token} {end}");
+        }
+    }
+}
+
+/// A device is suppressed with its user, and says nothing about another one.
+#[test]
+fn another_user_of_a_suppressed_persons_device_is_heard() {
+    for token in ["T", "O"] {
+        for erase in [false, true] {
+            let server = server(StorePlace::Memory);
+            server.track(of_device(token, "Link", Some("u")));
+            server.control(
+                "PUT",
+                &format!("/mock/projects/{token}/suppressed"),
+                json!({"distinct_ids": ["u"]}),
+            );
+            if erase {
+                let target = format!("/api/app/data-deletions/v3.0/?token={token}");
+                server.send(
+                    "POST",
+                    &target,
+                    &[("authorization", "Bearer OWNER")],
+                    br#"{"distinct_ids":["u"]}"#,
+                );
+                server.control("PUT", "/mock/clock", json!({"advance_s": 60}));
+            }
+            let before = server.total("");
+            let of = |name: &str, user: &str| {
+                let mut event = event(
+                    name,
+                    json!({
+                        "distinct_id": user, "$user_id": user, "$device_id": ANONYMOUS,
+                        "$anon_distinct_id": format!("$device:{ANONYMOUS}"),
+                    }),
+                );
+                event["properties"]["token"] = json!(token);
+                event
+            };
+            server.track(json!([of("$identify", "other"), of("A", "other"), of("A", "u")]));
+            server.track(json!([of_device(token, "Anonymous", None), of("A", "other")]));
+            let update = json!({
+                "$token": token, "$distinct_id": "other", "$device_id": ANONYMOUS, "$set": {"a": 1},
+            });
+            server.send("POST", "/engage", &[JSON], update.to_string().as_bytes());
+            assert_eq!(server.total(&format!("project={token}&distinct_id=other")), 3, "{token} {erase}");
+            assert_eq!(server.total(""), before + 3, "{token} {erase}");
+            assert_eq!(server.get("/mock/profiles")["total"], 1, "{token} {erase}");
+            let person = server.get(&format!("/mock/person?project={token}&distinct_id=other"));
+            assert_eq!(person["suppressed"], false, "{token} {erase}");
+        }
+    }
+}
+
+/// A record that is dropped links all the same, as it would have done if it had been stored.
+#[test]
+fn an_alias_of_a_suppressed_person_is_suppressed_with_them() {
+    let server = server(StorePlace::Memory);
+    let on = |mut event: Value| {
+        event["properties"]["token"] = json!("O");
+        event
+    };
+    let alias =
+        |id: &str, alias: &str| on(event("$create_alias", json!({"distinct_id": id, "alias": alias})));
+    server.track(json!([alias("v", "taken")]));
+    server.control("PUT", "/mock/projects/O/suppressed", json!({"distinct_ids": ["u"]}));
+    server.track(json!([alias("u", "mail"), alias("mail", "phone"), alias("u", "taken")]));
+    for id in ["mail", "phone", "taken", "v"] {
+        server.track(on(event("A", json!({ "distinct_id": id }))));
+    }
+    let heard = server.get("/mock/events?event=A");
+    assert_eq!(heard["total"], 2, "who belonged to somebody else before still does: {heard}");
+}
+
 #[test]
 fn signals_are_honoured_where_the_project_says_so() {
     let server = server(StorePlace::Memory);

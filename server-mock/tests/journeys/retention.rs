@@ -106,3 +106,50 @@ fn a_link_lasts_as_long_as_events_depend_on_it() {
     at(&server, START + 11 * DAY);
     assert_eq!((server.total(""), server.total("distinct_id=U")), (1, 1));
 }
+
+/// Replays and the profile from before a link are found by it, after its own event is gone.
+#[test]
+fn a_link_lasts_as_long_as_a_replay_or_a_profile_depends_on_it() {
+    for (depending, of_erasure) in [
+        ("replay", json!({"events": 0, "profiles": 0, "replays": 1})),
+        ("profile", json!({"events": 0, "profiles": 1, "replays": 0})),
+    ] {
+        let folder = Folder::new("link");
+        let server = server(StorePlace::Folder(folder.data()));
+        with_settings(
+            &server,
+            json!({
+                "retention_events_days": 10, "retention_replays_days": 30, "retention_profiles_days": 30,
+                "store_replays": true,
+            }),
+        );
+        at(&server, START);
+        let depend = || match depending {
+            "replay" => {
+                server.send("POST", "/record?$device_id=D", &[("authorization", "Basic VDo=")], b"replay")
+            }
+            _ => {
+                let profile = br#"{"$token":"T","$distinct_id":"$device:D","$set":{"a":1}}"#;
+                server.send("POST", "/engage", &[("content-type", "application/json")], profile)
+            }
+        };
+        let link = json!({"event": "A", "properties": {"token": "T", "$device_id": "D", "$user_id": "U"}});
+        assert_eq!(depend().status, 200);
+        server.track(link.clone());
+        at(&server, START + 11 * DAY);
+        assert_eq!(server.total(""), 0);
+        let asked = server.gdpr("POST", "", r#"{"distinct_ids":["U"]}"#).json();
+        at(&server, START + 11 * DAY + 60);
+        let task = asked["results"]["task_id"].as_str().unwrap().to_owned();
+        assert_eq!(server.gdpr("GET", &task, "").json()["results"]["erased"], of_erasure);
+        assert!(live_keys(&folder.data()).is_empty(), "{depending}");
+
+        at(&server, START + 12 * DAY);
+        assert_eq!(depend().status, 200);
+        server.track(link);
+        at(&server, START + 30 * DAY);
+        assert_eq!((server.total(""), live_keys(&folder.data()).len()), (0, 2), "{depending}");
+        at(&server, START + 50 * DAY);
+        assert!(live_keys(&folder.data()).is_empty(), "{depending}: it lasts no longer");
+    }
+}

@@ -184,3 +184,26 @@ fn a_large_archive_comes_whole_and_breaks_off_where_its_person_is_erased() {
     assert!(rest.len() < archive.body.len(), "what is erased is not sent any more");
     assert_eq!(server.retrieval("GET", &format!("{task}/archive"), "").status, 404);
 }
+
+#[test]
+fn the_archive_has_what_an_erasure_would_take() {
+    let server = server(StorePlace::Memory);
+    server.track(json!([
+        {"event": "Named", "properties": {"token": "T", "distinct_id": "u", "$device_id": "D"}},
+        {"event": "Own", "properties": {"token": "T", "distinct_id": "u"}},
+        {"event": "Of the device", "properties": {"token": "T", "$device_id": "D"}},
+    ]));
+    let created = server.retrieval("POST", "", r#"{"distinct_ids":["u"]}"#).json();
+    let task = created["results"]["task_id"].as_str().unwrap().to_owned();
+    server.control("PUT", "/mock/clock", json!({"advance_s": 60}));
+    let files = unzip(&server.retrieval("GET", &format!("{task}/archive"), "").body);
+    let text = String::from_utf8(files[0].1.clone()).unwrap();
+    let names = text.lines().map(|line| serde_json::from_str::<Value>(line).unwrap()["event"].clone());
+    assert_eq!(names.collect::<Vec<_>>(), ["Named", "Own"]);
+    let manifest: Value = serde_json::from_slice(&files.last().unwrap().1).unwrap();
+    assert_eq!((&manifest["ids_found"], &manifest["events"]), (&json!(["u"]), &json!(2)));
+    let deletion = server.gdpr("POST", "", r#"{"distinct_ids":["u"]}"#).json();
+    server.control("PUT", "/mock/clock", json!({"advance_s": 60}));
+    let deletion = deletion["results"]["task_id"].as_str().unwrap().to_owned();
+    assert_eq!(server.gdpr("GET", &deletion, "").json()["results"]["erased"]["events"], 2);
+}

@@ -6,9 +6,9 @@ use std::collections::HashSet;
 use rusqlite::{OptionalExtension, params};
 
 use super::SqliteStore;
-use super::keys::{OpenKey, ids_from, slot_of};
+use super::keys::{Kind, OpenKey, ids_from, slot_of};
 use crate::domain::config::IdMerge;
-use crate::domain::identity::{DEVICE_PREFIX, Ids};
+use crate::domain::identity::{DEVICE_PREFIX, Ids, strip};
 use crate::store::{ClusterNode, Identities, KeyRow, Space, StoreError};
 
 impl Identities for SqliteStore {
@@ -63,21 +63,26 @@ impl Identities for SqliteStore {
         id_merge: IdMerge,
         canonical: &str,
     ) -> Result<Vec<(KeyRow, Ids)>, StoreError> {
-        let ids = Ids::of_distinct_id(id_merge, canonical);
-        if let (Some(node), IdMerge::Original) = (&ids.user, id_merge) {
-            let rows = self.cluster_rows(space, node)?;
+        // What looks like the id of a device may be that of a user, too: as whose it was sent decides.
+        let device = canonical.strip_prefix(DEVICE_PREFIX);
+        if id_merge == IdMerge::Original {
+            let mut rows = self.cluster_rows(space, strip(canonical))?;
+            if device.is_some() {
+                rows.append(&mut self.cluster_rows(space, canonical)?);
+            }
             return rows.into_iter().flatten().map(|(row, _)| self.ids_of_row(row)).collect();
         }
-        let Some(user) = &ids.user else {
-            return self.anonymous_keys(space, &ids.device.unwrap_or_default());
-        };
-        let mut found = self.keys_of_user(space, user)?;
+        let mut found = self.keys_of_user(space, canonical)?;
+        let mut devices: Vec<String> = found.iter().filter_map(|(_, ids)| ids.device.clone()).collect();
+        if let Some(device) = device {
+            found.append(&mut self.anonymous_keys(space, device)?);
+        }
         if id_merge == IdMerge::Simplified {
-            let mut devices: Vec<String> = found.iter().filter_map(|(_, ids)| ids.device.clone()).collect();
+            devices.retain(|of_user| Some(of_user.as_str()) != device);
             devices.sort_unstable();
             devices.dedup();
             for device in devices {
-                if self.first_user(space, &device)?.as_ref() == Some(user) {
+                if self.first_user(space, &device)?.as_deref() == Some(canonical) {
                     found.append(&mut self.anonymous_keys(space, &device)?);
                 }
             }
@@ -117,25 +122,52 @@ impl Identities for SqliteStore {
         Ok(rows)
     }
 
-    /// A combination stays while it links a device that still has events: the link decides whose those are.
+    /// A combination stays while it links a device that still has events, replays or a profile: the link decides whose
+    /// those are.
     fn delete_unused_keys(&mut self, after: KeyRow, limit: usize) -> Result<Option<KeyRow>, StoreError> {
         let last: Option<KeyRow> = self
             .connection
             .prepare_cached("SELECT max(id) FROM (SELECT id FROM keys WHERE id > ? ORDER BY id LIMIT ?)")?
             .query_row(params![after, limit as i64], |row| row.get(0))?;
         let Some(last) = last else { return Ok(None) };
-        let marked = self.connection.execute(
-            "UPDATE keys SET dying = 0, lookup = NULL, device = NULL, user = NULL
-             WHERE id > ?1 AND id <= ?2 AND kind = 0 AND dying IS NULL
-               AND NOT EXISTS (SELECT 1 FROM events e WHERE e.key = keys.id)
-               AND NOT EXISTS (SELECT 1 FROM replays r WHERE r.key = keys.id)
-               AND NOT EXISTS (SELECT 1 FROM edges WHERE first = keys.id)
-               AND NOT EXISTS (SELECT 1 FROM edges WHERE second = keys.id)
-               AND (user IS NULL OR device IS NULL OR NOT EXISTS (
-                 SELECT 1 FROM keys other JOIN events e ON e.key = other.id
-                 WHERE other.space = keys.space AND other.device = keys.device AND other.id <> keys.id))",
-            [after, last],
-        )?;
+        let unused: Vec<(KeyRow, Option<Space>)> = self
+            .connection
+            .prepare_cached(
+                "SELECT k.id, s.id, s.project FROM keys k
+                   LEFT JOIN spaces s ON s.id = k.space AND k.user IS NOT NULL AND k.device IS NOT NULL
+                 WHERE k.id > ?1 AND k.id <= ?2 AND k.kind = 0 AND k.dying IS NULL
+                   AND NOT EXISTS (SELECT 1 FROM events WHERE key = k.id)
+                   AND NOT EXISTS (SELECT 1 FROM replays WHERE key = k.id)
+                   AND NOT EXISTS (SELECT 1 FROM edges WHERE first = k.id)
+                   AND NOT EXISTS (SELECT 1 FROM edges WHERE second = k.id)
+                   AND (k.user IS NULL OR k.device IS NULL OR NOT EXISTS (
+                     SELECT 1 FROM keys other
+                     WHERE other.space = k.space AND other.device = k.device AND other.id <> k.id
+                       AND (EXISTS (SELECT 1 FROM events WHERE key = other.id)
+                         OR EXISTS (SELECT 1 FROM replays WHERE key = other.id))))",
+            )?
+            .query_map([after, last], |row| {
+                let space = match row.get(1)? {
+                    Some(space) => Some(Space { row: space, project: row.get(2)? }),
+                    None => None,
+                };
+                Ok((row.get(0)?, space))
+            })?
+            .collect::<Result<_, _>>()?;
+        let mut marked = 0;
+        for (row, links_in) in unused {
+            if let Some(space) = links_in
+                && self.has_profile_of_its_device(space, row)?
+            {
+                continue;
+            }
+            marked += self
+                .connection
+                .prepare_cached(
+                    "UPDATE keys SET dying = 0, lookup = NULL, device = NULL, user = NULL WHERE id = ?",
+                )?
+                .execute([row])?;
+        }
         let empty = self.connection.execute(
             "UPDATE keys SET dying = 0, lookup = NULL WHERE id > ?1 AND id <= ?2 AND kind = 5 AND dying IS NULL
                AND NOT EXISTS (SELECT 1 FROM events WHERE crowd = keys.id)",
@@ -147,6 +179,13 @@ impl Identities for SqliteStore {
 }
 
 impl SqliteStore {
+    /// Whether there is a profile under the device of a combination, from before its link.
+    fn has_profile_of_its_device(&self, space: Space, row: KeyRow) -> Result<bool, StoreError> {
+        let Some(device) = self.ids_of_row(row)?.1.device else { return Ok(false) };
+        let id = format!("{DEVICE_PREFIX}{device}");
+        Ok(self.find_key(space, self.lookup_hash(Kind::Profile, space.project, &[Some(&id)]))?.is_some())
+    }
+
     fn keys_of_user(&self, space: Space, user: &str) -> Result<Vec<(KeyRow, Ids)>, StoreError> {
         let hash = self.user_hash(space, user);
         let rows: Vec<KeyRow> = self

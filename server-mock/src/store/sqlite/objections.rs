@@ -1,6 +1,9 @@
 //! Rows of the suppression lists. They are held in memory as well: every arrival asks.
 
+use std::rc::Rc;
+
 use rusqlite::params;
+use rusqlite::types::Value as Sql;
 
 use super::SqliteStore;
 use crate::domain::identity::strip;
@@ -13,6 +16,10 @@ impl Objections for SqliteStore {
 
     fn objection(&self, project: ProjectRow, id: &str) -> Option<[u8; 16]> {
         self.objections.get(&project)?.get(&self.objection_hash(project, id)).copied()
+    }
+
+    fn is_listed(&self, project: ProjectRow, id: &str) -> bool {
+        self.objection(project, id) == Some(self.objection_hash(project, id))
     }
 
     fn objections(&mut self, project: ProjectRow) -> Result<Vec<[u8; 16]>, StoreError> {
@@ -48,10 +55,14 @@ impl Objections for SqliteStore {
         Ok(removed > 0)
     }
 
-    fn clear_objections(&mut self, project: ProjectRow) -> Result<(), StoreError> {
-        self.connection.execute("DELETE FROM objections WHERE project = ?", [project])?;
-        self.objections.remove(&project);
-        Ok(())
+    fn keep_objections(&mut self, project: ProjectRow, ids: &[String]) -> Result<(), StoreError> {
+        let kept = ids.iter().map(|id| Sql::Blob(self.objection_hash(project, id).to_vec()));
+        let kept: Rc<Vec<Sql>> = Rc::new(kept.collect());
+        self.connection.execute(
+            "DELETE FROM objections WHERE project = ? AND entry NOT IN rarray(?)",
+            params![project, kept],
+        )?;
+        self.read_objections()
     }
 }
 

@@ -306,7 +306,11 @@ impl Tasks for SqliteStore {
     fn replace_task_ids(&mut self, task: &StoredTask, ids: &[String]) -> Result<(), StoreError> {
         self.give_up_task_key(task.row)?;
         let key = self.task_key(task.project, &task.id, ids)?;
-        self.connection.execute("UPDATE tasks SET key = ? WHERE row = ?", [key.row, task.row])?;
+        // What was done already was done for as many as it was asked for.
+        self.connection.execute(
+            "UPDATE tasks SET key = ?, id_count = CASE state WHEN 'WAITING' THEN ? ELSE id_count END WHERE row = ?",
+            params![key.row, ids.len() as i64, task.row],
+        )?;
         self.connection.execute("DELETE FROM archives WHERE task = ?", [task.row])?;
         self.connection.execute("DELETE FROM archive_keys WHERE task = ?", [task.row])?;
         self.connection.execute("DELETE FROM task_ids WHERE task = ?", [task.row])?;
