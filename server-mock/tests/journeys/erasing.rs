@@ -150,6 +150,26 @@ fn late_copies_are_barred_and_new_data_is_not() {
 }
 
 #[test]
+fn members_go_from_the_profiles_of_groups_where_they_are_names_too() {
+    let server = server(StorePlace::Memory);
+    let group = json!({"$token": "T", "$group_key": "company", "$group_id": "acme", "$set": {
+        "members": {"u": {"role": "admin"}, "v": {"role": "guest"}}, "list": ["u", "v"], "u": "owner",
+    }});
+    let send =
+        || assert_eq!(server.send("POST", "/groups", &[JSON], group.to_string().as_bytes()).text(), "1");
+    let properties = || {
+        let mut properties = server.get("/mock/groups")["groups"][0]["properties"].clone();
+        properties.as_object_mut().unwrap().remove("$last_seen");
+        properties
+    };
+    let left = json!({"members": {"v": {"role": "guest"}}, "list": ["v"]});
+    send();
+    erase(&server, &["u"]);
+    server.control("PUT", "/mock/clock", json!({"advance_s": 60}));
+    assert_eq!(properties(), left);
+}
+
+#[test]
 fn deletions_conflict_are_cancelled_once_and_belong_to_their_project() {
     let server = server(StorePlace::Memory);
     server.track(json!({"event": "A", "properties": {"token": "T", "distinct_id": "u"}}));
