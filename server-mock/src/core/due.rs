@@ -299,9 +299,9 @@ impl Core {
             let Some(hidden) = core.store.next_purge()?.filter(|hidden| hidden.due <= now) else {
                 return Ok(0);
             };
-            core.store.purge(hidden.space)?;
+            let counts = core.store.purge(hidden.space)?;
             let project = Some(hidden.space.project);
-            core.note(now, project, "project.purged", "the grace is over", None, Counts::default())?;
+            core.note(now, project, "project.purged", "the grace is over", None, counts)?;
             Ok(1)
         })
     }

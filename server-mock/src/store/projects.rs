@@ -1,6 +1,7 @@
 //! Projects, and the spaces that hold their data.
 
-use super::StoreError;
+use super::{Counts, StoreError};
+use crate::domain::config::IdMerge;
 
 /// Number of a project in the store.
 pub type ProjectRow = i64;
@@ -66,6 +67,6 @@ pub trait Projects {
     fn restore(&mut self, hidden: Hidden) -> Result<(), StoreError>;
     /// The hidden space that is purged first.
     fn next_purge(&mut self) -> Result<Option<Hidden>, StoreError>;
-    /// Decides that a hidden space goes, with everything in it.
-    fn purge(&mut self, space: Space) -> Result<(), StoreError>;
+    /// Decides that a hidden space goes, with everything in it. Answers how much that is.
+    fn purge(&mut self, space: Space) -> Result<Counts, StoreError>;
 }

@@ -64,6 +64,7 @@ fn after_the_grace_it_is_gone_for_good_with_its_keys() {
     at(&server, START);
     let secret = secret_text();
     track(&server, &secret, json!({"distinct_id": "u"}));
+    engage(&server, "/engage", json!({"$token": "T", "$distinct_id": "u", "$set": {"a": 1}}));
     let before = live_keys(&data);
     act(&server, "delete");
     at(&server, START + 60 * DAY - 1);
@@ -76,6 +77,23 @@ fn after_the_grace_it_is_gone_for_good_with_its_keys() {
     let actions: Vec<&str> =
         audit["audit"].as_array().unwrap().iter().map(|row| row["action"].as_str().unwrap()).collect();
     assert_eq!(actions, ["project.deleted", "project.purged"]);
+    assert_eq!(audit["audit"][1]["counts"], json!({"events": 1, "profiles": 1, "replays": 0}));
+}
+
+#[test]
+fn what_was_done_last_is_undone_first_wherever_the_clock_was() {
+    let server = server(StorePlace::Memory);
+    at(&server, START + 5 * DAY);
+    track(&server, "1", json!({"distinct_id": "u"}));
+    act(&server, "reset");
+    at(&server, START);
+    track(&server, "2", json!({"distinct_id": "u"}));
+    act(&server, "delete");
+    assert_eq!(act(&server, "restore")["state"], "live");
+    assert_eq!((server.total("event=1"), server.total("event=2")), (0, 1));
+    track(&server, "3", json!({"distinct_id": "u"}));
+    act(&server, "restore");
+    assert_eq!(server.total(""), 3);
 }
 
 #[test]

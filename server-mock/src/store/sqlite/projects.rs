@@ -5,7 +5,10 @@ use rusqlite::{OptionalExtension, Row, params};
 use super::SqliteStore;
 use super::dedupe::own_hash;
 use super::keys::{OpenKey, slot_of};
-use crate::store::{Hidden, HideCause, Home, KeyRow, Profiles, ProjectRow, Projects, Space, StoreError};
+use crate::domain::config::IdMerge;
+use crate::store::{
+    Counts, Hidden, HideCause, Home, KeyRow, Profiles, ProjectRow, Projects, Space, StoreError,
+};
 
 const HOME: &str = "SELECT p.id, s.id, p.deleted FROM projects p
     LEFT JOIN spaces s ON s.project = p.id AND s.hidden IS NULL";
@@ -86,7 +89,8 @@ impl Projects for SqliteStore {
     fn hidden(&mut self, project: ProjectRow) -> Result<Vec<Hidden>, StoreError> {
         let rows = self
             .connection
-            .prepare_cached(&format!("{HIDDEN} AND project = ? ORDER BY hidden, id"))?
+            // What is hidden later is of a later row: only the last one is restored, and a new space comes after all.
+            .prepare_cached(&format!("{HIDDEN} AND project = ? ORDER BY id"))?
             .query_map([project], hidden_of)?
             .collect::<Result<_, _>>()?;
         Ok(rows)
@@ -146,14 +150,23 @@ impl Projects for SqliteStore {
         Ok(found)
     }
 
-    fn purge(&mut self, space: Space) -> Result<(), StoreError> {
+    fn purge(&mut self, space: Space) -> Result<Counts, StoreError> {
+        let count = |sql: &str| {
+            let count = self.connection.query_row(sql, [space.row], |row| row.get::<_, i64>(0))?;
+            Ok::<_, StoreError>(count as usize)
+        };
+        let counts = Counts {
+            events: count("SELECT count(*) FROM events WHERE space = ?")?,
+            profiles: count("SELECT count(*) FROM profiles WHERE space = ?")?,
+            replays: count("SELECT count(*) FROM replays WHERE space = ?")?,
+        };
         let marked = self.connection.execute(
             "UPDATE keys SET dying = 0, lookup = NULL, device = NULL, user = NULL WHERE space = ? AND dying IS NULL",
             [space.row],
         )?;
         self.connection.execute("DELETE FROM spaces WHERE id = ?", [space.row])?;
         self.marked_dying(marked);
-        Ok(())
+        Ok(counts)
     }
 }
 
