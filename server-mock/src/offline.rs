@@ -107,9 +107,12 @@ fn open(folder: &Path, config: Config) -> Result<Core, StoreError> {
 /// Imports events into the data folder, one JSON object a line as the raw export gives them, zipped or not. Lines that
 /// are no events are refused and reported; the others are stored.
 pub fn import(folder: &Path, config: Config, token: &str, mut input: impl Read) -> Result<Imported, Error> {
-    let project = config.project_or_new(token).ok_or_else(|| Error::Project(token.to_owned()))?;
+    if config.project_or_new(token).is_none() {
+        return Err(Error::Project(token.to_owned()));
+    }
     let mut core = open(folder, config)?;
     let mut head = Vec::new();
+    let project = core.project_of(token);
     (&mut input).take(2).read_to_end(&mut head)?;
     let is_zipped = head == GZIP;
     let whole = Cursor::new(head).chain(input);

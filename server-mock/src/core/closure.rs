@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use super::{Core, Resolver};
 use crate::domain::config::IdMerge;
-use crate::domain::identity::DEVICE_PREFIX;
+use crate::domain::identity::{DEVICE_PREFIX, strip};
 use crate::store::{KeyRow, Space, StoreError};
 
 /// The persons behind some ids.
@@ -65,6 +65,12 @@ impl Core {
         let mut closure = self.closure(space, id_merge, ids)?;
         for id in &closure.ids {
             closure.keys.extend(self.store.keys_naming(space, id)?);
+            if id_merge == IdMerge::Original {
+                // Here a device's id is its person's; it was not, if ids were merged by other rules when this came.
+                let device = format!("{DEVICE_PREFIX}{}", strip(id));
+                let before = self.store.keys_of(space, IdMerge::Simplified, &device)?;
+                closure.keys.extend(before.into_iter().map(|(key, _)| key));
+            }
         }
         Ok(closure)
     }

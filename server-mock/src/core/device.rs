@@ -16,7 +16,7 @@ impl Core {
         let config = self.shared.config();
         let home = match self.store.find_project(token)? {
             Some(home) => home,
-            None if config.project_or_new(token).is_some() => self.store.open_project(token)?,
+            None if config.project_or_new(token).is_some() => self.open_project(token)?,
             None => return Ok(None),
         };
         let device = strip(device_id).to_owned();

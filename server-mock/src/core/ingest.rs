@@ -56,7 +56,7 @@ impl Core {
         received: i64,
     ) -> Result<Ingested, StoreError> {
         let mut done = Ingested::default();
-        let home = self.store.open_project(&project.token)?;
+        let home = self.open_project(&project.token)?;
         let Some(space) = home.space else {
             done.drop(Dropped::DeletedProject, events.len());
             return Ok(done);
@@ -149,7 +149,7 @@ impl Core {
         now: i64,
     ) -> Result<Ingested, StoreError> {
         let mut done = Ingested::default();
-        let home = self.store.open_project(&project.token)?;
+        let home = self.open_project(&project.token)?;
         let Some(space) = home.space else {
             done.drop(Dropped::DeletedProject, updates.len());
             return Ok(done);
@@ -185,7 +185,7 @@ impl Core {
         began: i64,
     ) -> Result<Ingested, StoreError> {
         let mut done = Ingested::default();
-        let home = self.store.open_project(&project.token)?;
+        let home = self.open_project(&project.token)?;
         let Some(space) = home.space else {
             done.drop(Dropped::DeletedProject, 1);
             return Ok(done);

@@ -83,7 +83,7 @@ impl Core {
         work: impl FnOnce(&mut Core, ProjectRow) -> Result<ListChange, StoreError>,
     ) -> Result<ListChange, StoreError> {
         let now = self.shared.now();
-        let home = self.store.open_project(token)?;
+        let home = self.open_project(token)?;
         let change = work(self, home.project)?;
         let rule = format!("{} added, {} removed", change.added, change.removed);
         self.note(now, Some(home.project), "suppression.changed", &rule, None, Counts::default())?;

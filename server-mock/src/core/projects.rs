@@ -48,7 +48,7 @@ impl Core {
         let configured = self.shared.config().project(token).is_some();
         match self.store.find_project(token)? {
             Some(home) => Ok(Some(home)),
-            None if configured => self.store.open_project(token).map(Some),
+            None if configured => self.open_project(token).map(Some),
             None => Ok(None),
         }
     }

@@ -62,7 +62,7 @@ impl Core {
         project: &Project,
         task: &NewTask,
     ) -> Result<Option<Conflict>, StoreError> {
-        let home = self.store.open_project(&project.token)?;
+        let home = self.open_project(&project.token)?;
         let conflicts = match task.kind {
             TaskKind::Deletion => self.store.conflicts(home.project, &task.ids)?,
             TaskKind::Retrieval | TaskKind::Device => Vec::new(),

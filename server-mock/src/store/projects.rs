@@ -25,6 +25,8 @@ pub struct Home {
     pub space: Option<Space>,
     /// When the project was deleted, in milliseconds.
     pub deleted: Option<i64>,
+    /// By which rules its ids are merged; `None` while that is not known.
+    pub id_merge: Option<IdMerge>,
 }
 
 /// Why a space is hidden.
@@ -55,6 +57,8 @@ pub trait Projects {
     fn find_project(&mut self, token: &str) -> Result<Option<Home>, StoreError>;
     /// The same, made if it is not there. A deleted project gets no new space.
     fn open_project(&mut self, token: &str) -> Result<Home, StoreError>;
+    /// Notes by which rules the ids of a project are merged.
+    fn set_id_merge(&mut self, project: ProjectRow, id_merge: IdMerge) -> Result<(), StoreError>;
     /// All projects, with their tokens.
     fn projects(&mut self) -> Result<Vec<(Home, String)>, StoreError>;
     /// All spaces of a project, hidden ones too, oldest first.

@@ -5,7 +5,7 @@ use rusqlite::Connection;
 use serde_json::{Value, json};
 
 use crate::forensics::{self, all_keys, holds, live_keys, readable, search_raw};
-use crate::support::{Folder, Server, secret_text, server};
+use crate::support::{Folder, Server, config, secret_text, server};
 
 const JSON: (&str, &str) = ("content-type", "application/json");
 
@@ -147,6 +147,22 @@ fn late_copies_are_barred_and_new_data_is_not() {
     assert_eq!(server.total(""), 0);
     assert_eq!(server.track(event(1_788_220_801)), "1");
     assert_eq!(server.total(""), 1);
+}
+
+/// Devices had a combination of their own while the project merged ids by the simplified rules.
+#[test]
+fn what_came_before_the_rules_of_merging_changed_is_erased_by_its_device() {
+    let server = server(StorePlace::Memory);
+    server.track(json!([
+        {"event": "A", "properties": {"token": "T", "distinct_id": "$device:D"}},
+        {"event": "B", "properties": {"token": "T", "distinct_id": "v"}},
+    ]));
+    let mut document = config();
+    document["projects"][0]["id_merge"] = json!("original");
+    server.control("PUT", "/mock/config", document);
+    erase(&server, &["$device:D"]);
+    server.control("PUT", "/mock/clock", json!({"advance_s": 60}));
+    assert_eq!((server.total(""), server.total("event=B")), (1, 1));
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! Projects are deleted and reset softly: hidden at once, gone after the grace, restored in between.
 
-use refrain_mock::{MockServer, StorePlace};
+use refrain_mock::{MockServer, Options, StorePlace};
 use serde_json::{Value, json};
 
 use crate::forensics::{all_keys, holds, live_keys, readable};
@@ -94,6 +94,40 @@ fn what_was_done_last_is_undone_first_wherever_the_clock_was() {
     track(&server, "3", json!({"distinct_id": "u"}));
     act(&server, "restore");
     assert_eq!(server.total(""), 3);
+}
+
+#[test]
+fn how_ids_are_merged_is_known_without_a_configuration_and_as_the_last_one_said() {
+    let folder = Folder::new("merges");
+    let bare = || {
+        let store = StorePlace::Folder(folder.data());
+        MockServer::start_with(Options { store, ..Options::default() }).unwrap()
+    };
+    let merges = |server: &MockServer| {
+        let shown = server.get("/mock/projects");
+        let all = shown["projects"].as_array().unwrap().iter();
+        all.map(|one| (one["project"].clone(), one["id_merge"].clone())).collect::<Vec<_>>()
+    };
+    let of = |first: &str, second: &str| vec![(json!("T"), json!(first)), (json!("O"), json!(second))];
+    {
+        let server = server(StorePlace::Folder(folder.data()));
+        track(&server, "A", json!({}));
+        server.track(json!({"event": "A", "properties": {"token": "O"}}));
+    }
+    let server = bare();
+    assert_eq!(merges(&server), of("simplified", "original"));
+    let mut document = config();
+    document["projects"][0]["id_merge"] = json!("none");
+    document["projects"][1]["id_merge"] = json!("simplified");
+    server.control("PUT", "/mock/config", document);
+    server.control("PUT", "/mock/config", json!({}));
+    assert_eq!(merges(&server), of("none", "simplified"), "no longer listed");
+    drop(server);
+    let server = bare();
+    assert_eq!(merges(&server), of("none", "simplified"));
+    server.control("POST", "/mock/reset", json!({}));
+    track(&server, "A", json!({}));
+    assert_eq!(merges(&server), [(json!("T"), json!("simplified"))], "nothing is known of what is dropped");
 }
 
 #[test]
