@@ -8,6 +8,7 @@ use std::sync::Arc;
 use flate2::read::MultiGzDecoder;
 
 use crate::core::{Core, Packed, Shared};
+use crate::domain::clock::Moment;
 use crate::domain::config::{Config, Project};
 use crate::domain::import::{self, Import};
 use crate::domain::json::{self, JsonError};
@@ -111,8 +112,8 @@ pub fn import(folder: &Path, config: Config, token: &str, mut input: impl Read) 
         return Err(Error::Project(token.to_owned()));
     }
     let mut core = open(folder, config)?;
-    let mut head = Vec::new();
     let project = core.project_of(token);
+    let mut head = Vec::new();
     (&mut input).take(2).read_to_end(&mut head)?;
     let is_zipped = head == GZIP;
     let whole = Cursor::new(head).chain(input);
@@ -179,7 +180,7 @@ impl Imported {
         mut events: Vec<Packed>,
     ) -> Result<(), StoreError> {
         let now = core.shared.now();
-        let done = core.in_transaction(|core| core.ingest(project, &mut events, now))?;
+        let done = core.in_transaction(|core| core.ingest(project, &mut events, Moment::as_sent(now)))?;
         self.stored += done.stored;
         self.duplicates += done.duplicates;
         self.dropped += done.dropped.iter().map(|(_, count)| count).sum::<usize>();

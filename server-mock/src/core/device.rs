@@ -51,7 +51,7 @@ impl Core {
         }
         let retrievals = self.store.retrievals_about(home.project, &names, &keys)?;
         self.shared.forget_rejected(&names);
-        let barrier = Some(Barrier { before: None, until: None });
+        let barrier = Some(Barrier { before: None, sent_before: None, until: None });
         let ids = names.clone();
         self.store.erase(&Erasure { project: home.project, task: row, spaces, keys, ids, barrier })?;
         // Others' archives lose what this device had sent under their names, and nothing else.

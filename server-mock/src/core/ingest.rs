@@ -2,6 +2,7 @@
 
 use super::gate::Gate;
 use super::{Core, Dropped, random_hex, window};
+use crate::domain::clock::Moment;
 use crate::domain::config::{IdMerge, Project, RetentionBasis};
 use crate::domain::event::Event;
 use crate::domain::identity::{self, Ids, Verb};
@@ -53,15 +54,16 @@ impl Core {
         &mut self,
         project: &Project,
         events: &mut [Packed],
-        received: i64,
+        at: Moment,
     ) -> Result<Ingested, StoreError> {
+        let received = at.now;
         let mut done = Ingested::default();
         let home = self.open_project(&project.token)?;
         let Some(space) = home.space else {
             done.drop(Dropped::DeletedProject, events.len());
             return Ok(done);
         };
-        let mut gate = Gate::new(self, home, space, project, received);
+        let mut gate = Gate::new(self, home, space, project, at);
         let window = window(&project.settings, received);
         for Packed { event, verb } in events {
             if let Some(reason) = gate.refuses(self, &event.ids, event.time)? {
@@ -146,15 +148,16 @@ impl Core {
         &mut self,
         project: &Project,
         updates: &mut [Update],
-        now: i64,
+        at: Moment,
     ) -> Result<Ingested, StoreError> {
+        let now = at.now;
         let mut done = Ingested::default();
         let home = self.open_project(&project.token)?;
         let Some(space) = home.space else {
             done.drop(Dropped::DeletedProject, updates.len());
             return Ok(done);
         };
-        let mut gate = Gate::new(self, home, space, project, now);
+        let mut gate = Gate::new(self, home, space, project, at);
         let mut deleted = 0;
         for update in updates {
             // A deletion is in the interest of whoever objected or withdrew: it always gets through.
@@ -166,7 +169,7 @@ impl Core {
                 done.drop(reason, 1);
                 continue;
             }
-            gate.scrub(self, update, now)?;
+            gate.scrub(self, update)?;
             deleted += self.update_profile(space, project, &mut gate.resolver, update, now)?;
             done.stored += 1;
         }
@@ -177,12 +180,13 @@ impl Core {
         Ok(done)
     }
 
-    /// Stores a piece of a session replay.
+    /// Stores a piece of a session replay that began at some time.
     pub fn store_replay(
         &mut self,
         project: &Project,
         replay: NewReplay,
         began: i64,
+        at: Moment,
     ) -> Result<Ingested, StoreError> {
         let mut done = Ingested::default();
         let home = self.open_project(&project.token)?;
@@ -190,7 +194,7 @@ impl Core {
             done.drop(Dropped::DeletedProject, 1);
             return Ok(done);
         };
-        let mut gate = Gate::new(self, home, space, project, replay.received);
+        let mut gate = Gate::new(self, home, space, project, at);
         match gate.refuses(self, &replay.ids, began)? {
             Some(reason) => done.drop(reason, 1),
             None => {
@@ -236,7 +240,7 @@ impl Core {
             return Ok(ids.literal().any(|id| self.store.objection(home.project, id).is_some()));
         };
         let project = self.project_of(token);
-        let mut gate = Gate::new(self, home, space, &project, now);
+        let mut gate = Gate::new(self, home, space, &project, Moment::as_sent(now));
         Ok(gate.refuses(self, ids, i64::MIN)?.is_some())
     }
 }

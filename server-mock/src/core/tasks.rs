@@ -6,7 +6,9 @@ use crate::domain::config::Project;
 use crate::domain::identity::strip;
 use crate::domain::profile::{self, Subject};
 use crate::domain::time::{DAY, SECOND};
-use crate::store::{Barrier, Counts, Erasure, NewTask, Space, StoreError, StoredTask, TaskKind, TaskState};
+use crate::store::{
+    Barrier, Counts, Dated, Erasure, NewTask, Space, StoreError, StoredTask, TaskKind, TaskState,
+};
 
 /// Why a deletion was not made.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -128,7 +130,7 @@ impl Core {
             for id in ids {
                 let store = &mut self.store;
                 if store.was_to_be_erased(home.project, id)?
-                    || store.is_barred(home.project, id, i64::MIN, now)?
+                    || store.is_barred(home.project, id, Dated::ALWAYS, now)?
                 {
                     return Ok(Cancelled::TooLate);
                 }
@@ -191,10 +193,12 @@ impl Core {
         }
         let retrievals = self.store.retrievals_about(task.project, &ids, &keys)?;
         self.shared.forget_rejected(&ids);
-        let barrier = settings
-            .settings
-            .erasure_barrier_days
-            .map(|days| Barrier { before: Some(task.requested), until: Some(now + days * DAY) });
+        let client_offset = task.about["client_offset"].as_i64().unwrap_or_default();
+        let barrier = settings.settings.erasure_barrier_days.map(|days| Barrier {
+            before: Some(task.requested),
+            sent_before: Some(task.requested - client_offset),
+            until: Some(now + days * DAY),
+        });
         let erasure =
             Erasure { project: task.project, task: task.row, spaces, keys, ids: ids.clone(), barrier };
         self.store.erase(&erasure)?;

@@ -28,7 +28,7 @@ pub struct NewTask {
     pub requested: i64,
     /// When it starts.
     pub due: i64,
-    /// Who asked, under which law. No personal data of end users.
+    /// Who asked, under which law, and how far clients' clocks were behind then. No personal data of end users.
     pub about: Value,
 }
 
