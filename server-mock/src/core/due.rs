@@ -290,6 +290,8 @@ impl Core {
                 let rule = format!("{expired} archives, 7 days after they were made");
                 core.note(now, None, "user_data_retrieval.expired", &rule, None, Counts::default())?;
             }
+            let outdated = core.store.outdated_archives(now)?;
+            core.empty_archives(&outdated)?;
             Ok(expired)
         })
     }

@@ -153,24 +153,25 @@ impl Core {
         let now = at.now;
         let mut done = Ingested::default();
         let home = self.open_project(&project.token)?;
-        let Some(space) = home.space else {
-            done.drop(Dropped::DeletedProject, updates.len());
-            return Ok(done);
-        };
-        let mut gate = Gate::new(self, home, space, project, at);
+        let mut live = home.space.map(|space| (space, Gate::new(self, home, space, project, at)));
         let mut deleted = 0;
         for update in updates {
             // A deletion is in the interest of whoever objected or withdrew: it always gets through.
-            let refused = match update.delete {
-                true => None,
-                false => gate.refuses(self, &update.ids, update.time.unwrap_or(now + 1))?,
+            if update.delete {
+                deleted += self.delete_profiles(home, project.id_merge, update)?;
+                done.stored += 1;
+                continue;
+            }
+            let Some((space, gate)) = &mut live else {
+                done.drop(Dropped::DeletedProject, 1);
+                continue;
             };
-            if let Some(reason) = refused {
+            if let Some(reason) = gate.refuses(self, &update.ids, update.time.unwrap_or(now + 1))? {
                 done.drop(reason, 1);
                 continue;
             }
             gate.scrub(self, update)?;
-            deleted += self.update_profile(space, project, &mut gate.resolver, update, now)?;
+            self.update_profile(*space, project, &mut gate.resolver, update, now)?;
             done.stored += 1;
         }
         if deleted > 0 {

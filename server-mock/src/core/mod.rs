@@ -148,7 +148,12 @@ impl Core {
         }
         config.remember(unlisted);
         self.shared.set_config(config);
-        Ok(())
+        // What is in them may be expired by these settings.
+        let retrievals = self.store.retrievals(None)?;
+        if retrievals.is_empty() {
+            return Ok(());
+        }
+        self.in_transaction(|core| core.empty_archives(&retrievals))
     }
 
     /// A project, made if it is not there. A deleted project gets no new space.
@@ -213,6 +218,15 @@ pub fn window(settings: &Settings, now: i64) -> Window {
         (Some(days), RetentionBasis::EventDate) => (now.div_euclid(DAY) - days + 1) * DAY - 1,
     };
     Window { basis: settings.retention_basis, expired_until }
+}
+
+/// When an event expires that was received at one instant and happened at another; `None` is never.
+pub fn event_expiry(settings: &Settings, received: i64, time: i64) -> Option<i64> {
+    let days = settings.retention_events_days?;
+    Some(match settings.retention_basis {
+        RetentionBasis::Received => received + days * DAY,
+        RetentionBasis::EventDate => (time.div_euclid(DAY) + days) * DAY,
+    })
 }
 
 /// Profiles last seen at or before this instant are expired.

@@ -159,13 +159,18 @@ impl Core {
         self.store.destroy_keys()
     }
 
-    fn answer_retrieval(&mut self, token: &str, mut task: StoredTask, now: i64) -> Result<(), StoreError> {
-        task.finished = Some(now);
-        task.archive_until = Some(task.archive_until.unwrap_or(now + archive::LIFE));
+    pub(super) fn answer_retrieval(
+        &mut self,
+        token: &str,
+        mut task: StoredTask,
+        now: i64,
+    ) -> Result<(), StoreError> {
+        task.finished = task.finished.or(Some(now));
+        task.archive_until = task.archive_until.or(Some(now + archive::LIFE));
         let made = archive::make(self, token, &task, now)?;
         (task.events, task.profiles, task.replays) =
             (made.counts.events, made.counts.profiles, made.counts.replays);
-        self.store.end_archive(&task, &made.keys)?;
+        self.store.end_archive(&task, &made.keys, made.outdated)?;
         self.note(
             now,
             Some(task.project),

@@ -97,6 +97,52 @@ fn what_was_done_last_is_undone_first_wherever_the_clock_was() {
 }
 
 #[test]
+fn a_deleted_profile_does_not_come_back_with_what_is_restored() {
+    let server = server(StorePlace::Memory);
+    let set =
+        |id: &str| engage(&server, "/engage", json!({"$token": "T", "$distinct_id": id, "$set": {"a": 1}}));
+    let delete =
+        |id: &str| engage(&server, "/engage", json!({"$token": "T", "$distinct_id": id, "$delete": ""}));
+    for hide in ["reset", "delete"] {
+        ["u", "v"].into_iter().for_each(set);
+        track(&server, "A", json!({"$device_id": "D", "$user_id": "w"}));
+        set("w");
+        act(&server, hide);
+        ["u", "$device:D"].into_iter().for_each(delete);
+        act(&server, "restore");
+        let left = server.get("/mock/profiles");
+        assert_eq!((&left["total"], &left["profiles"][0]["distinct_id"]), (&json!(1), &json!("v")), "{hide}");
+    }
+}
+
+#[test]
+fn a_profile_under_a_device_that_was_linked_later_can_be_deleted() {
+    let server = server(StorePlace::Memory);
+    let ids = || {
+        let profiles = server.get("/mock/profiles");
+        let ids = profiles["profiles"].as_array().unwrap().iter().map(|one| one["distinct_id"].clone());
+        ids.collect::<Vec<Value>>()
+    };
+    let set =
+        |id: &str| engage(&server, "/engage", json!({"$token": "T", "$distinct_id": id, "$set": {"a": 1}}));
+    ["$device:D", "$device:E"].into_iter().for_each(set);
+    for (device, user) in [("D", "u"), ("E", "u"), ("E", "other")] {
+        track(&server, "A", json!({"$device_id": device, "$user_id": user}));
+    }
+    ["u", "other"].into_iter().for_each(set);
+    let delete = json!({"$token": "T", "$distinct_id": "$device:D", "$delete": ""});
+    let mut literal = delete.clone();
+    literal["$ignore_alias"] = json!(true);
+    engage(&server, "/engage", literal);
+    assert_eq!(ids(), ["$device:E", "u", "other"], "the literal one only");
+    set("$device:D");
+    engage(&server, "/engage", delete);
+    assert_eq!(ids(), ["$device:E", "other"], "nobody else's");
+    engage(&server, "/engage", json!({"$token": "T", "$distinct_id": "$device:E", "$delete": ""}));
+    assert_eq!(ids(), ["other"]);
+}
+
+#[test]
 fn how_ids_are_merged_is_known_without_a_configuration_and_as_the_last_one_said() {
     let folder = Folder::new("merges");
     let bare = || {

@@ -61,7 +61,7 @@ impl Counted {
             let keys = rows(&mut store, space, n);
             let key = store.begin_archive(&stored).unwrap();
             store.put_archive_piece(key, 0, b"archive").unwrap();
-            store.end_archive(&stored, &keys).unwrap();
+            store.end_archive(&stored, &keys, None).unwrap();
         }
         store.commit().unwrap();
         // An archive takes the place of the key that its task had.
