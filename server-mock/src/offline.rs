@@ -8,6 +8,7 @@ use std::sync::Arc;
 use flate2::read::MultiGzDecoder;
 
 use crate::core::{Core, Packed, Shared};
+use crate::domain::clock::Moment;
 use crate::domain::config::{Config, Project};
 use crate::domain::import::{self, Import};
 use crate::domain::json::{self, JsonError};
@@ -108,8 +109,11 @@ fn open(folder: &Path, config: Config) -> Result<Core, StoreError> {
 /// Imports events into the data folder, one JSON object a line as the raw export gives them, zipped or not. Lines that
 /// are no events are refused and reported; the others are stored.
 pub fn import(folder: &Path, config: Config, token: &str, mut input: impl Read) -> Result<Imported, Error> {
-    let project = config.project_or_new(token).ok_or_else(|| Error::Project(token.to_owned()))?;
+    if config.project_or_new(token).is_none() {
+        return Err(Error::Project(token.to_owned()));
+    }
     let mut core = open(folder, config)?;
+    let project = core.project_of(token);
     let mut head = Vec::new();
     (&mut input).take(2).read_to_end(&mut head)?;
     let is_zipped = head == GZIP;
@@ -177,7 +181,7 @@ impl Imported {
         mut events: Vec<Packed>,
     ) -> Result<(), StoreError> {
         let now = core.shared.now();
-        let done = core.in_transaction(|core| core.ingest(project, &mut events, now))?;
+        let done = core.in_transaction(|core| core.ingest(project, &mut events, Moment::as_sent(now)))?;
         self.stored += done.stored;
         self.duplicates += done.duplicates;
         self.dropped += done.dropped.iter().map(|(_, count)| count).sum::<usize>();

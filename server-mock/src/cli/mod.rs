@@ -103,7 +103,8 @@ struct Place {
     /// The data folder, as `serve --store` was given it. No server may be using it.
     #[arg(long, value_name = "PATH")]
     store: PathBuf,
-    /// JSON file with projects and settings, as for `serve`.
+    /// JSON file with projects and settings, as for `serve`. Without it the settings are the defaults, and projects merge
+    /// ids as they did when their data was stored.
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
 }

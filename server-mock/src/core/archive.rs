@@ -1,5 +1,6 @@
 //! What a retrieval yields: a ZIP with everything about some persons (SPEC §15.5). It is made when the task falls due,
-//! sealed under the task's own key, and gone when it expires or one of its persons is erased.
+//! sealed under the task's own key, and gone when it expires or one of its persons is erased. Where something in it may not
+//! be shown any more it is emptied, and made anew when it is fetched.
 //!
 //! A person may have more events than fit into memory, so it is written, kept and handed out in pieces.
 
@@ -12,11 +13,12 @@ use serde_json::{Map, Value, json};
 use sha2::{Digest, Sha256};
 
 use super::device::base64;
-use super::{Core, EventQuery, Sorting};
+use super::{Core, EventQuery, Sorting, event_expiry, profiles_expired_until};
+use crate::domain::config::IdMerge;
 use crate::domain::identity::strip;
 use crate::domain::profile::{Subject, texts_of};
 use crate::domain::time::{self, DAY};
-use crate::store::{Counts, KeyRow, Store, StoreError, StoredArchive, StoredTask};
+use crate::store::{Counts, KeyRow, ProjectRow, Store, StoreError, StoredArchive, StoredTask};
 use zip::Zip;
 
 /// For how long an archive is handed out, in milliseconds.
@@ -32,27 +34,68 @@ pub(super) struct Archive {
     pub counts: Counts,
     /// The combinations whose data is in it.
     pub keys: Vec<KeyRow>,
+    /// When the first thing in it expires; `None` is never.
+    pub outdated: Option<i64>,
 }
 
 /// Until when the archive of a task can be fetched; `None`: not yet, or not any more.
 pub fn fetchable(task: &StoredTask, now: i64) -> Option<i64> {
-    task.archive_until.filter(|until| now < *until && !task.ids.is_empty())
+    task.archive_until.filter(|until| now < *until && !task.ids.is_empty() && !task.is_hidden)
 }
 
 impl Core {
-    /// An archive to be handed out, noted in the audit.
+    /// An archive to be handed out, noted in the audit. One that was emptied is made anew.
     pub fn fetch_archive(&mut self, task: &StoredTask) -> Result<Option<StoredArchive>, StoreError> {
         let now = self.shared.now();
         if fetchable(task, now).is_none() {
             return Ok(None);
         }
-        let archive = self.store.archive(task.row)?;
+        let mut archive = self.store.archive(task.row)?;
+        if archive.is_some_and(|archive| archive.bytes == 0) {
+            let token = self.token_of(task.project)?;
+            self.answer_retrieval(&token, task.clone(), now)?;
+            archive = self.store.archive(task.row)?;
+        }
         if archive.is_some() {
+            let task = self.store.task_of_row(task.row)?;
             let counts = Counts { events: task.events, profiles: task.profiles, replays: task.replays };
             let action = "user_data_retrieval.downloaded";
             self.note(now, Some(task.project), action, "the archive's link", Some(&task.id), counts)?;
         }
         Ok(archive)
+    }
+
+    /// Takes out of archives what may not be shown any more, or not for now. They are made anew when they are fetched, of
+    /// what is visible then.
+    pub(super) fn empty_archives(&mut self, retrievals: &[i64]) -> Result<(), StoreError> {
+        for row in retrievals {
+            let task = self.store.task_of_row(*row)?;
+            if task.archive_until.is_some() {
+                self.store.begin_archive(&task)?;
+                self.store.end_archive(&task, &[], None)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Empties the archives that the person behind an id may be in.
+    pub(super) fn empty_archives_of(
+        &mut self,
+        project: ProjectRow,
+        id_merge: IdMerge,
+        id: &str,
+    ) -> Result<(), StoreError> {
+        if self.store.next_archive_expiry()?.is_none() {
+            return Ok(());
+        }
+        let (mut ids, mut keys) = (vec![id.to_owned()], Vec::new());
+        for space in self.store.spaces(project)? {
+            let closure = self.closure(space, id_merge, &ids[..1])?;
+            ids.extend(closure.ids);
+            keys.extend(closure.keys);
+        }
+        let retrievals = self.store.retrievals_about(project, &ids, &keys)?;
+        self.empty_archives(&retrievals)
     }
 }
 
@@ -152,6 +195,13 @@ struct Collected {
     sources: BTreeSet<String>,
     found: BTreeSet<String>,
     keys: BTreeSet<KeyRow>,
+    outdated: Option<i64>,
+}
+
+impl Collected {
+    fn expires(&mut self, at: Option<i64>) {
+        self.outdated = [self.outdated, at].into_iter().flatten().min();
+    }
 }
 
 /// Makes the archive of a task as of an instant.
@@ -186,7 +236,7 @@ pub(super) fn make(core: &mut Core, token: &str, task: &StoredTask, now: i64) ->
     });
     writer.whole(store, "manifest.json", &manifest)?;
     writer.end(store)?;
-    Ok(Archive { counts, keys: collected.keys.into_iter().collect() })
+    Ok(Archive { counts, keys: collected.keys.into_iter().collect(), outdated: collected.outdated })
 }
 
 /// Goes through everything about the persons of a task, and writes it where that is asked for.
@@ -211,7 +261,7 @@ fn collect(
     };
     let mut closure = core.closure(view.space, view.project.id_merge, &task.ids)?;
     // What an erasure would take can be seen before.
-    core.add_mentions(view.space, &mut closure)?;
+    core.add_mentions(view.space, view.project.id_merge, &mut closure)?;
     all.keys = closure.keys.clone();
     let query = EventQuery {
         from,
@@ -224,6 +274,7 @@ fn collect(
             writer.open(name);
         }
     };
+    let settings = &view.project.settings;
     begin(&mut writer, "events.jsonl");
     let mut reading = core.begin_reading(&view, query)?;
     loop {
@@ -239,6 +290,7 @@ fn collect(
             all.sources.insert(source.to_string());
             all.found.extend(rendered.distinct_id.filter(|id| closure.ids.contains(id)));
             all.counts.events += 1;
+            all.expires(event_expiry(settings, event.received, event.time));
             let line = json!({"event": event.name, "properties": rendered.properties});
             lines.extend_from_slice((line.to_string() + "\n").as_bytes());
             true
@@ -255,12 +307,13 @@ fn collect(
     let mut groups = Vec::new();
     for id in &closure.ids {
         let subject = Subject::Person(id.clone());
-        let expired = super::profiles_expired_until(&view.project.settings, now);
+        let expired = profiles_expired_until(settings, now);
         let profile = core.store.profile(view.space, &subject)?;
         if let Some(profile) = profile.filter(|profile| profile.last_seen > expired) {
             all.names.extend(profile.properties.keys().cloned());
             all.found.insert(id.clone());
             all.counts.profiles += 1;
+            all.expires(settings.retention_profiles_days.map(|days| profile.last_seen + days * DAY));
             if let Some(writer) = &mut writer {
                 let line = json!({"$distinct_id": id, "$properties": profile.properties});
                 writer.write(core.store.as_mut(), (line.to_string() + "\n").as_bytes())?;
@@ -333,6 +386,10 @@ fn replays(
         if !is_full {
             break;
         }
+    }
+    if all.counts.replays > 0 {
+        // Of whomever: to make it anew too soon does no harm.
+        all.expires(core.store.next_replay_expiry(view.space)?);
     }
     if begun { finish(core, writer) } else { Ok(()) }
 }

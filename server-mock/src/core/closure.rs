@@ -95,9 +95,20 @@ impl Core {
     }
 
     /// Adds the records of others that name one of the ids (SPEC §20.6).
-    pub(super) fn add_mentions(&mut self, space: Space, closure: &mut Closure) -> Result<(), StoreError> {
+    pub(super) fn add_mentions(
+        &mut self,
+        space: Space,
+        id_merge: IdMerge,
+        closure: &mut Closure,
+    ) -> Result<(), StoreError> {
         for id in &closure.ids {
             closure.keys.extend(self.store.keys_naming(space, id)?);
+            if id_merge == IdMerge::Original {
+                // Here a device's id is its person's; it was not, if ids were merged by other rules when this came.
+                let device = format!("{DEVICE_PREFIX}{}", strip(id));
+                let before = self.store.keys_of(space, IdMerge::Simplified, &device)?;
+                closure.keys.extend(before.into_iter().map(|(key, _)| key));
+            }
         }
         Ok(())
     }

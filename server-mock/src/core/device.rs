@@ -16,7 +16,7 @@ impl Core {
         let config = self.shared.config();
         let home = match self.store.find_project(token)? {
             Some(home) => home,
-            None if config.project_or_new(token).is_some() => self.store.open_project(token)?,
+            None if config.project_or_new(token).is_some() => self.open_project(token)?,
             None => return Ok(None),
         };
         let device = strip(device_id).to_owned();
@@ -51,7 +51,7 @@ impl Core {
         }
         let retrievals = self.store.retrievals_about(home.project, &names, &keys)?;
         self.shared.forget_rejected(&names);
-        let barrier = Some(Barrier { before: None, until: None });
+        let barrier = Some(Barrier { before: None, sent_before: None, until: None });
         let ids = names.clone();
         self.store.erase(&Erasure { project: home.project, task: row, spaces, keys, ids, barrier })?;
         // Others' archives lose what this device had sent under their names, and nothing else.

@@ -290,6 +290,8 @@ impl Core {
                 let rule = format!("{expired} archives, 7 days after they were made");
                 core.note(now, None, "user_data_retrieval.expired", &rule, None, Counts::default())?;
             }
+            let outdated = core.store.outdated_archives(now)?;
+            core.empty_archives(&outdated)?;
             Ok(expired)
         })
     }
@@ -299,9 +301,9 @@ impl Core {
             let Some(hidden) = core.store.next_purge()?.filter(|hidden| hidden.due <= now) else {
                 return Ok(0);
             };
-            core.store.purge(hidden.space)?;
+            let counts = core.store.purge(hidden.space)?;
             let project = Some(hidden.space.project);
-            core.note(now, project, "project.purged", "the grace is over", None, Counts::default())?;
+            core.note(now, project, "project.purged", "the grace is over", None, counts)?;
             Ok(1)
         })
     }

@@ -3,17 +3,18 @@
 use std::collections::{HashMap, HashSet};
 
 use super::{Core, Dropped, Resolver};
+use crate::domain::clock::Moment;
 use crate::domain::config::{IdMerge, Project};
 use crate::domain::identity::{Ids, Verb, strip};
 use crate::domain::profile::{Subject, Update};
-use crate::store::{Home, Space, StoreError};
+use crate::store::{Dated, Home, Space, StoreError};
 
 /// Asks for the records of one request and project; remembers what it found.
 pub(super) struct Gate {
     home: Home,
     space: Space,
     id_merge: IdMerge,
-    now: i64,
+    at: Moment,
     has_barriers: bool,
     has_objections: bool,
     /// Entries by combination, and by the person behind it.
@@ -25,13 +26,13 @@ pub(super) struct Gate {
 
 impl Gate {
     /// For one project at one instant.
-    pub fn new(core: &Core, home: Home, space: Space, project: &Project, now: i64) -> Gate {
+    pub fn new(core: &Core, home: Home, space: Space, project: &Project, at: Moment) -> Gate {
         Gate {
             home,
             space,
             id_merge: project.id_merge,
-            now,
-            has_barriers: core.store.has_barriers(now),
+            at,
+            has_barriers: core.store.has_barriers(at.now),
             has_objections: core.store.has_objections(home.project),
             known: HashMap::new(),
             persons: HashMap::new(),
@@ -42,11 +43,12 @@ impl Gate {
     /// Why a record that carries these ids, and this time, is dropped.
     pub fn refuses(&mut self, core: &mut Core, ids: &Ids, time: i64) -> Result<Option<Dropped>, StoreError> {
         if self.has_barriers {
+            let dated = self.dated(time);
             for id in ids.literal() {
                 // Another user of an erased person's device keeps theirs; a device that was erased itself is barred
                 // whoever uses it, and whatever the time is.
-                let time = if ids.is_device_of_a_user(id) { i64::MAX } else { time };
-                if core.store.is_barred(self.home.project, id, time, self.now)? {
+                let dated = if ids.is_device_of_a_user(id) { Dated::UNDATED } else { dated };
+                if core.store.is_barred(self.home.project, id, dated, self.at.now)? {
                     return Ok(Some(Dropped::Erased));
                 }
             }
@@ -57,15 +59,19 @@ impl Gate {
         Ok(None)
     }
 
+    fn dated(&self, time: i64) -> Dated {
+        Dated { time, sent: time.saturating_sub(self.at.client_offset) }
+    }
+
     /// Takes out of an update of a group the members that were erased, as the erasure has done (C12).
-    pub fn scrub(&mut self, core: &mut Core, update: &mut Update, now: i64) -> Result<(), StoreError> {
+    pub fn scrub(&mut self, core: &mut Core, update: &mut Update) -> Result<(), StoreError> {
         if !self.has_barriers || !matches!(update.subject, Subject::Group(..)) {
             return Ok(());
         }
-        let time = update.time.unwrap_or(now + 1);
+        let time = self.dated(update.time.unwrap_or(self.at.now + 1));
         let mut erased = HashSet::new();
         for text in update.texts() {
-            if core.store.is_barred(self.home.project, strip(&text), time, self.now)? {
+            if core.store.is_barred(self.home.project, strip(&text), time, self.at.now)? {
                 erased.insert(text);
             }
         }

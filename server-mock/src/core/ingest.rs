@@ -4,6 +4,7 @@ use std::collections::HashMap;
 
 use super::gate::Gate;
 use super::{Core, Dropped, random_hex, window};
+use crate::domain::clock::Moment;
 use crate::domain::config::{IdMerge, Project, RetentionBasis};
 use crate::domain::event::Event;
 use crate::domain::identity::{self, Ids, Verb};
@@ -57,15 +58,16 @@ impl Core {
         &mut self,
         project: &Project,
         events: &mut [Packed],
-        received: i64,
+        at: Moment,
     ) -> Result<Ingested, StoreError> {
+        let received = at.now;
         let mut done = Ingested::default();
-        let home = self.store.open_project(&project.token)?;
+        let home = self.open_project(&project.token)?;
         let Some(space) = home.space else {
             done.drop(Dropped::DeletedProject, events.len());
             return Ok(done);
         };
-        let mut gate = Gate::new(self, home, space, project, received);
+        let mut gate = Gate::new(self, home, space, project, at);
         let window = window(&project.settings, received);
         for Packed { event, verb } in events {
             if let Some(reason) = gate.refuses(self, &event.ids, event.time)? {
@@ -150,28 +152,30 @@ impl Core {
         &mut self,
         project: &Project,
         updates: &mut [Update],
-        now: i64,
+        at: Moment,
     ) -> Result<Ingested, StoreError> {
+        let now = at.now;
         let mut done = Ingested::default();
-        let home = self.store.open_project(&project.token)?;
-        let Some(space) = home.space else {
-            done.drop(Dropped::DeletedProject, updates.len());
-            return Ok(done);
-        };
-        let mut gate = Gate::new(self, home, space, project, now);
+        let home = self.open_project(&project.token)?;
+        let mut live = home.space.map(|space| (space, Gate::new(self, home, space, project, at)));
         let mut deleted = 0;
         for update in updates {
             // A deletion is in the interest of whoever objected or withdrew: it always gets through.
-            let refused = match update.delete {
-                true => None,
-                false => gate.refuses(self, &update.ids, update.time.unwrap_or(now + 1))?,
+            if update.delete {
+                deleted += self.delete_profiles(home, project.id_merge, update)?;
+                done.stored += 1;
+                continue;
+            }
+            let Some((space, gate)) = &mut live else {
+                done.drop(Dropped::DeletedProject, 1);
+                continue;
             };
-            if let Some(reason) = refused {
+            if let Some(reason) = gate.refuses(self, &update.ids, update.time.unwrap_or(now + 1))? {
                 done.drop(reason, 1);
                 continue;
             }
-            gate.scrub(self, update, now)?;
-            deleted += self.update_profile(space, project, &mut gate.resolver, update, now)?;
+            gate.scrub(self, update)?;
+            self.update_profile(*space, project, &mut gate.resolver, update, now)?;
             done.stored += 1;
         }
         if deleted > 0 {
@@ -181,20 +185,21 @@ impl Core {
         Ok(done)
     }
 
-    /// Stores a piece of a session replay.
+    /// Stores a piece of a session replay that began at some time.
     pub fn store_replay(
         &mut self,
         project: &Project,
         replay: NewReplay,
         began: i64,
+        at: Moment,
     ) -> Result<Ingested, StoreError> {
         let mut done = Ingested::default();
-        let home = self.store.open_project(&project.token)?;
+        let home = self.open_project(&project.token)?;
         let Some(space) = home.space else {
             done.drop(Dropped::DeletedProject, 1);
             return Ok(done);
         };
-        let mut gate = Gate::new(self, home, space, project, replay.received);
+        let mut gate = Gate::new(self, home, space, project, at);
         match gate.refuses(self, &replay.ids, began)? {
             Some(reason) => done.drop(reason, 1),
             None => {
@@ -251,7 +256,7 @@ impl Core {
         let Some(space) = home.space else {
             return Ok(ids.literal().any(|id| self.store.objection(home.project, id).is_some()));
         };
-        let new = || Gate::new(self, home, space, &self.project_of(token), now);
+        let new = || Gate::new(self, home, space, &self.project_of(token), Moment::as_sent(now));
         let gate = gates.entry(home.project).or_insert_with(new);
         Ok(gate.refuses(self, ids, i64::MIN)?.is_some())
     }

@@ -20,9 +20,9 @@ pub mod tasks;
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use crate::domain::config::{Config, Project, RetentionBasis, Settings};
+use crate::domain::config::{Config, IdMerge, Project, RetentionBasis, Settings};
 use crate::domain::time::DAY;
-use crate::store::{Counts, NewAudit, ProjectRow, Space, Store, StoreError, Window};
+use crate::store::{Counts, Home, NewAudit, ProjectRow, Space, Store, StoreError, Window};
 
 pub use ingest::{Ingested, Packed};
 pub use read::{EventQuery, Place, Sorting};
@@ -74,6 +74,7 @@ impl Core {
         shared.set_public_key(store.public_key());
         let due = due::Schedule::default();
         let mut core = Core { store, shared, sessions: HashMap::new(), era: 0, due };
+        core.take_config(core.shared.config().as_ref().clone())?;
         // A server that is restarted often must not put retention off for ever.
         core.look_soon()?;
         Ok(core)
@@ -82,6 +83,7 @@ impl Core {
     /// Drops all data, counters, the request log and faults; real time again. The configuration stays.
     pub fn reset(&mut self) -> Result<(), StoreError> {
         self.store.clear()?;
+        self.take_config(self.shared.config().as_ref().clone())?;
         self.sessions.clear();
         self.era += 1;
         self.shared.clock().reset();
@@ -126,9 +128,41 @@ impl Core {
     pub fn change_config(&mut self, config: Config) -> Result<(), StoreError> {
         let now = self.shared.now();
         self.run_due(now)?;
-        self.shared.set_config(config);
+        self.take_config(config)?;
         self.era += 1;
         self.run_due(now).map(drop)
+    }
+
+    /// Puts a configuration in force. How it merges the ids of its projects is noted with their data, so that work that
+    /// falls due while none names them is done by the same rules.
+    fn take_config(&mut self, mut config: Config) -> Result<(), StoreError> {
+        let mut unlisted = HashMap::new();
+        for (home, token) in self.store.projects()? {
+            match (config.project(&token), home.id_merge) {
+                (Some(project), known) if known != Some(project.id_merge) => {
+                    self.store.set_id_merge(home.project, project.id_merge)?;
+                }
+                (None, Some(known)) if known != IdMerge::default() => drop(unlisted.insert(token, known)),
+                _ => {}
+            }
+        }
+        config.remember(unlisted);
+        self.shared.set_config(config);
+        // What is in them may be expired by these settings.
+        let retrievals = self.store.retrievals(None)?;
+        if retrievals.is_empty() {
+            return Ok(());
+        }
+        self.in_transaction(|core| core.empty_archives(&retrievals))
+    }
+
+    /// A project, made if it is not there. A deleted project gets no new space.
+    fn open_project(&mut self, token: &str) -> Result<Home, StoreError> {
+        let home = self.store.open_project(token)?;
+        if home.id_merge.is_none() {
+            self.store.set_id_merge(home.project, self.project_of(token).id_merge)?;
+        }
+        Ok(home)
     }
 
     /// Writes an entry of the audit.
@@ -184,6 +218,15 @@ pub fn window(settings: &Settings, now: i64) -> Window {
         (Some(days), RetentionBasis::EventDate) => (now.div_euclid(DAY) - days + 1) * DAY - 1,
     };
     Window { basis: settings.retention_basis, expired_until }
+}
+
+/// When an event expires that was received at one instant and happened at another; `None` is never.
+pub fn event_expiry(settings: &Settings, received: i64, time: i64) -> Option<i64> {
+    let days = settings.retention_events_days?;
+    Some(match settings.retention_basis {
+        RetentionBasis::Received => received + days * DAY,
+        RetentionBasis::EventDate => (time.div_euclid(DAY) + days) * DAY,
+    })
 }
 
 /// Profiles last seen at or before this instant are expired.

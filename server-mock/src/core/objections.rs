@@ -21,7 +21,7 @@ impl Core {
     /// where nothing of such a project would be taken: an objection there would protect nobody.
     fn objected_in(&mut self, token: &str) -> Result<Option<Home>, StoreError> {
         match self.shared.config().project_or_new(token) {
-            Some(project) => self.store.open_project(&project.token).map(Some),
+            Some(project) => self.open_project(&project.token).map(Some),
             None => self.store.find_project(token),
         }
     }

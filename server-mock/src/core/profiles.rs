@@ -6,7 +6,7 @@ use super::read::{PIECE, PIECE_BYTES, about_bytes_of};
 use super::{Core, Resolver, View, profiles_expired_until};
 use crate::domain::config::{IdMerge, Project};
 use crate::domain::profile::{Subject, Update};
-use crate::store::{ProfileRange, Space, StoreError, StoredProfile};
+use crate::store::{Home, ProfileRange, Space, StoreError, StoredProfile};
 
 fn profile_range(view: &View, groups: bool, after: i64) -> ProfileRange {
     let expired_until =
@@ -15,7 +15,7 @@ fn profile_range(view: &View, groups: bool, after: i64) -> ProfileRange {
 }
 
 impl Core {
-    /// Applies one update. Answers how many profiles it deleted.
+    /// Applies one update that is no deletion.
     pub(super) fn update_profile(
         &mut self,
         space: Space,
@@ -23,11 +23,8 @@ impl Core {
         resolver: &mut Resolver,
         update: &Update,
         now: i64,
-    ) -> Result<usize, StoreError> {
+    ) -> Result<(), StoreError> {
         let subject = self.resolve_subject(space, resolver, update)?;
-        if update.delete {
-            return Ok(usize::from(self.store.delete_profile(space, &subject)?));
-        }
         let live = self
             .store
             .profile(space, &subject)?
@@ -35,8 +32,37 @@ impl Core {
         let (mut properties, before) =
             live.map_or((Map::new(), now), |profile| (profile.properties, profile.last_seen));
         update.apply(&mut properties);
-        self.store.put_profile(space, &subject, update.seen.unwrap_or(before), &properties)?;
-        Ok(0)
+        self.store.put_profile(space, &subject, update.seen.unwrap_or(before), &properties)
+    }
+
+    /// Deletes the profile that an update is about, and the one that lies under the literal id: it may be from before the
+    /// id was linked. What is hidden could be restored, so there too. Answers how many went.
+    pub(super) fn delete_profiles(
+        &mut self,
+        home: Home,
+        id_merge: IdMerge,
+        update: &Update,
+    ) -> Result<usize, StoreError> {
+        let mut subjects = vec![update.subject.clone()];
+        if let Some(space) = home.space {
+            subjects.push(self.resolve_subject(space, &mut Resolver::new(space, id_merge), update)?);
+            subjects.dedup();
+        }
+        let mut deleted = 0;
+        for space in self.store.spaces(home.project)? {
+            let mut names = subjects.clone();
+            // An id that is linked to nobody now may have been; one that is may have been somebody else's.
+            if names.len() == 1 {
+                names.push(self.resolve_subject(space, &mut Resolver::new(space, id_merge), update)?);
+            }
+            for subject in &names {
+                deleted += usize::from(self.store.delete_profile(space, subject)?);
+            }
+        }
+        if let (Subject::Person(id), true) = (&update.subject, deleted > 0) {
+            self.empty_archives_of(home.project, id_merge, id)?;
+        }
+        Ok(deleted)
     }
 
     /// The profile that an update is about: of the person behind the id, unless the literal id is meant.

@@ -1,6 +1,6 @@
 //! Projects: soft deletion, reset and the way back; and what each holds.
 
-use super::{Core, window};
+use super::{Core, event_expiry, window};
 use crate::domain::config::Project;
 use crate::domain::time::DAY;
 use crate::store::{Counts, EventRange, Hidden, HideCause, Home, Order, StoreError};
@@ -48,7 +48,7 @@ impl Core {
         let configured = self.shared.config().project(token).is_some();
         match self.store.find_project(token)? {
             Some(home) => Ok(Some(home)),
-            None if configured => self.store.open_project(token).map(Some),
+            None if configured => self.open_project(token).map(Some),
             None => Ok(None),
         }
     }
@@ -63,6 +63,8 @@ impl Core {
             }
             let days = core.project_of(token).settings.soft_delete_days;
             core.store.hide(home.project, cause, now, now + days * DAY)?;
+            let retrievals = core.store.retrievals(Some(home.project))?;
+            core.empty_archives(&retrievals)?;
             let action = match cause {
                 HideCause::Delete => "project.deleted",
                 HideCause::Reset => "project.reset",
@@ -93,6 +95,8 @@ impl Core {
                 return Ok(Err(refused));
             };
             core.store.restore(last)?;
+            let retrievals = core.store.retrievals(Some(home.project))?;
+            core.empty_archives(&retrievals)?;
             core.note(
                 now,
                 Some(home.project),
@@ -154,13 +158,8 @@ impl Core {
             order: Order::Receipt(0),
             keys: None,
         })?;
-        if let Some(days) = settings.retention_events_days {
-            let oldest = self.store.oldest_event(space, settings.retention_basis)?;
-            overview.next_event_expiry = oldest.map(|oldest| match settings.retention_basis {
-                crate::domain::config::RetentionBasis::Received => oldest + days * DAY,
-                crate::domain::config::RetentionBasis::EventDate => (oldest.div_euclid(DAY) + days) * DAY,
-            });
-        }
+        let oldest = self.store.oldest_event(space, settings.retention_basis)?;
+        overview.next_event_expiry = oldest.and_then(|oldest| event_expiry(&settings, oldest, oldest));
         if let Some(days) = settings.retention_profiles_days {
             overview.next_profile_expiry = self.store.oldest_profile(space)?.map(|seen| seen + days * DAY);
         }

@@ -7,7 +7,7 @@ use crate::domain::identity::strip;
 use crate::domain::profile::{self, Subject};
 use crate::domain::time::{DAY, SECOND};
 use crate::store::{
-    Barrier, Counts, Erasure, KeyRow, NewTask, Space, StoreError, StoredTask, TaskKind, TaskState,
+    Barrier, Counts, Dated, Erasure, KeyRow, NewTask, Space, StoreError, StoredTask, TaskKind, TaskState,
 };
 
 /// Why a deletion was not made.
@@ -70,7 +70,7 @@ impl Core {
         project: &Project,
         task: &NewTask,
     ) -> Result<Option<Conflict>, StoreError> {
-        let home = self.store.open_project(&project.token)?;
+        let home = self.open_project(&project.token)?;
         let conflicts = match task.kind {
             TaskKind::Deletion => self.store.conflicts(home.project, &task.ids)?,
             TaskKind::Retrieval | TaskKind::Device => Vec::new(),
@@ -155,7 +155,7 @@ impl Core {
             for id in ids {
                 let store = &mut self.store;
                 if store.was_to_be_erased(home.project, id)?
-                    || store.is_barred(home.project, id, i64::MIN, now)?
+                    || store.is_barred(home.project, id, Dated::ALWAYS, now)?
                 {
                     return Ok(Cancelled::TooLate);
                 }
@@ -184,13 +184,18 @@ impl Core {
         self.store.destroy_keys()
     }
 
-    fn answer_retrieval(&mut self, token: &str, mut task: StoredTask, now: i64) -> Result<(), StoreError> {
-        task.finished = Some(now);
-        task.archive_until = Some(task.archive_until.unwrap_or(now + archive::LIFE));
+    pub(super) fn answer_retrieval(
+        &mut self,
+        token: &str,
+        mut task: StoredTask,
+        now: i64,
+    ) -> Result<(), StoreError> {
+        task.finished = task.finished.or(Some(now));
+        task.archive_until = task.archive_until.or(Some(now + archive::LIFE));
         let made = archive::make(self, token, &task, now)?;
         (task.events, task.profiles, task.replays) =
             (made.counts.events, made.counts.profiles, made.counts.replays);
-        self.store.end_archive(&task, &made.keys)?;
+        self.store.end_archive(&task, &made.keys, made.outdated)?;
         self.note(
             now,
             Some(task.project),
@@ -210,7 +215,7 @@ impl Core {
         // Hidden data too: it could be restored.
         let mut closure = self.closure_anywhere(task.project, settings.id_merge, &task.ids)?;
         for space in &spaces {
-            self.add_mentions(*space, &mut closure)?;
+            self.add_mentions(*space, settings.id_merge, &mut closure)?;
         }
         let keys: Vec<KeyRow> = closure.keys.into_iter().collect();
         let ids: Vec<String> = closure.ids.into_iter().collect();
@@ -219,10 +224,12 @@ impl Core {
         }
         let retrievals = self.store.retrievals_about(task.project, &ids, &keys)?;
         self.shared.forget_rejected(&ids);
-        let barrier = settings
-            .settings
-            .erasure_barrier_days
-            .map(|days| Barrier { before: Some(task.requested), until: Some(now + days * DAY) });
+        let client_offset = task.about["client_offset"].as_i64().unwrap_or_default();
+        let barrier = settings.settings.erasure_barrier_days.map(|days| Barrier {
+            before: Some(task.requested),
+            sent_before: Some(task.requested - client_offset),
+            until: Some(now + days * DAY),
+        });
         let erasure =
             Erasure { project: task.project, task: task.row, spaces, keys, ids: ids.clone(), barrier };
         self.store.erase(&erasure)?;

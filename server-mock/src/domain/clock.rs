@@ -36,6 +36,11 @@ pub struct Moment {
 }
 
 impl Moment {
+    /// A moment for records whose times are taken as sent.
+    pub fn as_sent(now: i64) -> Moment {
+        Moment { now, client_offset: 0 }
+    }
+
     /// A client's time on the server's clock. Nothing has happened later than now.
     pub fn on_clock(self, client_time: i64) -> i64 {
         (client_time + self.client_offset).min(self.now)

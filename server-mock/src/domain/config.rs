@@ -3,6 +3,7 @@
 mod rate_limits;
 mod settings;
 
+use std::collections::HashMap;
 use std::fmt;
 
 use serde_json::{Map, Value, json};
@@ -26,6 +27,7 @@ pub struct Config {
     pub server: ServerSettings,
     warnings: Vec<String>,
     document: Map<String, Value>,
+    remembered: HashMap<String, IdMerge>,
 }
 
 /// A configured project.
@@ -85,6 +87,21 @@ pub enum IdMerge {
     None,
 }
 
+impl IdMerge {
+    const NAMES: [(IdMerge, &str); 3] =
+        [(IdMerge::Simplified, "simplified"), (IdMerge::Original, "original"), (IdMerge::None, "none")];
+
+    /// As the configuration names it.
+    pub fn name(self) -> &'static str {
+        IdMerge::NAMES.iter().find(|(one, _)| *one == self).map_or("", |(_, name)| name)
+    }
+
+    /// The one that the configuration names so.
+    pub fn of_name(name: &str) -> Option<IdMerge> {
+        IdMerge::NAMES.iter().find(|(_, one)| *one == name).map(|(one, _)| *one)
+    }
+}
+
 /// What is wrong with a configuration, and what would be right.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ConfigError(String);
@@ -141,6 +158,7 @@ impl Config {
             server,
             warnings,
             document: top.clone(),
+            remembered: HashMap::new(),
         };
         for (index, project) in config.projects.iter().enumerate() {
             let double =
@@ -188,12 +206,17 @@ impl Config {
         })
     }
 
+    /// Fills in how projects merge ids that are not listed and have data: by those rules it was stored.
+    pub(crate) fn remember(&mut self, merges: HashMap<String, IdMerge>) {
+        self.remembered = merges;
+    }
+
     /// How a project that is not listed is treated.
     pub fn unlisted(&self, token: &str) -> Project {
         Project {
             token: token.to_owned(),
             project_id: 0,
-            id_merge: IdMerge::Simplified,
+            id_merge: self.remembered.get(token).copied().unwrap_or_default(),
             project_secret: None,
             api_keys: Vec::new(),
             lookup_tables: Vec::new(),
@@ -222,11 +245,12 @@ impl Project {
         settings.apply(map)?;
         let known = |name: &str| PROJECT_FIELDS.contains(&name) || settings::of_project(name);
         warn_of_others(map, "projects[]", known, warnings);
-        let id_merge = match map.get("id_merge").map_or(Some("simplified"), Value::as_str) {
-            Some("simplified") => IdMerge::Simplified,
-            Some("original") => IdMerge::Original,
-            Some("none") => IdMerge::None,
-            _ => return Err(error("id_merge is one of simplified, original, none")),
+        let id_merge = match map.get("id_merge") {
+            None => IdMerge::default(),
+            Some(value) => value
+                .as_str()
+                .and_then(IdMerge::of_name)
+                .ok_or_else(|| error("id_merge is one of simplified, original, none"))?,
         };
         let tables = list(map, "lookup_tables")?.iter().map(|table| {
             let what = "projects[].lookup_tables[]";

@@ -190,31 +190,47 @@ impl Update {
     }
 }
 
-/// The texts among the values of a profile, at any depth: ids of members may be among them.
+/// The texts in a profile, names and values at any depth: ids of members may be among them.
 pub fn texts_of(properties: &Map<String, Value>) -> Vec<String> {
-    fn collect(value: &Value, found: &mut Vec<String>) {
-        match value {
-            Value::String(text) if !text.is_empty() => found.push(text.clone()),
-            Value::Number(number) => found.push(number.to_string()),
-            Value::Array(list) => list.iter().for_each(|value| collect(value, found)),
-            Value::Object(map) => map.values().for_each(|value| collect(value, found)),
-            _ => {}
-        }
-    }
     let mut found = Vec::new();
-    properties
-        .iter()
-        .filter(|(name, _)| *name != "$last_seen")
-        .for_each(|(_, value)| collect(value, &mut found));
-    found.sort_unstable();
-    found.dedup();
-    found
+    properties.iter().filter(|(name, _)| *name != "$last_seen").for_each(|named| collect(named, &mut found));
+    sorted(found)
 }
 
-/// Takes texts out of the values of a profile, at any depth: out of lists, and a property or key with them where one
-/// is the whole value.
+/// The texts in any value, names among them.
+pub fn texts_in(value: &Value) -> Vec<String> {
+    let mut found = Vec::new();
+    collect_value(value, &mut found);
+    sorted(found)
+}
+
+fn collect((name, value): (&String, &Value), found: &mut Vec<String>) {
+    if !name.is_empty() {
+        found.push(name.clone());
+    }
+    collect_value(value, found);
+}
+
+fn collect_value(value: &Value, found: &mut Vec<String>) {
+    match value {
+        Value::String(text) if !text.is_empty() => found.push(text.clone()),
+        Value::Number(number) => found.push(number.to_string()),
+        Value::Array(list) => list.iter().for_each(|value| collect_value(value, found)),
+        Value::Object(map) => map.iter().for_each(|named| collect(named, found)),
+        _ => {}
+    }
+}
+
+fn sorted(mut texts: Vec<String>) -> Vec<String> {
+    texts.sort_unstable();
+    texts.dedup();
+    texts
+}
+
+/// Takes texts out of a profile, at any depth: out of lists, and a property or key with them where one is its name or
+/// its whole value.
 pub fn without_texts(properties: &mut Map<String, Value>, is_gone: &dyn Fn(&str) -> bool) {
-    properties.retain(|_, value| keeps(value, is_gone));
+    properties.retain(|name, value| !is_gone(name) && keeps(value, is_gone));
 }
 
 fn keeps(value: &mut Value, is_gone: &dyn Fn(&str) -> bool) -> bool {
@@ -226,7 +242,7 @@ fn keeps(value: &mut Value, is_gone: &dyn Fn(&str) -> bool) -> bool {
             true
         }
         Value::Object(map) => {
-            map.retain(|_, value| keeps(value, is_gone));
+            map.retain(|name, value| !is_gone(name) && keeps(value, is_gone));
             true
         }
         _ => true,
@@ -409,9 +425,16 @@ mod tests {
 
     #[test]
     fn texts_are_found_and_taken_out_at_any_depth() {
-        let mut group = json!({"owner": "u", "members": ["u", "v", 7], "by": {"plan": "u", "n": 1}, "size": 3, "$last_seen": "x"});
+        let mut group = json!({
+            "owner": "u", "members": ["u", "v", 7], "by": {"plan": "u", "n": 1, "u": {"role": 2}}, "u": true,
+            "size": 3, "$last_seen": "x",
+        });
         let properties = group.as_object_mut().unwrap();
-        assert_eq!(texts_of(properties), ["1", "3", "7", "u", "v"]);
+        let values = ["1", "2", "3", "7", "u", "v"];
+        let names = ["by", "members", "n", "owner", "plan", "role", "size"];
+        let texts = texts_of(properties);
+        assert!(texts.is_sorted() && texts.len() == values.len() + names.len(), "{texts:?}");
+        assert!(values.iter().chain(&names).all(|text| texts.iter().any(|known| known == text)), "{texts:?}");
         without_texts(properties, &|text| text == "u" || text == "7");
         assert_eq!(group, json!({"members": ["v"], "by": {"n": 1}, "size": 3, "$last_seen": "x"}));
     }

@@ -260,7 +260,7 @@ async fn track(
         let done = app.worker.write(move |core| {
             let mut done = Vec::new();
             for (project, events) in &mut batches {
-                done.push(core.ingest(project, events, now)?);
+                done.push(core.ingest(project, events, at)?);
             }
             Ok((done, batches))
         });
@@ -345,7 +345,7 @@ async fn engage(
         let done = app.worker.write(move |core| {
             let mut done = Vec::new();
             for (project, mut updates) in batches {
-                done.push(core.update_profiles(&project, &mut updates, now)?);
+                done.push(core.update_profiles(&project, &mut updates, at)?);
             }
             Ok(done)
         });

@@ -14,6 +14,7 @@ use super::rejections::Rejections;
 use super::render::{FAILED, bad_request};
 use super::signals::Signals;
 use crate::core::{Dropped, Stats};
+use crate::domain::clock::Moment;
 use crate::domain::config::Project;
 use crate::domain::import::{self, Fault, Import};
 use crate::domain::json::Record;
@@ -100,7 +101,9 @@ async fn store(
     }
     let mut imported = records.len() - verbs - faults.len();
     if !events.is_empty() {
-        let stored = app.worker.write(move |core| Ok((core.ingest(&project, &mut events, now)?, events)));
+        let stored = app
+            .worker
+            .write(move |core| Ok((core.ingest(&project, &mut events, Moment::as_sent(now))?, events)));
         match stored.await {
             Ok((done, _)) => {
                 collect::count(app, &done);

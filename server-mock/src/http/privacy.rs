@@ -162,13 +162,19 @@ async fn create(
     if disclosure != "DATA" && compliance != "CCPA" {
         return Ok(Reply::error(400, "disclosure_type Categories and Sources need compliance_type CCPA"));
     }
-    let now = app.shared.now();
+    let at = app.shared.clock().moment();
+    let now = at.now;
     let task = NewTask {
         kind,
         id: random_uuid()?,
         requested: now,
         due: due_time(&project, now),
-        about: json!({"user": bearer.user, "compliance": compliance, "disclosure": disclosure}),
+        about: json!({
+            "user": bearer.user,
+            "compliance": compliance,
+            "disclosure": disclosure,
+            "client_offset": at.client_offset,
+        }),
         ids,
     };
     let mut shown = json!({

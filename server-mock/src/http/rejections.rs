@@ -10,11 +10,14 @@ use crate::core::{Rejected, Shared, Stats};
 use crate::domain::config::{Config, IdMerge, Project};
 use crate::domain::identity::{self, Ids};
 use crate::domain::json::Record;
+use crate::domain::profile;
 
 /// Names that are remembered of a record.
 const FIELDS: usize = 300;
 /// Longest name that is remembered.
 const FIELD: usize = 100;
+/// Texts by which a record's contents are forgotten. With more of them they are not remembered.
+const TEXTS: usize = 300;
 
 /// What one request had refused.
 pub struct Rejections {
@@ -40,7 +43,13 @@ impl Rejections {
 
     /// A record, for a reason. The project is the one that it was meant for, where that is known.
     pub fn record(&mut self, index: usize, record: &Record, project: Option<&Project>, reason: &str) {
-        let ids = ids_of(&record.value, project.map_or(IdMerge::Simplified, |project| project.id_merge));
+        let mut ids = ids_of(&record.value, project.map_or(IdMerge::Simplified, |project| project.id_merge));
+        // Nobody knows where an id stands in a record that is wrong: each of its texts may be one.
+        let mut texts = if self.keeps_contents { profile::texts_in(&record.value) } else { Vec::new() };
+        let keeps_content = self.keeps_contents && texts.len() <= TEXTS;
+        if keeps_content {
+            ids.also.append(&mut texts);
+        }
         let entry = Rejected {
             at: self.at,
             route: self.route.clone(),
@@ -49,7 +58,7 @@ impl Rejections {
             index,
             bytes: record.bytes,
             fields: fields_of(&record.value),
-            content: self.keeps_contents.then(|| record.value.to_string()),
+            content: keeps_content.then(|| record.value.to_string()),
             ids: ids.literal().map(Shared::rejected_id).collect(),
         };
         self.persons.push((entry.project.clone(), ids));
@@ -99,7 +108,11 @@ fn ids_of(record: &Value, mode: IdMerge) -> Ids {
         return identity::ids_of(mode, "", properties);
     }
     let id = |name: &str| identity::id_text(record.get(name));
-    let mut ids = id("$distinct_id").map(|id| Ids::of_distinct_id(mode, &id)).unwrap_or_default();
+    let Some(named) = id("$distinct_id") else {
+        // The properties may stand where the record should have been.
+        return record.as_object().map(|map| identity::ids_of(mode, "", map)).unwrap_or_default();
+    };
+    let mut ids = Ids::of_distinct_id(mode, &named);
     ids.also = ["$device_id", "$user_id"].into_iter().filter_map(id).collect();
     ids
 }

@@ -77,7 +77,7 @@ pub async fn record(app: &Arc<App>, call: &Call) -> Reply {
         received: now,
         expires: project.settings.retention_replays_days.map(|days| now + days * DAY),
     };
-    match app.worker.write(move |core| core.store_replay(&project, replay, began)).await {
+    match app.worker.write(move |core| core.store_replay(&project, replay, began, at)).await {
         Ok(done) => {
             Stats::add(&app.shared.stats.received, 1);
             collect::count(app, &done);

@@ -7,8 +7,27 @@ use super::{KeyRow, ProjectRow, Space, StoreError};
 pub struct Barrier {
     /// Those with a time up to this one, in milliseconds; `None` is all.
     pub before: Option<i64>,
+    /// The same instant by the clients' clocks, which do not follow one that is only advanced.
+    pub sent_before: Option<i64>,
     /// Until this instant; `None` is for ever.
     pub until: Option<i64>,
+}
+
+/// When a record was made: late copies of what is erased bear the time at which the first one was sent, and are known by
+/// it however far the server's clock was advanced in between.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Dated {
+    /// By the server's clock as it is now, in milliseconds.
+    pub time: i64,
+    /// By the client's.
+    pub sent: i64,
+}
+
+impl Dated {
+    /// Before any barrier: whoever is barred at all is barred then.
+    pub const ALWAYS: Dated = Dated { time: i64::MIN, sent: i64::MIN };
+    /// After any barrier that has a time: only one that has none bars it.
+    pub const UNDATED: Dated = Dated { time: i64::MAX, sent: i64::MAX };
 }
 
 /// An erasure that is decided.
@@ -56,7 +75,8 @@ pub trait Erasing {
     /// Whether any barrier holds at an instant, so that arrivals need not be looked up while there is none.
     fn has_barriers(&self, now: i64) -> bool;
     /// Whether records that carry an id and this time are dropped.
-    fn is_barred(&mut self, project: ProjectRow, id: &str, time: i64, now: i64) -> Result<bool, StoreError>;
+    fn is_barred(&mut self, project: ProjectRow, id: &str, time: Dated, now: i64)
+    -> Result<bool, StoreError>;
     /// Forgets barriers that are over.
     fn forget_barriers(&mut self, now: i64) -> Result<(), StoreError>;
     /// Signs a text with the server's key (Ed25519, RFC 8032).

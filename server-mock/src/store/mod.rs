@@ -19,7 +19,7 @@ mod usage;
 pub mod vault;
 
 pub use audit::{AuditLog, AuditRow, Counts, NewAudit};
-pub use erasing::{Barrier, Erasing, Erasure, Shredding};
+pub use erasing::{Barrier, Dated, Erasing, Erasure, Shredding};
 pub use error::StoreError;
 pub use event_text::{EventParts, EventText};
 pub use events::{EventRange, Events, NewEvent, Order, Put, StoredEvent, Window};

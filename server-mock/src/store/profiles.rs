@@ -57,7 +57,7 @@ pub trait Profiles {
     ) -> Result<(), StoreError>;
     /// The rows of profiles, in the same order, at most so many.
     fn profile_rows(&mut self, range: ProfileRange, limit: usize) -> Result<Vec<i64>, StoreError>;
-    /// The groups whose profiles have this text as a value.
+    /// The groups whose profiles have this text as a name or a value.
     fn groups_naming(&mut self, space: Space, text: &str) -> Result<Vec<Subject>, StoreError>;
     /// When the person that was not seen for the longest time was last seen, in milliseconds.
     fn oldest_profile(&mut self, space: Space) -> Result<Option<i64>, StoreError>;

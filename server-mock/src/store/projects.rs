@@ -1,6 +1,7 @@
 //! Projects, and the spaces that hold their data.
 
-use super::StoreError;
+use super::{Counts, StoreError};
+use crate::domain::config::IdMerge;
 
 /// Number of a project in the store.
 pub type ProjectRow = i64;
@@ -24,6 +25,8 @@ pub struct Home {
     pub space: Option<Space>,
     /// When the project was deleted, in milliseconds.
     pub deleted: Option<i64>,
+    /// By which rules its ids are merged; `None` while that is not known.
+    pub id_merge: Option<IdMerge>,
 }
 
 /// Why a space is hidden.
@@ -54,6 +57,8 @@ pub trait Projects {
     fn find_project(&mut self, token: &str) -> Result<Option<Home>, StoreError>;
     /// The same, made if it is not there. A deleted project gets no new space.
     fn open_project(&mut self, token: &str) -> Result<Home, StoreError>;
+    /// Notes by which rules the ids of a project are merged.
+    fn set_id_merge(&mut self, project: ProjectRow, id_merge: IdMerge) -> Result<(), StoreError>;
     /// All projects, with their tokens.
     fn projects(&mut self) -> Result<Vec<(Home, String)>, StoreError>;
     /// All spaces of a project, hidden ones too, oldest first.
@@ -66,6 +71,6 @@ pub trait Projects {
     fn restore(&mut self, hidden: Hidden) -> Result<(), StoreError>;
     /// The hidden space that is purged first.
     fn next_purge(&mut self) -> Result<Option<Hidden>, StoreError>;
-    /// Decides that a hidden space goes, with everything in it.
-    fn purge(&mut self, space: Space) -> Result<(), StoreError>;
+    /// Decides that a hidden space goes, with everything in it. Answers how much that is.
+    fn purge(&mut self, space: Space) -> Result<Counts, StoreError>;
 }

@@ -28,7 +28,7 @@ pub struct NewTask {
     pub requested: i64,
     /// When it starts.
     pub due: i64,
-    /// Who asked, under which law. No personal data of end users.
+    /// Who asked, under which law, and how far clients' clocks were behind then. No personal data of end users.
     pub about: Value,
 }
 
@@ -78,6 +78,8 @@ pub struct StoredTask {
     pub about: Value,
     /// Until when the archive is kept; `None` when there is none.
     pub archive_until: Option<i64>,
+    /// Whether its project is deleted, so that nothing of it is shown.
+    pub is_hidden: bool,
 }
 
 /// An archive, which is read piece by piece.
@@ -85,7 +87,7 @@ pub struct StoredTask {
 pub struct StoredArchive {
     /// The key that its pieces are sealed under.
     pub key: KeyRow,
-    /// The bytes of all its pieces.
+    /// The bytes of all its pieces; none when it was emptied and has to be made anew.
     pub bytes: u64,
 }
 
@@ -115,8 +117,18 @@ pub trait Tasks {
     fn begin_archive(&mut self, task: &StoredTask) -> Result<KeyRow, StoreError>;
     /// Adds a piece to an archive. They are numbered from 0, and may come in any order.
     fn put_archive_piece(&mut self, key: KeyRow, number: usize, bytes: &[u8]) -> Result<(), StoreError>;
-    /// Ends a retrieval with its archive. `keys` are the combinations whose data is in it.
-    fn end_archive(&mut self, task: &StoredTask, keys: &[KeyRow]) -> Result<(), StoreError>;
+    /// Ends a retrieval with its archive. `keys` are the combinations whose data is in it; the first thing in it expires
+    /// when it is `outdated`.
+    fn end_archive(
+        &mut self,
+        task: &StoredTask,
+        keys: &[KeyRow],
+        outdated: Option<i64>,
+    ) -> Result<(), StoreError>;
+    /// The retrievals that have an archive: of one project or of all.
+    fn retrievals(&mut self, project: Option<ProjectRow>) -> Result<Vec<i64>, StoreError>;
+    /// The retrievals in whose archives something is expired at an instant.
+    fn outdated_archives(&mut self, now: i64) -> Result<Vec<i64>, StoreError>;
     /// The retrievals of a project that name any of these ids, or whose archives hold data under any of these
     /// combinations.
     fn retrievals_about(
@@ -131,7 +143,7 @@ pub trait Tasks {
     fn archive(&mut self, row: i64) -> Result<Option<StoredArchive>, StoreError>;
     /// A piece of an archive, if it is still there.
     fn archive_piece(&mut self, key: KeyRow, number: usize) -> Result<Option<Vec<u8>>, StoreError>;
-    /// When the next archive expires, in milliseconds.
+    /// When the next archive, or the first thing in one, expires, in milliseconds.
     fn next_archive_expiry(&mut self) -> Result<Option<i64>, StoreError>;
     /// Decides that archives that expire at or before an instant go, and the ids of their tasks. Answers how many.
     fn expire_archives(&mut self, now: i64) -> Result<usize, StoreError>;

@@ -3,7 +3,7 @@
 use std::io::Write;
 use std::process::{Command, Output, Stdio};
 
-use refrain_mock::StorePlace;
+use refrain_mock::{MockServer, Options, StorePlace};
 use serde_json::{Value, json};
 
 use crate::support::{Folder, Process, Server, config, gzip, server, try_send};
@@ -355,6 +355,71 @@ fn a_folder_is_swept_without_a_server() {
     assert!(said(&output).contains("expired: 2 events"), "{}", said(&output));
     let server = server(StorePlace::Folder(data));
     assert_eq!(server.get("/mock/audit")["audit"][0]["counts"]["events"], 2);
+}
+
+/// An id that `$identify` merges.
+const ANONYMOUS: &str = "6f8f1c1e-2d1c-4a11-9d0e-0f1b6ad1c111";
+
+#[test]
+fn what_falls_due_while_no_configuration_names_a_project_follows_the_merges_of_its_data() {
+    for how in ["sweep", "serve"] {
+        let folder = Folder::new("merged");
+        let data = folder.data();
+        let task = {
+            let server = server(StorePlace::Folder(data.clone()));
+            // An hour ago, so that it is due by now.
+            let now = server.get("/mock/clock")["now_s"].as_f64().unwrap() as i64;
+            server.control("PUT", "/mock/clock", json!({"now_s": now - 3600, "frozen": true}));
+            server.track(json!([
+                {"event": "Before", "properties": {"token": "O", "distinct_id": ANONYMOUS}},
+                {"event": "$identify", "properties": {"token": "O", "$identified_id": "U", "$anon_id": ANONYMOUS}},
+                {"event": "Other", "properties": {"token": "O", "distinct_id": "V"}},
+            ]));
+            let target = "/api/app/data-deletions/v3.0/?token=O";
+            let owner = [("authorization", "Bearer OWNER")];
+            let answer = server.send("POST", target, &owner, br#"{"distinct_ids":["U"]}"#);
+            answer.json()["results"]["task_id"].clone()
+        };
+        match how {
+            "sweep" => {
+                let output = run(&["sweep", "--store", data.to_str().unwrap()]);
+                assert!(said(&output).contains("1 privacy tasks"), "{}", said(&output));
+            }
+            _ => {
+                let store = StorePlace::Folder(data.clone());
+                let server = MockServer::start_with(Options { store, ..Options::default() }).unwrap();
+                server.control("POST", "/mock/sweep", json!({}));
+            }
+        }
+        let server = server(StorePlace::Folder(data));
+        let tasks = server.get("/mock/tasks");
+        assert_eq!(
+            (&tasks["tasks"][0]["id"], &tasks["tasks"][0]["status"]),
+            (&task, &json!("SUCCESS")),
+            "{how}"
+        );
+        assert_eq!((server.total(""), server.total("event=Other")), (1, 1), "{how}");
+    }
+}
+
+#[test]
+fn an_import_without_a_configuration_follows_the_merges_of_the_data_that_is_there() {
+    let folder = Folder::new("merging");
+    let data = folder.data();
+    server(StorePlace::Folder(data.clone()))
+        .track(json!({"event": "First", "properties": {"token": "O", "distinct_id": "V"}}));
+    let lines = [
+        json!({"event": "Before", "properties": {"time": 1_788_220_800, "distinct_id": ANONYMOUS, "$insert_id": "1"}}),
+        json!({"event": "$identify", "properties": {
+            "time": 1_788_220_801, "distinct_id": "U", "$identified_id": "U", "$anon_id": ANONYMOUS, "$insert_id": "2",
+        }}),
+    ];
+    let file = folder.path().join("export.ndjson");
+    std::fs::write(&file, lines.map(|line| line.to_string() + "\n").concat()).unwrap();
+    let output =
+        run(&["import", file.to_str().unwrap(), "--store", data.to_str().unwrap(), "--project", "O"]);
+    assert_eq!(code(&output), 0, "{}", said(&output));
+    assert_eq!(server(StorePlace::Folder(data)).total("distinct_id=U"), 2);
 }
 
 #[test]

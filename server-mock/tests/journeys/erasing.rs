@@ -5,7 +5,7 @@ use rusqlite::Connection;
 use serde_json::{Value, json};
 
 use crate::forensics::{self, all_keys, holds, live_keys, readable, search_raw};
-use crate::support::{Folder, Server, secret_text, server};
+use crate::support::{Folder, Server, config, secret_text, server};
 
 const JSON: (&str, &str) = ("content-type", "application/json");
 
@@ -147,6 +147,72 @@ fn late_copies_are_barred_and_new_data_is_not() {
     assert_eq!(server.total(""), 0);
     assert_eq!(server.track(event(1_788_220_801)), "1");
     assert_eq!(server.total(""), 1);
+}
+
+#[test]
+fn a_late_copy_is_known_however_far_the_clock_was_advanced() {
+    let server = server(StorePlace::Memory);
+    let real = || server.get("/mock/clock")["now_s"].as_f64().unwrap();
+    let event = |time: f64| json!([{"event": "A", "properties": {"token": "T", "distinct_id": "u", "time": time, "$insert_id": "i"}}]);
+    let update = |time: f64| json!({"$token": "T", "$distinct_id": "u", "$time": time, "$set": {"a": 1}});
+    let engage = |time: f64| {
+        assert_eq!(server.send("POST", "/engage", &[JSON], update(time).to_string().as_bytes()).text(), "1");
+    };
+    let sent = real();
+    server.track(event(sent));
+    engage(sent);
+    erase(&server, &["u"]);
+    server.control("PUT", "/mock/clock", json!({"advance_s": 61}));
+    server.track(event(sent));
+    engage(sent);
+    assert_eq!((server.total(""), &server.get("/mock/profiles")["total"]), (0, &json!(0)));
+    assert_eq!(server.get("/mock/stats")["suppressed_by"]["erased"], 2);
+    server.control("PUT", "/mock/clock", json!({"advance": "P1D"}));
+    server.track(event(sent));
+    assert_eq!(server.total(""), 0);
+    // The clients' clock stands where it would without the advance, and is later than that of the request.
+    let offset = 61.0 + 86_400.0;
+    let asked = server.get("/mock/tasks")["tasks"][0]["requested_at"].as_str().unwrap().to_owned();
+    let asked = refrain_mock::domain::time::parse_iso(&asked).unwrap() as f64 / 1000.0;
+    while real() - offset <= asked + 0.002 {}
+    server.track(event(real() - offset));
+    assert_eq!(server.total(""), 1, "what is new comes in");
+}
+
+/// Devices had a combination of their own while the project merged ids by the simplified rules.
+#[test]
+fn what_came_before_the_rules_of_merging_changed_is_erased_by_its_device() {
+    let server = server(StorePlace::Memory);
+    server.track(json!([
+        {"event": "A", "properties": {"token": "T", "distinct_id": "$device:D"}},
+        {"event": "B", "properties": {"token": "T", "distinct_id": "v"}},
+    ]));
+    let mut document = config();
+    document["projects"][0]["id_merge"] = json!("original");
+    server.control("PUT", "/mock/config", document);
+    erase(&server, &["$device:D"]);
+    server.control("PUT", "/mock/clock", json!({"advance_s": 60}));
+    assert_eq!((server.total(""), server.total("event=B")), (1, 1));
+}
+
+#[test]
+fn members_go_from_the_profiles_of_groups_where_they_are_names_too() {
+    let server = server(StorePlace::Memory);
+    let group = json!({"$token": "T", "$group_key": "company", "$group_id": "acme", "$set": {
+        "members": {"u": {"role": "admin"}, "v": {"role": "guest"}}, "list": ["u", "v"], "u": "owner",
+    }});
+    let send =
+        || assert_eq!(server.send("POST", "/groups", &[JSON], group.to_string().as_bytes()).text(), "1");
+    let properties = || {
+        let mut properties = server.get("/mock/groups")["groups"][0]["properties"].clone();
+        properties.as_object_mut().unwrap().remove("$last_seen");
+        properties
+    };
+    let left = json!({"members": {"v": {"role": "guest"}}, "list": ["v"]});
+    send();
+    erase(&server, &["u"]);
+    server.control("PUT", "/mock/clock", json!({"advance_s": 60}));
+    assert_eq!(properties(), left);
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! Projects are deleted and reset softly: hidden at once, gone after the grace, restored in between.
 
-use refrain_mock::{MockServer, StorePlace};
+use refrain_mock::{MockServer, Options, StorePlace};
 use serde_json::{Value, json};
 
 use crate::forensics::{all_keys, holds, live_keys, readable};
@@ -83,6 +83,7 @@ fn after_the_grace_it_is_gone_for_good_with_its_keys() {
     at(&server, START);
     let secret = secret_text();
     track(&server, &secret, json!({"distinct_id": "u"}));
+    engage(&server, "/engage", json!({"$token": "T", "$distinct_id": "u", "$set": {"a": 1}}));
     let before = live_keys(&data);
     act(&server, "delete");
     at(&server, START + 60 * DAY - 1);
@@ -95,6 +96,103 @@ fn after_the_grace_it_is_gone_for_good_with_its_keys() {
     let actions: Vec<&str> =
         audit["audit"].as_array().unwrap().iter().map(|row| row["action"].as_str().unwrap()).collect();
     assert_eq!(actions, ["project.deleted", "project.purged"]);
+    assert_eq!(audit["audit"][1]["counts"], json!({"events": 1, "profiles": 1, "replays": 0}));
+}
+
+#[test]
+fn what_was_done_last_is_undone_first_wherever_the_clock_was() {
+    let server = server(StorePlace::Memory);
+    at(&server, START + 5 * DAY);
+    track(&server, "1", json!({"distinct_id": "u"}));
+    act(&server, "reset");
+    at(&server, START);
+    track(&server, "2", json!({"distinct_id": "u"}));
+    act(&server, "delete");
+    assert_eq!(act(&server, "restore")["state"], "live");
+    assert_eq!((server.total("event=1"), server.total("event=2")), (0, 1));
+    track(&server, "3", json!({"distinct_id": "u"}));
+    act(&server, "restore");
+    assert_eq!(server.total(""), 3);
+}
+
+#[test]
+fn a_deleted_profile_does_not_come_back_with_what_is_restored() {
+    let server = server(StorePlace::Memory);
+    let set =
+        |id: &str| engage(&server, "/engage", json!({"$token": "T", "$distinct_id": id, "$set": {"a": 1}}));
+    let delete =
+        |id: &str| engage(&server, "/engage", json!({"$token": "T", "$distinct_id": id, "$delete": ""}));
+    for hide in ["reset", "delete"] {
+        ["u", "v"].into_iter().for_each(set);
+        track(&server, "A", json!({"$device_id": "D", "$user_id": "w"}));
+        set("w");
+        act(&server, hide);
+        ["u", "$device:D"].into_iter().for_each(delete);
+        act(&server, "restore");
+        let left = server.get("/mock/profiles");
+        assert_eq!((&left["total"], &left["profiles"][0]["distinct_id"]), (&json!(1), &json!("v")), "{hide}");
+    }
+}
+
+#[test]
+fn a_profile_under_a_device_that_was_linked_later_can_be_deleted() {
+    let server = server(StorePlace::Memory);
+    let ids = || {
+        let profiles = server.get("/mock/profiles");
+        let ids = profiles["profiles"].as_array().unwrap().iter().map(|one| one["distinct_id"].clone());
+        ids.collect::<Vec<Value>>()
+    };
+    let set =
+        |id: &str| engage(&server, "/engage", json!({"$token": "T", "$distinct_id": id, "$set": {"a": 1}}));
+    ["$device:D", "$device:E"].into_iter().for_each(set);
+    for (device, user) in [("D", "u"), ("E", "u"), ("E", "other")] {
+        track(&server, "A", json!({"$device_id": device, "$user_id": user}));
+    }
+    ["u", "other"].into_iter().for_each(set);
+    let delete = json!({"$token": "T", "$distinct_id": "$device:D", "$delete": ""});
+    let mut literal = delete.clone();
+    literal["$ignore_alias"] = json!(true);
+    engage(&server, "/engage", literal);
+    assert_eq!(ids(), ["$device:E", "u", "other"], "the literal one only");
+    set("$device:D");
+    engage(&server, "/engage", delete);
+    assert_eq!(ids(), ["$device:E", "other"], "nobody else's");
+    engage(&server, "/engage", json!({"$token": "T", "$distinct_id": "$device:E", "$delete": ""}));
+    assert_eq!(ids(), ["other"]);
+}
+
+#[test]
+fn how_ids_are_merged_is_known_without_a_configuration_and_as_the_last_one_said() {
+    let folder = Folder::new("merges");
+    let bare = || {
+        let store = StorePlace::Folder(folder.data());
+        MockServer::start_with(Options { store, ..Options::default() }).unwrap()
+    };
+    let merges = |server: &MockServer| {
+        let shown = server.get("/mock/projects");
+        let all = shown["projects"].as_array().unwrap().iter();
+        all.map(|one| (one["project"].clone(), one["id_merge"].clone())).collect::<Vec<_>>()
+    };
+    let of = |first: &str, second: &str| vec![(json!("T"), json!(first)), (json!("O"), json!(second))];
+    {
+        let server = server(StorePlace::Folder(folder.data()));
+        track(&server, "A", json!({}));
+        server.track(json!({"event": "A", "properties": {"token": "O"}}));
+    }
+    let server = bare();
+    assert_eq!(merges(&server), of("simplified", "original"));
+    let mut document = config();
+    document["projects"][0]["id_merge"] = json!("none");
+    document["projects"][1]["id_merge"] = json!("simplified");
+    server.control("PUT", "/mock/config", document);
+    server.control("PUT", "/mock/config", json!({}));
+    assert_eq!(merges(&server), of("none", "simplified"), "no longer listed");
+    drop(server);
+    let server = bare();
+    assert_eq!(merges(&server), of("none", "simplified"));
+    server.control("POST", "/mock/reset", json!({}));
+    track(&server, "A", json!({}));
+    assert_eq!(merges(&server), [(json!("T"), json!("simplified"))], "nothing is known of what is dropped");
 }
 
 #[test]

@@ -127,6 +127,46 @@ fn contents_go_with_an_objection_that_comes_later() {
     assert_eq!(shown(&server), ["x", "x"]);
 }
 
+/// Who forgets the properties, or names a member only, has written an id where none is looked for.
+#[test]
+fn contents_go_wherever_in_the_record_the_person_stands() {
+    let (server, _, _) = keeping();
+    let send = |id: &str| {
+        server.track(json!({"event": "A", "distinct_id": id, "token": "T", "email": "x@example.test"}));
+        for (route, record) in [
+            ("/groups", json!({"$token": "T", "$group_key": "k", "$group_id": "g", "$union": [id]})),
+            ("/groups", json!({"$token": "T", "$group_key": "k", "$group_id": "g", "$union": [{id: 1}]})),
+            ("/engage", json!({"token": "T", "distinct_id": id, "$set": {"a": 1}})),
+            ("/engage", json!([id])),
+        ] {
+            server.send("POST", route, &[JSON], record.to_string().as_bytes());
+        }
+    };
+    let total = || server.get("/mock/rejected")["total"].as_u64().unwrap();
+    ["u", "v", "w"].into_iter().for_each(send);
+    assert_eq!(total(), 15);
+    server.control("POST", "/mock/projects/T/suppressed", json!({"distinct_ids": ["u"]}));
+    assert_eq!(total(), 10);
+    assert_eq!(server.gdpr("POST", "", r#"{"distinct_ids":["v"]}"#).status, 201);
+    server.control("PUT", "/mock/clock", json!({"advance_s": 60}));
+    assert_eq!(total(), 5);
+    ["u", "v"].into_iter().for_each(send);
+    assert_eq!(total(), 5, "nor what comes after");
+    let many: Vec<String> = (0..400).map(|n| format!("m{n}")).collect();
+    server.send(
+        "POST",
+        "/engage",
+        &[JSON],
+        json!({"$token": "T", "$set": {"m": many}}).to_string().as_bytes(),
+    );
+    let last = server.get("/mock/rejected")["rejected"][5].clone();
+    assert_eq!(
+        (&last["content"], &last["fields"][0]),
+        (&json!(null), &json!("$token")),
+        "too many to know it by"
+    );
+}
+
 #[test]
 fn contents_go_with_their_project_and_with_their_time() {
     let (server, wrong, shown) = keeping();

@@ -92,6 +92,100 @@ fn an_archive_ends_with_its_time_and_with_the_erasure_of_its_person() {
     }
 }
 
+/// The texts of an archive, if it is handed out.
+fn archive(server: &MockServer, task: &str) -> Option<String> {
+    let answer = server.retrieval("GET", &format!("{task}/archive"), "");
+    let is_linked = server.retrieval("GET", task, "").json()["results"]["result"] != "";
+    assert_eq!(answer.status == 200, is_linked, "{}", answer.status);
+    is_linked.then(|| {
+        let files = unzip(&answer.body).into_iter().filter(|(name, _)| name != "manifest.json");
+        files.map(|(_, text)| String::from_utf8(text).unwrap()).collect()
+    })
+}
+
+/// One that is there.
+fn retrieved(server: &MockServer, id: &str) -> String {
+    let created = server.retrieval("POST", "", &json!({"distinct_ids": [id]}).to_string()).json();
+    server.control("PUT", "/mock/clock", json!({"advance_s": 60}));
+    created["results"]["task_id"].as_str().unwrap().to_owned()
+}
+
+#[test]
+fn an_archive_shows_nothing_that_has_expired_since_it_was_made() {
+    let server = server(StorePlace::Memory);
+    let mut document = config();
+    document["settings"]["retention_events_days"] = json!(3);
+    document["settings"]["retention_profiles_days"] = json!(2);
+    server.control("PUT", "/mock/config", document.clone());
+    server.control("PUT", "/mock/clock", json!({"now_s": 1_788_220_800, "frozen": true}));
+    let engage = br#"{"$token":"T","$distinct_id":"u","$set":{"a":"known"}}"#;
+    server.send("POST", "/engage", &[("content-type", "application/json")], engage);
+    server.track(json!({"event": "Early", "properties": {"token": "T", "distinct_id": "u"}}));
+    server.control("PUT", "/mock/clock", json!({"advance": "P1D"}));
+    server.track(json!({"event": "Late", "properties": {"token": "T", "distinct_id": "u"}}));
+    let task = retrieved(&server, "u");
+    let has = |parts: [&str; 3]| {
+        let text = archive(&server, &task).unwrap();
+        parts.map(|part| text.contains(part))
+    };
+    let parts = ["known", "Early", "Late"];
+    assert_eq!(has(parts), [true; 3]);
+    server.control("PUT", "/mock/clock", json!({"advance": "P1D"}));
+    assert_eq!(has(parts), [false, true, true]);
+    server.control("PUT", "/mock/clock", json!({"advance": "P1D"}));
+    assert_eq!(has(parts), [false, false, true]);
+    document["settings"]["retention_events_days"] = json!(1);
+    server.control("PUT", "/mock/config", document);
+    assert_eq!(has(parts), [false; 3], "a shorter window holds for it too");
+    server.control("PUT", "/mock/clock", json!({"advance": "P5D"}));
+    assert_eq!(archive(&server, &task), None, "made anew, it lasts no longer");
+}
+
+#[test]
+fn an_archive_is_hidden_with_its_project() {
+    let server = server(StorePlace::Memory);
+    let track =
+        |name: &str| server.track(json!({"event": name, "properties": {"token": "T", "distinct_id": "u"}}));
+    let act = |what: &str| server.control("POST", &format!("/mock/projects/T/{what}"), json!({}));
+    track("First");
+    let task = retrieved(&server, "u");
+    let has = || archive(&server, &task).map(|text| [text.contains("First"), text.contains("Second")]);
+    act("delete");
+    assert_eq!((has(), &server.get("/mock/tasks")["tasks"][0]["archive_until"]), (None, &json!(null)));
+    act("restore");
+    assert_eq!(has(), Some([true, false]));
+    act("reset");
+    track("Second");
+    assert_eq!(has(), Some([false, true]));
+    act("restore");
+    assert_eq!(has(), Some([true, true]));
+}
+
+#[test]
+fn a_deleted_profile_is_in_no_archive() {
+    let server = server(StorePlace::Memory);
+    let engage = |record: Value| {
+        server.send(
+            "POST",
+            "/engage",
+            &[("content-type", "application/json")],
+            record.to_string().as_bytes(),
+        );
+    };
+    server.track(json!({"event": "A", "properties": {"token": "T", "$device_id": "D", "$user_id": "u"}}));
+    for id in ["u", "v"] {
+        engage(json!({"$token": "T", "$distinct_id": id, "$set": {"a": format!("known of {id}")}}));
+    }
+    let tasks = ["$device:D", "v"].map(|id| retrieved(&server, id));
+    let has = || {
+        let texts = tasks.each_ref().map(|task| archive(&server, task).unwrap());
+        [texts[0].contains("known of u"), texts[1].contains("known of v"), texts[0].contains("\"A\"")]
+    };
+    assert_eq!(has(), [true; 3]);
+    engage(json!({"$token": "T", "$distinct_id": "u", "$delete": ""}));
+    assert_eq!(has(), [false, true, true]);
+}
+
 #[test]
 fn the_link_to_an_archive_leads_there_whatever_the_token_is() {
     let mut document = config();

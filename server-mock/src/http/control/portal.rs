@@ -51,14 +51,19 @@ pub async fn request(app: &Arc<App>, call: &Call) -> Result<Reply, Failure> {
     let Some(project) = config.project_or_new(&token) else {
         return Err(unknown().into());
     };
-    let now = app.shared.now();
+    let at = app.shared.clock().moment();
     let task = NewTask {
         kind,
         id: random_uuid()?,
         ids,
-        requested: now,
-        due: due_time(&project, now),
-        about: json!({"user": account, "compliance": compliance, "disclosure": "DATA"}),
+        requested: at.now,
+        due: due_time(&project, at.now),
+        about: json!({
+            "user": account,
+            "compliance": compliance,
+            "disclosure": "DATA",
+            "client_offset": at.client_offset,
+        }),
     };
     let id = task.id.clone();
     match app.worker.alone(move |core| core.request_task(&project, &task)).await? {

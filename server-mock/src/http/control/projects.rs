@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use super::{Failure, value};
 use crate::core::objections::ListChange;
 use crate::core::projects::{Overview, Refused};
-use crate::domain::config::{IdMerge, RetentionBasis};
+use crate::domain::config::RetentionBasis;
 use crate::domain::time;
 use crate::http::App;
 use crate::http::call::{Call, Reply};
@@ -42,11 +42,7 @@ fn show(overview: &Overview) -> Value {
         "hidden": hidden,
         "events": overview.events,
         "suppressed": overview.suppressed,
-        "id_merge": match overview.project.id_merge {
-            IdMerge::Simplified => "simplified",
-            IdMerge::Original => "original",
-            IdMerge::None => "none",
-        },
+        "id_merge": overview.project.id_merge.name(),
         "retention": {
             "events_days": settings.retention_events_days,
             "basis": match settings.retention_basis {

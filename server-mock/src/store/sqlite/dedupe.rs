@@ -380,6 +380,8 @@ mod tests {
             .connection
             .execute_batch(
                 "DROP INDEX profiles_rows; DROP INDEX events_crowd; DROP TABLE crowd_members; DROP TABLE archive_pieces; ALTER TABLE events DROP COLUMN crowd;
+                 ALTER TABLE projects DROP COLUMN id_merge; ALTER TABLE barriers DROP COLUMN sent_before;
+                 ALTER TABLE archives DROP COLUMN outdated;
                  PRAGMA user_version = 2",
             )
             .unwrap();

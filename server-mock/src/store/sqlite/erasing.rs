@@ -12,7 +12,7 @@ use super::keys::{Kind, slot_of};
 use super::{Slots, SqliteStore};
 use crate::domain::identity::strip;
 use crate::store::vault::Slot;
-use crate::store::{AuditLog, Counts, Erasing, Erasure, NewAudit, ProjectRow, Shredding, StoreError};
+use crate::store::{AuditLog, Counts, Dated, Erasing, Erasure, NewAudit, ProjectRow, Shredding, StoreError};
 
 /// Keys that are destroyed and still have rows. The index is named wherever they are asked for: they are few, and the
 /// planner, which cannot know that, would look at every key there is.
@@ -71,12 +71,13 @@ impl Erasing for SqliteStore {
             if let Some(barrier) = erasure.barrier {
                 self.barred_until = self.barred_until.max(barrier.until.unwrap_or(i64::MAX));
                 self.connection
-                    .prepare_cached("INSERT INTO barriers(project, id, before, until) VALUES (?, ?, ?, ?)")?
+                    .prepare_cached("INSERT INTO barriers(project, id, before, until, sent_before) VALUES (?, ?, ?, ?, ?)")?
                     .execute(params![
                         project,
                         self.barrier_hash(project, id),
                         barrier.before,
-                        barrier.until
+                        barrier.until,
+                        barrier.sent_before
                     ])?;
             }
         }
@@ -108,14 +109,20 @@ impl Erasing for SqliteStore {
         now < self.barred_until
     }
 
-    fn is_barred(&mut self, project: ProjectRow, id: &str, time: i64, now: i64) -> Result<bool, StoreError> {
+    fn is_barred(
+        &mut self,
+        project: ProjectRow,
+        id: &str,
+        time: Dated,
+        now: i64,
+    ) -> Result<bool, StoreError> {
         let found = self
             .connection
             .prepare_cached(
                 "SELECT 1 FROM barriers WHERE project = ? AND id = ?
-                   AND (before IS NULL OR before >= ?) AND (until IS NULL OR until > ?) LIMIT 1",
+                   AND (before IS NULL OR before >= ? OR sent_before >= ?) AND (until IS NULL OR until > ?) LIMIT 1",
             )?
-            .exists(params![project, self.barrier_hash(project, id), time, now])?;
+            .exists(params![project, self.barrier_hash(project, id), time.time, time.sent, now])?;
         Ok(found)
     }
 

@@ -5,15 +5,20 @@ use rusqlite::{OptionalExtension, Row, params};
 use super::SqliteStore;
 use super::dedupe::own_hash;
 use super::keys::{OpenKey, slot_of};
-use crate::store::{Hidden, HideCause, Home, KeyRow, Profiles, ProjectRow, Projects, Space, StoreError};
+use crate::domain::config::IdMerge;
+use crate::store::{
+    Counts, Hidden, HideCause, Home, KeyRow, Profiles, ProjectRow, Projects, Space, StoreError,
+};
 
-const HOME: &str = "SELECT p.id, s.id, p.deleted FROM projects p
+const HOME: &str = "SELECT p.id, s.id, p.deleted, p.id_merge FROM projects p
     LEFT JOIN spaces s ON s.project = p.id AND s.hidden IS NULL";
 
 fn home_of(row: &Row<'_>) -> rusqlite::Result<Home> {
     let project: ProjectRow = row.get(0)?;
     let space: Option<i64> = row.get(1)?;
-    Ok(Home { project, space: space.map(|row| Space { row, project }), deleted: row.get(2)? })
+    let space = space.map(|row| Space { row, project });
+    let id_merge = row.get_ref(3)?.as_str_or_null()?.and_then(IdMerge::of_name);
+    Ok(Home { project, space, deleted: row.get(2)?, id_merge })
 }
 
 const HIDDEN: &str = "SELECT id, project, hidden, cause, due FROM spaces WHERE hidden IS NOT NULL";
@@ -47,7 +52,8 @@ impl Projects for SqliteStore {
                 self.connection
                     .prepare_cached("INSERT INTO projects(token_hash, token) VALUES (?, ?)")?
                     .execute(params![hash, sealed])?;
-                Home { project: self.connection.last_insert_rowid(), space: None, deleted: None }
+                let project = self.connection.last_insert_rowid();
+                Home { project, space: None, deleted: None, id_merge: None }
             }
         };
         if home.space.is_none() && home.deleted.is_none() {
@@ -59,11 +65,17 @@ impl Projects for SqliteStore {
         Ok(home)
     }
 
+    fn set_id_merge(&mut self, project: ProjectRow, id_merge: IdMerge) -> Result<(), StoreError> {
+        self.connection
+            .execute("UPDATE projects SET id_merge = ? WHERE id = ?", params![id_merge.name(), project])?;
+        Ok(())
+    }
+
     fn projects(&mut self) -> Result<Vec<(Home, String)>, StoreError> {
         let mut statement = self.connection.prepare_cached(&format!(
             "SELECT h.*, p.token FROM ({HOME}) h JOIN projects p ON p.id = h.id ORDER BY p.id"
         ))?;
-        let rows = statement.query_map([], |row| Ok((home_of(row)?, row.get::<_, Vec<u8>>(3)?)))?;
+        let rows = statement.query_map([], |row| Ok((home_of(row)?, row.get::<_, Vec<u8>>(4)?)))?;
         let mut projects = Vec::new();
         for row in rows {
             let (home, sealed) = row?;
@@ -86,7 +98,8 @@ impl Projects for SqliteStore {
     fn hidden(&mut self, project: ProjectRow) -> Result<Vec<Hidden>, StoreError> {
         let rows = self
             .connection
-            .prepare_cached(&format!("{HIDDEN} AND project = ? ORDER BY hidden, id"))?
+            // What is hidden later is of a later row: only the last one is restored, and a new space comes after all.
+            .prepare_cached(&format!("{HIDDEN} AND project = ? ORDER BY id"))?
             .query_map([project], hidden_of)?
             .collect::<Result<_, _>>()?;
         Ok(rows)
@@ -146,14 +159,23 @@ impl Projects for SqliteStore {
         Ok(found)
     }
 
-    fn purge(&mut self, space: Space) -> Result<(), StoreError> {
+    fn purge(&mut self, space: Space) -> Result<Counts, StoreError> {
+        let count = |sql: &str| {
+            let count = self.connection.query_row(sql, [space.row], |row| row.get::<_, i64>(0))?;
+            Ok::<_, StoreError>(count as usize)
+        };
+        let counts = Counts {
+            events: count("SELECT count(*) FROM events WHERE space = ?")?,
+            profiles: count("SELECT count(*) FROM profiles WHERE space = ?")?,
+            replays: count("SELECT count(*) FROM replays WHERE space = ?")?,
+        };
         let marked = self.connection.execute(
             "UPDATE keys SET dying = 0, lookup = NULL, device = NULL, user = NULL WHERE space = ? AND dying IS NULL",
             [space.row],
         )?;
         self.connection.execute("DELETE FROM spaces WHERE id = ?", [space.row])?;
         self.marked_dying(marked);
-        Ok(())
+        Ok(counts)
     }
 }
 

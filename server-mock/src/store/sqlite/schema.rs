@@ -6,7 +6,7 @@ use rusqlite::{Connection, OpenFlags, OptionalExtension, params};
 
 use crate::store::StoreError;
 
-const VERSION: i64 = 3;
+const VERSION: i64 = 4;
 
 /// In the clear are only: numbers, times of events and receipt, states, counts, and hashes under the vault's keys.
 const TABLES: &str = "
@@ -15,7 +15,8 @@ CREATE TABLE projects(
   id INTEGER PRIMARY KEY AUTOINCREMENT,
   token_hash BLOB NOT NULL UNIQUE,
   token BLOB NOT NULL,
-  deleted INTEGER
+  deleted INTEGER,
+  id_merge TEXT
 );
 -- What a project collected between two resets; `hidden` is when it was reset or deleted, `due` when it is purged.
 CREATE TABLE spaces(
@@ -110,12 +111,26 @@ CREATE UNIQUE INDEX tasks_device ON tasks(project, device) WHERE device IS NOT N
 CREATE TABLE task_ids(task INTEGER NOT NULL, project INTEGER NOT NULL, id BLOB NOT NULL);
 CREATE INDEX task_ids_id ON task_ids(project, id);
 CREATE INDEX task_ids_task ON task_ids(task);
-CREATE TABLE archives(task INTEGER PRIMARY KEY, key INTEGER NOT NULL, expires INTEGER NOT NULL, body BLOB NOT NULL);
+-- `outdated` is when the first thing in it expires; it has to be made anew then.
+CREATE TABLE archives(
+  task INTEGER PRIMARY KEY,
+  key INTEGER NOT NULL,
+  expires INTEGER NOT NULL,
+  body BLOB NOT NULL,
+  outdated INTEGER
+);
 CREATE INDEX archives_key ON archives(key);
 CREATE TABLE archive_keys(key INTEGER NOT NULL, task INTEGER NOT NULL, PRIMARY KEY(key, task)) WITHOUT ROWID;
 CREATE INDEX archive_keys_task ON archive_keys(task);
--- `before` NULL: whatever its time is; `until` NULL: for ever.
-CREATE TABLE barriers(project INTEGER NOT NULL, id BLOB NOT NULL, before INTEGER, until INTEGER);
+-- `before` NULL: whatever its time is; `until` NULL: for ever. `sent_before` is the same instant as `before` by the clients'
+-- clocks.
+CREATE TABLE barriers(
+  project INTEGER NOT NULL,
+  id BLOB NOT NULL,
+  before INTEGER,
+  until INTEGER,
+  sent_before INTEGER
+);
 CREATE INDEX barriers_id ON barriers(project, id);
 -- `entry` is the hash of the listed id that a row is there for: its own, or that of the person it belongs to.
 CREATE TABLE objections(
@@ -160,6 +175,17 @@ CREATE TABLE archive_pieces(id INTEGER PRIMARY KEY, key INTEGER NOT NULL, number
 CREATE UNIQUE INDEX archive_pieces_key ON archive_pieces(key, number);
 ";
 
+/// What makes format 4 of format 3: how a project merges ids, barriers by the clients' clocks, and archives that are made
+/// anew. Edges are of original projects only; what is in an archive may be expired or hidden.
+const TO_4: &str = "
+ALTER TABLE projects ADD COLUMN id_merge TEXT;
+UPDATE projects SET id_merge = 'original' WHERE id IN (
+  SELECT s.project FROM edges e JOIN keys k ON k.id = e.first JOIN spaces s ON s.id = k.space);
+ALTER TABLE barriers ADD COLUMN sent_before INTEGER;
+ALTER TABLE archives ADD COLUMN outdated INTEGER;
+UPDATE archives SET outdated = 0;
+";
+
 /// The audit can be added to and nothing else; only dropping all data drops it.
 pub(super) const AUDIT_GUARD: &str = "
 CREATE TRIGGER audit_stays BEFORE DELETE ON audit BEGIN SELECT RAISE(ABORT, 'the audit is append-only'); END;
@@ -200,10 +226,13 @@ pub(super) fn prepare(connection: &Connection, vault: [u8; 16]) -> Result<(), St
     let version: i64 = connection.query_row("PRAGMA user_version", [], |row| row.get(0))?;
     match version {
         VERSION => Ok(()),
-        2 => {
+        2 | 3 => {
+            let to_3 = match version {
+                2 => format!("ALTER TABLE events ADD COLUMN crowd INTEGER; {SINCE_3}"),
+                _ => String::new(),
+            };
             connection.execute_batch(&format!(
-                "BEGIN IMMEDIATE; ALTER TABLE events ADD COLUMN crowd INTEGER; {SINCE_3}
-                 PRAGMA user_version = {VERSION}; COMMIT"
+                "BEGIN IMMEDIATE; {to_3} {TO_4} PRAGMA user_version = {VERSION}; COMMIT"
             ))?;
             Ok(())
         }
@@ -219,5 +248,32 @@ pub(super) fn prepare(connection: &Connection, vault: [u8; 16]) -> Result<(), St
         other => Err(StoreError::damaged(format!(
             "events.sqlite has format {other}, this program knows {VERSION}; use the version that wrote it"
         ))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::SqliteStore;
+    use crate::domain::config::IdMerge;
+    use crate::store::{Identities, Projects, Transactions};
+
+    #[test]
+    fn projects_of_format_3_whose_ids_were_merged_are_original_ones() {
+        let folder = std::env::temp_dir().join(format!("refrain-schema-{}", std::process::id()));
+        let _ = std::fs::remove_dir_all(&folder);
+        let mut store = SqliteStore::open(&folder).unwrap();
+        store.begin().unwrap();
+        store.open_project("T").unwrap();
+        let space = store.open_project("O").unwrap().space.unwrap();
+        store.join(space, "u", "a", true).unwrap();
+        store.commit().unwrap();
+        let back = "ALTER TABLE projects DROP COLUMN id_merge; ALTER TABLE barriers DROP COLUMN sent_before;
+            ALTER TABLE archives DROP COLUMN outdated; PRAGMA user_version = 3";
+        store.connection.execute_batch(back).unwrap();
+        drop(store);
+        let mut store = SqliteStore::open(&folder).unwrap();
+        let mut merge = |token: &str| store.find_project(token).unwrap().unwrap().id_merge;
+        assert_eq!((merge("T"), merge("O")), (None, Some(IdMerge::Original)));
+        let _ = std::fs::remove_dir_all(&folder);
     }
 }

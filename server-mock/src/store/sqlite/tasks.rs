@@ -23,8 +23,8 @@ fn piece(number: usize) -> String {
 
 const TASK: &str =
     "SELECT t.row, t.id, t.project, t.state, t.requested, t.due, t.finished, t.id_count, t.events,
-    t.profiles, t.replays, t.kind, t.about, k.id, k.slot, k.generation, k.ids, a.expires
-    FROM tasks t LEFT JOIN keys k ON k.id = t.key AND k.dying IS NULL
+    t.profiles, t.replays, t.kind, t.about, k.id, k.slot, k.generation, k.ids, a.expires, p.deleted IS NOT NULL
+    FROM tasks t JOIN projects p ON p.id = t.project LEFT JOIN keys k ON k.id = t.key AND k.dying IS NULL
     LEFT JOIN archives a ON a.task = t.row AND a.key = k.id";
 
 fn kind_name(kind: TaskKind) -> &'static str {
@@ -75,6 +75,7 @@ fn sealed_of(row: &Row<'_>) -> rusqlite::Result<Sealed> {
         replays: count(10)?,
         about: Value::Null,
         archive_until: row.get(17)?,
+        is_hidden: row.get(18)?,
     };
     Ok(Sealed { task, about: row.get(12)?, ids })
 }
@@ -210,7 +211,14 @@ impl Tasks for SqliteStore {
         Ok(())
     }
 
-    fn end_archive(&mut self, task: &StoredTask, keys: &[KeyRow]) -> Result<(), StoreError> {
+    fn end_archive(
+        &mut self,
+        task: &StoredTask,
+        keys: &[KeyRow],
+        outdated: Option<i64>,
+    ) -> Result<(), StoreError> {
+        self.connection
+            .execute("UPDATE archives SET outdated = ? WHERE task = ?", params![outdated, task.row])?;
         self.connection.execute("DELETE FROM archive_keys WHERE task = ?", [task.row])?;
         let mut insert =
             self.connection.prepare_cached("INSERT OR IGNORE INTO archive_keys(key, task) VALUES (?, ?)")?;
@@ -225,6 +233,29 @@ impl Tasks for SqliteStore {
             params![task.finished, task.events as i64, task.profiles as i64, task.replays as i64, task.row],
         )?;
         Ok(())
+    }
+
+    fn retrievals(&mut self, project: Option<ProjectRow>) -> Result<Vec<i64>, StoreError> {
+        let rows = self
+            .connection
+            .prepare_cached(
+                "SELECT t.row FROM archives a JOIN tasks t ON t.row = a.task
+                 JOIN keys k ON k.id = a.key AND k.dying IS NULL WHERE ?1 IS NULL OR t.project = ?1",
+            )?
+            .query_map([project], |row| row.get(0))?
+            .collect::<Result<_, _>>()?;
+        Ok(rows)
+    }
+
+    fn outdated_archives(&mut self, now: i64) -> Result<Vec<i64>, StoreError> {
+        let rows = self
+            .connection
+            .prepare_cached(
+                "SELECT a.task FROM archives a JOIN keys k ON k.id = a.key AND k.dying IS NULL WHERE a.outdated <= ?",
+            )?
+            .query_map([now], |row| row.get(0))?
+            .collect::<Result<_, _>>()?;
+        Ok(rows)
     }
 
     fn archive(&mut self, row: i64) -> Result<Option<StoredArchive>, StoreError> {
@@ -319,7 +350,8 @@ impl Tasks for SqliteStore {
 
     fn next_archive_expiry(&mut self) -> Result<Option<i64>, StoreError> {
         let mut statement = self.connection.prepare_cached(
-            "SELECT min(a.expires) FROM archives a JOIN keys k ON k.id = a.key AND k.dying IS NULL",
+            "SELECT min(min(a.expires, ifnull(a.outdated, a.expires)))
+             FROM archives a JOIN keys k ON k.id = a.key AND k.dying IS NULL",
         )?;
         Ok(statement.query_row([], |row| row.get(0)).optional()?.flatten())
     }

@@ -11,6 +11,7 @@ use serde_json::{Map, json};
 
 use super::SqliteStore;
 use crate::core::{Core, EventQuery, Packed, Resolver, Shared, Sorting};
+use crate::domain::clock::Moment;
 use crate::domain::config::{Config, IdMerge, RetentionBasis};
 use crate::domain::event::Event;
 use crate::domain::identity::{Ids, Verb};
@@ -60,7 +61,7 @@ impl Counted {
             let keys = rows(&mut store, space, n);
             let key = store.begin_archive(&stored).unwrap();
             store.put_archive_piece(key, 0, b"archive").unwrap();
-            store.end_archive(&stored, &keys).unwrap();
+            store.end_archive(&stored, &keys, None).unwrap();
         }
         store.commit().unwrap();
         // An archive takes the place of the key that its task had.
@@ -153,7 +154,7 @@ const WORKS: [(&str, Work); 14] = [
         let task = store.task(&format!("{:?}-{N}", TaskKind::Deletion)).unwrap().unwrap();
         let keys = rows(store, space, N);
         store.begin().unwrap();
-        let barrier = Some(Barrier { before: None, until: None });
+        let barrier = Some(Barrier { before: None, sent_before: None, until: None });
         let ids = vec![user(N)];
         let spaces = vec![space];
         store.erase(&Erasure { project: space.project, task: task.row, spaces, keys, ids, barrier }).unwrap();
@@ -281,7 +282,7 @@ fn what_is_refused_costs_no_more_than_in_proportion() {
     let counts = [50, 800].map(|many| {
         let (mut core, instructions) = core_of(IdMerge::Simplified);
         core.store.begin().unwrap();
-        let barrier = Some(Barrier { before: None, until: None });
+        let barrier = Some(Barrier { before: None, sent_before: None, until: None });
         for n in 0..many {
             let home = core.store.open_project(&format!("P{n}")).unwrap();
             core.store.put_task(home.project, &task(TaskKind::Device, n)).unwrap();
@@ -310,7 +311,7 @@ fn work_of(id_merge: IdMerge, batches: &[&[Event]]) -> usize {
     let project = core.project_of("T");
     for batch in batches {
         let mut packed: Vec<_> = batch.iter().cloned().map(Packed::from).collect();
-        assert_eq!(core.ingest(&project, &mut packed, 1).unwrap().dropped, []);
+        assert_eq!(core.ingest(&project, &mut packed, Moment::as_sent(1)).unwrap().dropped, []);
     }
     core.store.commit().unwrap();
     let view = core.view_at("T", 2).unwrap().unwrap();
