@@ -531,12 +531,11 @@ impl Core {
 
     /// Whether what other processes decide matters here before the next call.
     pub(super) fn is_watched(&self) -> bool {
-        let stats = self.engine.stats();
-        !self.background
-            || stats.queued > 0
-            || stats.held > 0
-            || self.engine.in_flight() > 0
-            || self.engine.next_wakeup().is_some()
+        // First what is known at once: every call asks.
+        !self.background || self.engine.in_flight() > 0 || self.engine.next_wakeup().is_some() || {
+            let stats = self.engine.stats();
+            stats.queued > 0 || stats.held > 0
+        }
     }
 
     /// Whether what other processes have changed is not known here, unless somebody looks.
