@@ -25,6 +25,16 @@ impl Transport for Dawdles {
     }
 }
 
+/// A client whose requests say that they are about to leave, and wait until they may.
+fn dawdling(folder: &Folder, collector: &Collector) -> (Client, mpsc::Receiver<()>, mpsc::Sender<()>) {
+    let (about_to, on_the_way) = mpsc::channel();
+    let (go, goes) = mpsc::channel();
+    let dawdles = Dawdles(HttpTransport::new(), about_to, goes);
+    let client = quiet(folder, collector).batch_size(1).transport(dawdles).build().unwrap();
+    ready(&client);
+    (client, on_the_way, go)
+}
+
 /// Nothing but the consent record and empty lock files, and nothing of the person in them.
 fn only_consent(folder: &Folder, planted: &[&str]) {
     let names = names(&folder.data());
@@ -96,11 +106,7 @@ fn c5_a_client_that_was_shut_down_takes_a_refusal_for_all_on_its_folder() {
 #[test]
 fn c5_a_client_that_has_ended_takes_a_refusal() {
     let (folder, collector) = (Folder::new(), Collector::start());
-    let (about_to, on_the_way) = mpsc::channel();
-    let (go, goes) = mpsc::channel();
-    let dawdles = Dawdles(HttpTransport::new(), about_to, goes);
-    let client = quiet(&folder, &collector).batch_size(1).transport(dawdles).build().unwrap();
-    ready(&client);
+    let (client, on_the_way, go) = dawdling(&folder, &collector);
     accepted(&client, "planted-event");
     on_the_way.recv().unwrap();
     assert_ne!(client.shutdown(Duration::ZERO), FlushState::Done);
@@ -187,11 +193,7 @@ fn c5_an_answer_that_does_not_come_holds_nobody_up() {
 #[test]
 fn c2_c5_a_request_on_its_way_to_the_network_does_not_start() {
     let (folder, collector) = (Folder::new(), Collector::start());
-    let (about_to, on_the_way) = mpsc::channel();
-    let (go, goes) = mpsc::channel();
-    let dawdles = Dawdles(HttpTransport::new(), about_to, goes);
-    let client = quiet(&folder, &collector).batch_size(1).transport(dawdles).build().unwrap();
-    ready(&client);
+    let (client, on_the_way, go) = dawdling(&folder, &collector);
     accepted(&client, "first");
     on_the_way.recv().unwrap();
     go.send(()).unwrap();
