@@ -134,9 +134,7 @@ impl Client {
             (None, None) => None,
         };
         let terms = Terms::new(&settings, &config);
-        // As the system understands it: `..` behind a link is not what stands before it.
-        let folder =
-            settings.data_dir.as_deref().map(|path| std::path::absolute(path).unwrap_or(path.into()));
+        let folder = settings.data_dir.as_deref().map(registry::absolute);
         let ledger = Ledger::new(folder.as_ref().map(|folder| Layout::new(folder.clone(), &settings.token)));
         let make = || {
             let engine = Engine::new(config).map_err(BuildError::Config)?;

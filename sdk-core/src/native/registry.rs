@@ -64,7 +64,7 @@ pub(super) fn claim(
     own: Option<&'static str>,
     make: impl FnOnce() -> Result<Arc<Shared>, BuildError>,
 ) -> Result<Claim, BuildError> {
-    let key = (absolute(folder), terms.token().to_owned());
+    let key = (name_of(folder), terms.token().to_owned());
     let mut folders = FOLDERS.get().lock().unwrap_or_else(PoisonError::into_inner);
     folders.retain(|(_, open)| open.shared.strong_count() > 0);
     let found = folders.iter().find(|(open, _)| *open == key);
@@ -85,9 +85,14 @@ pub(super) fn claim(
     Ok(Claim::New { shared, predecessor })
 }
 
-/// The absolute path without `.` and `..`, without asking the disk.
+/// The absolute path as the system understands it: `..` behind a link is not what stands before it.
 pub(super) fn absolute(path: &Path) -> PathBuf {
-    let path = std::path::absolute(path).unwrap_or_else(|_| path.to_path_buf());
+    std::path::absolute(path).unwrap_or_else(|_| path.to_path_buf())
+}
+
+/// The absolute path without `.` and `..`, without asking the disk: to tell folders apart, not to find them.
+fn name_of(folder: &Path) -> PathBuf {
+    let path = absolute(folder);
     let mut clean = PathBuf::new();
     for component in path.components() {
         match component {
@@ -107,7 +112,7 @@ mod tests {
 
     #[test]
     fn one_folder_has_one_name() {
-        assert_eq!(absolute(Path::new("/a/./b/../c/")), Path::new("/a/c"));
-        assert_eq!(absolute(Path::new("x")), std::env::current_dir().unwrap().join("x"));
+        assert_eq!(name_of(Path::new("/a/./b/../c/")), Path::new("/a/c"));
+        assert_eq!(name_of(Path::new("x")), std::env::current_dir().unwrap().join("x"));
     }
 }

@@ -19,8 +19,7 @@ import threading
 import weakref
 from dataclasses import dataclass, field
 from time import monotonic
-from types import TracebackType
-from typing import Any, Callable, Dict, List, Mapping, NoReturn, Optional, Set, Type
+from typing import Any, Callable, Dict, List, Mapping, NoReturn, Optional, Set
 
 from ._client import Client
 from .refrain_ffi import HttpAnswer, HttpRequest, HttpTransport
@@ -179,13 +178,8 @@ class TestClient(Client):
             self._deleted |= {self.distinct_id, f"$device:{self.device_id}"}
         super().opt_out(erase, delete_profile)
 
-    def __exit__(
-        self,
-        kind: Optional[Type[BaseException]],
-        error: Optional[BaseException],
-        trace: Optional[TracebackType],
-    ) -> None:
-        super().__exit__(kind, error, trace)
+    def __exit__(self, *error: Any) -> None:
+        super().__exit__(*error)
         shutil.rmtree(self._folder, ignore_errors=True)
 
     def _is_wish(self, request: SentRequest) -> bool:
