@@ -7,6 +7,7 @@ use refrain_simulation::search::search;
 use refrain_simulation::world::Laws;
 use std::panic::catch_unwind;
 use std::process::ExitCode;
+use std::thread;
 use std::time::Instant;
 
 const USAGE: &str = "\
@@ -83,24 +84,28 @@ fn worlds(from: u64, count: u64, trace: bool) -> ExitCode {
 }
 
 fn all_histories(depth: usize) -> ExitCode {
-    for default in [DefaultConsent::Granted, DefaultConsent::Pending] {
-        let mut config = Config::new("T");
-        config.default_consent = default;
-        config.batch_size = 1;
-        let laws = Laws { config, flips: false, signals: false, poison: 0, jumps: false, loses: false };
-        let start = Instant::now();
-        match catch_unwind(|| search(&laws, depth, 16)) {
-            Ok(seen) => println!(
-                "default {default:?}, depth {depth}: {} states, {} steps, {} endings, {:.1} s; no rule was broken",
-                seen.states,
-                seen.steps,
-                seen.endings,
-                start.elapsed().as_secs_f64()
+    let searches = [DefaultConsent::Granted, DefaultConsent::Pending].map(|default| {
+        let search = thread::spawn(move || {
+            let mut config = Config::new("T");
+            config.default_consent = default;
+            config.batch_size = 1;
+            let laws = Laws { config, flips: false, signals: false, poison: 0, jumps: false, loses: false };
+            let start = Instant::now();
+            (search(&laws, depth, 16), start.elapsed().as_secs_f64())
+        });
+        (default, search)
+    });
+    let mut code = ExitCode::SUCCESS;
+    for (default, search) in searches {
+        match search.join() {
+            Ok((seen, took)) => println!(
+                "default {default:?}, depth {depth}: {} states, {} steps, {} endings, {took:.1} s; no rule was broken",
+                seen.states, seen.steps, seen.endings,
             ),
-            Err(_) => return ExitCode::FAILURE,
+            Err(_) => code = ExitCode::FAILURE,
         }
     }
-    ExitCode::SUCCESS
+    code
 }
 
 fn recording(file: &str, trace: bool) -> ExitCode {

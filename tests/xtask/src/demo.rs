@@ -11,15 +11,15 @@ use crate::project;
 
 /// The command. With `once` the demo tells its story without waiting for anybody, checks it, and ends.
 pub fn run(once: bool) -> Result<ExitCode> {
+    command::run(&mut cargo(["build", "--quiet", "--package", "refrain-mock", "--package", "shop-traffic"]))?;
     Ok(if start(once)?.met()? { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-/// Starts the demo and waits for its end; says whether all was as it should be.
+/// Starts the demo, whose programs are built, and waits for its end; says whether all was as it should be.
 pub fn start(once: bool) -> Result<Need<bool>> {
     if let Need::Missing(why) = browser::build()? {
         return Ok(Need::Missing(format!("the demo needs the browser package: {why}")));
     }
-    command::run(&mut cargo(["build", "--quiet", "--package", "refrain-mock", "--package", "shop-traffic"]))?;
 
     let shop = project::path("examples/web-shop");
     let mut demo = command::program("node", &shop, ["demo.mjs"]);

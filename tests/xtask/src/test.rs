@@ -228,6 +228,7 @@ fn pages_in_webkit() -> Result<Outcome> {
 }
 
 fn the_demo() -> Result<Outcome> {
+    server()?;
     if need!(demo::start(true)?) {
         Ok(Outcome::Passed)
     } else {
@@ -259,10 +260,10 @@ fn swift_package() -> Result<Outcome> {
     passed(&mut swift.command("build", &project::path("examples/swift/quickstart"), "quickstart"))
 }
 
-/// The mock server's program. Built with the same selection of packages as the Rust tests, so that cargo does not
-/// build their dependencies a second time; by itself where another package does not compile.
+/// The mock server's program, and beside it the workspace's others. Built with the same selection of packages as the Rust
+/// tests, so that cargo does not build their dependencies a second time; by itself where another package does not compile.
 fn server() -> Result<PathBuf> {
-    if command::run(&mut cargo(["test", "--quiet", "--workspace", "--no-run"])).is_err() {
+    if command::run(&mut cargo(["build", "--quiet", "--workspace", "--bins", "--tests"])).is_err() {
         command::run(&mut cargo(["build", "--quiet", "--package", "refrain-mock"]))?;
     }
     let program = project::program("debug", "refrain-mock");
