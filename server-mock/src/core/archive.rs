@@ -7,7 +7,7 @@
 mod zip;
 
 use std::collections::BTreeSet;
-use std::rc::Rc;
+use std::sync::Arc;
 
 use serde_json::{Map, Value, json};
 use sha2::{Digest, Sha256};
@@ -358,7 +358,7 @@ fn replays(
     all: &mut Collected,
     writer: &mut Option<&mut Writer>,
 ) -> Result<(), StoreError> {
-    let keys = Rc::new(all.keys.iter().copied().collect::<Vec<_>>());
+    let keys = Arc::new(all.keys.iter().copied().collect::<Vec<_>>());
     let (mut after, mut begun) = (0, false);
     loop {
         let (mut lines, mut is_full) = (Vec::new(), false);

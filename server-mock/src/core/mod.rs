@@ -25,9 +25,10 @@ use crate::domain::time::DAY;
 use crate::store::{Counts, Home, NewAudit, ProjectRow, Space, Store, StoreError, Window};
 
 pub use ingest::{Ingested, Packed};
-pub use read::{EventQuery, Place, Sorting};
+pub use read::{EventQuery, Place, Reading, Sorting};
 pub use resolve::Resolver;
 pub use shared::{Dropped, Logged, Rejected, Shared, Stats};
+use tasks::Told;
 
 /// The worker's own state.
 pub struct Core {
@@ -41,6 +42,7 @@ pub struct Core {
     /// configuration. Whoever counted before has to count again.
     pub era: u64,
     due: due::Schedule,
+    told: Told,
 }
 
 /// A snapshot of a profile query: later pages show the same profiles in the same order. Those that are gone meanwhile are
@@ -73,7 +75,8 @@ impl Core {
     pub fn new(store: Box<dyn Store>, shared: Arc<Shared>) -> Result<Core, StoreError> {
         shared.set_public_key(store.public_key());
         let due = due::Schedule::default();
-        let mut core = Core { store, shared, sessions: HashMap::new(), era: 0, due };
+        let told = Told::default();
+        let mut core = Core { store, shared, sessions: HashMap::new(), era: 0, due, told };
         core.take_config(core.shared.config().as_ref().clone())?;
         // A server that is restarted often must not put retention off for ever.
         core.look_soon()?;
@@ -85,6 +88,7 @@ impl Core {
         self.store.clear()?;
         self.take_config(self.shared.config().as_ref().clone())?;
         self.sessions.clear();
+        self.told = Told::default();
         self.era += 1;
         self.shared.clock().reset();
         self.shared.forget();

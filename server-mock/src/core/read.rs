@@ -1,10 +1,11 @@
 //! Reading events, as they are shown: canonical ids, nothing that is expired or hidden.
 
-use std::rc::Rc;
+use std::sync::Arc;
 
 use serde_json::{Map, Value};
 
 use super::{Core, Resolver, View, window};
+use crate::domain::config::RetentionBasis;
 use crate::domain::export::{self, Rendered};
 use crate::domain::identity;
 use crate::store::{Counts, EventRange, KeyRow, Order, StoreError, StoredEvent};
@@ -87,7 +88,7 @@ impl Core {
     /// The rows among which those are that a query asks for.
     fn range(&mut self, view: &View, query: &EventQuery) -> Result<EventRange, StoreError> {
         let keys = match (&query.keys, &query.distinct_ids) {
-            (Some(keys), _) => Some(Rc::new(keys.clone())),
+            (Some(keys), _) => Some(Arc::new(keys.clone())),
             (None, None) => None,
             (None, Some(ids)) => {
                 let mut keys = Vec::new();
@@ -95,7 +96,7 @@ impl Core {
                     let of_person = self.store.keys_of(view.space, view.project.id_merge, id)?;
                     keys.extend(of_person.into_iter().map(|(key, _)| key));
                 }
-                Some(Rc::new(keys))
+                Some(Arc::new(keys))
             }
         };
         Ok(EventRange {
@@ -166,14 +167,24 @@ impl Core {
         Ok(())
     }
 
-    /// Begins to read the events that are asked for. What is read with it must not outlive a change.
+    /// Begins to read the events that are asked for. After a change it can be resumed where it is about some persons.
     pub fn begin_reading(&mut self, view: &View, query: EventQuery) -> Result<Reading, StoreError> {
-        let range = self.range(view, &query)?;
+        let mut range = self.range(view, &query)?;
+        if let Some(keys) = &mut range.keys {
+            Arc::make_mut(keys).sort_unstable();
+        }
         let rows = match range.keys {
             Some(_) => Some(self.store.event_rows(&range)?.into_iter()),
             None => None,
         };
         Ok(Reading { query, range, rows, resolver: Resolver::new(view.space, view.project.id_merge) })
+    }
+
+    /// Goes on with what was begun before others were served: what has expired since then, or came under another combination,
+    /// is not shown any more.
+    pub fn resume_reading(&mut self, view: &View, reading: &mut Reading) {
+        reading.range.window = window(&view.project.settings, view.now);
+        reading.resolver = Resolver::new(view.space, view.project.id_merge);
     }
 
     /// Visits the next events, as many as should be decrypted at a time, or until the visitor returns false; then there is
@@ -189,7 +200,8 @@ impl Core {
         let looked_at = self.store.visit_event_rows(
             range,
             &rows.as_slice()[..rows.len().min(LOOKED_AT)],
-            &mut |event| piece.take(query, event),
+            // A row stays the same while its event is replaced by an equal one.
+            &mut |event| !range.has(&event) || piece.take(query, event),
         )?;
         if looked_at > 0 {
             rows.nth(looked_at - 1);
@@ -294,6 +306,17 @@ impl Piece {
 }
 
 impl EventRange {
+    /// Whether an event in one of its rows is still in it.
+    fn has(&self, event: &StoredEvent) -> bool {
+        let dated = match self.window.basis {
+            RetentionBasis::Received => event.received,
+            RetentionBasis::EventDate => event.time,
+        };
+        dated > self.window.expired_until
+            && (self.from..self.until).contains(&event.time)
+            && self.keys.as_ref().is_none_or(|keys| keys.binary_search(&event.key).is_ok())
+    }
+
     /// Leaves out what is not behind an event, in the range's order.
     fn go_on_behind(&mut self, time: i64, row: i64) {
         self.order = match self.order {

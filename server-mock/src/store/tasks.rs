@@ -64,7 +64,7 @@ pub struct StoredTask {
     pub due: i64,
     /// When it ended.
     pub finished: Option<i64>,
-    /// The ids as asked for; none once it has started.
+    /// The ids as asked for; none are stored once it has started.
     pub ids: Vec<String>,
     /// How many there were.
     pub id_count: usize,
