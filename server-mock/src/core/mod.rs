@@ -237,3 +237,38 @@ pub fn event_expiry(settings: &Settings, received: i64, time: i64) -> Option<i64
 pub fn profiles_expired_until(settings: &Settings, now: i64) -> i64 {
     settings.retention_profiles_days.map_or(i64::MIN, |days| now - days * DAY)
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Map, json};
+
+    use super::*;
+    use crate::domain::clock::Moment;
+    use crate::domain::event::Event;
+    use crate::domain::identity::Ids;
+    use crate::store::sqlite::SqliteStore;
+
+    /// A clock that stands still, and an event of the user `u` in the project `T`, which expires after a day.
+    pub fn core_with_an_event() -> Core {
+        let config = json!({"projects": [{"token": "T", "project_id": 1, "retention_events_days": 1}]});
+        let shared = Arc::new(Shared::new(Config::from_json(&config).unwrap(), None));
+        shared.clock().freeze(true);
+        let now = shared.now();
+        let mut core = Core::new(Box::new(SqliteStore::in_memory().unwrap()), shared).unwrap();
+        let project = core.project_of("T");
+        let event = Event {
+            name: "A".into(),
+            distinct_id: Some("u".into()),
+            ids: Ids { user: Some("u".into()), ..Ids::default() },
+            time: now,
+            sent_time: None,
+            properties: Map::new(),
+            dedupe: None,
+            verb: None,
+        };
+        let ingested =
+            core.in_transaction(|core| core.ingest(&project, &mut [event.into()], Moment::as_sent(now)));
+        assert_eq!(ingested.unwrap().stored, 1);
+        core
+    }
+}

@@ -8,7 +8,7 @@ use super::{Core, Resolver, View, window};
 use crate::domain::config::RetentionBasis;
 use crate::domain::export::{self, Rendered};
 use crate::domain::identity;
-use crate::store::{Counts, EventRange, KeyRow, Order, StoreError, StoredEvent};
+use crate::store::{Counts, EventRange, KeyRow, Order, StoreError, StoredEvent, Window};
 
 /// Events, or profiles, that are decrypted and shown at a time.
 pub(super) const PIECE: usize = 500;
@@ -169,10 +169,7 @@ impl Core {
 
     /// Begins to read the events that are asked for. After a change it can be resumed where it is about some persons.
     pub fn begin_reading(&mut self, view: &View, query: EventQuery) -> Result<Reading, StoreError> {
-        let mut range = self.range(view, &query)?;
-        if let Some(keys) = &mut range.keys {
-            Arc::make_mut(keys).sort_unstable();
-        }
+        let range = self.range(view, &query)?;
         let rows = match range.keys {
             Some(_) => Some(self.store.event_rows(&range)?.into_iter()),
             None => None,
@@ -180,8 +177,7 @@ impl Core {
         Ok(Reading { query, range, rows, resolver: Resolver::new(view.space, view.project.id_merge) })
     }
 
-    /// Goes on with what was begun before others were served: what has expired since then, or came under another combination,
-    /// is not shown any more.
+    /// Goes on with what was begun before others were served: what has expired since then is not shown any more.
     pub fn resume_reading(&mut self, view: &View, reading: &mut Reading) {
         reading.range.window = window(&view.project.settings, view.now);
         reading.resolver = Resolver::new(view.space, view.project.id_merge);
@@ -200,8 +196,7 @@ impl Core {
         let looked_at = self.store.visit_event_rows(
             range,
             &rows.as_slice()[..rows.len().min(LOOKED_AT)],
-            // A row stays the same while its event is replaced by an equal one.
-            &mut |event| !range.has(&event) || piece.take(query, event),
+            &mut |event| range.window.is_over(&event) || piece.take(query, event),
         )?;
         if looked_at > 0 {
             rows.nth(looked_at - 1);
@@ -305,18 +300,18 @@ impl Piece {
     }
 }
 
-impl EventRange {
-    /// Whether an event in one of its rows is still in it.
-    fn has(&self, event: &StoredEvent) -> bool {
-        let dated = match self.window.basis {
+impl Window {
+    /// Whether an event is expired.
+    fn is_over(&self, event: &StoredEvent) -> bool {
+        let dated = match self.basis {
             RetentionBasis::Received => event.received,
             RetentionBasis::EventDate => event.time,
         };
-        dated > self.window.expired_until
-            && (self.from..self.until).contains(&event.time)
-            && self.keys.as_ref().is_none_or(|keys| keys.binary_search(&event.key).is_ok())
+        dated <= self.expired_until
     }
+}
 
+impl EventRange {
     /// Leaves out what is not behind an event, in the range's order.
     fn go_on_behind(&mut self, time: i64, row: i64) {
         self.order = match self.order {
@@ -343,5 +338,32 @@ fn about_bytes(value: &Value) -> usize {
         Value::Array(list) => list.iter().map(about_bytes).sum(),
         Value::Object(object) => object.iter().map(|(key, value)| key.len() + about_bytes(value)).sum(),
         _ => 8,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::core::tests::core_with_an_event;
+    use crate::domain::time::DAY;
+
+    #[test]
+    fn what_expires_between_two_pieces_is_not_shown() {
+        for (passed, shown) in [(DAY - 1, 1), (DAY, 0)] {
+            let mut core = core_with_an_event();
+            let view = core.view("T").unwrap().unwrap();
+            let query = EventQuery { distinct_ids: Some(vec!["u".into()]), ..EventQuery::default() };
+            let mut reading = core.begin_reading(&view, query).unwrap();
+            core.shared.clock().advance(passed);
+            let view = core.view("T").unwrap().unwrap();
+            core.resume_reading(&view, &mut reading);
+            let mut seen = 0;
+            let mut count = |_: &StoredEvent, _| {
+                seen += 1;
+                true
+            };
+            assert!(!core.read_on(&mut reading, &mut count).unwrap());
+            assert_eq!(seen, shown);
+        }
     }
 }

@@ -10,7 +10,6 @@ use super::identity::{self, Ids};
 use super::json::Record;
 use super::limits;
 use super::time;
-use super::wire::RECORD_BYTES_LIMIT;
 
 /// Most properties of a profile; adding beyond is without effect.
 const PROPERTIES: usize = 2000;
@@ -72,6 +71,10 @@ const fn fault(field: &'static str, text: &'static str) -> Fault {
 
 /// Reads one record of `/engage` (or of `/groups`).
 pub fn read(record: &Record, arrival: Arrival) -> Result<Update, Fault> {
+    // Before what may stand in the part that is left out.
+    if record.is_too_large() {
+        return Err(fault("update", "update, larger than 1 MB"));
+    }
     let empty = Map::new();
     let map = record.value.as_object().unwrap_or(&empty);
     token_of(&record.value).ok_or(fault("$token", "$token, missing or empty"))?;
@@ -93,9 +96,6 @@ pub fn read(record: &Record, arrival: Arrival) -> Result<Update, Fault> {
     match &ids.device {
         None => ids.device = device,
         Some(_) => ids.also.extend(device),
-    }
-    if record.bytes >= RECORD_BYTES_LIMIT {
-        return Err(fault("update", "update, larger than 1 MB"));
     }
     if record.too_deep.is_some() {
         return Err(fault("update", "update, nested more than 128 levels deep"));

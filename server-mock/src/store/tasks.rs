@@ -89,6 +89,8 @@ pub struct StoredArchive {
     pub key: KeyRow,
     /// The bytes of all its pieces; none when it was emptied and has to be made anew.
     pub bytes: u64,
+    /// When the first thing in it expires, in milliseconds.
+    pub outdated: Option<i64>,
 }
 
 /// Keeps tasks and archives.
