@@ -26,7 +26,8 @@ const SHOWN: usize = 5;
 /// The command finds the server's address in the environment variable REFRAIN_MOCK_URL, and in the place of `{url}` in
 /// its own arguments.
 ///
-/// SIGTERM and Ctrl-C are passed on to the command, which is waited for; then nothing is judged.
+/// SIGTERM and Ctrl-C are passed on to the command, and without a terminal to all that it has started; it is waited for,
+/// and then nothing is judged.
 ///
 /// Exit codes: 0 all as asked, 1 something else arrived, 2 wrong usage or configuration, 127 the command could not be
 /// started, 143 and 130 stopped by SIGTERM and Ctrl-C; and the command's own code if that is not 0.

@@ -7,7 +7,7 @@
 mod zip;
 
 use std::collections::BTreeSet;
-use std::rc::Rc;
+use std::sync::Arc;
 
 use serde_json::{Map, Value, json};
 use sha2::{Digest, Sha256};
@@ -44,14 +44,16 @@ pub fn fetchable(task: &StoredTask, now: i64) -> Option<i64> {
 }
 
 impl Core {
-    /// An archive to be handed out, noted in the audit. One that was emptied is made anew.
+    /// An archive to be handed out, noted in the audit. One that was emptied is made anew, and so is one that due work should
+    /// have emptied, and will when it comes to it.
     pub fn fetch_archive(&mut self, task: &StoredTask) -> Result<Option<StoredArchive>, StoreError> {
         let now = self.shared.now();
         if fetchable(task, now).is_none() {
             return Ok(None);
         }
         let mut archive = self.store.archive(task.row)?;
-        if archive.is_some_and(|archive| archive.bytes == 0) {
+        let is_outdated = |archive: StoredArchive| archive.outdated.is_some_and(|at| at <= now);
+        if archive.is_some_and(|archive| archive.bytes == 0 || is_outdated(archive)) {
             let token = self.token_of(task.project)?;
             self.answer_retrieval(&token, task.clone(), now)?;
             archive = self.store.archive(task.row)?;
@@ -358,7 +360,7 @@ fn replays(
     all: &mut Collected,
     writer: &mut Option<&mut Writer>,
 ) -> Result<(), StoreError> {
-    let keys = Rc::new(all.keys.iter().copied().collect::<Vec<_>>());
+    let keys = Arc::new(all.keys.iter().copied().collect::<Vec<_>>());
     let (mut after, mut begun) = (0, false);
     loop {
         let (mut lines, mut is_full) = (Vec::new(), false);
@@ -392,4 +394,31 @@ fn replays(
         all.expires(core.store.next_replay_expiry(view.space)?);
     }
     if begun { finish(core, writer) } else { Ok(()) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::core::tests::core_with_an_event;
+    use crate::store::{NewTask, TaskKind};
+
+    /// A sweep of many rows may be under way when somebody asks.
+    #[test]
+    fn what_has_expired_is_not_handed_out_although_due_work_has_not_come_to_it() {
+        let mut core = core_with_an_event();
+        let (now, project) = (core.shared.now(), core.project_of("T"));
+        let (kind, id) = (TaskKind::Retrieval, "task".to_owned());
+        let task = NewTask { kind, id, ids: vec!["u".into()], requested: now, due: now, about: json!({}) };
+        core.request_task(&project, &task).unwrap().unwrap();
+        core.run_due(now).unwrap();
+        let events_of = |core: &mut Core| {
+            let task = core.store.task("task").unwrap().unwrap();
+            core.in_transaction(|core| core.fetch_archive(&task)).unwrap().unwrap();
+            core.store.task("task").unwrap().unwrap().events
+        };
+        core.shared.clock().advance(DAY - 1);
+        assert_eq!(events_of(&mut core), 1);
+        core.shared.clock().advance(1);
+        assert_eq!(events_of(&mut core), 0);
+    }
 }

@@ -205,6 +205,7 @@ impl Core {
         let shredded = self.store.shred(STEP, at)?;
         if !shredded.more {
             self.due.decided = None;
+            self.told.ended(at);
         }
         let rows = shredded.events + shredded.profiles + shredded.replays;
         Stats::add(&self.shared.stats.erased, rows);
@@ -274,6 +275,7 @@ impl Core {
             return Ok(None);
         }
         self.shared.expire_rejected(sweep.at);
+        self.told.forget(sweep.at);
         self.store.forget_barriers(sweep.at)?;
         self.store.delete_outdated_uses(sweep.at - USAGE_DAYS * DAY)?;
         self.store.end_sweep(sweep.at).map(Some)

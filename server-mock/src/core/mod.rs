@@ -25,9 +25,10 @@ use crate::domain::time::DAY;
 use crate::store::{Counts, Home, NewAudit, ProjectRow, Space, Store, StoreError, Window};
 
 pub use ingest::{Ingested, Packed};
-pub use read::{EventQuery, Place, Sorting};
+pub use read::{EventQuery, Place, Reading, Sorting};
 pub use resolve::Resolver;
 pub use shared::{Dropped, Logged, Rejected, Shared, Stats};
+use tasks::Told;
 
 /// The worker's own state.
 pub struct Core {
@@ -41,6 +42,7 @@ pub struct Core {
     /// configuration. Whoever counted before has to count again.
     pub era: u64,
     due: due::Schedule,
+    told: Told,
 }
 
 /// A snapshot of a profile query: later pages show the same profiles in the same order. Those that are gone meanwhile are
@@ -73,7 +75,8 @@ impl Core {
     pub fn new(store: Box<dyn Store>, shared: Arc<Shared>) -> Result<Core, StoreError> {
         shared.set_public_key(store.public_key());
         let due = due::Schedule::default();
-        let mut core = Core { store, shared, sessions: HashMap::new(), era: 0, due };
+        let told = Told::default();
+        let mut core = Core { store, shared, sessions: HashMap::new(), era: 0, due, told };
         core.take_config(core.shared.config().as_ref().clone())?;
         // A server that is restarted often must not put retention off for ever.
         core.look_soon()?;
@@ -85,6 +88,7 @@ impl Core {
         self.store.clear()?;
         self.take_config(self.shared.config().as_ref().clone())?;
         self.sessions.clear();
+        self.told = Told::default();
         self.era += 1;
         self.shared.clock().reset();
         self.shared.forget();
@@ -232,4 +236,39 @@ pub fn event_expiry(settings: &Settings, received: i64, time: i64) -> Option<i64
 /// Profiles last seen at or before this instant are expired.
 pub fn profiles_expired_until(settings: &Settings, now: i64) -> i64 {
     settings.retention_profiles_days.map_or(i64::MIN, |days| now - days * DAY)
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Map, json};
+
+    use super::*;
+    use crate::domain::clock::Moment;
+    use crate::domain::event::Event;
+    use crate::domain::identity::Ids;
+    use crate::store::sqlite::SqliteStore;
+
+    /// A clock that stands still, and an event of the user `u` in the project `T`, which expires after a day.
+    pub fn core_with_an_event() -> Core {
+        let config = json!({"projects": [{"token": "T", "project_id": 1, "retention_events_days": 1}]});
+        let shared = Arc::new(Shared::new(Config::from_json(&config).unwrap(), None));
+        shared.clock().freeze(true);
+        let now = shared.now();
+        let mut core = Core::new(Box::new(SqliteStore::in_memory().unwrap()), shared).unwrap();
+        let project = core.project_of("T");
+        let event = Event {
+            name: "A".into(),
+            distinct_id: Some("u".into()),
+            ids: Ids { user: Some("u".into()), ..Ids::default() },
+            time: now,
+            sent_time: None,
+            properties: Map::new(),
+            dedupe: None,
+            verb: None,
+        };
+        let ingested =
+            core.in_transaction(|core| core.ingest(&project, &mut [event.into()], Moment::as_sent(now)));
+        assert_eq!(ingested.unwrap().stored, 1);
+        core
+    }
 }

@@ -1,13 +1,14 @@
 //! Reading events, as they are shown: canonical ids, nothing that is expired or hidden.
 
-use std::rc::Rc;
+use std::sync::Arc;
 
 use serde_json::{Map, Value};
 
 use super::{Core, Resolver, View, window};
+use crate::domain::config::RetentionBasis;
 use crate::domain::export::{self, Rendered};
 use crate::domain::identity;
-use crate::store::{Counts, EventRange, KeyRow, Order, StoreError, StoredEvent};
+use crate::store::{Counts, EventRange, KeyRow, Order, StoreError, StoredEvent, Window};
 
 /// Events, or profiles, that are decrypted and shown at a time.
 pub(super) const PIECE: usize = 500;
@@ -87,7 +88,7 @@ impl Core {
     /// The rows among which those are that a query asks for.
     fn range(&mut self, view: &View, query: &EventQuery) -> Result<EventRange, StoreError> {
         let keys = match (&query.keys, &query.distinct_ids) {
-            (Some(keys), _) => Some(Rc::new(keys.clone())),
+            (Some(keys), _) => Some(Arc::new(keys.clone())),
             (None, None) => None,
             (None, Some(ids)) => {
                 let mut keys = Vec::new();
@@ -95,7 +96,7 @@ impl Core {
                     let of_person = self.store.keys_of(view.space, view.project.id_merge, id)?;
                     keys.extend(of_person.into_iter().map(|(key, _)| key));
                 }
-                Some(Rc::new(keys))
+                Some(Arc::new(keys))
             }
         };
         Ok(EventRange {
@@ -166,7 +167,7 @@ impl Core {
         Ok(())
     }
 
-    /// Begins to read the events that are asked for. What is read with it must not outlive a change.
+    /// Begins to read the events that are asked for. After a change it can be resumed where it is about some persons.
     pub fn begin_reading(&mut self, view: &View, query: EventQuery) -> Result<Reading, StoreError> {
         let range = self.range(view, &query)?;
         let rows = match range.keys {
@@ -174,6 +175,12 @@ impl Core {
             None => None,
         };
         Ok(Reading { query, range, rows, resolver: Resolver::new(view.space, view.project.id_merge) })
+    }
+
+    /// Goes on with what was begun before others were served: what has expired since then is not shown any more.
+    pub fn resume_reading(&mut self, view: &View, reading: &mut Reading) {
+        reading.range.window = window(&view.project.settings, view.now);
+        reading.resolver = Resolver::new(view.space, view.project.id_merge);
     }
 
     /// Visits the next events, as many as should be decrypted at a time, or until the visitor returns false; then there is
@@ -189,7 +196,7 @@ impl Core {
         let looked_at = self.store.visit_event_rows(
             range,
             &rows.as_slice()[..rows.len().min(LOOKED_AT)],
-            &mut |event| piece.take(query, event),
+            &mut |event| range.window.is_over(&event) || piece.take(query, event),
         )?;
         if looked_at > 0 {
             rows.nth(looked_at - 1);
@@ -293,6 +300,17 @@ impl Piece {
     }
 }
 
+impl Window {
+    /// Whether an event is expired.
+    fn is_over(&self, event: &StoredEvent) -> bool {
+        let dated = match self.basis {
+            RetentionBasis::Received => event.received,
+            RetentionBasis::EventDate => event.time,
+        };
+        dated <= self.expired_until
+    }
+}
+
 impl EventRange {
     /// Leaves out what is not behind an event, in the range's order.
     fn go_on_behind(&mut self, time: i64, row: i64) {
@@ -320,5 +338,32 @@ fn about_bytes(value: &Value) -> usize {
         Value::Array(list) => list.iter().map(about_bytes).sum(),
         Value::Object(object) => object.iter().map(|(key, value)| key.len() + about_bytes(value)).sum(),
         _ => 8,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::core::tests::core_with_an_event;
+    use crate::domain::time::DAY;
+
+    #[test]
+    fn what_expires_between_two_pieces_is_not_shown() {
+        for (passed, shown) in [(DAY - 1, 1), (DAY, 0)] {
+            let mut core = core_with_an_event();
+            let view = core.view("T").unwrap().unwrap();
+            let query = EventQuery { distinct_ids: Some(vec!["u".into()]), ..EventQuery::default() };
+            let mut reading = core.begin_reading(&view, query).unwrap();
+            core.shared.clock().advance(passed);
+            let view = core.view("T").unwrap().unwrap();
+            core.resume_reading(&view, &mut reading);
+            let mut seen = 0;
+            let mut count = |_: &StoredEvent, _| {
+                seen += 1;
+                true
+            };
+            assert!(!core.read_on(&mut reading, &mut count).unwrap());
+            assert_eq!(seen, shown);
+        }
     }
 }

@@ -1,5 +1,7 @@
 //! Privacy tasks of the account holder: who is erased or told, and when (SPEC §15).
 
+use std::collections::HashMap;
+
 use super::Core;
 use super::archive;
 use crate::domain::config::Project;
@@ -28,6 +30,32 @@ pub enum Cancelled {
     TooLate,
     /// There is no such task.
     Unknown,
+}
+
+/// The ids of deletions that are decided, which their makers are still told for a while (SPEC §15.6). They are in memory and
+/// nowhere else: what is stored of an erased person goes before `SUCCESS`.
+#[derive(Debug, Default)]
+pub(super) struct Told(HashMap<String, Asked>);
+
+/// The ids that a deletion named.
+#[derive(Debug)]
+struct Asked {
+    ids: Vec<String>,
+    /// For how long after the end they are told, in milliseconds.
+    grace: i64,
+    /// Until when, once the deletion has ended.
+    until: Option<i64>,
+}
+
+impl Told {
+    /// Nothing is left to do for what is decided.
+    pub fn ended(&mut self, now: i64) {
+        self.0.values_mut().for_each(|asked| asked.until = asked.until.or(Some(now + asked.grace)));
+    }
+
+    pub fn forget(&mut self, now: i64) {
+        self.0.retain(|_, asked| asked.until.is_none_or(|until| now < until));
+    }
 }
 
 /// When a task that is asked for now falls due.
@@ -95,7 +123,14 @@ impl Core {
     pub fn task(&mut self, token: &str, kind: TaskKind, id: &str) -> Result<Option<StoredTask>, StoreError> {
         let Some(home) = self.store.find_project(token)? else { return Ok(None) };
         let task = self.store.task(id)?;
-        Ok(task.filter(|task| task.kind == kind && task.project == home.project))
+        let task = task.filter(|task| task.kind == kind && task.project == home.project);
+        self.told.forget(self.shared.now());
+        Ok(task.map(|mut task| {
+            if let Some(asked) = self.told.0.get(&task.id) {
+                task.ids = asked.ids.clone();
+            }
+            task
+        }))
     }
 
     /// Cancels a deletion.
@@ -233,6 +268,8 @@ impl Core {
         let erasure =
             Erasure { project: task.project, task: task.row, spaces, keys, ids: ids.clone(), barrier };
         self.store.erase(&erasure)?;
+        let grace = settings.settings.gdpr_staging_seconds * SECOND;
+        self.told.0.insert(task.id.clone(), Asked { ids: task.ids.clone(), grace, until: None });
         self.take_out_of_retrievals(&retrievals, &ids, now)
     }
 

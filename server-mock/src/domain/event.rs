@@ -8,7 +8,6 @@ use super::identity::{self, Ids, Verb};
 use super::json::Record;
 use super::limits;
 use super::time;
-use super::wire::RECORD_BYTES_LIMIT;
 
 /// Properties that are used up on arrival and never stored (SPEC §20.3).
 const CONSUMED: [&str; 3] = ["token", "ip", "$ignore"];
@@ -79,11 +78,12 @@ pub fn basic_fault(record: &Value) -> Option<&'static str> {
 
 /// Judges one record of `/track`. The properties of one that is to be stored are taken out of it.
 pub fn judge(record: &mut Record, arrival: Arrival) -> Verdict {
+    // Before what may stand in the part that is left out.
+    if record.is_too_large() {
+        return Verdict::Invalid("event, larger than 1 MB");
+    }
     if let Some(fault) = basic_fault(&record.value) {
         return Verdict::Invalid(fault);
-    }
-    if record.bytes >= RECORD_BYTES_LIMIT {
-        return Verdict::Invalid("event, larger than 1 MB");
     }
     if record.too_deep.is_some() {
         return Verdict::Invalid("event, nested more than 128 levels deep");

@@ -7,7 +7,6 @@ use super::event::{self, Event, NoTime};
 use super::identity;
 use super::json::{self, Record};
 use super::limits;
-use super::wire::RECORD_BYTES_LIMIT;
 
 /// Strict import takes times up to an hour ahead.
 const AHEAD: i64 = 3_600_000;
@@ -76,6 +75,10 @@ pub fn judge(record: &mut Record, import: Import<'_>) -> Result<Option<Event>, F
     if !record.value.is_object() {
         return Err(fault("event", "the record is not a JSON object".into()));
     }
+    // Before what may stand in the part that is left out.
+    if record.is_too_large() {
+        return Err(invalid("event", "event", "must be smaller than 1 MB"));
+    }
     let Some(name) = event::name_of(&record.value) else {
         return Err(fault("event", "'event' must not be missing or blank".into()));
     };
@@ -112,9 +115,6 @@ pub fn judge(record: &mut Record, import: Import<'_>) -> Result<Option<Event>, F
             Some(id) if is_denied(id) => return Err(insert_fault("must not be a placeholder")),
             Some(_) => {}
         }
-    }
-    if record.bytes >= RECORD_BYTES_LIMIT {
-        return Err(invalid("event", "event", "must be smaller than 1 MB"));
     }
     if let Some(path) = &record.too_deep {
         // Down to the property; what is below it is long.

@@ -1,9 +1,12 @@
 //! Reads JSON from bytes, so that a bad string spoils its own record and not the batch (SPEC §2.2).
 //!
 //! Strict JSON, except that invalid UTF-8 and lone surrogates inside a string are replaced and reported by
-//! path. Duplicate keys: the last one wins, in its first place. Numbers keep their text.
+//! path. Duplicate keys: the last one wins, in its first place. Numbers keep their text. Of a record that is refused for
+//! its size no more is kept than one that is taken could have.
 
 use serde_json::{Map, Number, Value};
+
+use super::wire::RECORD_BYTES_LIMIT;
 
 /// A record with containers deeper than this is refused, so that hostile input cannot exhaust the stack.
 const DEPTH_LIMIT: usize = 128;
@@ -17,13 +20,21 @@ const MEMBERS: usize = 64;
 pub struct Record {
     /// The value itself.
     pub value: Value,
-    /// Length of its JSON text in bytes (SPEC §2.4: one record is below 1 MB).
+    /// Length of its JSON text in bytes (SPEC §2.4: one record is below 1 MB). Of one that is not, what stands behind the
+    /// first MB is checked and left out of the value: as values it would take a hundred times its room.
     pub bytes: usize,
     /// The path (object keys, outermost first) of the first string that was not valid UTF-8. Paths may be as long as the
     /// record, so that one is as much as is kept.
     pub bad_utf8: Option<Vec<String>>,
     /// The path of the first container that is too deep to be read; it stands as null in the value.
     pub too_deep: Option<Vec<String>>,
+}
+
+impl Record {
+    /// Whether it is too large, so that not all of it is in the value.
+    pub fn is_too_large(&self) -> bool {
+        self.bytes >= RECORD_BYTES_LIMIT
+    }
 }
 
 /// What is wrong with a record in which a container is too deep.
@@ -56,7 +67,7 @@ pub fn records(text: &[u8], most: usize) -> Result<(Vec<Record>, bool), JsonErro
                 if found.len() == most {
                     return Err(JsonError::TooMany);
                 }
-                found.push(parser.record()?);
+                found.push(parser.sent_record()?);
                 parser.white_space();
                 match parser.next() {
                     Some(b',') => {}
@@ -66,7 +77,7 @@ pub fn records(text: &[u8], most: usize) -> Result<(Vec<Record>, bool), JsonErro
             }
         }
     } else {
-        found.push(parser.record()?);
+        found.push(parser.sent_record()?);
     }
     parser.white_space();
     if parser.at == text.len() { Ok((found, is_array)) } else { Err(JsonError::TrailingData) }
@@ -99,6 +110,8 @@ struct Parser<'a> {
     bad: Option<Vec<String>>,
     limit: usize,
     too_deep: Option<Vec<String>>,
+    /// Where in the text what is kept ends.
+    kept_until: usize,
     /// How many members the last object at each depth had: the next one is mostly alike.
     members: [u8; STORED_DEPTH_LIMIT + 1],
 }
@@ -112,6 +125,7 @@ impl<'a> Parser<'a> {
             bad: None,
             limit: DEPTH_LIMIT,
             too_deep: None,
+            kept_until: usize::MAX,
             members: [0; _],
         }
     }
@@ -132,6 +146,12 @@ impl<'a> Parser<'a> {
         }
     }
 
+    fn sent_record(&mut self) -> Result<Record, JsonError> {
+        self.white_space();
+        self.kept_until = self.at + RECORD_BYTES_LIMIT;
+        self.record()
+    }
+
     fn record(&mut self) -> Result<Record, JsonError> {
         self.white_space();
         let start = self.at;
@@ -149,6 +169,12 @@ impl<'a> Parser<'a> {
             }
             Some(b'{') => self.object(depth),
             Some(b'[') => self.array(depth),
+            _ => self.scalar(),
+        }
+    }
+
+    fn scalar(&mut self) -> Result<Value, JsonError> {
+        match self.peek() {
             Some(b'"') => self.string().map(Value::String),
             Some(b'-' | b'0'..=b'9') => self.number(),
             Some(b't') => self.word(b"true", Value::Bool(true)),
@@ -179,7 +205,7 @@ impl<'a> Parser<'a> {
                         continue;
                     }
                 }
-                None => drop(self.value(0)?),
+                None => drop(self.scalar()?),
             }
             // Behind a value, or before the bracket of an empty container.
             loop {
@@ -234,10 +260,14 @@ impl<'a> Parser<'a> {
             if self.next() != Some(b':') {
                 return Err(JsonError::Invalid);
             }
-            self.path.push(key);
-            let value = self.value(depth + 1);
-            let key = self.path.pop().unwrap_or_default();
-            map.insert(key, value?);
+            if self.at < self.kept_until {
+                self.path.push(key);
+                let value = self.value(depth + 1);
+                let key = self.path.pop().unwrap_or_default();
+                map.insert(key, value?);
+            } else {
+                self.skip()?;
+            }
             self.white_space();
             match self.next() {
                 Some(b',') => {}
@@ -259,7 +289,11 @@ impl<'a> Parser<'a> {
             return Ok(Value::Array(list));
         }
         loop {
-            list.push(self.value(depth + 1)?);
+            if self.at < self.kept_until {
+                list.push(self.value(depth + 1)?);
+            } else {
+                self.skip()?;
+            }
             self.white_space();
             match self.next() {
                 Some(b',') => {}
@@ -459,6 +493,24 @@ mod tests {
             [b"[{\"p\":{\"", name.as_bytes(), b"\":[", &b"\"\xff\",".repeat(10_000), b"0]}}]"].concat();
         let (found, _) = records(&text, 9).unwrap();
         assert_eq!(found[0].bad_utf8, Some(vec!["p".to_owned(), name]));
+    }
+
+    /// Ten million zeros would take a gigabyte.
+    #[test]
+    fn of_a_record_that_is_too_large_no_more_is_kept_than_of_one_that_is_not() {
+        let zeros = "0,".repeat(600_000) + "[{\"b\": [1]}]";
+        let text = format!("[{{\"a\": [{zeros}], \"later\": {{\"c\": [2]}}}}, {{\"a\": [3]}}]");
+        let (found, _) = records(text.as_bytes(), 9).unwrap();
+        assert!(found[0].is_too_large() && !found[1].is_too_large());
+        assert!(found[0].value["a"].as_array().unwrap().len() <= RECORD_BYTES_LIMIT / 2);
+        assert_eq!((found[0].value.get("later"), &found[1].value["a"][0]), (None, &3.into()));
+        assert_eq!(found[0].bytes + found[1].bytes, text.len() - "[, ]".len());
+        for broken in ["[1,]", "{\"a\"}", "[1 2]", "tru", "\"\u{1}\""] {
+            let text = format!("[[{zeros}, {broken}]]");
+            assert_eq!(records(text.as_bytes(), 9), Err(JsonError::Invalid), "{broken}");
+        }
+        let document = format!("[{zeros}]");
+        assert_eq!(value(document.as_bytes()).unwrap().as_array().unwrap().len(), 600_001, "not a record");
     }
 
     #[test]

@@ -10,7 +10,6 @@ use super::identity::{self, Ids};
 use super::json::Record;
 use super::limits;
 use super::time;
-use super::wire::RECORD_BYTES_LIMIT;
 
 /// Most properties of a profile; adding beyond is without effect.
 const PROPERTIES: usize = 2000;
@@ -70,8 +69,12 @@ const fn fault(field: &'static str, text: &'static str) -> Fault {
     Fault { field, text }
 }
 
-/// Reads one record of `/engage` (or of `/groups`).
-pub fn read(record: &Record, arrival: Arrival) -> Result<Update, Fault> {
+/// Reads one record of `/engage` (or of `/groups`). The operands of a valid one are taken out of it.
+pub fn read(record: &mut Record, arrival: Arrival) -> Result<Update, Fault> {
+    // Before what may stand in the part that is left out.
+    if record.is_too_large() {
+        return Err(fault("update", "update, larger than 1 MB"));
+    }
     let empty = Map::new();
     let map = record.value.as_object().unwrap_or(&empty);
     token_of(&record.value).ok_or(fault("$token", "$token, missing or empty"))?;
@@ -94,15 +97,13 @@ pub fn read(record: &Record, arrival: Arrival) -> Result<Update, Fault> {
         None => ids.device = device,
         Some(_) => ids.also.extend(device),
     }
-    if record.bytes >= RECORD_BYTES_LIMIT {
-        return Err(fault("update", "update, larger than 1 MB"));
-    }
     if record.too_deep.is_some() {
         return Err(fault("update", "update, nested more than 128 levels deep"));
     }
     let delete = map.contains_key("$delete");
-    let mut operations = Map::new();
-    for operator in OPERATORS.iter().filter(|operator| !delete && map.contains_key(**operator)) {
+    let mut operators = OPERATORS.to_vec();
+    operators.retain(|operator| !delete && map.contains_key(*operator));
+    for operator in &operators {
         let value = &map[*operator];
         let fits = match *operator {
             "$unset" => value.is_array() || value.is_string(),
@@ -111,25 +112,19 @@ pub fn read(record: &Record, arrival: Arrival) -> Result<Update, Fault> {
         if !fits {
             return Err(fault(operator, "operator, its value has the wrong type"));
         }
-        operations.insert((*operator).to_owned(), value.clone());
     }
-    if operations.is_empty() && !delete {
+    if operators.is_empty() && !delete {
         return Err(fault("operator", "operator, missing"));
     }
     let ignores_time =
         map.get("$ignore_time").is_some_and(|value| *value == Value::Bool(true) || value == "true");
     let client_time = map.get("$time").and_then(time::client_time).map(|time| arrival.at.on_clock(time));
-    Ok(Update {
-        subject,
-        ids,
-        time: client_time,
-        ignore_alias: map
-            .get("$ignore_alias")
-            .is_some_and(|value| *value == Value::Bool(true) || value == "true"),
-        seen: (!ignores_time).then(|| client_time.unwrap_or(arrival.at.now)),
-        delete,
-        operations,
-    })
+    let ignore_alias =
+        map.get("$ignore_alias").is_some_and(|value| *value == Value::Bool(true) || value == "true");
+    let seen = (!ignores_time).then(|| client_time.unwrap_or(arrival.at.now));
+    let operand = |operator: &str| (operator.to_owned(), record.value[operator].take());
+    let operations = operators.into_iter().map(operand).collect();
+    Ok(Update { subject, ids, time: client_time, ignore_alias, seen, delete, operations })
 }
 
 /// The token of an update, if it is a text that is not empty.
@@ -345,7 +340,7 @@ mod tests {
     fn update(fields: Value) -> Result<Update, Fault> {
         let mut value = json!({"$token": "T", "$distinct_id": "u", "$ignore_time": true});
         value.as_object_mut().unwrap().extend(fields.as_object().unwrap().clone());
-        read(&Record { value, bytes: 10, bad_utf8: None, too_deep: None }, ARRIVAL)
+        read(&mut Record { value, bytes: 10, bad_utf8: None, too_deep: None }, ARRIVAL)
     }
 
     fn after(before: Value, fields: Value) -> Value {
@@ -442,7 +437,7 @@ mod tests {
     #[test]
     fn invalid_updates_say_why() {
         let fault = |value: Value| {
-            read(&Record { value, bytes: 10, bad_utf8: None, too_deep: None }, ARRIVAL).unwrap_err().text
+            read(&mut Record { value, bytes: 10, bad_utf8: None, too_deep: None }, ARRIVAL).unwrap_err().text
         };
         assert_eq!(fault(json!({"$distinct_id": "u", "$set": {}})), "$token, missing or empty");
         assert_eq!(fault(json!({"$token": "T", "$set": {}})), "$distinct_id, missing or empty");

@@ -300,7 +300,7 @@ fn all_failed(count: usize, faults: &[(usize, Fault)]) -> Option<&'static str> {
 async fn engage(
     app: &Arc<App>,
     call: &Call,
-    records: &[Record],
+    records: &mut [Record],
     route: &str,
 ) -> Result<Vec<(usize, Fault)>, StoreError> {
     let config = app.shared.config();
@@ -311,12 +311,17 @@ async fn engage(
     let mut destinations = Destinations::new(&config);
     let mut batches: Batches<Update> = Vec::new();
     let (mut faults, mut dropped) = (Vec::new(), Vec::new());
-    for (index, record) in records.iter().enumerate() {
+    for (index, record) in records.iter_mut().enumerate() {
         let target = destinations.of(profile::token_of(&record.value).unwrap_or_default());
         let id_merge = target.project().map(|project| project.id_merge).unwrap_or_default();
         let groups = route == "/groups";
         let arrival = profile::Arrival { groups, at, id_merge };
-        let fault = match (profile::read(record, arrival), target) {
+        let read = match &target {
+            // What is refused is shown as it came.
+            Destination::Refused => profile::read(&mut record.clone(), arrival),
+            _ => profile::read(record, arrival),
+        };
+        let fault = match (read, target) {
             (Err(fault), target) => {
                 rejections.record(index, record, target.project(), fault.text);
                 fault

@@ -292,7 +292,7 @@ async fn archive(app: &Arc<App>, project: &Project, id: &str) -> Result<Reply, S
 /// An archive, sent while it is read. Where that fails, or its person is erased meanwhile, fewer bytes come than were
 /// promised.
 pub(super) fn handed_out(app: &Arc<App>, archive: Option<StoredArchive>) -> Reply {
-    let Some(StoredArchive { key, bytes }) = archive else {
+    let Some(StoredArchive { key, bytes, .. }) = archive else {
         return Reply::error(404, "there is no such archive, or not yet, or not any more");
     };
     let (sender, pieces) = mpsc::channel(PIECES);

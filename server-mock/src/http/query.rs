@@ -11,12 +11,11 @@ use super::App;
 use super::auth;
 use super::call::{Call, Reply};
 use super::limit::Slot;
-use crate::core::{EventQuery, Sorting};
 use crate::domain::config::Project;
 use crate::domain::expression::{self, Expression, Term};
 use crate::domain::time::{self, DAY};
 use crate::domain::wire::{DecodeError, Params, media_type};
-use crate::store::{Counts, StoreError};
+use crate::store::StoreError;
 
 /// What is asked for.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -54,7 +53,7 @@ pub async fn answer(app: &Arc<App>, call: &Call, path: &str) -> Reply {
     };
     let done = match route {
         Route::Export => export::answer(app, call, &params, project).await,
-        Route::Stream => stream(app, &params, project).await,
+        Route::Stream => export::of_users(app, &params, project).await,
         Route::Engage => profiles::answer(app, &params, project).await,
     };
     let reply = match done {
@@ -163,33 +162,4 @@ fn filter(params: &Params) -> Result<Option<Expression>, Failure> {
 
 fn look_up(map: &Map<String, Value>, name: &str) -> Term {
     map.get(name).map_or(Term::Undefined, Term::from)
-}
-
-async fn stream(app: &Arc<App>, params: &Params, project: Project) -> Result<Reply, Failure> {
-    let (from, until) = period(app, params)?;
-    let Some(ids) = text_list(params, "distinct_ids")? else {
-        return bad("distinct_ids is missing: a JSON list such as [\"a\"]");
-    };
-    let events = app
-        .worker
-        .write(move |core| {
-            let Some(view) = core.view(&project.token)? else { return Ok(Vec::new()) };
-            let query = EventQuery {
-                from: Some(from),
-                until: Some(until),
-                distinct_ids: Some(core.profile_names(&view, &ids)?),
-                sorting: Sorting::Time,
-                ..EventQuery::default()
-            };
-            let mut events = Vec::new();
-            core.events(&view, &query, &mut |event, rendered| {
-                events.push(json!({"event": event.name, "properties": rendered.properties}));
-                true
-            })?;
-            let counts = Counts { events: events.len(), ..Counts::default() };
-            core.note_export(&view, "events of given users", None, counts)?;
-            Ok(events)
-        })
-        .await?;
-    Ok(Reply::json(200, &json!({"status": "ok", "results": {"events": events}})))
 }

@@ -43,10 +43,13 @@ impl Rejections {
 
     /// A record, for a reason. The project is the one that it was meant for, where that is known.
     pub fn record(&mut self, index: usize, record: &Record, project: Option<&Project>, reason: &str) {
-        let mut ids = ids_of(&record.value, project.map_or(IdMerge::Simplified, |project| project.id_merge));
+        // Whose it is may stand in the part that is left out.
+        let left_out = Value::Null;
+        let value = if record.is_too_large() { &left_out } else { &record.value };
+        let mut ids = ids_of(value, project.map_or(IdMerge::Simplified, |project| project.id_merge));
         // Nobody knows where an id stands in a record that is wrong: each of its texts may be one.
-        let mut texts = if self.keeps_contents { profile::texts_in(&record.value) } else { Vec::new() };
-        let keeps_content = self.keeps_contents && texts.len() <= TEXTS;
+        let mut texts = if self.keeps_contents { profile::texts_in(value) } else { Vec::new() };
+        let keeps_content = self.keeps_contents && texts.len() <= TEXTS && !record.is_too_large();
         if keeps_content {
             ids.also.append(&mut texts);
         }
@@ -57,8 +60,8 @@ impl Rejections {
             reason: reason.to_owned(),
             index,
             bytes: record.bytes,
-            fields: fields_of(&record.value),
-            content: keeps_content.then(|| record.value.to_string()),
+            fields: fields_of(value),
+            content: keeps_content.then(|| value.to_string()),
             ids: ids.literal().map(Shared::rejected_id).collect(),
         };
         self.persons.push((entry.project.clone(), ids));

@@ -1,6 +1,6 @@
 //! Events.
 
-use std::rc::Rc;
+use std::sync::Arc;
 
 use serde_json::{Map, Value};
 
@@ -87,7 +87,7 @@ pub struct EventRange {
     /// In which order.
     pub order: Order,
     /// Only those under these combinations.
-    pub keys: Option<Rc<Vec<KeyRow>>>,
+    pub keys: Option<Arc<Vec<KeyRow>>>,
 }
 
 /// Keeps events.

@@ -1,6 +1,6 @@
 //! Session replays, where a project asks for them to be kept.
 
-use std::rc::Rc;
+use std::sync::Arc;
 
 use serde_json::Value;
 
@@ -50,7 +50,7 @@ pub trait Replays {
         space: Space,
         now: i64,
         after: i64,
-        keys: Option<Rc<Vec<KeyRow>>>,
+        keys: Option<Arc<Vec<KeyRow>>>,
         visitor: &mut dyn FnMut(StoredReplay) -> bool,
     ) -> Result<(), StoreError>;
     /// When the next piece expires, in milliseconds.

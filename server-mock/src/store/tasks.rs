@@ -64,7 +64,7 @@ pub struct StoredTask {
     pub due: i64,
     /// When it ended.
     pub finished: Option<i64>,
-    /// The ids as asked for; none once it has started.
+    /// The ids as asked for; none are stored once it has started.
     pub ids: Vec<String>,
     /// How many there were.
     pub id_count: usize,
@@ -89,6 +89,8 @@ pub struct StoredArchive {
     pub key: KeyRow,
     /// The bytes of all its pieces; none when it was emptied and has to be made anew.
     pub bytes: u64,
+    /// When the first thing in it expires, in milliseconds.
+    pub outdated: Option<i64>,
 }
 
 /// Keeps tasks and archives.

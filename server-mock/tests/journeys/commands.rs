@@ -222,10 +222,12 @@ fn whoever_stops_a_check_stops_its_command() {
         let pipe = folder.path().join("alive");
         let made = Command::new("mkfifo").arg(&pipe).status().unwrap();
         assert!(made.success());
-        // Says that it is there, and waits for somebody who never comes.
-        let script = r#"echo up >"$0"; exec cat "$0""#;
+        // Says that it is there, and waits for somebody who never comes: in a program of its own, since shells do not pass
+        // signals on.
+        let script = r#"echo up >"$0"; cat "$0"; true"#;
         let mut stopped = Command::new(env!("CARGO_BIN_EXE_refrain-mock"))
             .args(["check", "--min", "1", "--", "sh", "-c", script, pipe.to_str().unwrap()])
+            .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::null())
             .spawn()

@@ -236,3 +236,32 @@ fn a_large_export_is_truncated_by_a_fault_too() {
     assert!(crate::support::unchunked(&seen[end + 4..]).is_none(), "the last chunk never comes");
     assert!((300_000..301_000).contains(&(seen.len() - end)), "{}", seen.len());
 }
+
+#[test]
+fn the_events_of_a_user_come_in_pieces_and_no_more_of_what_has_gone() {
+    let server = server(StorePlace::Memory);
+    stop_the_clock(&server);
+    let all = fill_with_10_mb(&server);
+    let target = "/api/query/stream/query?project_id=1&from_date=2026-08-31&to_date=2026-09-01&distinct_ids=";
+    let target = target.to_owned() + &encoded("[\"u\"]");
+    let ask = || Unread::ask(&Server::address(&server), &target, &[GOOD]);
+    let (read, cut_off) = (ask(), ask());
+    let count = |body: Vec<u8>| {
+        let answer: Value = serde_json::from_slice(&body).unwrap();
+        assert_eq!(answer["status"], "ok");
+        answer["results"]["events"].as_array().unwrap().len()
+    };
+    // Sent again, the last one says that it is somebody else's.
+    let moved = json!({"event": "Wide", "properties": {"token": "T", "distinct_id": "u", "$user_id": "v",
+        "time": START, "$insert_id": "9-19"}});
+    assert_eq!(server.track(moved), "1");
+    assert_eq!((server.total("distinct_id=u"), server.total("distinct_id=v")), (all as u64 - 1, 1));
+    assert_eq!(count(read.read_on()), all - 1);
+    assert_eq!(exported(&server), all - 1);
+    server.gdpr("POST", "", r#"{"distinct_ids":["u"]}"#);
+    server.control("PUT", "/mock/clock", json!({"advance_s": 60}));
+    let shown = count(cut_off.read_on());
+    assert!(shown < all - 1, "{shown}");
+    let none = server.send("GET", &target, &[GOOD], b"");
+    assert_eq!(none.text(), r#"{"status":"ok","results":{"events":[]}}"#);
+}

@@ -1,8 +1,10 @@
 //! The command of a check, and the signals that end both.
 
+use std::io::IsTerminal;
+use std::os::unix::process::CommandExt;
 use std::process::{Command, ExitStatus};
 
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::{Pid, Signal, kill_process, kill_process_group};
 use tokio::signal::unix::{self, SignalKind, signal};
 
 use crate::cli::is_watched;
@@ -36,7 +38,13 @@ impl Stops {
 
 /// Runs a command until it ends. Signals that come meanwhile are the command's: left behind, it would run on without a
 /// server. Those that come later end this program.
-pub fn run(command: Command) -> std::io::Result<Ended> {
+pub fn run(mut command: Command) -> std::io::Result<Ended> {
+    // What the command starts is told as well: a shell, or npm, does not pass signals on. At a terminal they stay in the
+    // terminal's own group, or they could not read from it.
+    let is_group = !std::io::stdin().is_terminal() && !is_watched();
+    if is_group {
+        command.process_group(0);
+    }
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let (ended, mut stops) = runtime.block_on(async {
         // Before there is a command, so that no signal ends this program alone.
@@ -54,7 +62,7 @@ pub fn run(command: Command) -> std::io::Result<Ended> {
             let id = child.id().and_then(|id| Pid::from_raw(id.cast_signed()));
             if let Some(id) = id.filter(|_| !is_told) {
                 // One that has just ended needs no telling.
-                let _ = kill_process(id, stop);
+                let _ = if is_group { kill_process_group(id, stop) } else { kill_process(id, stop) };
             }
         }
     })?;

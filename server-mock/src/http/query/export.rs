@@ -1,5 +1,5 @@
-//! Raw export (SPEC §12): JSON lines. What is large is sent while it is read, piece by piece, so that it does not have
-//! to fit into memory and others are served between the pieces.
+//! Raw export (SPEC §12), and the events of given users (SPEC §13.2). What is large is sent while it is read, piece by
+//! piece, so that it does not have to fit into memory and others are served between the pieces.
 
 use std::collections::HashMap;
 use std::io::Write;
@@ -12,7 +12,7 @@ use serde_json::{Map, Value, json};
 use tokio::sync::mpsc::{self, Sender};
 
 use super::{Failure, bad, filter, look_up, period, text_list};
-use crate::core::{Core, EventQuery, Place, Resolver, Sorting, View, random_uuid};
+use crate::core::{Core, EventQuery, Place, Reading, Resolver, Sorting, View, random_uuid};
 use crate::domain::config::Project;
 use crate::domain::export::Rendered;
 use crate::domain::expression::{Expression, Scope, Term};
@@ -20,7 +20,7 @@ use crate::domain::wire::Params;
 use crate::http::App;
 use crate::http::body::Body;
 use crate::http::call::{Call, Reply};
-use crate::store::{Counts, StoreError};
+use crate::store::{Counts, StoreError, StoredEvent};
 
 /// The largest `limit`.
 const LIMIT: usize = 100_000;
@@ -31,8 +31,6 @@ const GZIP_FROM: usize = 1400;
 const WHOLE: usize = 256 * 1024;
 /// Pieces that wait for a slow reader.
 const PIECES: usize = 2;
-/// How the audit calls it.
-const RULE: &str = "raw export";
 /// The last line of what is not whole although it was answered with 200.
 const TERMINATED: &[u8] = b"terminated early\n";
 
@@ -56,39 +54,98 @@ pub async fn answer(
         time_in_ms: params.text("time_in_ms").is_some_and(|text| text == "true" || text == "1"),
         ..EventQuery::default()
     };
-    let mut export = Export {
-        token: project.token,
-        query,
+    let export = Export {
         filter: filter(params)?,
         left: limit,
         fails_after: call.terminate_after,
-        begun: None,
-        behind: None,
-        is_over: false,
+        ..Export::new(project, query, Shape::Lines)
     };
-    let mut head = Piece::default();
-    while !export.is_over && export.fails_after.is_none() && head.lines.len() < WHOLE {
+    send_out(app, export, accepts_gzip(call)).await
+}
+
+/// The events of given users, whoever they are linked with.
+pub async fn of_users(app: &Arc<App>, params: &Params, project: Project) -> Result<Reply, Failure> {
+    let (from, until) = period(app, params)?;
+    let Some(ids) = text_list(params, "distinct_ids")? else {
+        return bad("distinct_ids is missing: a JSON list such as [\"a\"]");
+    };
+    let query = EventQuery {
+        from: Some(from),
+        until: Some(until),
+        distinct_ids: Some(ids),
+        sorting: Sorting::Time,
+        ..EventQuery::default()
+    };
+    send_out(app, Export::new(project, query, Shape::Document), false).await
+}
+
+/// Answers with the first of it, and sends the rest behind.
+async fn send_out(app: &Arc<App>, mut export: Export, may_zip: bool) -> Result<Reply, Failure> {
+    let shape = export.shape;
+    let mut head = Piece { text: shape.opening().into(), events: 0 };
+    while !export.is_over && export.fails_after.is_none() && head.text.len() < WHOLE {
         let piece;
         (export, piece) = export.read_on(app).await?;
         head.events += piece.events;
-        head.lines.extend(piece.lines);
+        head.text.extend(piece.text);
     }
-    let is_zipped = accepts_gzip(call) && (!export.is_over || head.lines.len() > GZIP_FROM);
+    let is_zipped = may_zip && (!export.is_over || head.text.len() > GZIP_FROM);
     let mut coding = if is_zipped { Coding::gzip() } else { Coding::Plain };
-    let reply = Reply::new(200, "text/plain", "");
+    let reply = Reply::new(200, shape.media_type(), "");
     let body = if export.is_over {
-        note(app, export.view(), Noted::Ended(head.events), None).await?;
-        Body::full([coding.encode(head.lines), coding.finish()].concat())
+        note(app, export.view(), shape, Noted::Ended(head.events), None).await?;
+        head.text.extend_from_slice(shape.closing());
+        Body::full([coding.encode(head.text), coding.finish()].concat())
     } else {
         // A server that is killed in the middle has said before that something left it.
         let id = random_uuid()?;
-        note(app, export.view(), Noted::Begun, Some(&id)).await?;
+        note(app, export.view(), shape, Noted::Begun, Some(&id)).await?;
         let (sender, pieces) = mpsc::channel(PIECES);
         tokio::spawn(send(app.clone(), export, head, coding, id, sender));
         Body::Stream(pieces)
     };
     let reply = Reply { body, ..reply };
     Ok(if is_zipped { reply.with("content-encoding", "gzip") } else { reply })
+}
+
+/// How events are written.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Shape {
+    /// A line each.
+    Lines,
+    /// A list in a JSON document.
+    Document,
+}
+
+impl Shape {
+    fn media_type(self) -> &'static str {
+        match self {
+            Shape::Lines => "text/plain",
+            Shape::Document => "application/json",
+        }
+    }
+
+    fn opening(self) -> &'static [u8] {
+        match self {
+            Shape::Lines => b"",
+            Shape::Document => br#"{"status":"ok","results":{"events":["#,
+        }
+    }
+
+    fn closing(self) -> &'static [u8] {
+        match self {
+            Shape::Lines => b"",
+            Shape::Document => b"]}}",
+        }
+    }
+
+    /// How the audit calls it.
+    fn rule(self) -> &'static str {
+        match self {
+            Shape::Lines => "raw export",
+            Shape::Document => "events of given users",
+        }
+    }
 }
 
 fn accepts_gzip(call: &Call) -> bool {
@@ -138,6 +195,7 @@ impl Coding {
 struct Export {
     token: String,
     query: EventQuery,
+    shape: Shape,
     filter: Option<Expression>,
     /// Events that may still be shown.
     left: usize,
@@ -145,20 +203,40 @@ struct Export {
     fails_after: Option<usize>,
     /// What it is about, once it has begun; `None` too where there is nothing.
     begun: Option<View>,
-    /// The place behind which it goes on.
+    /// The place behind which it goes on, where it is about everybody.
     behind: Option<Place>,
+    /// What is left, where it is about some persons.
+    reading: Option<Reading>,
+    /// Whether an event was written.
+    has_events: bool,
     /// Whether there is no more.
     is_over: bool,
 }
 
-/// Some lines.
+/// Some of it.
 #[derive(Default)]
 struct Piece {
-    lines: Vec<u8>,
+    text: Vec<u8>,
     events: usize,
 }
 
 impl Export {
+    fn new(project: Project, query: EventQuery, shape: Shape) -> Export {
+        Export {
+            token: project.token,
+            query,
+            shape,
+            filter: None,
+            left: usize::MAX,
+            fails_after: None,
+            begun: None,
+            behind: None,
+            reading: None,
+            has_events: false,
+            is_over: false,
+        }
+    }
+
     /// What it is about, once it has begun.
     fn view(&self) -> Option<View> {
         self.begun.clone()
@@ -182,7 +260,7 @@ impl Export {
                 return Ok(Ok(Piece::default()));
             }
             (Some(view), None) => {
-                self.begun = Some(view.clone());
+                self.begin(core, &view)?;
                 view
             }
             // What expires in the middle is not shown any more.
@@ -190,10 +268,20 @@ impl Export {
             _ => return Err(StoreError::damaged("the project was deleted or reset while it was exported")),
         };
         let mut events = Vec::new();
-        let behind = core.some_events(&view, &self.query, self.behind, &mut |event, rendered| {
+        let mut visit = |event: &StoredEvent, rendered| {
             events.push((event.name.clone(), event.time, rendered));
             true
-        })?;
+        };
+        let is_more = match &mut self.reading {
+            Some(reading) => {
+                core.resume_reading(&view, reading);
+                core.read_on(reading, &mut visit)?
+            }
+            None => {
+                self.behind = core.some_events(&view, &self.query, self.behind, &mut visit)?;
+                self.behind.is_some()
+            }
+        };
         let room = self.left.min(self.fails_after.unwrap_or(usize::MAX));
         let mut users = Users::of(&view, self.filter.as_ref());
         let mut piece = Piece::default();
@@ -208,16 +296,30 @@ impl Export {
                     Err(error) => return Ok(Err(format!("where: {error}"))),
                 }
             }
-            let line = json!({"event": name, "properties": rendered.properties});
-            piece.lines.extend_from_slice(line.to_string().as_bytes());
-            piece.lines.push(b'\n');
+            let shown = json!({"event": name, "properties": rendered.properties});
+            if self.shape == Shape::Document && std::mem::replace(&mut self.has_events, true) {
+                piece.text.push(b',');
+            }
+            piece.text.extend_from_slice(shown.to_string().as_bytes());
+            if self.shape == Shape::Lines {
+                piece.text.push(b'\n');
+            }
             piece.events += 1;
         }
         self.left -= piece.events;
         self.fails_after = self.fails_after.map(|left| left - piece.events);
-        self.is_over = self.left == 0 || (behind.is_none() && self.fails_after != Some(0));
-        self.behind = behind;
+        self.is_over = self.left == 0 || (!is_more && self.fails_after != Some(0));
         Ok(Ok(piece))
+    }
+
+    fn begin(&mut self, core: &mut Core, view: &View) -> Result<(), StoreError> {
+        self.begun = Some(view.clone());
+        if let Some(ids) = self.query.distinct_ids.take() {
+            let query =
+                EventQuery { distinct_ids: Some(core.profile_names(view, &ids)?), ..self.query.clone() };
+            self.reading = Some(core.begin_reading(view, query)?);
+        }
+        Ok(())
     }
 }
 
@@ -278,15 +380,21 @@ enum Noted {
 }
 
 /// Notes what is handed out, in the audit. One that is sent piece by piece has an id there.
-async fn note(app: &App, view: Option<View>, what: Noted, id: Option<&str>) -> Result<(), StoreError> {
+async fn note(
+    app: &App,
+    view: Option<View>,
+    shape: Shape,
+    what: Noted,
+    id: Option<&str>,
+) -> Result<(), StoreError> {
     let Some(view) = view else { return Ok(()) };
     let id = id.map(str::to_owned);
     let noted = app.worker.write(move |core| {
         let view = View { now: core.shared.now(), ..view };
         match what {
-            Noted::Begun => core.note_export_begun(&view, RULE, id.as_deref()),
+            Noted::Begun => core.note_export_begun(&view, shape.rule(), id.as_deref()),
             Noted::Ended(events) => {
-                core.note_export(&view, RULE, id.as_deref(), Counts { events, ..Counts::default() })
+                core.note_export(&view, shape.rule(), id.as_deref(), Counts { events, ..Counts::default() })
             }
         }
     });
@@ -302,10 +410,10 @@ async fn send(
     id: String,
     pieces: Sender<Bytes>,
 ) {
-    let mut view = export.view();
+    let (mut view, shape) = (export.view(), export.shape);
     let mut events = 0;
     let is_whole = loop {
-        let bytes = coding.encode(piece.lines);
+        let bytes = coding.encode(piece.text);
         if !bytes.is_empty() && pieces.send(bytes.into()).await.is_err() {
             // The client has gone away.
             break false;
@@ -320,8 +428,9 @@ async fn send(
         }
         view = view.or_else(|| export.view());
     };
-    let is_noted = note(&app, view, Noted::Ended(events), Some(&id)).await.is_ok();
-    let mut end = if is_whole && is_noted { Vec::new() } else { coding.encode(TERMINATED.to_vec()) };
+    let is_noted = note(&app, view, shape, Noted::Ended(events), Some(&id)).await.is_ok();
+    let end = if is_whole && is_noted { shape.closing() } else { TERMINATED };
+    let mut end = coding.encode(end.to_vec());
     end.extend(coding.finish());
     if !end.is_empty() {
         let _ = pieces.send(end.into()).await;

@@ -1,6 +1,7 @@
 //! Rows of session replays. A piece is sealed whole: the length of what is known about it, that, and its bytes.
 
 use std::rc::Rc;
+use std::sync::Arc;
 
 use rusqlite::types::Value as Sql;
 use rusqlite::{OptionalExtension, params};
@@ -35,7 +36,7 @@ impl Replays for SqliteStore {
         space: Space,
         now: i64,
         after: i64,
-        keys: Option<Rc<Vec<KeyRow>>>,
+        keys: Option<Arc<Vec<KeyRow>>>,
         visitor: &mut dyn FnMut(StoredReplay) -> bool,
     ) -> Result<(), StoreError> {
         // The index is named, or one person's replays would be looked for among those of all.

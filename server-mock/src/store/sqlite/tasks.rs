@@ -262,17 +262,17 @@ impl Tasks for SqliteStore {
         let found = self
             .connection
             .prepare_cached(
-                "SELECT a.key, length(a.body), (SELECT sum(length(body) - ?1) FROM archive_pieces WHERE key = a.key)
+                "SELECT a.key, length(a.body), (SELECT sum(length(body) - ?1) FROM archive_pieces WHERE key = a.key), a.outdated
                  FROM archives a JOIN keys k ON k.id = a.key WHERE a.task = ?2 AND k.dying IS NULL",
             )?
             .query_row(params![SEAL as i64, row], |row| {
-                Ok((row.get(0)?, row.get::<_, i64>(1)?, row.get::<_, Option<i64>>(2)?))
+                Ok((row.get(0)?, row.get::<_, i64>(1)?, row.get::<_, Option<i64>>(2)?, row.get(3)?))
             })
             .optional()?;
         // Before format 3 an archive was one piece, in the row itself.
-        Ok(found.map(|(key, whole, pieces)| {
+        Ok(found.map(|(key, whole, pieces, outdated)| {
             let bytes = pieces.unwrap_or_else(|| (whole - SEAL as i64).max(0)) as u64;
-            StoredArchive { key, bytes }
+            StoredArchive { key, bytes, outdated }
         }))
     }
 

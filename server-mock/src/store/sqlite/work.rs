@@ -3,7 +3,6 @@
 //! machine, so that a plan which goes through everybody shows.
 
 use std::collections::HashSet;
-use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -119,7 +118,7 @@ const WORKS: [(&str, Work); 14] = [
     }),
     ("groups naming", |store, space| assert_eq!(store.groups_naming(space, &user(N)).unwrap().len(), 1)),
     ("events of a person", |store, space| {
-        let keys = Rc::new(rows(store, space, N));
+        let keys = Arc::new(rows(store, space, N));
         for order in [Order::Receipt(0), Order::Newest(i64::MAX), Order::Time(i64::MIN, 0)] {
             let range = EventRange {
                 space,
