@@ -19,6 +19,13 @@ class Hostile(dict):
         raise RuntimeError("not today")
 
 
+class Array:
+    """As those of numpy and pandas, neither true nor false."""
+
+    def __bool__(self) -> bool:
+        raise ValueError("ambiguous")
+
+
 class Values(FolderTestCase):
     def setUp(self) -> None:
         super().setUp()
@@ -98,8 +105,9 @@ class Values(FolderTestCase):
             deep = deep[0]
 
     def test_no_mapping_at_all(self) -> None:
-        for properties in ([1], [], "text", "", 7, 0, b"", (("a", 1),)):
+        for properties in ([1], [], "text", "", 7, 0, b"", (("a", 1),), Array()):
             self.refused(properties, "not_an_object")
+        self.assertEqual(self.recorder.stats().rejected, 18)
 
     def test_a_mapping_that_raises(self) -> None:
         self.refused({"inner": Hostile(a=1)}, "unreadable_value", "RuntimeError")

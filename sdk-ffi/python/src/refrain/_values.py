@@ -28,13 +28,12 @@ def encode(properties: Mapping[str, Any]) -> str:
     Raises:
         Unusable: if JSON cannot hold it.
     """
-    if not properties:
-        if isinstance(properties, Mapping):
-            return "{}"
-    elif type(properties) is not dict and isinstance(properties, Mapping):
+    if type(properties) is not dict:
+        if not isinstance(properties, Mapping):
+            raise Unusable("not_an_object", f"properties must be a mapping, not {_kind(properties)}")
         properties = _attempt(lambda: dict(properties))
-    if not isinstance(properties, dict):
-        raise Unusable("not_an_object", f"properties must be a mapping, not {_kind(properties)}")
+    if not properties:
+        return "{}"
     try:
         text = _encode(properties)
         text.encode("utf-8")
