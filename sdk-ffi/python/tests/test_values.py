@@ -70,6 +70,8 @@ class Values(FolderTestCase):
             (datetime.date(1, 2, 3), "0001-02-03"),
         ):
             self.assertEqual(encode({"at": date}), '{"at":"%s"}' % text)
+        # Which in UTC is in no year.
+        self.refused({"at": datetime.datetime(1, 1, 1, tzinfo=zone)}, "unreadable_value", "properties.at", "OverflowError")
 
     def test_signals(self) -> None:
         client = self.client(data_dir=self.folder / "signals")
