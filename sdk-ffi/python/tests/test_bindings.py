@@ -1,5 +1,6 @@
-"""Kotlin and Swift stand on the library that this package installed: their bindings are generated and compared."""
+"""What this package installs. Kotlin and Swift stand on the same library: their bindings are generated and compared."""
 
+import importlib.metadata
 import json
 import os
 import re
@@ -47,6 +48,14 @@ class Bindings(unittest.TestCase):
         for language in ("kotlin", "swift"):
             with self.subTest(language=language):
                 self.assertEqual(self.generated(language), python)
+
+
+class Package(unittest.TestCase):
+    def test_the_licences_go_with_it(self) -> None:
+        files = {path.name: path for path in importlib.metadata.files("refrain") or []}
+        for name in ("LICENSE-APACHE", "LICENSE-MIT"):
+            self.assertEqual(files[name].read_text(), (WORKSPACE / name).read_text(encoding="utf-8"))
+        self.assertIn("MPL-2.0", files["NOTICE"].read_text())
 
 
 if __name__ == "__main__":

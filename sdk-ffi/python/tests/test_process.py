@@ -12,6 +12,8 @@ import refrain
 from folder import FolderTestCase
 
 NO_SUCH_CALL = 255
+#: What the bindings hold while they note down a client's transport.
+LOCK = "lock = refrain.refrain_ffi._UniffiFfiConverterTypeHttpTransport._handle_map._lock\n"
 
 
 class ScriptTestCase(FolderTestCase):
@@ -46,7 +48,6 @@ class Forks(ScriptTestCase):
         self.assertEqual(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), 0)
         self.assertTrue(client.flush(timeout=30))
         self.assertEqual(self.collector.names(), ["parent"])
-
 
     def test_a_child_hears_what_the_person_has_decided(self) -> None:
         client = self.client(default_consent="granted", flush_interval=3600)
@@ -84,6 +85,39 @@ class Forks(ScriptTestCase):
             "os._exit(0)\n",
             "-W",
             "ignore::DeprecationWarning",  # of a fork where threads are
+        )
+
+    def test_a_client_is_made_in_a_child_while_a_thread_of_the_parents_makes_one(self) -> None:
+        self.run_script(
+            "import os, signal, sys, threading, refrain\n"
+            + LOCK
+            + "threading.Thread(target=lock.acquire).start()\n"
+            "while lock.acquire(blocking=False):\n"
+            "    lock.release()\n"
+            "child = os.fork()\n"
+            "if child == 0:\n"
+            "    signal.alarm(60)\n"
+            "    refrain.Client('child', endpoint=sys.argv[1]).close()\n"
+            "    os._exit(0)\n"
+            "os._exit(os.waitpid(child, 0)[1])\n",
+            "-W",
+            "ignore::DeprecationWarning",  # of a fork where threads are
+        )
+
+
+class Collected(ScriptTestCase):
+    def test_a_client_may_be_so_while_another_one_is_made(self) -> None:
+        self.run_script(
+            "import gc, signal, sys, refrain\n"
+            + LOCK
+            + "signal.alarm(60)\n"
+            "class Holder:\n"
+            "    pass\n"
+            "holder = Holder()\n"
+            "holder.itself, holder.client = holder, refrain.Client('t', endpoint=sys.argv[1])\n"
+            "del holder\n"
+            "with lock:\n"
+            "    gc.collect()\n"
         )
 
 
@@ -157,6 +191,23 @@ class Ends(ScriptTestCase):
             "atexit.register(setattr, threading.Thread, 'start', refuse)\n"
         )
         self.assertEqual(self.collector.names(), ["$opt_in", "last"])
+
+    def test_what_is_recorded_where_no_thread_begins_any_more_is_kept(self) -> None:
+        self.run_script(
+            "import atexit, sys, threading, refrain\n"
+            "def record():\n"
+            "    client = refrain.Client('project-token', endpoint=sys.argv[1], data_dir=sys.argv[2], default_consent='granted')\n"
+            "    client.track('kept')\n"
+            "    client.flush()\n"
+            "def refuse(thread):\n"
+            "    raise RuntimeError(\"can't create new thread at interpreter shutdown\")\n"
+            "atexit.register(record)\n"
+            "atexit.register(setattr, threading.Thread, 'start', refuse)\n"
+        )
+        later = self.client(default_consent="granted")
+        later.track("and sent")
+        self.assertTrue(later.flush(timeout=30))
+        self.assertEqual(sorted(self.collector.names()), ["and sent", "kept"])
 
     def test_a_script_ends_while_a_request_is_under_way(self) -> None:
         self.collector.answering.clear()

@@ -2,18 +2,25 @@
 
 import gc
 import http.client
+import itertools
 import logging
+import os
 import queue
 import random
 import socket
+import ssl
 import threading
 import unittest
 import unittest.mock
-from typing import List, Optional
+from pathlib import Path
+from typing import Any, List, Optional
 
 import refrain
 from folder import FolderTestCase, nobody
 from refrain._transport import _in_seconds
+
+#: A certificate and its key; only these tests trust it.
+LOCALHOST = Path(__file__).parent / "localhost.pem"
 
 
 class NeverUnderWay(refrain.HttpTransport):
@@ -43,6 +50,18 @@ class Hoarding(NeverUnderWay):
         return refrain.HttpAnswer.UNREACHABLE()
 
 
+class Mistaken(NeverUnderWay):
+    """A host transport that returns what it should not."""
+
+    def __init__(self, answer: Any) -> None:
+        self.answer = answer
+
+    def send(self, request: refrain.HttpRequest) -> refrain.HttpAnswer:
+        request.open()
+        request.started()
+        return self.answer  # type: ignore[no-any-return]
+
+
 class Greedy(NeverUnderWay):
     """A host transport that takes the body twice and never says that it has begun."""
 
@@ -61,6 +80,31 @@ def _answer(listener: socket.socket, answer: bytes) -> None:
         while not request.endswith(b"}}]"):
             request += connection.recv(4096)
         connection.sendall(answer)
+
+
+def _refuse_large(listener: socket.socket, is_tls: bool, refusal: bytes) -> None:
+    """Answers large requests as soon as their head is there, and hangs up; others when they are."""
+    tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    tls.load_cert_chain(LOCALHOST)
+    while True:
+        try:
+            connection, _ = listener.accept()
+        except OSError:
+            return
+        if is_tls:
+            connection = tls.wrap_socket(connection, server_side=True)
+        with connection:
+            request = b""
+            while b"\r\n\r\n" not in request:
+                request += connection.recv(65536)
+            head, _, begun = request.partition(b"\r\n\r\n")
+            length = int(head.lower().partition(b"content-length: ")[2].split()[0])
+            if length > 200_000:
+                connection.sendall(refusal)
+                continue
+            while len(begun) < length:
+                begun += connection.recv(65536)
+            connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\n1")
 
 
 class Answers(FolderTestCase):
@@ -99,35 +143,24 @@ class Answers(FolderTestCase):
             self.assertEqual(client.stats().delivered, 1)
 
     def test_one_may_come_before_the_body_is_out(self) -> None:
-        def answer(listener: socket.socket) -> None:
-            while True:
-                try:
-                    connection, _ = listener.accept()
-                except OSError:
-                    return
-                with connection:
-                    head, _, begun = connection.recv(65536).partition(b"\r\n\r\n")
-                    length = int(head.lower().partition(b"content-length: ")[2].split()[0])
-                    if length > 200_000:
-                        connection.sendall(b"HTTP/1.1 413 Too Large\r\nContent-Length: 0\r\n\r\n")
-                        continue
-                    while len(begun) < length:
-                        begun += connection.recv(65536)
-                    connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\n1")
-
-        with socket.create_server(("127.0.0.1", 0)) as listener:
-            # So that no body is on its way as a whole before it is refused.
-            listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
-            thread = threading.Thread(target=answer, args=(listener,), daemon=True)
-            thread.start()
-            client = self.client(endpoint="http://127.0.0.1:%d" % listener.getsockname()[1], default_consent="granted")
-            noise = random.Random(1)
-            for _ in range(18):
-                client.track("e", {"large": "%x" % noise.getrandbits(200_000)})
-            for _ in range(10):
-                if client.flush(timeout=30):
-                    break
-            self.assertEqual(client.stats().delivered, 18)
+        whole = b"Content-Length: 0\r\n\r\n"
+        # Its body breaks off with the connection.
+        half = b"Transfer-Encoding: chunked\r\n\r\n6\r\n<html>\r\n"
+        trusted = unittest.mock.patch.dict(os.environ, SSL_CERT_FILE=str(LOCALHOST))
+        for scheme, rest in itertools.product(("http", "https"), (whole, half)):
+            with socket.create_server(("localhost", 0)) as listener, trusted:
+                # So that no body is on its way as a whole before it is refused.
+                listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+                refusal = b"HTTP/1.1 413 Too Large\r\n" + rest
+                threading.Thread(target=_refuse_large, args=(listener, scheme == "https", refusal), daemon=True).start()
+                url = "%s://localhost:%d" % (scheme, listener.getsockname()[1])
+                client = self.client(endpoint=url, default_consent="granted")
+                noise = random.Random(1)
+                for _ in range(18):
+                    client.track("e", {"large": "%x" % noise.getrandbits(200_000)})
+                self.assertTrue(client.flush(timeout=30))
+                self.assertEqual(client.stats().delivered, 18)
+                client.close(timeout=0)
 
     def test_what_is_not_taken_compressed_is_sent_again_in_the_clear(self) -> None:
         for status in (411, 415, 501):
@@ -244,6 +277,17 @@ class Transports(FolderTestCase):
         later.track("and sent")
         self.assertTrue(later.flush(timeout=30))
         self.assertEqual(sorted(self.collector.names()), ["and sent", "kept"])
+
+    def test_one_that_returns_no_answer_is_named(self) -> None:
+        answer: Any = refrain.HttpAnswer.RESPONSE  # whose parts nobody checks
+        for queued, wrong in enumerate((None, 200, answer("200", None, ""), answer(-1, None, ""), answer(200, 5, "")), 1):
+            client = self.client(default_consent="granted", transport=Mistaken(wrong))
+            client.track("kept")
+            with self.assertLogs("refrain", "WARNING") as logs:
+                self.assertFalse(client.flush(timeout=30))
+            self.assertIn("returns what is no HttpAnswer", logs.output[0])
+            self.assertEqual((client.stats().delivered, client.stats().queued), (0, queued))
+            client.close(timeout=0)
 
     def test_a_body_is_given_out_once_and_in_time_only(self) -> None:
         hoarding = Hoarding()

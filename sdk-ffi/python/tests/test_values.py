@@ -19,6 +19,13 @@ class Hostile(dict):
         raise RuntimeError("not today")
 
 
+class Array:
+    """As those of numpy and pandas, neither true nor false."""
+
+    def __bool__(self) -> bool:
+        raise ValueError("ambiguous")
+
+
 class Values(FolderTestCase):
     def setUp(self) -> None:
         super().setUp()
@@ -63,6 +70,8 @@ class Values(FolderTestCase):
             (datetime.date(1, 2, 3), "0001-02-03"),
         ):
             self.assertEqual(encode({"at": date}), '{"at":"%s"}' % text)
+        # Which in UTC is in no year.
+        self.refused({"at": datetime.datetime(1, 1, 1, tzinfo=zone)}, "unreadable_value", "properties.at", "OverflowError")
 
     def test_signals(self) -> None:
         client = self.client(data_dir=self.folder / "signals")
@@ -98,8 +107,9 @@ class Values(FolderTestCase):
             deep = deep[0]
 
     def test_no_mapping_at_all(self) -> None:
-        for properties in ([1], [], "text", "", 7, 0, b"", (("a", 1),)):
+        for properties in ([1], [], "text", "", 7, 0, b"", (("a", 1),), Array()):
             self.refused(properties, "not_an_object")
+        self.assertEqual(self.recorder.stats().rejected, 18)
 
     def test_a_mapping_that_raises(self) -> None:
         self.refused({"inner": Hostile(a=1)}, "unreadable_value", "RuntimeError")

@@ -407,6 +407,17 @@ def _refuse_to_copy(self: object) -> NoReturn:
 for _native in (Client, ffi.Client, ffi.HttpRequest):
     _native.__reduce__ = _refuse_to_copy  # type: ignore[method-assign]
 
+
+def _renew_lock() -> None:
+    """The lock around the transports that the library knows. The garbage collector may end a client on a thread that has
+    it, and so takes it again; and a forked child never gets back the one of a parent's thread."""
+    ffi._UniffiFfiConverterTypeHttpTransport._handle_map._lock = threading.RLock()
+
+
+_renew_lock()
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_renew_lock)
+
 _AT_EXIT = 1.0
 """What a client that was not closed gets at exit to send what is queued, in seconds."""
 _CLIENTS: "weakref.WeakSet[Client]" = weakref.WeakSet()
@@ -533,16 +544,29 @@ class _Host(ffi.HttpTransport):
 
     def send(self, request: ffi.HttpRequest) -> ffi.HttpAnswer:
         try:
-            return self._transport.send(request)
+            answer = self._transport.send(request)
         except Exception as error:
             self._warnings.say(f"the transport that this app has set raises {type(error).__name__}")
             raise
+        if not _is_answer(answer):
+            self._warnings.say("the transport that this app has set returns what is no HttpAnswer; what it was to send is kept")
+            return ffi.HttpAnswer.UNREACHABLE()
+        return answer
 
     def cancel(self) -> None:
         self._transport.cancel()
 
     def notice(self, text: str) -> None:
         LOG.warning(text)
+
+
+def _is_answer(answer: Any) -> bool:
+    if not isinstance(answer, ffi.HttpAnswer):
+        return False
+    if not answer.is_RESPONSE():
+        return True
+    is_status = isinstance(answer.status, int) and 0 <= answer.status < 1 << 16
+    return is_status and isinstance(answer.retry_after, (str, type(None))) and isinstance(answer.body, str)
 
 
 def _transport(transport: Any) -> ffi.HttpTransport:

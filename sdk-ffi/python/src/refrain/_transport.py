@@ -53,7 +53,10 @@ class HttpClientTransport(HttpTransport):
     def send(self, request: HttpRequest) -> HttpAnswer:
         worker = self._worker
         if worker is None or not worker.is_free():
-            worker = self._hire()
+            try:
+                worker = self._hire()
+            except RuntimeError:
+                return HttpAnswer.UNREACHABLE()  # no thread is to be had, as at the end of the interpreter
         exchange = self._exchange = _Exchange(request, self._compresses)
         worker.carry(exchange)
         answer = exchange.wait()
@@ -195,22 +198,27 @@ class _Exchange:
                 headers["Content-Encoding"] = "gzip"
             try:
                 connection.request("POST", path, body, headers)
-            except (BrokenPipeError, ConnectionResetError):
+            except (BrokenPipeError, ConnectionResetError, ssl.SSLEOFError):
                 # Who refuses a body closes before all of it is read. The answer may stand there to be read all the same.
                 pass
         self._request.started()
 
         response = connection.getresponse()
-        body = response.read(_ANSWER_BYTES)
-        if response.length and len(body) < _ANSWER_BYTES:
-            # Half of an answer says nothing but its status: what begins with a `1` or a `0` may go on otherwise.
-            body = b""
-        text = body.decode("utf-8", "replace")
         return HttpAnswer.RESPONSE(
             status=response.status,
             retry_after=_in_seconds(response.getheader("Retry-After"), response.getheader("Date")),
-            body=text,
+            body=_beginning(response).decode("utf-8", "replace"),
         )
+
+
+def _beginning(response: http.client.HTTPResponse) -> bytes:
+    """The body, as far as it is read. Half of one says nothing but its status: what begins with a `1` or a `0` may go on
+    otherwise."""
+    try:
+        body = response.read(_ANSWER_BYTES)
+    except (http.client.HTTPException, OSError):
+        return b""
+    return b"" if response.length and len(body) < _ANSWER_BYTES else body
 
 
 class _Response(http.client.HTTPResponse):

@@ -28,13 +28,12 @@ def encode(properties: Mapping[str, Any]) -> str:
     Raises:
         Unusable: if JSON cannot hold it.
     """
-    if not properties:
-        if isinstance(properties, Mapping):
-            return "{}"
-    elif type(properties) is not dict and isinstance(properties, Mapping):
+    if type(properties) is not dict:
+        if not isinstance(properties, Mapping):
+            raise Unusable("not_an_object", f"properties must be a mapping, not {_kind(properties)}")
         properties = _attempt(lambda: dict(properties))
-    if not isinstance(properties, dict):
-        raise Unusable("not_an_object", f"properties must be a mapping, not {_kind(properties)}")
+    if not properties:
+        return "{}"
     try:
         text = _encode(properties)
         text.encode("utf-8")
@@ -122,7 +121,12 @@ def _faults(place: str, value: Any, above: List[int]) -> Iterator[Unusable]:
                     yield Unusable("unsupported_key", f"{place} has a key that is {_kind(inner)}; keys must be str")
                 else:
                     yield from _faults(part, inner, [*above, id(value)])
-    elif not isinstance(value, (datetime.datetime, datetime.date)):
+    elif isinstance(value, (datetime.datetime, datetime.date)):
+        try:
+            _default(value)
+        except Exception as error:  # a zone that fails, or years that UTC does not have
+            yield Unusable("unreadable_value", f"{place} cannot be written as a date: {type(error).__name__}")
+    else:
         yield Unusable("unsupported_type", f"{place} is {_kind(value)}, which JSON cannot hold; pass a text or a number")
 
 

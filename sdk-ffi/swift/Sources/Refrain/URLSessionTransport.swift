@@ -197,11 +197,14 @@ private final class Exchange: @unchecked Sendable {
     }
 
     func completed(_ error: (any Error)?) {
-        state.withLock {
+        let isAnswered = state.withLock {
             isWriting = false
+            // Half of an answer says nothing but its status: what begins with a `1` or a `0` may go on otherwise.
+            if error != nil { body = Data() }
             state.broadcast()
+            return task?.response != nil
         }
-        if let error {
+        if let error, !isAnswered {
             end((error as? URLError)?.code == .timedOut ? .timedOut : .unreachable)
         } else {
             answered()

@@ -67,11 +67,11 @@ final class RawServer: Sendable {
         return sockets
     }
 
-    /// Waits for a request, and reads it to its end.
-    func request() async throws -> Connection {
+    /// Waits for a request, and reads it to its end, or to that of its head.
+    func request(wholly: Bool = true) async throws -> Connection {
         let listener = listener
         return try await waiting {
-            Result { try Connection(accepted: accept(listener, nil, nil)) }
+            Result { try Connection(accepted: accept(listener, nil, nil), wholly: wholly) }
         }.get()
     }
 }
@@ -94,11 +94,11 @@ final class Connection: Sendable {
     let text: String
     private let socket: Int32
 
-    init(accepted socket: Int32) throws {
+    init(accepted socket: Int32, wholly: Bool) throws {
         guard socket >= 0 else { throw RawServer.Failure() }
         self.socket = socket
         var bytes: [UInt8] = []
-        while !Self.isWhole(bytes) {
+        while !Self.isEnough(bytes, wholly: wholly) {
             let more = Self.read(socket)
             if more.isEmpty { throw RawServer.Failure() }
             bytes += more
@@ -132,9 +132,10 @@ final class Connection: Sendable {
         return Array(buffer.prefix(max(count, 0)))
     }
 
-    private static func isWhole(_ bytes: [UInt8]) -> Bool {
+    private static func isEnough(_ bytes: [UInt8], wholly: Bool) -> Bool {
         let text = String(decoding: bytes, as: UTF8.self)
         guard let end = text.range(of: "\r\n\r\n") else { return false }
+        guard wholly else { return true }
         let head = text[..<end.lowerBound].lowercased()
         let length = head.range(of: "content-length: ").flatMap {
             Int(head[$0.upperBound...].prefix(while: \.isNumber))

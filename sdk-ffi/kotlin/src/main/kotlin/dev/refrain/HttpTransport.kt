@@ -98,7 +98,10 @@ internal class Host(private val transport: HttpTransport) : FfiHttpTransport {
 
     private fun native(answer: HttpAnswer): FfiHttpAnswer =
         when (answer) {
-            is HttpAnswer.Response -> FfiHttpAnswer.Response(answer.status.toUShort(), answer.retryAfter, answer.body)
+            is HttpAnswer.Response ->
+                // What is no status is nobody's answer.
+                if (answer.status !in 0..UShort.MAX_VALUE.toInt()) FfiHttpAnswer.Unreachable
+                else FfiHttpAnswer.Response(answer.status.toUShort(), answer.retryAfter, answer.body)
             HttpAnswer.Unreachable -> FfiHttpAnswer.Unreachable
             HttpAnswer.TimedOut -> FfiHttpAnswer.TimedOut
         }

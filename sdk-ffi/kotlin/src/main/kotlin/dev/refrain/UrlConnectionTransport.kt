@@ -1,5 +1,6 @@
 package dev.refrain
 
+import java.io.IOException
 import java.io.InputStream
 import java.net.Authenticator
 import java.net.CookieHandler
@@ -160,7 +161,12 @@ private class UrlConnectionExchange(
             val out = connection.outputStream
             // It may be that of a connection made anew, behind a withdrawal.
             if (isAborted()) return HttpAnswer.Unreachable
-            (if (isCompressed) GZIPOutputStream(out) else out).use { it.write(body) }
+            try {
+                (if (isCompressed) GZIPOutputStream(out) else out).use { it.write(body) }
+            } catch (_: IOException) {
+                // Who refuses a body closes before all of it is read. The answer may stand there to be read all the
+                // same; if not, reading fails.
+            }
         }
         // A GET is written where its answer is waited for, so it cannot be done before. It asks how an erasure has come
         // on, which a withdrawal does not stop.
@@ -168,11 +174,12 @@ private class UrlConnectionExchange(
 
         if (isAborted()) return HttpAnswer.Unreachable
         val status = connection.responseCode
-        val answer = connection.errorStream ?: connection.inputStream
+        // Of an error without a body there is no stream to be had.
+        val answer = if (status < 400) connection.inputStream else connection.errorStream
         return HttpAnswer.Response(
             status = status,
             retryAfter = inSeconds(connection.getHeaderField("Retry-After"), connection.getHeaderField("Date")),
-            body = answer.use { beginning(it, lengthOf(connection)) },
+            body = answer?.use { beginning(it, lengthOf(connection)) }.orEmpty(),
         )
     }
 }
@@ -187,10 +194,14 @@ private fun lengthOf(answer: HttpURLConnection): Long = answer.getHeaderField("C
 private fun beginning(answer: InputStream, length: Long): String {
     val bytes = ByteArray(ANSWER_BYTES)
     var filled = 0
-    while (filled < bytes.size) {
-        val read = answer.read(bytes, filled, bytes.size - filled)
-        if (read < 0) break
-        filled += read
+    try {
+        while (filled < bytes.size) {
+            val read = answer.read(bytes, filled, bytes.size - filled)
+            if (read < 0) break
+            filled += read
+        }
+    } catch (_: IOException) {
+        return ""
     }
     if (filled < bytes.size && filled < length) return ""
     return String(bytes, 0, filled, Charsets.UTF_8)

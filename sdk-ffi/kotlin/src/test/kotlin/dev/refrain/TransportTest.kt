@@ -17,6 +17,7 @@ import java.util.concurrent.TimeUnit
 import java.util.concurrent.atomic.AtomicInteger
 import java.util.logging.Level
 import kotlin.concurrent.thread
+import kotlin.random.Random
 import kotlin.time.Duration.Companion.seconds
 import org.junit.jupiter.api.Assertions.assertEquals
 import org.junit.jupiter.api.Assertions.assertFalse
@@ -109,6 +110,57 @@ class TransportTest : FolderTest() {
             assertEquals("", (answer as? HttpAnswer.Response)?.body ?: "")
         }
     }
+
+    @Test
+    fun `an answer may come before the body is out`() {
+        val whole = "Content-Length: 0\r\n\r\n"
+        // Its body breaks off with the connection.
+        val half = "Transfer-Encoding: chunked\r\n\r\n6\r\n<html>\r\n"
+        // More than the network holds while nobody reads.
+        val body = Random(1).nextBytes(8_000_000)
+        for (rest in listOf(whole, half)) {
+            val transport = UrlConnectionTransport()
+            // After the second one they go in the clear.
+            for (status in listOf(413, 415, 413)) {
+                val (answer, request) = answered("HTTP/1.1 $status Refused\r\n$rest", body, transport)
+                val expected = if (status == 415) HttpAnswer.Unreachable else HttpAnswer.Response(413, null, "")
+                assertEquals(expected, answer, rest)
+                assertEquals(listOf("open", "started"), request.calls)
+            }
+        }
+    }
+
+    @Test
+    fun `an answer may have no body`() {
+        val (answer) = answered("HTTP/1.1 503 Busy\r\nRetry-After: 120\r\nContent-Length: 0\r\n\r\n")
+        assertEquals(HttpAnswer.Response(503, "120", ""), answer)
+    }
+
+    @Test
+    fun `what is no status is nobody's answer`() {
+        val client = granted { transport = Scripted { HttpAnswer.Response(65_536 + 200, null, "1") } }
+        client.track("kept")
+        assertFalse(client.flushBlocking(30.0))
+        assertEquals(0L to 1L, client.stats().let { it.delivered to it.queued })
+    }
+
+    /** What becomes of a request that is answered as soon as its head is there; then the connection is closed. */
+    private fun answered(
+        answer: String,
+        body: ByteArray = "[]".toByteArray(),
+        transport: HttpTransport = UrlConnectionTransport(),
+    ): Pair<HttpAnswer, Told> =
+        ServerSocket(0, 1, InetAddress.getLoopbackAddress()).use { listener ->
+            thread {
+                listener.accept().use {
+                    val head = it.getInputStream().bufferedReader()
+                    while (head.readLine().isNotEmpty()) Unit
+                    it.getOutputStream().write(answer.toByteArray())
+                }
+            }
+            val request = Told("http://127.0.0.1:${listener.localPort}/track/", body)
+            transport.send(HttpRequest(request)) to request
+        }
 
     @Test
     fun `a collector that refuses for good`() {
