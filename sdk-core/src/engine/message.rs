@@ -207,11 +207,7 @@ pub(super) fn update(
     if at.wall_ms >= EARLIEST_MS {
         write::number(&mut out, "$time", at.wall_ms);
     }
-    let mut members = operators.members();
-    while let Some((key, value)) = members.next() {
-        if members.clone().name(key) || RESERVED_IN_UPDATES.iter().any(|reserved| key.is(reserved)) {
-            continue;
-        }
+    write::winners(&[operators], &RESERVED_IN_UPDATES, &[], &mut |key, value| {
         write::raw_key(&mut out, key);
         match value.object() {
             Some(object) => {
@@ -221,7 +217,7 @@ pub(super) fn update(
             }
             None => out.push_str(value.raw()),
         }
-    }
+    });
     out.push('}');
     out
 }

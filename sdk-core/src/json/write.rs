@@ -1,7 +1,8 @@
 //! Putting JSON text together.
 
-use super::{Key, Object};
+use super::{Key, Object, Value};
 use alloc::string::String;
+use alloc::vec::Vec;
 
 /// Appends a string with its quotes, escaped as RFC 8259 asks.
 pub fn string(out: &mut String, text: &str) {
@@ -101,16 +102,31 @@ pub fn comma(out: &mut String) {
 /// Appends the members of several objects to an object that is being written: each key once. Earlier objects
 /// win over later ones, the last of a repeated key within one object, and what is reserved or denied is left out.
 pub fn merge(out: &mut String, objects: &[Object<'_>], reserved: &[&str], denied: &[String]) {
+    winners(objects, reserved, denied, &mut |key, value| {
+        raw_key(out, key);
+        out.push_str(value.raw());
+    });
+}
+
+/// What [`merge`] appends, member by member. Keys are compared with keys: every text is read once, also where each of its
+/// values is long.
+pub fn winners<'a>(
+    objects: &[Object<'a>],
+    reserved: &[&str],
+    denied: &[String],
+    take: &mut dyn FnMut(Key<'a>, Value<'a>),
+) {
+    let mut members = Vec::new();
     for (rank, object) in objects.iter().enumerate() {
-        let mut members = object.members();
-        while let Some((key, value)) = members.next() {
-            let refused = reserved.iter().any(|name| key.is(name)) || denied.iter().any(|name| key.is(name));
-            let mut stronger = objects.iter().take(rank);
-            if refused || members.clone().name(key) || stronger.any(|object| object.members().name(key)) {
-                continue;
-            }
-            raw_key(out, key);
-            out.push_str(value.raw());
+        members.extend(object.members().map(|(key, value)| (rank, key, value)));
+    }
+    for (at, &(rank, key, value)) in members.iter().enumerate() {
+        let beats = |(other, &(stronger, name, _)): (usize, &(usize, Key<'_>, Value<'_>))| {
+            (stronger < rank || stronger == rank && other > at) && name.same(key)
+        };
+        let refused = reserved.iter().any(|name| key.is(name)) || denied.iter().any(|name| key.is(name));
+        if !refused && !members.iter().enumerate().any(beats) {
+            take(key, value);
         }
     }
 }
