@@ -207,7 +207,11 @@ pub(super) fn update(
     if at.wall_ms >= EARLIEST_MS {
         write::number(&mut out, "$time", at.wall_ms);
     }
-    write::winners(&[operators], &RESERVED_IN_UPDATES, &[], &mut |key, value| {
+    let mut members = operators.members();
+    while let Some((key, value)) = members.next() {
+        if members.clone().name(key) || RESERVED_IN_UPDATES.iter().any(|reserved| key.is(reserved)) {
+            continue;
+        }
         write::raw_key(&mut out, key);
         match value.object() {
             Some(object) => {
@@ -217,7 +221,7 @@ pub(super) fn update(
             }
             None => out.push_str(value.raw()),
         }
-    });
+    }
     out.push('}');
     out
 }

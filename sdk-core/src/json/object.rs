@@ -88,6 +88,13 @@ pub struct Members<'a> {
     scanner: Scanner<'a>,
 }
 
+impl Members<'_> {
+    /// Whether the members from here on name this key.
+    pub fn name(mut self, key: Key<'_>) -> bool {
+        self.any(|(other, _)| other.same(key))
+    }
+}
+
 impl<'a> Iterator for Members<'a> {
     type Item = (Key<'a>, Value<'a>);
 

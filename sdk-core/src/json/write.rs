@@ -1,6 +1,6 @@
 //! Putting JSON text together.
 
-use super::{Key, Object, Value};
+use super::{Key, Object};
 use alloc::string::String;
 use alloc::vec::Vec;
 
@@ -102,31 +102,23 @@ pub fn comma(out: &mut String) {
 /// Appends the members of several objects to an object that is being written: each key once. Earlier objects
 /// win over later ones, the last of a repeated key within one object, and what is reserved or denied is left out.
 pub fn merge(out: &mut String, objects: &[Object<'_>], reserved: &[&str], denied: &[String]) {
-    winners(objects, reserved, denied, &mut |key, value| {
-        raw_key(out, key);
-        out.push_str(value.raw());
-    });
-}
-
-/// What [`merge`] appends, member by member. Keys are compared with keys: every text is read once, also where each of its
-/// values is long.
-pub fn winners<'a>(
-    objects: &[Object<'a>],
-    reserved: &[&str],
-    denied: &[String],
-    take: &mut dyn FnMut(Key<'a>, Value<'a>),
-) {
-    let mut members = Vec::new();
-    for (rank, object) in objects.iter().enumerate() {
-        members.extend(object.members().map(|(key, value)| (rank, key, value)));
-    }
-    for (at, &(rank, key, value)) in members.iter().enumerate() {
-        let beats = |(other, &(stronger, name, _)): (usize, &(usize, Key<'_>, Value<'_>))| {
-            (stronger < rank || stronger == rank && other > at) && name.same(key)
-        };
-        let refused = reserved.iter().any(|name| key.is(name)) || denied.iter().any(|name| key.is(name));
-        if !refused && !members.iter().enumerate().any(beats) {
-            take(key, value);
+    // Keys are compared with keys: every text is read twice, however many and however long its values are.
+    let mut keys = Vec::new();
+    for object in objects {
+        let own = keys.len();
+        for (key, _) in object.members() {
+            keys.push(key);
+        }
+        for (at, (key, value)) in object.members().enumerate() {
+            let refused = reserved.iter().any(|name| key.is(name)) || denied.iter().any(|name| key.is(name));
+            // Those of stronger objects stand before the own ones, and later own ones behind this one.
+            let beats =
+                |(other, name): (usize, &Key<'_>)| (other < own || other > own + at) && name.same(key);
+            if refused || keys.iter().enumerate().any(beats) {
+                continue;
+            }
+            raw_key(out, key);
+            out.push_str(value.raw());
         }
     }
 }

@@ -154,6 +154,8 @@ impl Client {
                 core.flight = recording;
                 core.ended_flights = store.map(Ended::of);
             }
+            // Before another client may join.
+            shared.hear(signals);
             Ok(Arc::new(shared))
         };
         let claim = match &folder {
@@ -170,8 +172,6 @@ impl Client {
                 Ok(client(shared))
             }
             Claim::New { shared, predecessor } => {
-                // From here on others may have joined.
-                shared.hear(signals);
                 let transport = match transport {
                     Some(transport) => transport,
                     None => built_in_transport()?,

@@ -183,7 +183,7 @@ impl Shared {
     }
 
     /// Takes what a client has heard beside what others of this engine have: what one part of the app has heard holds,
-    /// although another one has not, and whichever of them is made first.
+    /// although another one has not.
     pub(super) fn hear(&self, signals: Signals) {
         self.enter(|core| Input::Signals(signals.or(core.engine.signals())));
     }
@@ -589,8 +589,19 @@ impl Core {
 
 #[cfg(test)]
 mod tests {
+    use crate::engine::Signals;
     use crate::native::Client;
     use std::time::Duration;
+
+    #[test]
+    fn what_clients_of_one_engine_have_heard_adds_up() {
+        let client =
+            Client::builder("T").signals(Signals { gpc: true, ..Signals::default() }).build().unwrap();
+        client.shared().hear(Signals { host: true, ..Signals::default() });
+        client.shared().hear(Signals::default());
+        let heard = client.shared().lock().engine.signals();
+        assert_eq!(heard, Signals { gpc: true, dnt: false, host: true });
+    }
 
     #[test]
     fn what_nobody_waits_for_any_more_takes_no_place() {
