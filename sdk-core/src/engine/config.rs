@@ -159,8 +159,9 @@ impl fmt::Display for ConfigError {
         f.write_str(match self {
             Self::EmptyToken => "token is empty: pass the project's token",
             Self::BatchSize => "batch_size must be between 1 and 2000",
-            Self::AutomaticProperties => "automatic properties must be a JSON object within the limits of an event: at most 200 properties, 400 kB, \
-                 objects 3 levels deep",
+            Self::AutomaticProperties => {
+                "automatic properties must be a JSON object of 200 members, 400 kB and 3 levels at most"
+            }
             #[cfg(feature = "personal-data")]
             Self::PersonalData => {
                 "something in the automatic properties looks like personal data; leave it out"
