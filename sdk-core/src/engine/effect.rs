@@ -526,7 +526,7 @@ impl fmt::Display for StoreFault {
             Self::Unreadable => "the record is damaged or of a later version",
             Self::Absent => "there is no data folder",
             Self::Closed => "the client is closed, or of the parent process; make a new one, and tell that",
-            Self::Other => "the store failed; is something else in the place of a file?",
+            Self::Other => "the store failed",
         })
     }
 }
