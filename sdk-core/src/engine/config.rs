@@ -1,14 +1,17 @@
 //! What a host may set, and what it gets if it sets nothing.
 
-use super::limits::LEVELS;
+use super::limits;
 #[cfg(feature = "personal-data")]
 use super::personal::PersonalDataMode;
-use crate::json::{Object, Survey};
+use crate::json::Survey;
 use alloc::string::String;
 use alloc::vec::Vec;
 use core::fmt;
 
 const DAY_MS: u64 = 24 * 60 * 60 * 1000;
+/// Most automatic properties, and bytes of them with the names of token and library: an event needs room for its own.
+const AUTOMATIC_COUNT: usize = 200;
+const AUTOMATIC_BYTES: usize = 400_000;
 
 /// What holds while the person has not decided.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -67,7 +70,8 @@ pub struct Config {
     pub hold_limit_age_ms: u64,
     /// How ids are joined.
     pub id_merge: IdMerge,
-    /// Properties that the host adds to every event: the text of a JSON object. They yield to all others.
+    /// Properties that the host adds to every event: the text of a JSON object within the limits of an event, 200 members and
+    /// 400 kB at most. They yield to all others.
     pub automatic_properties: String,
     /// Names of properties that are never recorded, whoever sets them: in events, registered, as groups or in profiles. Those inside
     /// of other values are not looked at.
@@ -124,7 +128,10 @@ impl Config {
             return Err(ConfigError::BatchSize);
         }
         let mut survey = Survey::default();
-        if Object::survey(&self.automatic_properties, &mut survey).is_err() || survey.depth > LEVELS {
+        let sound = limits::check_properties(&self.automatic_properties, &mut survey).is_ok();
+        // They go with every event: otherwise each would be refused.
+        let text = self.automatic_properties.len() + self.token.len() + self.library.len();
+        if !sound || survey.keys.len() > AUTOMATIC_COUNT || text > AUTOMATIC_BYTES {
             return Err(ConfigError::AutomaticProperties);
         }
         Ok(())
@@ -139,7 +146,8 @@ pub enum ConfigError {
     EmptyToken,
     /// A request takes 1 to 2,000 records (SPEC §2.4).
     BatchSize,
-    /// The automatic properties are not the text of a JSON object, or are nested too deeply.
+    /// The automatic properties are not the text of a JSON object, break the limits of an event's properties, or leave an
+    /// event no room for its own.
     AutomaticProperties,
     /// The automatic properties hold personal data, and the detector is set to refuse that.
     #[cfg(feature = "personal-data")]
@@ -151,7 +159,9 @@ impl fmt::Display for ConfigError {
         f.write_str(match self {
             Self::EmptyToken => "token is empty: pass the project's token",
             Self::BatchSize => "batch_size must be between 1 and 2000",
-            Self::AutomaticProperties => "automatic properties must be a JSON object, at most 60 levels deep",
+            Self::AutomaticProperties => {
+                "automatic properties must be an object of 200 members, 400 kB and 3 levels at most"
+            }
             #[cfg(feature = "personal-data")]
             Self::PersonalData => {
                 "something in the automatic properties looks like personal data; leave it out"

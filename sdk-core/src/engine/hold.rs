@@ -40,8 +40,11 @@ impl Ring {
         if self.can_hold(bytes, room) {
             self.make_room(1, bytes, room, books);
         } else {
-            let same =
-                |held: &Kept| (held.kind, &held.name, &held.text) == (call.kind, &call.name, &call.text);
+            // Two records that say the same are two.
+            let same = |held: &Kept| {
+                !held.kind.is_record()
+                    && (held.kind, &held.name, &held.text) == (call.kind, &call.name, &call.text)
+            };
             let Some(before) = self.calls.iter().position(same) else { return false };
             self.calls.remove(before);
             self.bytes -= bytes;

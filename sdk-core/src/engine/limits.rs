@@ -62,7 +62,7 @@ fn check_user(user: &str) -> Result<(), Rejection> {
     if user.starts_with("$device:") { Err(Rejection::ReservedUser) } else { Ok(()) }
 }
 
-fn check_properties(text: &str, survey: &mut Survey) -> Result<(), Rejection> {
+pub(super) fn check_properties(text: &str, survey: &mut Survey) -> Result<(), Rejection> {
     measure(text, survey)?;
     if survey.objects > DEPTH { Err(Rejection::NestedTooDeep) } else { Ok(()) }
 }
@@ -154,6 +154,11 @@ mod tests {
             (automatic(lists(59)), automatic(lists(60))),
             (Ok(()), Err(ConfigError::AutomaticProperties))
         );
+        for (count, sound) in [(200, Ok(())), (201, Err(ConfigError::AutomaticProperties))] {
+            assert_eq!(automatic(numbered(count)), sound, "an event needs room for its own");
+        }
+        let long = format!("{{\"a\":\"{}\"}}", "y".repeat(400_000));
+        assert_eq!(automatic(long), Err(ConfigError::AutomaticProperties));
         assert_eq!(track("x", &format!("{{\"a\":\"{}\"}}", "y".repeat(10_000))), Ok(()), "it is cut");
         assert_eq!(track("x", &format!("{{\"a\":\"{}\"}}", "y".repeat(1_000_000))), Err(Rejection::TooLarge));
     }

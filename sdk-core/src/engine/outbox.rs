@@ -3,6 +3,8 @@
 //!
 //! A device's erasure is posted with its secret; once it is taken the server is asked how far it has come, until it
 //! hands out a receipt. A profile's deletion is one request of the collection protocol (SPEC §9.2).
+//!
+//! How long to wait is known in this process only, also where a server asks for it: a new process asks at once, once.
 
 use super::Engine;
 use super::consent::{ConsentChange, Erasure, ErasureKind, ErasureState};

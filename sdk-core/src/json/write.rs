@@ -2,6 +2,7 @@
 
 use super::{Key, Object};
 use alloc::string::String;
+use alloc::vec::Vec;
 
 /// Appends a string with its quotes, escaped as RFC 8259 asks.
 pub fn string(out: &mut String, text: &str) {
@@ -101,12 +102,19 @@ pub fn comma(out: &mut String) {
 /// Appends the members of several objects to an object that is being written: each key once. Earlier objects
 /// win over later ones, the last of a repeated key within one object, and what is reserved or denied is left out.
 pub fn merge(out: &mut String, objects: &[Object<'_>], reserved: &[&str], denied: &[String]) {
-    for (rank, object) in objects.iter().enumerate() {
-        let mut members = object.members();
-        while let Some((key, value)) = members.next() {
+    // Keys are compared with keys: every text is read twice, however many and however long its values are.
+    let mut keys = Vec::new();
+    for object in objects {
+        let own = keys.len();
+        for (key, _) in object.members() {
+            keys.push(key);
+        }
+        for (at, (key, value)) in object.members().enumerate() {
             let refused = reserved.iter().any(|name| key.is(name)) || denied.iter().any(|name| key.is(name));
-            let mut stronger = objects.iter().take(rank);
-            if refused || members.clone().name(key) || stronger.any(|object| object.members().name(key)) {
+            // Those of stronger objects stand before the own ones, and later own ones behind this one.
+            let beats =
+                |(other, name): (usize, &Key<'_>)| (other < own || other > own + at) && name.same(key);
+            if refused || keys.iter().enumerate().any(beats) {
                 continue;
             }
             raw_key(out, key);

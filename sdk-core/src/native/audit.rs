@@ -134,7 +134,7 @@ impl Audit {
 
 /// What stands there now of these recordings.
 #[cfg(feature = "flight-recorder")]
-pub(super) fn recordings(paths: [std::path::PathBuf; 2]) -> impl Iterator<Item = AuditedFile> {
+pub(super) fn recordings(paths: Vec<std::path::PathBuf>) -> impl Iterator<Item = AuditedFile> {
     paths.into_iter().filter_map(|path| {
         let name = path.display().to_string();
         match std::fs::metadata(&path) {

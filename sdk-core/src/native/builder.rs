@@ -154,7 +154,7 @@ impl Builder {
         self
     }
 
-    /// Properties that the host adds to every event: the text of a JSON object.
+    /// Properties that the host adds to every event: the text of a JSON object, 200 members and 400 kB at most.
     pub fn automatic_properties_json(mut self, properties: impl Into<String>) -> Self {
         self.automatic_properties = Some(properties.into());
         self
@@ -187,8 +187,8 @@ impl Builder {
     }
 
     /// Is told when the collector refuses this client, or the store fails. Called on a thread of its own, for one notice
-    /// after the other, and may call the client. [`shutdown`](super::Client::shutdown) waits for it, within its time. Only the client that opens a folder can have one: see
-    /// [`build`](Self::build).
+    /// after the other, and may call the client. [`shutdown`](super::Client::shutdown) waits for it, within its time.
+    /// Only the client that opens a folder can have one: see [`build`](Self::build).
     pub fn on_notice(mut self, hook: impl Fn(&Notice) + Send + Sync + 'static) -> Self {
         self.on_notice = Some(Arc::new(hook));
         self

@@ -9,7 +9,7 @@ use super::clock::Clock;
 use super::entropy::{Entropy, draw_array};
 use super::filter::{Filter, Subject};
 #[cfg(feature = "flight-recorder")]
-use super::flight::Recording;
+use super::flight::{Ended, Recording};
 use super::registry::Terms;
 use super::registry::{self, Claim};
 use super::request_thread::RequestThread;
@@ -20,7 +20,7 @@ use super::store::{FENCE, Layout, Ledger, Store};
 use super::transport::Transport;
 use crate::engine::{
     Also, Call, CallKind, Config, Consent, ConsentState, Decision, DenyReason, Engine, FlushState, Input,
-    Lifecycle, Notice, Outcome, RecordName, Rejection, Signals, Stats, StoreFault, Trouble, Verdict,
+    Lifecycle, Notice, Outcome, RecordName, Rejection, Signals, Stats, StoreFault, Ticket, Trouble, Verdict,
 };
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -135,6 +135,8 @@ impl Client {
         };
         let terms = Terms::new(&settings, &config);
         let folder = settings.data_dir.as_deref().map(registry::absolute);
+        #[cfg(feature = "flight-recorder")]
+        let store = folder.as_ref().map(|folder| registry::key(folder, &settings.token));
         let ledger = Ledger::new(folder.as_ref().map(|folder| Layout::new(folder.clone(), &settings.token)));
         let make = || {
             let engine = Engine::new(config).map_err(BuildError::Config)?;
@@ -148,8 +150,12 @@ impl Client {
             let shared = Shared::new(engine, clock, entropy, on_notice);
             #[cfg(feature = "flight-recorder")]
             {
-                shared.lock().flight = recording;
+                let mut core = shared.lock();
+                core.flight = recording;
+                core.ended_flights = store.map(Ended::of);
             }
+            // Before another client may join.
+            shared.hear(signals);
             Ok(Arc::new(shared))
         };
         let claim = match &folder {
@@ -162,15 +168,10 @@ impl Client {
         };
         match claim {
             Claim::Shared(shared) => {
-                // What one part of the app has heard holds, although another one has not.
-                if signals != Signals::default() {
-                    let heard = shared.lock().engine.signals();
-                    shared.call(|_| Input::Signals(signals.or(heard)));
-                }
+                shared.hear(signals);
                 Ok(client(shared))
             }
             Claim::New { shared, predecessor } => {
-                shared.call(|_| Input::Signals(signals));
                 let transport = match transport {
                     Some(transport) => transport,
                     None => built_in_transport()?,
@@ -211,10 +212,7 @@ impl Client {
     /// that [is closed](Self::is_closed), or in a forked child, takes no choice.
     pub fn opt_in(&self) -> Result<(), Trouble> {
         match self.input(|entropy| Input::OptIn { id: entropy.event_id(), secret: entropy.secret() }) {
-            Outcome::Pending(ticket) => {
-                let ended = self.0.shared.wait_settled(ticket);
-                ended.unwrap_or(Err(Trouble::NotRecorded(StoreFault::Other)))
-            }
+            Outcome::Pending(ticket) => self.settle(ticket, || ()),
             Outcome::Rejected(_) => Err(Trouble::NotRecorded(StoreFault::Closed)),
             _ => Ok(()),
         }
@@ -232,19 +230,26 @@ impl Client {
         let shared = &self.0.shared;
         let outcome = shared.call(|entropy| Input::OptOut { also: how.also, id: entropy.event_id() });
         let Outcome::Pending(ticket) = outcome else { return Err(Trouble::NotRecorded(StoreFault::Closed)) };
-        let ended = shared.wait_settled(ticket).or_else(|| {
-            // There is nobody any more to carry it out.
+        let ended = self.settle(ticket, || {
             let store = Store::new(self.0.ledger.clone(), draw_array());
             let thread = StorageThread::new(Arc::clone(shared), store, None);
             let _ = catch_unwind(AssertUnwindSafe(|| thread.work_off()));
-            shared.wait_settled(ticket)
         });
-        let ended = ended.unwrap_or(Err(Trouble::NotRecorded(StoreFault::Other)));
         if ended.is_err() {
             // There may have been no fence.
             shared.on_its_way.wait_over(FENCE);
         }
         ended
+    }
+
+    /// Waits for the end of a consent call. Where there is nobody any more to carry it out, `carry_out` may.
+    fn settle(&self, ticket: Ticket, carry_out: impl FnOnce()) -> Result<(), Trouble> {
+        let wait = || self.0.shared.wait_settled(ticket);
+        let carried_out = || {
+            carry_out();
+            wait()
+        };
+        wait().or_else(carried_out).unwrap_or(Err(Trouble::NotRecorded(StoreFault::Other)))
     }
 
     /// Waits until the data folder has been read, so that [`consent`](Self::consent) and the ids are what it
@@ -309,8 +314,15 @@ impl Client {
         audit.add_files(self.0.ledger.listing());
         #[cfg(feature = "flight-recorder")]
         {
-            let paths = self.core().and_then(|core| core.flight.as_ref().map(Recording::paths));
-            audit.files.extend(paths.into_iter().flat_map(audit::recordings));
+            let mut paths = Vec::new();
+            if let Some(core) = self.core() {
+                paths.extend(core.ended_flights.iter().flat_map(|ended| ended.paths(false)));
+                // It may be one of those.
+                paths.extend(core.flight.iter().flat_map(Recording::paths));
+                paths.sort();
+                paths.dedup();
+            }
+            audit.files.extend(audit::recordings(paths));
         }
         audit
     }

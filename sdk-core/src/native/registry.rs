@@ -9,7 +9,7 @@ use std::path::{Component, Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 /// What makes a store: the folder, by its absolute path, and the project's token.
-type Key = (PathBuf, String);
+pub(super) type Key = (PathBuf, String);
 
 struct Open {
     shared: Weak<Shared>,
@@ -64,7 +64,7 @@ pub(super) fn claim(
     own: Option<&'static str>,
     make: impl FnOnce() -> Result<Arc<Shared>, BuildError>,
 ) -> Result<Claim, BuildError> {
-    let key = (name_of(folder), terms.token().to_owned());
+    let key = key(folder, terms.token());
     let mut folders = FOLDERS.get().lock().unwrap_or_else(PoisonError::into_inner);
     folders.retain(|(_, open)| open.shared.strong_count() > 0);
     let found = folders.iter().find(|(open, _)| *open == key);
@@ -83,6 +83,11 @@ pub(super) fn claim(
     folders.retain(|(open, _)| *open != key);
     folders.push((key, Open { shared: Arc::downgrade(&shared), terms }));
     Ok(Claim::New { shared, predecessor })
+}
+
+/// The store of a project in a folder.
+pub(super) fn key(folder: &Path, token: &str) -> Key {
+    (name_of(folder), token.to_owned())
 }
 
 /// The absolute path as the system understands it: `..` behind a link is not what stands before it.

@@ -4,13 +4,13 @@ use super::builder::NoticeHook;
 use super::clock::{self, Clock};
 use super::entropy::Entropy;
 #[cfg(feature = "flight-recorder")]
-use super::flight::Recording;
+use super::flight::{Ended, Recording};
 use super::notice_thread;
 use super::process;
 use super::transport::{OnItsWay, Sendable};
 use crate::engine::{
     Decision, Effect, Engine, FlushMark, FlushState, Input, Lifecycle, Notice, Now, Op, Outcome, RecordName,
-    Rejection, Ticket, Trouble, Verdict,
+    Rejection, Signals, Ticket, Trouble, Verdict,
 };
 use std::collections::VecDeque;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, TryLockError};
@@ -83,6 +83,9 @@ pub(super) struct Core {
     lost: u64,
     #[cfg(feature = "flight-recorder")]
     pub(super) flight: Option<Recording>,
+    /// The recordings of clients before this one; `None` without a data folder.
+    #[cfg(feature = "flight-recorder")]
+    pub(super) ended_flights: Option<Ended>,
 }
 
 /// Whether the threads serve.
@@ -154,6 +157,8 @@ impl Shared {
                 lost: 0,
                 #[cfg(feature = "flight-recorder")]
                 flight: None,
+                #[cfg(feature = "flight-recorder")]
+                ended_flights: None,
             }),
             storage_wake: Condvar::new(),
             request_wake: Condvar::new(),
@@ -177,13 +182,24 @@ impl Shared {
         process::id() != self.pid
     }
 
+    /// Takes what a client has heard beside what others of this engine have: what one part of the app has heard holds,
+    /// although another one has not.
+    pub(super) fn hear(&self, signals: Signals) {
+        self.enter(|core| Input::Signals(signals.or(core.engine.signals())));
+    }
+
     /// Hands a call to the engine.
     pub(super) fn call<'a>(&self, make: impl FnOnce(&mut Entropy) -> Input<'a>) -> Outcome {
+        self.enter(|core| make(&mut core.entropy))
+    }
+
+    /// Hands an input to the engine that is made under its lock.
+    fn enter<'a>(&self, make: impl FnOnce(&mut Core) -> Input<'a>) -> Outcome {
         if self.is_forked() {
             return Outcome::Rejected(Rejection::Closed);
         }
         let mut core = self.lock();
-        let input = make(&mut core.entropy);
+        let input = make(&mut core);
         // An objection is heard to the end, and after it.
         if core.state != State::Running && !matches!(input, Input::OptOut { .. }) {
             core.lost += 1;
@@ -573,8 +589,19 @@ impl Core {
 
 #[cfg(test)]
 mod tests {
+    use crate::engine::Signals;
     use crate::native::Client;
     use std::time::Duration;
+
+    #[test]
+    fn what_clients_of_one_engine_have_heard_adds_up() {
+        let client =
+            Client::builder("T").signals(Signals { gpc: true, ..Signals::default() }).build().unwrap();
+        client.shared().hear(Signals { host: true, ..Signals::default() });
+        client.shared().hear(Signals::default());
+        let heard = client.shared().lock().engine.signals();
+        assert_eq!(heard, Signals { gpc: true, dnt: false, host: true });
+    }
 
     #[test]
     fn what_nobody_waits_for_any_more_takes_no_place() {

@@ -5,7 +5,7 @@ mod tests;
 
 use super::entropy::draw_pool;
 #[cfg(feature = "flight-recorder")]
-use super::flight::{FlightFile, Recording};
+use super::flight::{ConsentNow, Ended, FlightFile, Portion, Recording};
 use super::notice_thread;
 use super::shared::{Core, Shared, State, StorageJob, WATCH_MS};
 use super::store::Store;
@@ -14,6 +14,8 @@ use crate::engine::{Done, Effect, Entry, Input, Op, Permit, RecordId};
 use crate::engine::{Item, ItemKind};
 use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+#[cfg(feature = "flight-recorder")]
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -42,6 +44,8 @@ pub(super) struct StorageThread {
     jobs: VecDeque<StorageJob>,
     #[cfg(feature = "flight-recorder")]
     flight: Option<FlightFile>,
+    #[cfg(feature = "flight-recorder")]
+    ended_flights: Option<Ended>,
 }
 
 impl StorageThread {
@@ -51,7 +55,10 @@ impl StorageThread {
         breaker: Option<Box<dyn Fn() + Send + Sync>>,
     ) -> Self {
         #[cfg(feature = "flight-recorder")]
-        let flight = shared.lock().flight.as_ref().map(Recording::file);
+        let (flight, ended_flights) = {
+            let core = shared.lock();
+            (core.flight.as_ref().map(Recording::file), core.ended_flights.clone())
+        };
         Self {
             shared,
             store,
@@ -60,6 +67,8 @@ impl StorageThread {
             jobs: VecDeque::new(),
             #[cfg(feature = "flight-recorder")]
             flight,
+            #[cfg(feature = "flight-recorder")]
+            ended_flights,
         }
     }
 
@@ -112,16 +121,17 @@ impl StorageThread {
         }
         let end = core.state != State::Running && nothing;
         #[cfg(feature = "flight-recorder")]
-        let portion = core.flight.as_mut().map(|flight| flight.take(end));
+        let (portion, consent) = {
+            let portion = core.flight.as_mut().map(|flight| (flight.take(end), flight.epoch()));
+            (portion, ConsentNow::of(&core.engine))
+        };
         drop(core);
         if tell {
             notice_thread::start(&shared);
         }
         // Before the jobs: what a withdrawal takes from a recording is gone before the withdrawal can be over.
         #[cfg(feature = "flight-recorder")]
-        if let (Some(file), Some(portion)) = (&mut self.flight, portion) {
-            file.write(portion);
-        }
+        self.record(portion, consent);
         if end {
             return false;
         }
@@ -284,16 +294,37 @@ impl StorageThread {
         self.report([Input::Done { op, result }]);
     }
 
+    /// Writes what was recorded, and has recordings go that may not stay.
+    #[cfg(feature = "flight-recorder")]
+    fn record(&mut self, portion: Option<(Portion, u64)>, consent: Option<ConsentNow>) {
+        if let (Some(file), Some((portion, epoch))) = (&mut self.flight, portion) {
+            let last = portion.is_last();
+            file.write(portion);
+            if let (true, Some(path), Some(ended)) = (last, file.kept(), &self.ended_flights) {
+                ended.add(path.to_path_buf(), epoch);
+            }
+        }
+        if let (Some(ended), Some(consent)) = (&self.ended_flights, consent) {
+            ended.obey(consent);
+        }
+    }
+
     /// What the store holds, and what a recording beside it still holds against the person's will.
     fn list(&mut self) -> Done {
         let listed = self.store.list();
         #[cfg(feature = "flight-recorder")]
-        let listed = match (listed, self.flight.as_mut().and_then(FlightFile::stuck)) {
-            (Done::Listed(mut items), Some(path)) => {
-                items.push(Item { name: path.display().to_string(), kind: ItemKind::Data(None), bytes: 0 });
+        let listed = match listed {
+            Done::Listed(mut items) => {
+                let stuck = self.flight.as_mut().and_then(FlightFile::stuck).map(Path::to_path_buf);
+                let ended = self.ended_flights.iter().flat_map(|ended| ended.paths(true));
+                let item = |path: PathBuf| {
+                    let name = path.display().to_string();
+                    Item { name, kind: ItemKind::Data(None), bytes: 0 }
+                };
+                items.extend(stuck.into_iter().chain(ended).map(item));
                 Done::Listed(items)
             }
-            (listed, _) => listed,
+            listed => listed,
         };
         listed
     }

@@ -1,7 +1,9 @@
 //! Folders that a crash, a disk or a person has hurt.
 
 use crate::player::Player;
-use crate::support::{Collector, Folder, PATIENCE, accepted, delivered, file_ending, files, quiet, ready};
+use crate::support::{
+    Collector, Folder, PATIENCE, accepted, delivered, file_ending, files, holds, quiet, ready,
+};
 use refrain::engine::{FlushState, Outcome, Rejection, StoreFault, Trouble};
 use refrain::native::OptOut;
 use serde_json::json;
@@ -236,6 +238,34 @@ fn c14_what_cannot_be_looked_at_is_not_passed_over() {
     fs::remove_file(folder.data().join("queue")).unwrap();
     assert_eq!(client.opt_out(OptOut::default()), Ok(()));
     assert!(!kinds().contains(&"unlisted"));
+}
+
+#[test]
+fn c4_a_file_that_cannot_be_deleted_keeps_no_other_one_and_is_named() {
+    let (folder, collector) = (Folder::new(), Collector::start());
+    let client = quiet(&folder, &collector).build().unwrap();
+    ready(&client);
+    let [first, second] = [".identity.a", ".identity.b"].map(|end| file_ending(&folder.data(), end));
+    fs::remove_file(&first).unwrap();
+    fs::create_dir_all(first.join("in the way")).unwrap();
+    let name = first.file_name().unwrap().to_string_lossy().into_owned();
+    assert_eq!(client.opt_out(OptOut::default()), Err(Trouble::NotPurged(vec![name])));
+    assert!(!second.exists(), "the device's secret stands in it");
+}
+
+#[test]
+fn c5_what_keeps_senders_from_being_fenced_is_named() {
+    let (folder, collector) = (Folder::new(), Collector::start());
+    let client = quiet(&folder, &collector).build().unwrap();
+    ready(&client);
+    accepted(&client, "a");
+    assert!(client.sync(PATIENCE));
+    let lock = file_ending(&folder.data(), ".send.lock");
+    fs::remove_file(&lock).unwrap();
+    fs::create_dir(&lock).unwrap();
+    let Err(Trouble::NotFenced(who)) = client.opt_out(OptOut::default()) else { panic!("nobody is fenced") };
+    assert!(who.contains(&*lock.file_name().unwrap().to_string_lossy()), "{who}");
+    assert!(!holds(&folder.data(), "\"a\""), "it is purged all the same");
 }
 
 #[test]

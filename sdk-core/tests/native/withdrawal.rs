@@ -128,7 +128,7 @@ fn c5_without_a_folder_a_refusal_waits_for_the_body_that_is_on_its_way() {
             self.1.recv().unwrap();
             self.2.store(true, Ordering::SeqCst);
             drop(open);
-            Answer::with_status(200)
+            Answer::Response { status: 200, retry_after: None, body: String::new() }
         }
     }
     let (opened, open) = mpsc::channel();

@@ -95,13 +95,16 @@ impl Transport for Collector {
 }
 
 fn builder(folder: &Folder, collector: &Collector, name: &str, contents: Contents) -> Builder {
+    unrecorded(folder, collector).record_flight(folder.at(name), contents)
+}
+
+fn unrecorded(folder: &Folder, collector: &Collector) -> Builder {
     Client::builder("tokenQ7xw")
         .data_dir(folder.at("data"))
         .flush_interval(Duration::from_millis(200))
         .deny_list(["denylistQ7xw"])
         .automatic_properties_json(r#"{"automaticQ7xw":"Q7xw","$os":"Q7xw"}"#)
         .transport_if_first(collector.clone())
-        .record_flight(folder.at(name), contents)
 }
 
 fn flushed(client: &Client) {
@@ -247,6 +250,40 @@ fn a_recording_with_contents_goes_the_same_way_and_a_withdrawal_takes_them() {
     until("the threads have ended", || folder.read("second").ends_with(b"{\"end\":\"closed\"}\n"));
     says_nothing(&folder.read("second"), &planted);
     replays(&folder, "second");
+}
+
+#[test]
+fn c4_contents_whose_client_has_ended_go_at_the_withdrawal_of_the_next_one() {
+    let (folder, collector) = (Folder::new(), Collector::default());
+    first_session(&folder, &collector, Contents::Kept);
+    let path = folder.at("first").display().to_string();
+    let client = unrecorded(&folder, &collector).build().unwrap();
+    assert!(client.sync(PATIENCE));
+    assert!(folder.at("first").exists());
+    let recordings = || client.audit().files.into_iter().filter(|file| file.kind == "recording");
+    assert_eq!(recordings().map(|file| file.name).collect::<Vec<_>>(), [path]);
+    client.opt_out(OptOut::default()).unwrap();
+    assert!(!folder.at("first").exists());
+    assert_eq!(recordings().count(), 0);
+
+    // Here nobody withdraws while a client is open.
+    client.opt_in().unwrap();
+    client.shutdown(PATIENCE);
+    let client = builder(&folder, &collector, "again", Contents::Kept).build().unwrap();
+    client.call(CallKind::Track, "eventQ7xw", "{}");
+    assert!(client.sync(PATIENCE));
+    client.shutdown(PATIENCE);
+    until("contents are written", || folder.read("again").ends_with(b"{\"end\":\"closed\"}\n"));
+    let elsewhere = folder.at("elsewhere");
+    std::os::unix::fs::symlink(folder.at("data"), &elsewhere).unwrap();
+    let other = unrecorded(&folder, &collector).data_dir(&elsewhere).build().unwrap();
+    other.opt_out(OptOut::default()).unwrap();
+    other.opt_in().unwrap();
+    other.shutdown(PATIENCE);
+    assert!(folder.at("again").exists(), "nobody on this folder has heard of it");
+    let client = unrecorded(&folder, &collector).build().unwrap();
+    assert!(client.sync(PATIENCE));
+    assert!(!folder.at("again").exists());
 }
 
 #[test]

@@ -294,6 +294,24 @@ fn what_leaves_an_event_no_room_is_refused_when_it_is_registered() {
 }
 
 #[test]
+fn with_as_many_automatic_properties_as_there_may_be_everything_can_be_recorded() {
+    let members: Vec<_> = (0..200).map(|n| format!("\"p{n}\":{n}")).collect();
+    let automatic_properties = format!("{{{}}}", members.join(","));
+    let mut store = Store::default();
+    let mut app = Driver::started(0, Config { automatic_properties, ..granted() }, &mut store);
+    let id = EventId(app.bits());
+    let own = format!("{{{}}}", members[..40].join(",").replace('p', "own"));
+    for call in [
+        Call::identify("u1", id),
+        Call::register(CallKind::Register, r#"{"plan":"pro"}"#),
+        Call::time_event("Visit"),
+        Call::track("Visit", &own, id),
+    ] {
+        assert_eq!(app.input(Input::Call(call)), Outcome::Accepted, "{call:?}");
+    }
+}
+
+#[test]
 fn what_is_registered_leaves_room_to_identify() {
     let mut app = Driver::started(0, granted(), &mut Store::default());
     let mut call = |call: Call<'_>| app.input(Input::Call(call));

@@ -1,6 +1,6 @@
 //! The recording on the disk, written by the storage thread.
 
-use super::Contents;
+use super::{Contents, ended};
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
@@ -14,6 +14,12 @@ pub(in super::super) struct Portion {
     pub(super) withdrawn: bool,
     /// Nothing follows.
     pub(super) last: bool,
+}
+
+impl Portion {
+    pub(in super::super) fn is_last(&self) -> bool {
+        self.last
+    }
 }
 
 /// Where a recording goes.
@@ -62,8 +68,14 @@ impl FlightFile {
         matches!(self.state, State::Stuck { .. }).then_some(&self.path)
     }
 
+    /// The file that holds contents, and may.
+    pub(in super::super) fn kept(&self) -> Option<&Path> {
+        matches!(self.state, State::Kept { .. }).then_some(&self.path)
+    }
+
     fn try_write(&mut self, portion: &Portion) -> io::Result<()> {
         if let State::New(contents) = self.state {
+            ended::forget(&self.path);
             self.state = match contents {
                 Contents::Kept => {
                     State::Kept { redacted: create(&beside(&self.path))?, kept: create(&self.path)? }
@@ -106,6 +118,19 @@ impl FlightFile {
             }
             state => state,
         }
+    }
+}
+
+/// Has a recording with contents go that nobody writes any more. Emptied first, as [`FlightFile`] does it.
+pub(super) fn remove_contents(path: &Path) -> io::Result<()> {
+    let emptied = OpenOptions::new().write(true).open(path).and_then(|file| {
+        file.set_len(0)?;
+        file.sync_all()
+    });
+    let removed = fs::remove_file(path);
+    match emptied.or(removed) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        _ => Ok(()),
     }
 }
 

@@ -25,24 +25,26 @@
 //! Contents are only written while consent allows to collect: before a decision they wait in memory. Once consent is
 //! withdrawn, wherever that is noticed, the file is replaced by what a redacted recording would have been (it is kept
 //! beside it for that, with `.redacted` at the end of its name), and the recording goes on redacted. For a withdrawal
-//! by `opt_out` that has happened when the call returns. A copy of the file, or one that a process has left behind
-//! which is not running any more, is beyond the client's reach.
+//! by `opt_out` that has happened when the call returns. Where the recording has ended before, because its client has, the
+//! file goes as soon as another client of the process on the same data folder notices a withdrawal. A copy of the file, or
+//! one that a process has left behind which is not running any more, is beyond the client's reach.
 
 mod digest;
 mod encode;
+mod ended;
 mod file;
 mod redact;
 
 #[doc(hidden)]
 pub use digest::{digest, said};
-pub(super) use file::FlightFile;
+pub(super) use ended::{ConsentNow, Ended};
+pub(super) use file::{FlightFile, Portion};
 
 use crate::engine::{Config, Effect, Engine, Input, Now, Verdict};
 #[cfg(feature = "personal-data")]
 use crate::engine::{Outcome, Rejection};
 use crate::json::write;
 use encode::Pen;
-use file::Portion;
 use redact::Redactor;
 use std::path::PathBuf;
 
@@ -150,6 +152,11 @@ impl Recording {
     /// Where it is written, and where its redacted twin is.
     pub(super) fn paths(&self) -> [PathBuf; 2] {
         [self.path.clone(), file::beside(&self.path)]
+    }
+
+    /// The consent epoch under which its contents were allowed last.
+    pub(super) fn epoch(&self) -> u64 {
+        self.epoch
     }
 
     /// The place that the storage thread writes it to.

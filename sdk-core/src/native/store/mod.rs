@@ -257,7 +257,7 @@ impl<D: Disk> Store<D> {
         match if_there(alone) {
             Ok(_) => Done::Stored,
             Err(error) if error.kind() == io::ErrorKind::TimedOut => Done::Unfenced(wipe::senders(layout)),
-            Err(error) => Done::Failed(fault(&error)),
+            Err(_) => Done::Unfenced(layout.name(&layout.sending_lock()) + " cannot be locked"),
         }
     }
 

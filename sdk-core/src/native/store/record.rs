@@ -77,16 +77,20 @@ pub(super) fn is_out_of_descriptors(error: &io::Error) -> bool {
     error.raw_os_error().is_some_and(|code| codes.contains(&code))
 }
 
-/// Deletes a record; how many files went. The caller holds the lock.
+/// Deletes a record; how many files went. A slot that cannot be deleted does not keep the other one from going. The caller
+/// holds the lock.
 pub(super) fn remove<D: Disk>(layout: &Layout<D>, name: RecordName) -> io::Result<u64> {
-    let mut removed = 0;
+    let (mut removed, mut failure) = (0, Ok(()));
     for path in layout.slots(name) {
-        removed += u64::from(remove_file(&layout.disk, &path)?);
+        match remove_file(&layout.disk, &path) {
+            Ok(gone) => removed += u64::from(gone),
+            Err(error) => failure = Err(error),
+        }
     }
     if removed > 0 {
         layout.disk.sync_folder(layout.folder())?;
     }
-    Ok(removed)
+    failure.map(|()| removed)
 }
 
 /// Takes the lock that record changes and queue take-overs are made under.
