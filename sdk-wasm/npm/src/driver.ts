@@ -16,6 +16,9 @@ export type Client = Awaited<ReturnType<typeof load>>;
 /** The longest that a timer waits, in milliseconds: anything above counts as nothing. */
 const FAR = 2 ** 31 - 1;
 
+/** What is longer, in characters, is refused whatever it is: all of it might not fit into the module's memory. */
+const LONGEST = 2e6;
+
 /** The prefix of a project's keys. */
 export const prefixOf = (token: string) => `refrain:${token}:`;
 
@@ -340,7 +343,8 @@ export const load = async (token: string, options: Options, host: Host) => {
         if (options.filter && !('hint' in parts)) parts = filtered(options.filter, kind, parts);
         if ('hint' in parts) return refuse(parts);
         turn(Turn.At, wall, mono);
-        const code = turn(kind, 0, 0, ...parts);
+        const [one, two] = parts;
+        const code = turn(kind, 0, 0, one.slice(0, LONGEST), two.slice(0, LONGEST));
         const result: Result = code == 3 ? { rejected: read(1)!, hint: read(2)! } : code == 2 ? 'held' : 'accepted';
         (last ? leave : pump)();
         return result;
@@ -363,7 +367,7 @@ export const load = async (token: string, options: Options, host: Host) => {
       choosing = choice.then(() => host.local?.removeItem(early)).catch(() => {});
       return choice;
     },
-    flush: (timeout = 10_000) =>
+    flush: (timeout: number) =>
       new Promise<boolean>((done) => {
         if (over) return done(false);
         tell(Turn.Flush);
@@ -405,7 +409,7 @@ export const load = async (token: string, options: Options, host: Host) => {
       const timers = timed + (timer === undefined ? 0 : 1);
       return { items, queued, held, timers, inFlight, outbox: JSON.parse(read(10)!) };
     },
-    shutdown: async (timeout = 2_000) => {
+    shutdown: async (timeout: number) => {
       const until = performance.now() + timeout;
       await client.flush(timeout);
       // The last one ends last.
