@@ -40,7 +40,8 @@ export const settings = (token: unknown, options: Options, signals: number) => {
     return value;
   };
   const names = (list: unknown) => {
-    if (!Array.isArray(list)) throw Error('denyList must be a list of names');
+    // They go to the module as lines.
+    if (!Array.isArray(list) || /\n/.test('' + list)) throw Error('denyList must be a list of names, without line breaks');
     return list.map((name) => text('denyList', name) + '\n').join('');
   };
   // A `<base>` must not point it elsewhere; where a page has no address, its parent's is the base.

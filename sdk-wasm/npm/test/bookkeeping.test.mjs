@@ -145,6 +145,7 @@ test('a setting that cannot work is named', () => {
     [{ batchSize: 2001 }, /batchSize/],
     [{ denyList: 'ssn' }, /denyList/],
     [{ denyList: [7] }, /denyList/],
+    [{ denyList: ['card\nnumber'] }, /denyList/],
     [{ endpoint: new URL('https://collector.example') }, /endpoint/],
   ]) {
     assert.throws(() => settings('T', { endpoint: '/x', ...options }, 0), word);

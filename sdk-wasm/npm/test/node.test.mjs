@@ -162,6 +162,21 @@ test('importing does nothing, and a client that cannot start says why', async (t
   }
 });
 
+test('a process has as many clients as it likes, and keeps what each has recorded when it exits', async (t) => {
+  const { dataDir } = await scene(t);
+  const { status, stderr } = run(`
+    const { init } = await import('@refrain/web');
+    for (let at = 0; at < 12; at++) {
+      const r = init('T' + at, ${JSON.stringify({ endpoint: 'http://127.0.0.1:9', dataDir, defaultConsent: 'granted' })});
+      await r.ready;
+      r.track('Last');
+    }
+    process.exit();`);
+  assert.deepEqual([status, stderr], [0, '']);
+  const kept = Object.values(await filesIn(dataDir)).filter((text) => text.includes('"Last"'));
+  assert.equal(kept.length, 12);
+});
+
 test('a client that cannot start says so, once for many', () => {
   const { status, stderr } = run(`
     const { init } = await import('@refrain/web');

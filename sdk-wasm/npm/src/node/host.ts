@@ -36,8 +36,7 @@ const start = async (token: string, options: Options = {}) => {
       hear: ({ persist }, until) => {
         // A server that renders pages may make a client for each of them, with nothing to write down.
         if (!folder) return;
-        process.on('exit', persist);
-        until.addEventListener('abort', () => process.off('exit', persist));
+        atExit(persist, until);
       },
       tell: () => {},
       items: async () => folder?.files() ?? [],
@@ -48,6 +47,18 @@ const start = async (token: string, options: Options = {}) => {
     release?.();
     throw error;
   }
+};
+
+const persisting = new Set<() => void>();
+const persistAll = () => persisting.forEach((persist) => persist());
+/** Has it done when the process exits. All of them are one listener: Node warns of a leak where there are more than ten. */
+const atExit = (persist: () => void, until: AbortSignal) => {
+  if (!persisting.size) process.on('exit', persistAll);
+  persisting.add(persist);
+  until.addEventListener('abort', () => {
+    persisting.delete(persist);
+    if (!persisting.size) process.off('exit', persistAll);
+  });
 };
 
 let warned: string | undefined;
