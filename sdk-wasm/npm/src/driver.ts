@@ -68,6 +68,8 @@ export const load = async (token: string, options: Options, host: Host) => {
       const of = number();
       if (kind == 1) {
         send(of);
+      } else if (kind == 7) {
+        ask(of);
       } else if (kind == 2) {
         underway.get(of)?.abort();
       } else if (kind < 5) {
@@ -245,6 +247,23 @@ export const load = async (token: string, options: Options, host: Host) => {
     underway.delete(op);
     if (!over) pump();
   };
+
+  /**
+   * The same for the outbox, which all tabs share: one of them asks, and the others find its answer in the record. A profile's
+   * deletion must not arrive a second time, when there may be a new one.
+   */
+  const ask = (op: number) =>
+    leaving
+      ? send(op)
+      : locks
+          .asking(async () => {
+            await send(op);
+            await store();
+          })
+          .catch(() => {
+            tell(Turn.Answered, op);
+            if (!over) pump();
+          });
 
   const reread = async (key: Key) => {
     const copy = await (key == 'consent' ? consent() : records.read(key));
