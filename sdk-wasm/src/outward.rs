@@ -6,12 +6,13 @@ use refrain::engine::{Answer, ConsentState, Done, Effect, Input, Notice, Op, Rec
 
 impl Core {
     /// The next effect: 0 none, 1 send, 2 cancel, 3 a consent call has ended well, 4 it has ended badly (the text says
-    /// how), 5 the collector refuses this client, 6 the store fails (the text: which way). `number` is the request's
-    /// number, the ticket or the HTTP status.
+    /// how), 5 the collector refuses this client, 6 the store fails (the text: which way), 7 send for the outbox. `number`
+    /// is the request's number, the ticket or the HTTP status.
     pub(super) fn next_outward(&mut self) -> u32 {
         let Some(effect) = self.outward.pop_front() else { return 0 };
         let (kind, number) = match &effect {
-            Effect::Send { op, .. } | Effect::SendErasure { op, .. } => (1, op.0),
+            Effect::Send { op, .. } => (1, op.0),
+            Effect::SendErasure { op, .. } => (7, op.0),
             Effect::Cancel { op } => (2, op.0),
             Effect::Notify(Notice::Settled { ticket, result: Ok(()) }) => (3, ticket.0),
             Effect::Notify(Notice::Settled { ticket, result: Err(trouble) }) => {
@@ -27,7 +28,7 @@ impl Core {
         };
         self.number = number as f64;
         match kind {
-            1 => self.held.push(effect),
+            1 | 7 => self.held.push(effect),
             2 => drop(self.take_held(Op(number))),
             _ => {}
         }

@@ -44,7 +44,7 @@ const assembles = () => {
 
 const compile = async (options: Options): Promise<Instantiate> => {
   if (!assembles()) return (await import('../wasm/plain.js')).default;
-  let { wasm } = options;
+  let wasm = options.wasm as WebAssembly.Module | undefined;
   if (!wasm) {
     // Not asked for in vain: a script that was bundled into one has no address.
     let at: string | URL | undefined;
@@ -68,7 +68,7 @@ const signals = () => {
   return +!!globalPrivacyControl + 2 * +/^(1|yes)$/.test(doNotTrack ?? '');
 };
 
-export const load = async (token: string, options: Options) => {
+export const load = async (token: string, options: Options = {}) => {
   if (!page && !globalThis.indexedDB) throw Error('there is no page here');
   const prefix = prefixOf(token);
   const name = 'refrain:' + token;

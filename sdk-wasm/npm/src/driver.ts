@@ -16,6 +16,9 @@ export type Client = Awaited<ReturnType<typeof load>>;
 /** The longest that a timer waits, in milliseconds: anything above counts as nothing. */
 const FAR = 2 ** 31 - 1;
 
+/** What is longer, in characters, is refused whatever it is: all of it might not fit into the module's memory. */
+const LONGEST = 2e6;
+
 /** The prefix of a project's keys. */
 export const prefixOf = (token: string) => `refrain:${token}:`;
 
@@ -65,6 +68,8 @@ export const load = async (token: string, options: Options, host: Host) => {
       const of = number();
       if (kind == 1) {
         send(of);
+      } else if (kind == 7) {
+        ask(of);
       } else if (kind == 2) {
         underway.get(of)?.abort();
       } else if (kind < 5) {
@@ -243,6 +248,23 @@ export const load = async (token: string, options: Options, host: Host) => {
     if (!over) pump();
   };
 
+  /**
+   * The same for the outbox, which all tabs share: one of them asks, and the others find its answer in the record. A profile's
+   * deletion must not arrive a second time, when there may be a new one.
+   */
+  const ask = (op: number) =>
+    leaving
+      ? send(op)
+      : locks
+          .asking(async () => {
+            await send(op);
+            await store();
+          })
+          .catch(() => {
+            tell(Turn.Answered, op);
+            if (!over) pump();
+          });
+
   const reread = async (key: Key) => {
     const copy = await (key == 'consent' ? consent() : records.read(key));
     tell(key == 'consent' ? Turn.ConsentChanged : Turn.IdentityChanged, 0, 0, copy);
@@ -340,7 +362,8 @@ export const load = async (token: string, options: Options, host: Host) => {
         if (options.filter && !('hint' in parts)) parts = filtered(options.filter, kind, parts);
         if ('hint' in parts) return refuse(parts);
         turn(Turn.At, wall, mono);
-        const code = turn(kind, 0, 0, ...parts);
+        const [one, two] = parts;
+        const code = turn(kind, 0, 0, one.slice(0, LONGEST), two.slice(0, LONGEST));
         const result: Result = code == 3 ? { rejected: read(1)!, hint: read(2)! } : code == 2 ? 'held' : 'accepted';
         (last ? leave : pump)();
         return result;
@@ -363,7 +386,7 @@ export const load = async (token: string, options: Options, host: Host) => {
       choosing = choice.then(() => host.local?.removeItem(early)).catch(() => {});
       return choice;
     },
-    flush: (timeout = 10_000) =>
+    flush: (timeout: number) =>
       new Promise<boolean>((done) => {
         if (over) return done(false);
         tell(Turn.Flush);
@@ -405,7 +428,7 @@ export const load = async (token: string, options: Options, host: Host) => {
       const timers = timed + (timer === undefined ? 0 : 1);
       return { items, queued, held, timers, inFlight, outbox: JSON.parse(read(10)!) };
     },
-    shutdown: async (timeout = 2_000) => {
+    shutdown: async (timeout: number) => {
       const until = performance.now() + timeout;
       await client.flush(timeout);
       // The last one ends last.

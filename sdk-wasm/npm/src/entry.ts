@@ -9,11 +9,11 @@ type Slow = 'choose' | 'audit' | 'flush' | 'shutdown' | 'signals';
 
 /** What starts a client where it runs, loaded when it is needed. */
 interface Loader {
-  load(token: string, options: Options): Promise<Client>;
+  load(token: string, options?: Options): Promise<Client>;
 }
 
 /** `storage` is where a refusal stands from the call on, if the caller may be gone before a client can hear of it. */
-export const entry = (loader: () => Promise<Loader>, storage?: () => Storage) => (token: string, options: Options = {}): Refrain => {
+export const entry = (loader: () => Promise<Loader>, storage?: () => Storage) => (token: string, options?: Options): Refrain => {
   let client: Client | undefined;
   let dead: Rejected | undefined;
   /** The person's last word, if it was a no, with all wishes so far, while the module cannot hear of it. */
@@ -24,15 +24,15 @@ export const entry = (loader: () => Promise<Loader>, storage?: () => Storage) =>
   let refused = 0;
   const waiting: ((client: Client) => unknown)[] = [];
 
-  const refuse = (rejected: string, hint = 'call later'): Rejected => (refused++, { rejected, hint });
+  const refuse = (rejected: string, hint = 'wait'): Rejected => (refused++, { rejected, hint });
 
   const call = (kind: number, first?: unknown, second?: unknown): Result => {
     let text: string;
     try {
-      text = JSON.stringify(second) + '';
+      text = '' + JSON.stringify(second);
     } catch (error: any) {
-      // Anything may be thrown, and not everything becomes a text.
-      return refuse('not_json', error?.message ?? 'not JSON');
+      // Anything may be thrown.
+      return refuse('not_json', error?.message);
     }
     if (client) return client.call(kind, first, second, text);
     if (dead) return dead;
@@ -44,7 +44,7 @@ export const entry = (loader: () => Promise<Loader>, storage?: () => Storage) =>
   };
 
   const profile = (kind: number, of?: object): Profile => {
-    const apply = (operator: string) => (value?: unknown) => call(kind, 0, { ...of, ['$' + operator]: value ?? '' });
+    const apply = (operator: string) => (value: unknown = '') => call(kind, 0, { ...of, ['$' + operator]: value });
     return {
       set: apply('set'),
       setOnce: apply('set_once'),
@@ -58,22 +58,29 @@ export const entry = (loader: () => Promise<Loader>, storage?: () => Storage) =>
     };
   };
 
-  /** What the client does when it is there; none of this throws. */
-  const later = <T>(name: Slow, how?: unknown): Promise<T> =>
-    new Promise((done, fail) => {
-      const run = (loaded: Client) => done((loaded[name] as (how: unknown) => Promise<T>)(how));
-      if (client) run(client);
-      else dead || waiting.push(run), ready.catch(fail);
-    });
+  /**
+   * What the client does when it is there; none of this throws. Where that can take long, in a page, it is waited for so
+   * many milliseconds at most.
+   */
+  const later = <T>(name: Slow, how?: unknown, patience?: number): Promise<T> =>
+    client
+      ? (client[name] as (how: unknown) => Promise<T>)(how)
+      : new Promise<any>((done, fail) => {
+          waiting.push((loaded) => done((loaded[name] as (how: unknown) => Promise<T>)(how)));
+          ready.catch(fail);
+          storage && patience! < 1e9 && setTimeout(done, patience, false);
+        });
 
-  const ready = (async () => {
-    client = await (await loader()).load(token, options);
-    waiting.splice(0).map((work) => work(client!));
-    await client.settled();
-  })();
+  const ready = loader()
+    .then(({ load }) => load(token, options))
+    .then((loaded) => {
+      client = loaded;
+      waiting.splice(0).map((work) => work(loaded));
+      return loaded.settled();
+    });
   // Whoever does not look must not get an error for it.
   ready.catch((error) => {
-    dead = { rejected: 'not_loaded', hint: '' + error.message };
+    dead = refuse('not_loaded', error.message);
     waiting.splice(0);
   });
 
@@ -92,8 +99,8 @@ export const entry = (loader: () => Promise<Loader>, storage?: () => Storage) =>
     client?.consent() ?? {
       decision: no ? 'denied' : 'unset',
       verdict: no || dead ? 'deny' : 'hold',
-      reason: no ? 'person' : dead ? 'not_loaded' : 'default',
-      sentence: `Not collecting${no ? ': you have objected' : ''}.`,
+      reason: no ? 'person' : dead?.rejected ?? 'default',
+      sentence: no ? 'Not collecting: you have objected.' : 'Not collecting.',
     };
 
   return {
@@ -114,13 +121,13 @@ export const entry = (loader: () => Promise<Loader>, storage?: () => Storage) =>
     unregister: (name) => call(6, name),
     timeEvent: (name) => call(9, name),
     optIn: () => choose(Turn.OptIn),
-    optOut: (how) => choose(Turn.OptOut + +!!how?.erase + 2 * +!!how?.deleteProfile),
+    optOut: (how) => choose(Turn.OptOut + <any>!!how?.erase + 2 * <any>!!how?.deleteProfile),
     consent,
     hasOptedOut: () => consent().decision == 'denied',
-    signals: (signals) => later('signals', signals),
-    flush: (timeout) => later('flush', timeout),
-    shutdown: (timeout) => later('shutdown', timeout),
     audit: () => later('audit'),
+    signals: (signals) => later('signals', signals),
+    flush: (timeout = 1e4) => later('flush', timeout, timeout),
+    shutdown: (timeout = 2e3) => later('shutdown', timeout, timeout),
     stats: () => client?.stats(refused),
     distinctId: () => client?.distinctId(),
     deviceId: () => client?.deviceId(),

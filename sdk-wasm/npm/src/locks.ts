@@ -33,6 +33,8 @@ export const openLocks = (prefix: string, locks: LockManager | undefined, shared
     changing: <T>(work: () => Promise<T>) => request('record', inTime(), work),
     /** Beside other senders, and never while somebody fences. */
     sending: <T>(work: () => Promise<T>) => request('send', { mode: 'shared' }, work),
+    /** Alone among all tabs: asking for what the outbox holds, until its record tells of the answer. Fails as `changing` does. */
+    asking: <T>(work: () => Promise<T>) => request('outbox', inTime(), work),
     /** Waits until nobody sends any more; whether that came true in time. */
     fence: async (): Promise<boolean> => {
       try {

@@ -62,6 +62,8 @@ export const openRequests = (endpoint: string, gzip: boolean, online: () => bool
         // A request without a body asks how far an erasure has come.
         ...(body && { method: 'POST', body, headers: { 'Content-Type': type, ...(packed && { 'Content-Encoding': 'gzip' }) } }),
         credentials: 'omit',
+        // What stands behind the page's `?` is not for the collector.
+        referrerPolicy: 'no-referrer',
         // What was meant for the collector must not be posted to wherever it points.
         redirect: 'manual',
         keepalive: leaving || (typeof body == 'string' ? body.length : body.size) < OTHER,

@@ -7,6 +7,8 @@ import { HALF } from './values.js';
 const QUEUE_BYTES = 1 << 20;
 const DAY = 86_400_000;
 
+export const NO_ENDPOINT = 'endpoint must be an address, such as https://collector.example';
+
 const flag = (name: string, value: unknown) => {
   if (value !== !!value) throw Error(name + ' must be true or false');
   return +value;
@@ -38,13 +40,14 @@ export const settings = (token: unknown, options: Options, signals: number) => {
     return value;
   };
   const names = (list: unknown) => {
-    if (!Array.isArray(list)) throw Error('denyList must be a list of names');
+    // They go to the module as lines.
+    if (!Array.isArray(list) || /\n/.test('' + list)) throw Error('denyList must be a list of names, without line breaks');
     return list.map((name) => text('denyList', name) + '\n').join('');
   };
   // A `<base>` must not point it elsewhere; where a page has no address, its parent's is the base.
   const endpoint = text('endpoint', options.endpoint ?? globalThis.location?.origin.replace(/^null$/, ''));
-  // A host and a port without a scheme would be taken for one, and never be reached.
-  if (/^(?!https?:)[\w+.-]+:/i.test(endpoint)) throw Error('endpoint must be an address, such as https://collector.example');
+  // A host without a scheme would be taken for one, or for a path; what has a user, a query or a fragment is never reached.
+  if (!/^\s*(https?:\/\/[^/?#@]+)?(\/[^?#]*)?$/i.test(endpoint)) throw Error(NO_ENDPOINT);
   return [
     endpoint,
     !!flag('gzip', options.gzip ?? true),

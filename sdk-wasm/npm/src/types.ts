@@ -1,6 +1,9 @@
 /** What `init` may be told. Every option has a default, but for `endpoint` in Node. */
 export interface Options {
-  /** The collector's address; its paths (`/track/`) are added to it. Default: the page's own origin. Node needs one. */
+  /**
+   * The collector's address, without a query; its paths (`/track/`) are added to it. In pages it may be a path of the page's
+   * own origin, such as `/collect`. Default: that origin. Node needs an address.
+   */
   endpoint?: string | undefined;
   /** What holds while the person has not decided. Default: `pending`, which keeps calls in memory. */
   defaultConsent?: 'granted' | 'denied' | 'pending' | undefined;
@@ -26,13 +29,13 @@ export interface Options {
   /** How the project at the collector joins ids. Default: `simplified`. */
   idMerge?: 'simplified' | 'original' | undefined;
   /** Names of properties that are never recorded, whoever sets them. Nested ones are not looked at. */
-  denyList?: string[] | undefined;
+  denyList?: readonly string[] | undefined;
   /** A last look at the properties of everything that is about to be recorded, on the device. */
   filter?: Filter | undefined;
   /** Where the WebAssembly file is, if not beside this package's script. */
   wasmUrl?: string | URL | undefined;
-  /** The compiled WebAssembly file, if the page has it already. */
-  wasm?: WebAssembly.Module | undefined;
+  /** The compiled WebAssembly file, a `WebAssembly.Module`, if the page has it already. */
+  wasm?: object | undefined;
   /**
    * Node only: the folder that keeps the choice and what is not delivered yet, for one process at a time. Without one
    * nothing is collected until the person agrees, and then for this process only.
@@ -132,11 +135,11 @@ export interface Profile {
   /** Appends a value to each of the lists named. */
   append(values: object): Result;
   /** Appends to each of the lists named what is not in it yet. */
-  union(lists: Record<string, unknown[]>): Result;
+  union(lists: Record<string, readonly unknown[]>): Result;
   /** Removes a value from each of the lists named. */
   remove(values: object): Result;
   /** Removes properties; lists of names do as well. */
-  unset(...names: (string | string[])[]): Result;
+  unset(...names: (string | readonly string[])[]): Result;
   /** Deletes the profile. That erases no event. */
   delete(): Result;
 }
@@ -183,7 +186,7 @@ export interface Refrain {
    * the profiles of this device and its user, which erases no event. Where a signal or a default of "no" has purged the
    * device already, there is none to name, and the collector is asked for nothing. Fails if the refusal could not be written down (it then holds in this page only, and writing is tried again), or something is left.
    */
-  optOut(options?: { erase?: boolean; deleteProfile?: boolean }): Promise<void>;
+  optOut(options?: { erase?: boolean | undefined; deleteProfile?: boolean | undefined }): Promise<void>;
   /**
    * What says "no" from now on beside the browser, as in the options: what is left out is taken back. Ends when
    * everything that follows has been done.
@@ -202,8 +205,8 @@ export interface Refrain {
   /** The device id, if there is one. */
   deviceId(): string | undefined;
   /**
-   * Sends what is queued now, and waits for it at most so many milliseconds (default 10,000). Says whether everything
-   * left the queue; if not, the rest is kept and tried again.
+   * Sends what is queued now, and waits for it at most so many milliseconds (default 10,000), in pages for the module, too.
+   * Says whether everything left the queue; if not, the rest is kept and tried again.
    */
   flush(timeout?: number): Promise<boolean>;
   /**

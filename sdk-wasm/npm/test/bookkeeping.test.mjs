@@ -120,10 +120,10 @@ test('an empty object gives the defaults of a browser, and every option arrives'
       queueLimitBytes: 8,
       queueLimitAge: 9,
       denyList: ['ssn', 'iban'],
-      endpoint: 'x',
+      endpoint: '/x',
       gzip: false,
     }, 0),
-    ['x', false, 2, true, 2, 4, 10, 7, 8, 9, 'ssn\niban\n'],
+    ['/x', false, 2, true, 2, 4, 10, 7, 8, 9, 'ssn\niban\n'],
   );
 });
 
@@ -145,15 +145,22 @@ test('a setting that cannot work is named', () => {
     [{ batchSize: 2001 }, /batchSize/],
     [{ denyList: 'ssn' }, /denyList/],
     [{ denyList: [7] }, /denyList/],
+    [{ denyList: ['card\nnumber'] }, /denyList/],
     [{ endpoint: new URL('https://collector.example') }, /endpoint/],
   ]) {
-    assert.throws(() => settings('T', { endpoint: 'x', ...options }, 0), word);
+    assert.throws(() => settings('T', { endpoint: '/x', ...options }, 0), word);
   }
 });
 
+test('an endpoint is an address, or a path of the page\'s own origin', () => {
+  for (const endpoint of [
+    'localhost:8787', 'htp://x', 'javascript:1', 'collector.example', 'collect/', 'https://', 'https:x',
+    'https://user:secret@x', 'https://user@x/a', 'https://x/?a=1', 'https://x#a', '/x?a=1',
+  ]) assert.throws(() => settings('T', { endpoint }, 0), /endpoint/);
+  for (const endpoint of ['', '/first-party', 'HTTPS://x:1/a:b', 'https://x/@a/', '//x', ' https://x\n']) assert.equal(settings('T', { endpoint }, 0)[0], endpoint);
+});
+
 test('a token is a whole text', () => {
-  for (const endpoint of ['localhost:8787', 'htp://x', 'javascript:1']) assert.throws(() => settings('T', { endpoint }, 0), /endpoint/);
-  for (const endpoint of ['', '/first-party', 'HTTPS://x:1/a:b']) assert.equal(settings('T', { endpoint }, 0)[0], endpoint);
   for (const token of [undefined, null, 7, {}, ['T'], 'T\ud800']) assert.throws(() => settings(token, { endpoint: '' }, 0), /token/);
 });
 

@@ -153,12 +153,35 @@ test('importing does nothing, and a client that cannot start says why', async (t
     ['T', { dataDir: 7 }, /dataDir must be the path/],
     ['T', { dataDir }, /dataDir cannot be used: ENOTDIR/],
     ['T', { endpoint: undefined }, /endpoint must be a text/],
+    ['T', { endpoint: '/collect' }, /endpoint must be an address/],
     ['', {}, /is the token empty/],
     [7, {}, /token must be a text/],
   ]) {
     await assert.rejects(startClient(one, token, { endpoint: 'http://127.0.0.1:9', ...options }), why);
     assert.equal(await one.evaluate(() => r.track('E').rejected), 'not_loaded');
   }
+});
+
+test('a process has as many clients as it likes, and keeps what each has recorded when it exits', async (t) => {
+  const { dataDir } = await scene(t);
+  const { status, stderr } = run(`
+    const { init } = await import('@refrain/web');
+    for (let at = 0; at < 12; at++) {
+      const r = init('T' + at, ${JSON.stringify({ endpoint: 'http://127.0.0.1:9', dataDir, defaultConsent: 'granted' })});
+      await r.ready;
+      r.track('Last');
+    }
+    process.exit();`);
+  assert.deepEqual([status, stderr], [0, '']);
+  const kept = Object.values(await filesIn(dataDir)).filter((text) => text.includes('"Last"'));
+  assert.equal(kept.length, 12);
+});
+
+test('a client that cannot start says so, once for many', () => {
+  const { status, stderr } = run(`
+    const { init } = await import('@refrain/web');
+    for (const one of [1, 2]) await init('T').ready.catch(() => {});`);
+  assert.deepEqual([status, stderr], [0, 'refrain: nothing is collected: endpoint must be a text\n']);
 });
 
 test('C4 C14 after an opt-out the folder holds the refusal, whatever else was left there', async (t) => {

@@ -44,6 +44,12 @@ const result: Result = r.track('Signed up', { plan: 'pro' });
 if (typeof result == 'object') result.hint.length;
 r.registerForSession(pageContext());
 const consent: Consent = r.consent();
+const perhaps = undefined as boolean | undefined;
+const names: readonly string[] = ['a'];
+init('T', { denyList: names }).profile().union({ names });
+testPage({ dnt: perhaps }).answerNext({ status: 429, body: undefined });
+r.profile().unset(names);
+r.optOut({ erase: perhaps });
 // @ts-expect-error: a name is a text
 r.track(7);
 // @ts-expect-error: there is no such word
@@ -53,11 +59,15 @@ const wrong: number = r.track('E');
 export { consent, inPage, sent, wrong };
 `;
 
-for (const module of ['nodenext', 'esnext']) {
-  test(`its types are whole, with modules as in ${module}`, async () => {
+const NODE_TYPES = join(PACKAGE, 'node_modules/@types');
+for (const [where, options] of [
+  ['modules as in nodenext', ['--types', '', '--module', 'nodenext']],
+  ['modules as in esnext', ['--types', '', '--module', 'esnext', '--moduleResolution', 'bundler']],
+  ['the types of Node alone', ['--typeRoots', NODE_TYPES, '--types', 'node', '--lib', 'es2022', '--module', 'nodenext']],
+]) {
+  test(`its types are whole, with ${where}`, async () => {
     await writeFile(join(project, 'typed.ts'), TYPED);
-    const resolution = module === 'esnext' ? ['--moduleResolution', 'bundler'] : [];
-    run(process.execPath, [TSC, '--noEmit', '--strict', '--target', 'es2022', '--types', '', '--module', module, ...resolution, 'typed.ts']);
+    run(process.execPath, [TSC, '--noEmit', '--strict', '--exactOptionalPropertyTypes', '--target', 'es2022', ...options, 'typed.ts']);
   });
 }
 

@@ -198,6 +198,25 @@ test('a duplicated tab gets a name of its own', async (t) => {
   assert.notEqual(await copy.evaluate(() => sessionStorage['refrain:T:tab']), tab);
 });
 
+test('C12 what an objection asks for is asked once, however many tabs there are', async (t) => {
+  const { collector, open } = await world.person(t);
+  const pages = await Promise.all([1, 2, 3, 4].map(() => open({ defaultConsent: 'granted' })));
+  await pages[0].evaluate(async () => {
+    window.r.track('E');
+    await window.r.flush();
+    await window.r.optOut({ erase: true, deleteProfile: true });
+  });
+  for (const page of pages) {
+    await page.waitForFunction(async () => {
+      const { outbox } = await window.r.audit();
+      return outbox.length === 2 && outbox.every(({ state }) => state === 'completed');
+    });
+    await page.evaluate(() => window.r.shutdown(20_000));
+  }
+  const asked = collector.requests.filter(({ method, path }) => method === 'POST' && path !== '/track/');
+  assert.deepEqual(asked.map(({ path }) => path), ['/refrain/v1/erasures', '/engage/']);
+});
+
 test('C5 nothing is stored or sent while another tab fences', async (t) => {
   const { collector, open } = await world.person(t);
   const [page, fencing] = [await open({ defaultConsent: 'granted' }), await open()];

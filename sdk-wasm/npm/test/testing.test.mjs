@@ -106,6 +106,19 @@ test('what the browser says counts', async () => {
   await page.expectNothingKept();
 });
 
+test('no expectation passes for a client that could not start', async () => {
+  const page = testPage();
+  const r = page.init('');
+  for (const look of [
+    () => r.flush(),
+    () => page.expectEvent('E'),
+    () => page.expectNothingSent(),
+    () => page.expectNothingKept(),
+  ]) {
+    await assert.rejects(look, /is the token empty/);
+  }
+});
+
 test('every run is the same, and no page knows of the one before', async () => {
   const run = async () => {
     const page = testPage();

@@ -206,6 +206,28 @@ test('what the page denies is never recorded, whoever sets it', async (t) => {
   assert.ok(!collector.requests.some(({ text }) => /ssn|iban/.test(text)));
 });
 
+test('a text that no module could hold is refused, and the client goes on', async (t) => {
+  const { collector, context, open } = await world.person(t);
+  await context.addInitScript(() => {
+    const { Instance } = WebAssembly;
+    WebAssembly.Instance = function (...how) {
+      const instance = new Instance(...how);
+      window.memory = Object.values(instance.exports).find((one) => one instanceof WebAssembly.Memory) ?? window.memory;
+      return instance;
+    };
+  });
+  const page = await open({ defaultConsent: 'granted' });
+  const [results, bytes] = await page.evaluate(() => {
+    const long = 'x'.repeat(30_000_000);
+    const results = [window.r.track(long), window.r.track('E', { long }), window.r.identify(long), window.r.setGroup('company', long)];
+    return [results.map(({ rejected }) => rejected), window.memory.buffer.byteLength];
+  });
+  assert.deepEqual(results, ['name_too_long', 'too_large', 'too_large', 'too_large']);
+  assert.ok(bytes < 30_000_000, `${bytes} bytes of the module's memory`);
+  await page.evaluate(() => window.r.track('After'));
+  await collector.arrived('After');
+});
+
 test('what is no text is refused, and becomes neither "undefined" nor "null" nor "[object Object]"', async (t) => {
   const { collector, open } = await world.person(t);
   const page = await open({ defaultConsent: 'granted', idMerge: 'original' });
@@ -470,6 +492,22 @@ test('a flush ends in time though the server asks for hours of rest', async (t) 
   assert.deepEqual(await page.evaluate(() => [window.r.stats().queued, window.r.stats().delivered]), [1, 0]);
 });
 
+for (const ending of ['flush', 'shutdown']) {
+  test(`${ending} ends in time though the module does not come, and is done when it does`, async (t) => {
+    const { collector, context, open } = await world.person(t);
+    let come;
+    const stuck = new Promise((done) => (come = done));
+    await context.route('**/*.wasm', (route) => stuck.then(() => route.continue()));
+    const page = await open();
+    await start(page, collector, { defaultConsent: 'granted', early: 'Early' });
+    assert.equal(await page.evaluate((ending) => window.r[ending](1), ending), false);
+    assert.equal(await page.evaluate(() => window.r.track('Still waiting')), 'held');
+    come();
+    if (ending === 'flush') await collector.arrived('Early');
+    else await page.waitForFunction(() => window.r.track('Late').rejected === 'closed');
+  });
+}
+
 test('an endpoint that fails preflights gets forms', async (t) => {
   const { collector, open } = await world.person(t);
   const page = await open();
@@ -541,6 +579,22 @@ test('a page says of itself what it is asked for, and nothing that stands behind
   assert.doesNotMatch(JSON.stringify(context), /ada|email/);
   const [event] = await collector.arrived('Viewed');
   assert.equal(event.properties.$current_url, $current_url);
+});
+
+test('no request says where the page is, whatever the page lets others know', async (t) => {
+  const { collector, context } = await world.person(t);
+  for (const endpoint of [collector.url, world.site.url]) {
+    const page = await context.newPage();
+    await page.goto(world.site.url + 'account?email=ada%40example.com');
+    const asked = page.waitForRequest((request) => request.method() === 'POST');
+    await page.evaluate(async (endpoint) => {
+      document.head.innerHTML = '<meta name="referrer" content="unsafe-url">';
+      const { init } = await import('/dist/index.js');
+      init('T', { endpoint, defaultConsent: 'granted' }).track('E');
+    }, endpoint);
+    assert.equal((await (await asked).allHeaders()).referer, undefined, endpoint);
+    await page.close();
+  }
 });
 
 test('what is not taken compressed is sent again as it is', async (t) => {

@@ -3,18 +3,21 @@
 
 import { readFile } from 'node:fs/promises';
 import { load as drive, prefixOf } from '../driver.js';
+import { NO_ENDPOINT } from '../settings.js';
 import type { Options } from '../types.js';
 import { openFolder } from './folder.js';
 import { own } from './owner.js';
 
 const compile = async ({ wasm, wasmUrl }: Options) => {
   const read = () => readFile(wasmUrl ?? new URL('./refrain_wasm_bg.wasm', import.meta.url));
-  const module = wasm ?? (await WebAssembly.compile(await read()));
+  const module = (wasm as WebAssembly.Module | undefined) ?? (await WebAssembly.compile(await read()));
   return (imports: WebAssembly.Imports) => new WebAssembly.Instance(module, imports);
 };
 
-export const load = async (token: string, options: Options) => {
-  const { dataDir } = options;
+const start = async (token: string, options: Options = {}) => {
+  const { dataDir, endpoint } = options;
+  // There is no page whose address would complete it.
+  if (typeof endpoint == 'string' && !/^\s*http/i.test(endpoint)) throw Error(NO_ENDPOINT);
   const folder = dataDir === undefined ? undefined : openFolder(dataDir, token, prefixOf(token));
   const release = folder && (await own(folder.path));
   try {
@@ -33,8 +36,7 @@ export const load = async (token: string, options: Options) => {
       hear: ({ persist }, until) => {
         // A server that renders pages may make a client for each of them, with nothing to write down.
         if (!folder) return;
-        process.on('exit', persist);
-        until.addEventListener('abort', () => process.off('exit', persist));
+        atExit(persist, until);
       },
       tell: () => {},
       items: async () => folder?.files() ?? [],
@@ -46,6 +48,27 @@ export const load = async (token: string, options: Options) => {
     throw error;
   }
 };
+
+const persisting = new Set<() => void>();
+const persistAll = () => persisting.forEach((persist) => persist());
+/** Has it done when the process exits. All of them are one listener: Node warns of a leak where there are more than ten. */
+const atExit = (persist: () => void, until: AbortSignal) => {
+  if (!persisting.size) process.on('exit', persistAll);
+  persisting.add(persist);
+  until.addEventListener('abort', () => {
+    persisting.delete(persist);
+    if (!persisting.size) process.off('exit', persistAll);
+  });
+};
+
+let warned: string | undefined;
+
+export const load = (token: string, options?: Options) =>
+  start(token, options).catch((error) => {
+    // Few look at `ready`. A server that makes many clients says it once.
+    if (error.message != warned) console.warn('refrain: nothing is collected: ' + (warned = error.message));
+    throw error;
+  });
 
 /** As in the other programs that have a folder to themselves. */
 const QUEUE_BYTES = 10 << 20;

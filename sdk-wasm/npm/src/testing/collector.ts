@@ -8,9 +8,9 @@ export interface TestAnswer {
   /** HTTP status: the collector takes the records with 2xx, else not. */
   status: number;
   /** `Retry-After`, in seconds. */
-  retryAfter?: number;
+  retryAfter?: number | undefined;
   /** The body; one that fits the status if it is left out. */
-  body?: string;
+  body?: string | undefined;
 }
 
 /** A request that has left, whether or not the collector took what was in it. */

@@ -42,7 +42,7 @@ export class Stores {
 
 /** Starts clients in a page with these stores and signals; tells which happenings each of them hears of. */
 export const loader = (stores: Stores, signals: number, hears: (heard: Heard) => void) => ({
-  load: (token: string, options: Options) =>
+  load: (token: string, options: Options = {}) =>
     drive(token, options, {
       local: stores.local,
       session: stores.session,

@@ -10,9 +10,9 @@ import { advance, begin, leavePage, setCollector, setWallTime, settle, wallTime 
 /** What the browser of a test says. */
 export interface TestBrowser {
   /** Global Privacy Control. Default: false. */
-  gpc?: boolean;
+  gpc?: boolean | undefined;
   /** Do Not Track. Default: false. */
-  dnt?: boolean;
+  dnt?: boolean | undefined;
 }
 
 /** An event as it was sent. */
@@ -50,10 +50,14 @@ export class TestPage {
     const client = start(token, { ...options, endpoint: 'https://collector.test' });
     /** What has come of it when nothing more happens. */
     const atRest = async (ending: Promise<boolean>) => {
-      let all = false;
-      ending.then((sent) => (all = sent));
+      let all = () => false;
+      ending.then(
+        (sent) => (all = () => sent),
+        // As for a client that could not start: no expectation may pass.
+        (error) => (all = () => { throw error; }),
+      );
       await settle();
-      return all;
+      return all();
     };
     const inTest: Refrain = {
       ...client,
