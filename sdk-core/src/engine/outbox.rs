@@ -148,7 +148,7 @@ impl Engine {
     }
 
     /// Whether a change of the outbox is on its way into the record.
-    fn is_noting(&self) -> bool {
+    pub(crate) fn is_noting(&self) -> bool {
         self.pending.iter().any(|(_, pending)| matches!(pending, Pending::Outbox))
     }
 

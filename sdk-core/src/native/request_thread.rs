@@ -1,8 +1,8 @@
 //! The thread that carries requests, so that a stalled one holds up nothing else.
 
-use super::shared::{RequestJob, Shared, State};
-use super::store::Ledger;
-use super::transport::{Opening, PendingRequest, Transport};
+use super::shared::{Core, RequestJob, Shared, State};
+use super::store::{FileLock, Ledger};
+use super::transport::{Opening, PendingRequest, Sendable, Transport};
 use crate::engine::{Answer, Done, Input};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, PoisonError};
@@ -18,17 +18,26 @@ impl RequestThread {
     /// Serves until the threads are to end.
     pub(super) fn run(mut self) {
         let shared = Arc::clone(&self.shared);
+        // Held until what the collector has said of the outbox stands in the record.
+        let mut asking = None;
         loop {
-            let nothing =
-                |core: &mut super::shared::Core| core.requests.is_empty() && core.state == State::Running;
+            let nothing = |core: &mut Core| {
+                let told = asking.is_some() && !core.engine.is_noting();
+                core.requests.is_empty() && core.state == State::Running && !told
+            };
             let waited = shared.request_wake.wait_while(shared.lock(), nothing);
             let mut core = waited.unwrap_or_else(PoisonError::into_inner);
-            let Some(job) = core.requests.pop_front().filter(|_| core.state == State::Running) else {
+            if core.state != State::Running {
                 return;
-            };
+            }
+            let (job, noting) = (core.requests.pop_front(), core.engine.is_noting());
             drop(core);
+            if !noting {
+                asking = None;
+            }
+            let Some(job) = job else { continue };
             let op = job.op;
-            let result = self.carry(job);
+            let result = self.carry(job, &mut asking);
             let mut core = shared.lock();
             core.cancelled.retain(|cancelled| *cancelled != op);
             shared.handle(&mut core, shared.clock.now(), Input::Done { op, result });
@@ -39,7 +48,14 @@ impl RequestThread {
         }
     }
 
-    fn carry(&mut self, RequestJob { job, .. }: RequestJob) -> Done {
+    fn carry(&mut self, RequestJob { job, .. }: RequestJob, asking: &mut Option<FileLock>) -> Done {
+        if let Sendable::Erasure(_) = job {
+            match self.ledger.ask() {
+                Ok(held) => *asking = held,
+                // Another process asks; what it hears will stand in the record.
+                Err(_) => return Done::Answered(Answer::Unreachable),
+            }
+        }
         let url = format!("{}{}", self.endpoint, job.path());
         let mut outcome = Opening::Never;
         let (ledger, on_its_way) = (&self.ledger, &self.shared.on_its_way);

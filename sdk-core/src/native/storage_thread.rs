@@ -271,6 +271,7 @@ impl StorageThread {
     }
 
     fn execute_one(&mut self, effect: Effect) {
+        let amends = matches!(effect, Effect::Amend { .. });
         let (op, result) = match effect {
             Effect::Open { op } => (op, self.store.open()),
             Effect::Recover { op, epoch } => (op, self.store.recover(epoch)),
@@ -292,6 +293,10 @@ impl StorageThread {
             | Effect::Notify(_) => return,
         };
         self.report([Input::Done { op, result }]);
+        if amends {
+            // Whoever asks for what the outbox holds waits for it.
+            self.shared.request_wake.notify_one();
+        }
     }
 
     /// Writes what was recorded, and has recordings go that may not stay.

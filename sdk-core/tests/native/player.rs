@@ -130,6 +130,7 @@ fn obey(client: &Client) {
                 say(&client.opt_out(OptOut::default()).map_or_else(|t| t.to_string(), |()| "out".into()))
             }
             ["in"] => say(&client.opt_in().map_or_else(|t| t.to_string(), |()| "in".into())),
+            ["end"] => say(&format!("{:?}", client.shutdown(PATIENCE))),
             ["verdict"] => say(client.consent().verdict.as_str()),
             ["device"] => say(&client.device_id().unwrap_or_default()),
             ["identify", user] => say(&format!("{:?}", client.identify(user))),

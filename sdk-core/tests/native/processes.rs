@@ -2,7 +2,7 @@
 
 use crate::player::Player;
 use crate::support::{Collector, Folder, PATIENCE, accepted, delivered, files, holds, names, quiet, ready};
-use refrain::engine::{ConsentRecord, Decision, Lifecycle, Outcome, Trouble};
+use refrain::engine::{ConsentRecord, Decision, FlushState, Lifecycle, Outcome, Trouble};
 use refrain::journal::slot::{self, Slots};
 use refrain::native::OptOut;
 use std::collections::BTreeSet;
@@ -102,6 +102,43 @@ fn c9_who_asks_in_the_background_hears_of_a_no() {
     }
     assert!(start.elapsed() < PATIENCE);
     assert!(client.has_opted_out() && client.audit().device_id.is_none());
+}
+
+#[test]
+fn c12_what_the_outbox_holds_is_asked_for_by_one_process() {
+    let (folder, collector) = (Folder::new(), Collector::start());
+    let client = quiet(&folder, &collector).build().unwrap();
+    ready(&client);
+    assert_eq!(client.identify("u9"), Outcome::Accepted);
+    assert!(client.sync(PATIENCE));
+    let mut players: Vec<_> = (0..3).map(|_| Player::start("obey", &folder, &collector)).collect();
+    for player in &mut players {
+        player.expect("ready");
+        player.say("id");
+        player.expect("u9");
+    }
+
+    collector.set_silent(true);
+    assert_eq!(client.opt_out(OptOut::default().delete_profile(true)), Ok(()));
+    collector.wait_requests(1);
+    for player in &mut players {
+        player.say("verdict");
+        while player.hear().unwrap() != "deny" {
+            player.say("verdict");
+        }
+        // Its end waits for what it has on its way.
+        player.say("end");
+        player.expect("Done");
+    }
+    assert_eq!(collector.requests().len(), 1);
+
+    collector.set_silent(false);
+    assert_eq!(client.shutdown(PATIENCE), FlushState::Done);
+    let mut next = Player::start("obey", &folder, &collector);
+    next.expect("ready");
+    next.say("end");
+    next.expect("Done");
+    assert_eq!(collector.requests().len(), 1);
 }
 
 #[test]

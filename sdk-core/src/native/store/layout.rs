@@ -5,6 +5,7 @@
 //! <project>.identity.a .b    device, user, super properties, in two slots
 //! <project>.lock             held while a record is changed, and while queues are taken over or deleted
 //! <project>.send.lock        shared by whoever writes or sends, exclusive for a fence
+//! <project>.outbox.lock      held while the collector is asked for what the erasure outbox holds
 //! queue/<project>-<instance>/owner                   locked while its process lives; holds the pid
 //! queue/<project>-<instance>/0000000000000001.log    segments
 //! queue/<project>-<instance>/0000000000000001.log.bad    damaged bytes, set aside
@@ -78,6 +79,10 @@ impl<D: Disk> Layout<D> {
 
     pub(super) fn sending_lock(&self) -> PathBuf {
         self.folder.join(format!("{}.send.lock", self.project))
+    }
+
+    pub(super) fn outbox_lock(&self) -> PathBuf {
+        self.folder.join(format!("{}.outbox.lock", self.project))
     }
 
     pub(super) fn queues(&self) -> PathBuf {

@@ -68,6 +68,16 @@ impl<D: Disk> Ledger<D> {
         let read = record::read(layout, RecordName::Consent);
         Ok((held, read))
     }
+
+    /// Takes the outbox's lock, which one process has at a time: until the record tells of the answer, so that nobody else
+    /// asks for the same. A profile's deletion must not arrive a second time, when there may be a new one (C12).
+    ///
+    /// # Errors
+    /// [`io::ErrorKind::TimedOut`] if another process has it; or there is no file descriptor to spare.
+    pub fn ask(&self) -> io::Result<Option<D::Lock>> {
+        let Some(layout) = &self.0 else { return Ok(None) };
+        together(|make| layout.disk.lock(&layout.outbox_lock(), Hold::Exclusive, make, Duration::ZERO))
+    }
 }
 
 /// The store of one client.

@@ -178,7 +178,7 @@ pub(super) fn list<D: Disk>(layout: &Layout<D>, ours: &[&Path], scope: WipeScope
             add(&path, ItemKind::Data(epoch));
         }
     }
-    for path in [layout.record_lock(), layout.sending_lock()] {
+    for path in [layout.record_lock(), layout.sending_lock(), layout.outbox_lock()] {
         add(&path, ItemKind::Lock);
     }
     unlisted.append(&mut hidden);
