@@ -65,24 +65,28 @@ impl<D: Disk> Layout<D> {
         &self.folder
     }
 
+    fn file(&self, name: &str) -> PathBuf {
+        self.folder.join(format!("{}.{name}", self.project))
+    }
+
     pub(super) fn slots(&self, name: RecordName) -> [PathBuf; 2] {
         let name = match name {
             RecordName::Consent => "consent",
             RecordName::Identity => "identity",
         };
-        ["a", "b"].map(|slot| self.folder.join(format!("{}.{name}.{slot}", self.project)))
+        ["a", "b"].map(|slot| self.file(&format!("{name}.{slot}")))
     }
 
     pub(super) fn record_lock(&self) -> PathBuf {
-        self.folder.join(format!("{}.lock", self.project))
+        self.file("lock")
     }
 
     pub(super) fn sending_lock(&self) -> PathBuf {
-        self.folder.join(format!("{}.send.lock", self.project))
+        self.file("send.lock")
     }
 
     pub(super) fn outbox_lock(&self) -> PathBuf {
-        self.folder.join(format!("{}.outbox.lock", self.project))
+        self.file("outbox.lock")
     }
 
     pub(super) fn queues(&self) -> PathBuf {
@@ -100,7 +104,7 @@ impl<D: Disk> Layout<D> {
         let names = if_there(self.disk.list(&self.queues()))?.unwrap_or_default().into_iter();
         let ours = names.filter(|(name, is_folder)| *is_folder && name.starts_with(&prefix));
         let mut folders: Vec<_> = ours.map(|(name, _)| self.queues().join(name)).collect();
-        folders.sort();
+        folders.sort_unstable();
         Ok(folders)
     }
 
@@ -158,6 +162,6 @@ pub(super) fn queue_files(disk: &impl Disk, folder: &Path) -> io::Result<Vec<(Pa
         names.filter_map(|(name, _)| Some((folder.join(&name), kind_of(&name)?))).collect();
     // By name, but for numbers that have outgrown their sixteen digits.
     let number = |kind: &QueueFile| if let QueueFile::Segment(number) = kind { *number } else { 0 };
-    files.sort_by(|a, b| number(&a.1).cmp(&number(&b.1)).then_with(|| a.0.cmp(&b.0)));
+    files.sort_unstable_by(|a, b| number(&a.1).cmp(&number(&b.1)).then_with(|| a.0.cmp(&b.0)));
     Ok(files)
 }

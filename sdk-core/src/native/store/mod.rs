@@ -73,10 +73,13 @@ impl<D: Disk> Ledger<D> {
     /// asks for the same. A profile's deletion must not arrive a second time, when there may be a new one (C12).
     ///
     /// # Errors
-    /// [`io::ErrorKind::TimedOut`] if another process has it; or there is no file descriptor to spare.
+    /// [`io::ErrorKind::TimedOut`] if another process has it. Where none can be had, one asks without.
     pub fn ask(&self) -> io::Result<Option<D::Lock>> {
         let Some(layout) = &self.0 else { return Ok(None) };
-        together(|make| layout.disk.lock(&layout.outbox_lock(), Hold::Exclusive, make, Duration::ZERO))
+        match layout.disk.lock(&layout.outbox_lock(), Hold::Exclusive, true, Duration::ZERO) {
+            Err(error) if error.kind() != io::ErrorKind::TimedOut => Ok(None),
+            held => held.map(Some),
+        }
     }
 }
 

@@ -192,15 +192,18 @@ pub(super) fn senders<D: Disk>(layout: &Layout<D>) -> String {
         let text = layout.disk.read(&owner(folder), 20).ok()?;
         std::str::from_utf8(&text).ok()?.trim().parse::<u32>().ok()
     });
-    let mut names: Vec<String> = Vec::new();
+    let mut names = String::new();
     for pid in pids {
-        names.push(match pid {
+        if !names.is_empty() {
+            names += " or ";
+        }
+        names += &match pid {
             Some(pid) if pid == std::process::id() => format!("process {pid} (this one)"),
             Some(pid) => format!("process {pid}"),
             None => "a process that did not give its number".into(),
-        });
+        };
     }
-    if names.is_empty() { "a process without a queue".into() } else { names.join(" or ") }
+    if names.is_empty() { "a process without a queue".into() } else { names }
 }
 
 /// Whether somebody living holds the folder. Makes nothing.
