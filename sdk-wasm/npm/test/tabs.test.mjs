@@ -33,8 +33,11 @@ for (let round = 1; round <= 20; round++) {
 
     // Every other round the tab is in the midst of sending when its long task begins.
     const running = busy.evaluate(
-      ([source, work, warm]) => {
+      async ([source, work, warm]) => {
         const beBusy = eval(`(${source})`);
+        // Not while it changes a record, such as the new device's: nobody else could write one then.
+        const changes = ({ held, pending }) => [...held, ...pending].some(({ name }) => name.endsWith(':record'));
+        while (changes(await navigator.locks.query()));
         if (warm) window.r.track('Warm');
         return new Promise((done) =>
           setTimeout(() => {
