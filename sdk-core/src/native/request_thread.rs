@@ -49,7 +49,8 @@ impl RequestThread {
     }
 
     fn carry(&mut self, RequestJob { job, .. }: RequestJob, asking: &mut Option<FileLock>) -> Done {
-        if let Sendable::Erasure(_) = job {
+        // Its own lock would stand in the way as another process's does.
+        if let (Sendable::Erasure(_), None) = (&job, &asking) {
             match self.ledger.ask() {
                 Ok(held) => *asking = held,
                 // Another process asks; what it hears will stand in the record.

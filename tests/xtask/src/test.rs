@@ -228,6 +228,7 @@ fn pages_in_webkit() -> Result<Outcome> {
 }
 
 fn the_demo() -> Result<Outcome> {
+    // The shop's programs come along.
     server()?;
     if need!(demo::start(true)?) {
         Ok(Outcome::Passed)
