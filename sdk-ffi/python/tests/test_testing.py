@@ -80,9 +80,10 @@ class Kit(unittest.TestCase):
         client.track("Bought")
         client.expect_event("Bought")
         client.opt_out(erase=True, delete_profile=True)
-        client.expect_nothing_sent()
         client.expect_nothing_kept()
-        client.close()
+        # It waits for what a person has asked for.
+        client.close(60)
+        client.expect_nothing_sent()
         outbox = {erasure.kind: erasure for erasure in client.audit().outbox}
         self.assertEqual({kind: erasure.state for kind, erasure in outbox.items()}, {"device": "completed", "profile": "completed"})
         self.assertEqual(json.loads(outbox["device"].answer)["receipt"], {"events": 2})
