@@ -123,18 +123,11 @@ impl HostTransport {
 
     /// Has the host log something. Who comes too late is not heard.
     pub(crate) fn tell(&self, notice: &Notice) {
-        let text = match notice {
-            Notice::Paused { status } => {
-                format!("the collector answers {status}; sending rests, nothing is lost")
-            }
-            Notice::StoreTrouble(fault) => format!("{}; records are kept in memory", fault.as_str()),
-            Notice::UnusableProxy { variable } => {
-                format!("{variable} names a proxy that cannot be used; nothing is sent, nothing is lost")
-            }
-            _ => return,
-        };
+        if matches!(notice, Notice::Settled { .. }) {
+            return; // the call says so
+        }
         if let Some(_visit) = Gate::enter(self.0.host.gate) {
-            self.0.host.call(|host| host.notice(text));
+            self.0.host.call(|host| host.notice(notice.to_string()));
         }
     }
 

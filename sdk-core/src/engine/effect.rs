@@ -587,3 +587,19 @@ pub enum Notice {
         variable: &'static str,
     },
 }
+
+impl fmt::Display for Notice {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Settled { result: Ok(()), .. } => f.write_str("the choice is carried out"),
+            Self::Settled { result: Err(trouble), .. } => trouble.fmt(f),
+            Self::Paused { status } => {
+                write!(f, "the collector answers {status}; sending rests, nothing is lost")
+            }
+            Self::StoreTrouble(fault) => write!(f, "{fault}; records are kept in memory"),
+            Self::UnusableProxy { variable } => {
+                write!(f, "{variable} names a proxy that cannot be used; nothing is sent, nothing is lost")
+            }
+        }
+    }
+}

@@ -212,7 +212,9 @@ fn a_host_hears_when_its_client_is_not_welcome() {
     ready(&client);
     accepted(&client, "kept");
     assert_eq!(client.flush(PATIENCE), FlushState::Failing);
-    assert_eq!(told.recv_timeout(PATIENCE), Ok(Notice::Paused { status: 401 }));
+    let notice = told.recv_timeout(PATIENCE).unwrap();
+    assert_eq!(notice, Notice::Paused { status: 401 });
+    assert_eq!(notice.to_string(), "the collector answers 401; sending rests, nothing is lost");
     assert_eq!(client.stats().queued, 1);
 }
 
