@@ -15,9 +15,13 @@ if !FileManager.default.fileExists(atPath: "\(Context.packageDirectory)/\(native
 let package = Package(
     name: "Refrain",
     platforms: [.iOS(.v15), .macOS(.v12), .tvOS(.v15), .watchOS(.v8)],
-    products: [.library(name: "Refrain", targets: ["Refrain"])],
+    products: [
+        .library(name: "Refrain", targets: ["Refrain"]),
+        .library(name: "RefrainTesting", targets: ["RefrainTesting"]),
+    ],
     targets: [
         .target(name: "Refrain", dependencies: ["RefrainFFI", "CRefrain"]),
+        .target(name: "RefrainTesting", dependencies: ["Refrain"]),
         .target(
             name: "RefrainFFI",
             dependencies: ["CRefrain"],
@@ -26,7 +30,10 @@ let package = Package(
             linkerSettings: [.unsafeFlags(["-L\(Context.packageDirectory)/\(native)/lib"])]
         ),
         .systemLibrary(name: "CRefrain", path: "\(native)/CRefrain"),
-        .testTarget(name: "RefrainTests", dependencies: ["Refrain", "Elsewhere", "ScenarioClient"]),
+        .testTarget(
+            name: "RefrainTests",
+            dependencies: ["Refrain", "RefrainTesting", "Elsewhere", "ScenarioClient"]
+        ),
         .executableTarget(name: "Elsewhere", dependencies: ["Refrain"], path: "Tests/Elsewhere"),
         .executableTarget(name: "ScenarioClient", dependencies: ["Refrain"], path: "Tests/ScenarioClient"),
     ]

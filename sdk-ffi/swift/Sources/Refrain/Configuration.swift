@@ -62,7 +62,7 @@ extension Refrain {
         /// later client's is not used.
         public var transport: (any HTTPTransport)?
 
-        init() {}
+        package init() {}
     }
 
     /// What holds while the person has not decided.

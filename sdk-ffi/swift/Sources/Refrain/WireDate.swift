@@ -7,7 +7,7 @@ private let daysBefore1970 = 719_468
 extension Date {
     /// `YYYY-MM-DDTHH:MM:SS` in UTC, whatever the device's calendar and language; `nil` outside of the years 1 to
     /// 9999.
-    var wireText: String? {
+    package var wireText: String? {
         guard let seconds = Int(exactly: timeIntervalSince1970.rounded(.down)) else { return nil }
         let (days, time) = seconds.quotientAndRemainder(flooredBy: secondsADay)
         // Howard Hinnant's `civil_from_days`: a year that begins in March has its odd day at the end.
