@@ -75,7 +75,7 @@ class TestClient(Client):
             "data_dir": folder,
             "transport": self._collector,
         }
-        super().__init__(token, **self._settings)
+        self._start()
 
     def restart(self) -> None:
         """Ends the client without another attempt to deliver, and starts it on the same folder: as though the app's
@@ -83,7 +83,7 @@ class TestClient(Client):
         self._collector.is_closed = True
         self.close(_HANG)
         self._collector.is_closed = False
-        super().__init__(self._token, **self._settings)
+        self._start()
 
     def answer_next(self, status: int, retry_after: Optional[int] = None) -> None:
         """Tells the collector what to say to the next request that it is not yet told about, in place of taking it: a
@@ -182,6 +182,11 @@ class TestClient(Client):
         super().__exit__(*error)
         shutil.rmtree(self._folder, ignore_errors=True)
 
+    def _start(self) -> None:
+        super().__init__(self._token, **self._settings)
+        # Waits for the folder: what becomes of the first calls is not to be a matter of luck.
+        self.consent()
+
     def _is_wish(self, request: SentRequest) -> bool:
         if _ERASURES in request.url:
             return True
@@ -195,11 +200,12 @@ class TestClient(Client):
         while found is None:
             left = until - monotonic()
             self.flush(max(left, 0))
+            arrived = len(self._collector.requests)
             found = self._collector.expect(kind, fits)
             if found is not None or left <= 0 or self.stats().queued == 0:
                 break
             # A retry is on its way, or a pause that the collector has asked for.
-            self._collector.wait(until - monotonic())
+            self._collector.wait(arrived, until - monotonic())
         return found
 
     def _fail(self, text: str) -> NoReturn:
@@ -267,10 +273,10 @@ class _Collector(HttpTransport):
     def cancel(self) -> None:
         pass  # no request lasts
 
-    def wait(self, timeout: float) -> None:
-        """Waits for a request, so many seconds at most."""
+    def wait(self, after: int, timeout: float) -> None:
+        """Waits until more than so many requests have come, so many seconds at most."""
         with self._arrival:
-            self._arrival.wait(max(timeout, 0))
+            self._arrival.wait_for(lambda: len(self.requests) > after, max(timeout, 0))
 
     def of(self, kind: str) -> List[_Record]:
         """What was taken of a kind."""

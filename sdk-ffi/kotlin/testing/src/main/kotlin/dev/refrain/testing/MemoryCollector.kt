@@ -3,7 +3,6 @@ package dev.refrain.testing
 import dev.refrain.HttpAnswer
 import dev.refrain.HttpRequest
 import dev.refrain.HttpTransport
-import java.util.concurrent.TimeUnit
 import java.util.concurrent.locks.ReentrantLock
 import kotlin.concurrent.Volatile
 import kotlin.concurrent.withLock
@@ -61,9 +60,12 @@ internal class MemoryCollector : HttpTransport {
         }
     }
 
-    /** Waits for a request, so long at most. */
-    fun awaitRequest(timeout: Duration) {
-        lock.withLock { arrival.await(timeout.inWholeNanoseconds, TimeUnit.NANOSECONDS) }
+    /** Waits until more than so many requests have come, so long at most. */
+    fun awaitRequest(after: Int, timeout: Duration) {
+        lock.withLock {
+            var left = timeout.inWholeNanoseconds
+            while (sent.size <= after && left > 0) left = arrival.awaitNanos(left)
+        }
     }
 
     /** What was taken of a kind, in order. */

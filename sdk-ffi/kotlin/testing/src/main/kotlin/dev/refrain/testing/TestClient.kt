@@ -170,13 +170,18 @@ constructor(private val token: String = "test-token", private val configure: Set
         folder.deleteRecursively()
     }
 
-    private fun start(): Refrain =
-        Refrain.start(token) {
-            configure()
-            endpoint = "https://collector.test"
-            dataDir = folder
-            transport = collector
-        }
+    private fun start(): Refrain {
+        val client =
+            Refrain.start(token) {
+                configure()
+                endpoint = "https://collector.test"
+                dataDir = folder
+                transport = collector
+            }
+        // Waits for the folder: what becomes of the first calls is not to be a matter of luck.
+        client.consent()
+        return client
+    }
 
     private fun expect(kind: Kind, timeout: Double, fits: (Map<String, Any?>) -> Boolean): Map<String, Any?>? {
         val until = TimeSource.Monotonic.markNow() + timeout.seconds
@@ -184,10 +189,11 @@ constructor(private val token: String = "test-token", private val configure: Set
             collector.expect(kind, fits)?.let { return it }
             val isLast = until.hasPassedNow()
             flush((-until.elapsedNow()).coerceAtLeast(Duration.ZERO))
+            val arrived = collector.requests.size
             collector.expect(kind, fits)?.let { return it }
             if (isLast || client.stats().queued == 0L) return null
             // A retry is on its way, or a pause that the collector has asked for.
-            collector.awaitRequest(-until.elapsedNow())
+            collector.awaitRequest(arrived, -until.elapsedNow())
         }
     }
 

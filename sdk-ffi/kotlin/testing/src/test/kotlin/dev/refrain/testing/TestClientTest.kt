@@ -1,13 +1,13 @@
 package dev.refrain.testing
 
 import dev.refrain.DefaultConsent
+import dev.refrain.Outcome
 import dev.refrain.Settings
 import java.io.File
 import java.util.Date
 import kotlin.time.Duration.Companion.seconds
 import org.junit.jupiter.api.AfterEach
 import org.junit.jupiter.api.Assertions.assertEquals
-import org.junit.jupiter.api.Assertions.assertFalse
 import org.junit.jupiter.api.Assertions.assertThrows
 import org.junit.jupiter.api.Assertions.assertTrue
 import org.junit.jupiter.api.Test
@@ -71,9 +71,8 @@ class TestClientTest {
         val test = granted()
         test.answerNext(503)
         test.client.track("Bought")
-        assertFalse(test.client.flushBlocking())
-        assertEquals(emptyList<Any>(), test.events)
         test.expectEvent("Bought")
+        assertEquals(listOf("Bought"), test.events.map { it["event"] })
         assertEquals(listOf(503, 200), test.requests.map { it.status })
     }
 
@@ -119,6 +118,11 @@ class TestClientTest {
     }
 
     @Test
+    fun `the first call counts as every other one`() {
+        assertEquals(Outcome.Accepted, granted().client.track("Bought"))
+    }
+
+    @Test
     fun `each has a folder of its own`() {
         val one = granted()
         val other = granted()
@@ -128,8 +132,8 @@ class TestClientTest {
         one.expectNothingSent()
         // It is not the app's to say.
         val elsewhere = test {
-            dataDir = File("/nowhere")
-            endpoint = "http://127.0.0.1:1"
+            dataDir = File("a folder that nobody can make\u0000")
+            endpoint = "no address"
             defaultConsent = DefaultConsent.GRANTED
         }
         elsewhere.client.track("Bought")
