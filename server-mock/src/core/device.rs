@@ -55,7 +55,7 @@ impl Core {
         let ids = names.clone();
         self.store.erase(&Erasure { project: home.project, task: row, spaces, keys, ids, barrier })?;
         // Others' archives lose what this device had sent under their names, and nothing else.
-        self.take_out_of_retrievals(&retrievals, &names, now)?;
+        self.take_out_of_retrievals(&retrievals, &names)?;
         self.era += 1;
         self.store.task(&task.id)
     }

@@ -74,20 +74,51 @@ enum Due {
     Task(i64),
     Archives,
     Purge,
+    BeginArchive(i64),
+    MakeArchive,
+}
+
+/// Who waits while due work is done.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Pace {
+    /// Nobody for long: what falls due while an archive is being made comes before the rest of it.
+    GivingWay,
+    /// Somebody who asked for all of it, in order of due time.
+    Through,
 }
 
 impl Core {
     /// Reads from the store what is to be done when.
     pub fn reschedule(&mut self) -> Result<(), StoreError> {
-        self.due.next_task = self.first_due()?.map(|(at, _)| at);
+        // An archive that is to be made has been due since its task has started.
+        self.due.next_task = self.first_due(i64::MIN, Pace::GivingWay)?.map(|(at, _)| at);
         Ok(())
     }
 
-    fn first_due(&mut self) -> Result<Option<(i64, Due)>, StoreError> {
+    fn first_due(&mut self, now: i64, pace: Pace) -> Result<Option<(i64, Due)>, StoreError> {
         let task = self.store.next_task()?.map(|(row, due)| (due, Due::Task(row)));
-        let archive = self.store.next_archive_expiry()?.map(|due| (due, Due::Archives));
+        let expiry = self.store.next_archive_expiry()?.map(|due| (due, Due::Archives));
         let purge = self.store.next_purge()?.map(|hidden| (hidden.due, Due::Purge));
-        Ok([task, archive, purge].into_iter().flatten().min_by_key(|(due, _)| *due))
+        let archive = self.next_archive(now, pace)?;
+        let all = match pace {
+            Pace::GivingWay => [task, expiry, purge, archive],
+            Pace::Through => [archive, task, expiry, purge],
+        };
+        Ok(all.into_iter().flatten().min_by_key(|(due, _)| *due))
+    }
+
+    /// What is to be made, and as of when.
+    fn next_archive(&mut self, now: i64, pace: Pace) -> Result<Option<(i64, Due)>, StoreError> {
+        if let Some(making) = &self.making {
+            let at = if pace == Pace::Through { making.at } else { now };
+            return Ok(Some((at, Due::MakeArchive)));
+        }
+        Ok(self.store.started_retrieval()?.map(|task| {
+            // One that is made anew shows what is visible when that is done, not what was when the task fell due.
+            let is_first = task.finished.is_none();
+            let at = if pace == Pace::Through && is_first { task.due } else { now };
+            (at, Due::BeginArchive(task.row))
+        }))
     }
 
     /// When something falls due next.
@@ -107,7 +138,7 @@ impl Core {
         let now = self.shared.now();
         let begun = Instant::now();
         let mut worked = false;
-        while self.next_due() <= now && self.step(now)? {
+        while self.next_due() <= now && self.step(now, Pace::GivingWay)? {
             worked = true;
             if begun.elapsed() >= TURN {
                 break;
@@ -124,7 +155,7 @@ impl Core {
     /// The same; `told` is called after each step.
     pub fn run_due_telling(&mut self, now: i64, mut told: impl FnMut()) -> Result<Swept, StoreError> {
         self.due.next_sweep = self.due.next_sweep.min(now);
-        while self.step(now)? {
+        while self.step(now, Pace::Through)? {
             told();
         }
         Ok(std::mem::take(&mut self.due.done))
@@ -139,7 +170,7 @@ impl Core {
     }
 
     /// One step; answers whether there is more to do.
-    fn step(&mut self, now: i64) -> Result<bool, StoreError> {
+    pub(super) fn step(&mut self, now: i64, pace: Pace) -> Result<bool, StoreError> {
         if self.store.is_shredding() {
             self.shred_step()?;
             return Ok(true);
@@ -148,9 +179,11 @@ impl Core {
             self.sweep_step()?;
             return Ok(true);
         }
-        match self.first_due()?.filter(|(due, _)| *due <= now) {
+        match self.first_due(now, pace)?.filter(|(due, _)| *due <= now) {
             // What is expired at that instant goes first.
             Some((due, what)) if self.due.next_sweep > due => {
+                // Of an archive there may be more at the same instant.
+                let is_over = !matches!(what, Due::BeginArchive(_) | Due::MakeArchive);
                 match what {
                     Due::Task(row) => {
                         self.carry_out(row, due)?;
@@ -160,10 +193,16 @@ impl Core {
                         self.due.done.archives += self.expire_archives(due)?;
                     }
                     Due::Purge => self.due.done.purged += self.purge_hidden(due)?,
+                    Due::BeginArchive(row) => self.begin_making(row, due)?,
+                    Due::MakeArchive => self.make_on(due)?,
                 }
-                self.due.decided = Some(due);
-                // The next one may be of a later instant, at which something more is expired.
-                self.due.next_sweep = due.saturating_add(1);
+                if self.store.is_shredding() {
+                    self.due.decided = Some(due);
+                }
+                if is_over {
+                    // The next one may be of a later instant, at which something more is expired.
+                    self.due.next_sweep = due.saturating_add(1);
+                }
                 self.reschedule()?;
                 Ok(true)
             }

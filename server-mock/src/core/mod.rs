@@ -25,7 +25,7 @@ use crate::domain::time::DAY;
 use crate::store::{Counts, Home, NewAudit, ProjectRow, Space, Store, StoreError, Window};
 
 pub use ingest::{Ingested, Packed};
-pub use read::{EventQuery, Place, Reading, Sorting};
+pub use read::{EventQuery, Gathered, Gathering, Place, Reading, Sorting};
 pub use resolve::Resolver;
 pub use shared::{Dropped, Logged, Rejected, Shared, Stats};
 use tasks::Told;
@@ -42,6 +42,8 @@ pub struct Core {
     /// configuration. Whoever counted before has to count again.
     pub era: u64,
     due: due::Schedule,
+    /// One at a time: it takes memory.
+    making: Option<archive::Making>,
     told: Told,
 }
 
@@ -76,7 +78,7 @@ impl Core {
         shared.set_public_key(store.public_key());
         let due = due::Schedule::default();
         let told = Told::default();
-        let mut core = Core { store, shared, sessions: HashMap::new(), era: 0, due, told };
+        let mut core = Core { store, shared, sessions: HashMap::new(), era: 0, due, making: None, told };
         core.take_config(core.shared.config().as_ref().clone())?;
         // A server that is restarted often must not put retention off for ever.
         core.look_soon()?;
@@ -88,6 +90,7 @@ impl Core {
         self.store.clear()?;
         self.take_config(self.shared.config().as_ref().clone())?;
         self.sessions.clear();
+        self.making = None;
         self.told = Told::default();
         self.era += 1;
         self.shared.clock().reset();

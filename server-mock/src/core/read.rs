@@ -1,5 +1,7 @@
 //! Reading events, as they are shown: canonical ids, nothing that is expired or hidden.
 
+mod gathering;
+
 use std::sync::Arc;
 
 use serde_json::{Map, Value};
@@ -9,6 +11,7 @@ use crate::domain::config::RetentionBasis;
 use crate::domain::export::{self, Rendered};
 use crate::domain::identity;
 use crate::store::{Counts, EventRange, KeyRow, Order, StoreError, StoredEvent, Window};
+pub use gathering::{Gathered, Gathering};
 
 /// Events, or profiles, that are decrypted and shown at a time.
 pub(super) const PIECE: usize = 500;
@@ -259,7 +262,7 @@ impl Core {
         events: Vec<StoredEvent>,
         visitor: &mut dyn FnMut(&StoredEvent, Rendered) -> bool,
     ) -> Result<Option<(i64, i64)>, StoreError> {
-        for event in events {
+        for mut event in events {
             let sent = event.distinct_id.as_deref();
             let canonical = resolver.canonical(self.store.as_mut(), &event.ids, sent)?;
             // On original projects a node has several names, of which one was asked for.
@@ -271,7 +274,7 @@ impl Core {
                 continue;
             }
             let own = resolver.own(&event.ids, sent);
-            let rendered = export::render(&event, canonical.as_deref(), own.as_deref(), query.time_in_ms);
+            let rendered = export::render(&mut event, canonical.as_deref(), own.as_deref(), query.time_in_ms);
             if !visitor(&event, rendered) {
                 return Ok(Some((event.time, event.row)));
             }

@@ -3,7 +3,6 @@
 use std::collections::HashMap;
 
 use super::Core;
-use super::archive;
 use crate::domain::config::Project;
 use crate::domain::identity::strip;
 use crate::domain::profile::{self, Subject};
@@ -204,7 +203,7 @@ impl Core {
         let task = self.store.task_of_row(row)?;
         let token = self.token_of(task.project)?;
         self.in_transaction(|core| match task.kind {
-            TaskKind::Retrieval => core.answer_retrieval(&token, task, now),
+            TaskKind::Retrieval => core.store.start_retrieval(row),
             TaskKind::Deletion => core.decide_deletion(&token, &task, now),
             TaskKind::Device => core.store.erase(&Erasure {
                 project: task.project,
@@ -217,28 +216,6 @@ impl Core {
         })?;
         self.era += 1;
         self.store.destroy_keys()
-    }
-
-    pub(super) fn answer_retrieval(
-        &mut self,
-        token: &str,
-        mut task: StoredTask,
-        now: i64,
-    ) -> Result<(), StoreError> {
-        task.finished = task.finished.or(Some(now));
-        task.archive_until = task.archive_until.or(Some(now + archive::LIFE));
-        let made = archive::make(self, token, &task, now)?;
-        (task.events, task.profiles, task.replays) =
-            (made.counts.events, made.counts.profiles, made.counts.replays);
-        self.store.end_archive(&task, &made.keys, made.outdated)?;
-        self.note(
-            now,
-            Some(task.project),
-            "user_data_retrieval.completed",
-            "data-retrievals v3.0",
-            Some(&task.id),
-            made.counts,
-        )
     }
 
     fn decide_deletion(&mut self, token: &str, task: &StoredTask, now: i64) -> Result<(), StoreError> {
@@ -270,23 +247,22 @@ impl Core {
         self.store.erase(&erasure)?;
         let grace = settings.settings.gdpr_staging_seconds * SECOND;
         self.told.0.insert(task.id.clone(), Asked { ids: task.ids.clone(), grace, until: None });
-        self.take_out_of_retrievals(&retrievals, &ids, now)
+        self.take_out_of_retrievals(&retrievals, &ids)
     }
 
-    /// Takes ids out of retrievals. An archive goes with its person; what others are in it for is put together anew.
+    /// Takes ids out of retrievals. An archive goes with its person; for others who are in it, it is made anew when it is
+    /// fetched.
     pub(super) fn take_out_of_retrievals(
         &mut self,
         retrievals: &[i64],
         ids: &[String],
-        now: i64,
     ) -> Result<(), StoreError> {
         for row in retrievals {
             let task = self.store.task_of_row(*row)?;
             let left = without(&task.ids, ids);
             self.store.replace_task_ids(&task, &left)?;
             if task.archive_until.is_some() && !left.is_empty() {
-                let token = self.token_of(task.project)?;
-                self.answer_retrieval(&token, StoredTask { ids: left, ..task }, now)?;
+                self.store.begin_archive(&StoredTask { ids: left, ..task }, &[])?;
             }
         }
         Ok(())

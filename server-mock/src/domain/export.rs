@@ -13,8 +13,13 @@ pub struct Rendered {
     pub properties: Map<String, Value>,
 }
 
-/// Puts time and canonical id in front of what was sent.
-pub fn render(event: &StoredEvent, canonical: Option<&str>, own: Option<&str>, time_in_ms: bool) -> Rendered {
+/// Puts time and canonical id in front of what was sent, and takes that from the event: it may be large.
+pub fn render(
+    event: &mut StoredEvent,
+    canonical: Option<&str>,
+    own: Option<&str>,
+    time_in_ms: bool,
+) -> Rendered {
     let mut properties = Map::new();
     let time = if time_in_ms { event.time } else { event.time.div_euclid(1000) };
     properties.insert("time".into(), time.into());
@@ -24,8 +29,8 @@ pub fn render(event: &StoredEvent, canonical: Option<&str>, own: Option<&str>, t
     {
         properties.insert("$distinct_id_before_identity".into(), own.into());
     }
-    for (name, value) in &event.properties {
-        properties.entry(name.as_str()).or_insert_with(|| value.clone());
+    for (name, value) in std::mem::take(&mut event.properties) {
+        properties.entry(name).or_insert(value);
     }
     Rendered { distinct_id: canonical.map(str::to_owned), properties }
 }

@@ -1,5 +1,6 @@
 //! Routes. One file per family; each decodes, asks the core, renders.
 
+mod archive;
 mod auth;
 mod body;
 mod brought;

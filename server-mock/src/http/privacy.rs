@@ -3,11 +3,10 @@
 use std::sync::Arc;
 
 use serde_json::{Map, Value, json};
-use tokio::sync::mpsc;
 
 use super::App;
+use super::archive::hand_out;
 use super::auth;
-use super::body::Body;
 use super::call::{Call, Reply};
 use crate::core::archive::fetchable;
 use crate::core::random_uuid;
@@ -15,10 +14,8 @@ use crate::core::tasks::{Cancelled, due_time, state_name};
 use crate::domain::config::{OauthToken, Project};
 use crate::domain::time;
 use crate::domain::wire::percent_encoded;
-use crate::store::{NewTask, StoreError, StoredArchive, TaskKind};
+use crate::store::{NewTask, StoreError, TaskKind};
 
-/// Pieces of an archive that wait for a slow reader.
-const PIECES: usize = 2;
 /// Most ids of one deletion.
 const IDS: usize = 2000;
 
@@ -40,7 +37,10 @@ pub async fn retrievals(app: &Arc<App>, call: &Call, rest: &str) -> Reply {
     let done = match parts[..] {
         [_] => create(app, call, bearer, project, TaskKind::Retrieval).await,
         [_, id] => check_retrieval(app, call, &project, id).await,
-        _ => archive(app, &project, parts[1]).await,
+        _ => {
+            let (token, id) = (project.token, parts[1].to_owned());
+            hand_out(app, move |core| core.task(&token, TaskKind::Retrieval, &id)).await
+        }
     };
     done.unwrap_or_else(|_| Reply::unavailable(Reply::error))
 }
@@ -274,46 +274,6 @@ async fn check_retrieval(
         }
     };
     Ok(Reply::json(200, &json!({"status": "ok", "results": shown})))
-}
-
-/// Hands out the archive of a retrieval.
-async fn archive(app: &Arc<App>, project: &Project, id: &str) -> Result<Reply, StoreError> {
-    let (token, id) = (project.token.clone(), id.to_owned());
-    let archive = app
-        .worker
-        .write(move |core| match core.task(&token, TaskKind::Retrieval, &id)? {
-            Some(task) => core.fetch_archive(&task),
-            None => Ok(None),
-        })
-        .await?;
-    Ok(handed_out(app, archive))
-}
-
-/// An archive, sent while it is read. Where that fails, or its person is erased meanwhile, fewer bytes come than were
-/// promised.
-pub(super) fn handed_out(app: &Arc<App>, archive: Option<StoredArchive>) -> Reply {
-    let Some(StoredArchive { key, bytes, .. }) = archive else {
-        return Reply::error(404, "there is no such archive, or not yet, or not any more");
-    };
-    let (sender, pieces) = mpsc::channel(PIECES);
-    let app = app.clone();
-    tokio::spawn(async move {
-        let (mut number, mut left) = (0, bytes);
-        while left > 0 {
-            let read = app.worker.read(move |core| core.store.archive_piece(key, number));
-            let Ok(Some(piece)) = read.await else { break };
-            (number, left) = (number + 1, left.saturating_sub(piece.len() as u64));
-            if sender.send(piece.into()).await.is_err() {
-                // The client has gone away.
-                break;
-            }
-        }
-    });
-    let reply = Reply::new(200, "application/zip", "")
-        .with("content-length", bytes.to_string())
-        .with("cache-control", "no-store")
-        .with("content-disposition", "attachment; filename=\"retrieval.zip\"");
-    Reply { body: Body::Stream(pieces), ..reply }
 }
 
 async fn cancel(app: &Arc<App>, project: Project, id: &str) -> Result<Reply, StoreError> {

@@ -49,7 +49,7 @@ pub struct StoredEvent {
     pub time: i64,
     /// When it was received, in milliseconds.
     pub received: i64,
-    /// Everything else.
+    /// Everything else, until it is rendered.
     pub properties: Map<String, Value>,
 }
 
@@ -90,6 +90,29 @@ pub struct EventRange {
     pub keys: Option<Arc<Vec<KeyRow>>>,
 }
 
+/// Where an event stands, for who does not open it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct EventPlace {
+    /// Number in the order of receipt.
+    pub row: i64,
+    /// When it happened, in milliseconds.
+    pub time: i64,
+}
+
+/// How far the events of one combination have been gone through, in the order of their index.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Behind {
+    /// Those that are equal to no other one come first: behind this row.
+    Row(i64),
+    /// Behind the one with this hash of what makes two the same.
+    Dedupe(Vec<u8>),
+}
+
+impl Behind {
+    /// Before the first one.
+    pub const START: Behind = Behind::Row(0);
+}
+
 /// Keeps events.
 pub trait Events {
     /// Stores an event that was received at an instant; one with the same key is replaced.
@@ -102,6 +125,25 @@ pub trait Events {
     ) -> Result<(), StoreError>;
     /// The rows of a range, in its order.
     fn event_rows(&mut self, range: &EventRange) -> Result<Vec<i64>, StoreError>;
+    /// The row of the event that was received last; 0 where there is none.
+    fn last_event(&mut self) -> Result<i64, StoreError>;
+    /// Visits the next events of a combination, expired ones too, at most so many, and moves on behind them. Answers
+    /// whether there may be more.
+    fn visit_event_places(
+        &mut self,
+        key: KeyRow,
+        behind: &mut Behind,
+        limit: usize,
+        visitor: &mut dyn FnMut(EventPlace),
+    ) -> Result<bool, StoreError>;
+    /// Visits the events of a space up to a row whose last copy was received at an instant or later, with their keys.
+    fn visit_rewritten_events(
+        &mut self,
+        space: Space,
+        since: i64,
+        last: i64,
+        visitor: &mut dyn FnMut(KeyRow, EventPlace),
+    ) -> Result<(), StoreError>;
     /// Visits the events in some rows of a range, until the visitor returns false. Answers how many rows were gone through.
     fn visit_event_rows(
         &mut self,

@@ -22,7 +22,7 @@ pub use audit::{AuditLog, AuditRow, Counts, NewAudit};
 pub use erasing::{Barrier, Dated, Erasing, Erasure, Shredding};
 pub use error::StoreError;
 pub use event_text::{EventParts, EventText};
-pub use events::{EventRange, Events, NewEvent, Order, Put, StoredEvent, Window};
+pub use events::{Behind, EventPlace, EventRange, Events, NewEvent, Order, Put, StoredEvent, Window};
 pub use identities::{ClusterNode, Identities};
 pub use objections::Objections;
 pub use profiles::{ProfileRange, Profiles, StoredProfile};

@@ -37,7 +37,7 @@ pub struct NewTask {
 pub enum TaskState {
     /// It can still be cancelled.
     Waiting,
-    /// It is decided.
+    /// It is decided, or the archive is being made.
     Started,
     /// Keys gone and synced, rows deleted; or the archive is there.
     Done,
@@ -114,20 +114,20 @@ pub trait Tasks {
     fn cancel_task(&mut self, row: i64) -> Result<bool, StoreError>;
     /// The task that falls due first: row and due time.
     fn next_task(&mut self) -> Result<Option<(i64, i64)>, StoreError>;
+    /// Starts a retrieval: its archive is to be made.
+    fn start_retrieval(&mut self, row: i64) -> Result<(), StoreError>;
+    /// The retrieval that has started and fell due first.
+    fn started_retrieval(&mut self) -> Result<Option<StoredTask>, StoreError>;
     /// Begins the archive of a retrieval, under a fresh key, which is answered; whatever was sealed for it before is
-    /// destroyed.
-    fn begin_archive(&mut self, task: &StoredTask) -> Result<KeyRow, StoreError>;
+    /// destroyed. `keys` are the combinations whose data will be in it. Without pieces it is empty.
+    fn begin_archive(&mut self, task: &StoredTask, keys: &[KeyRow]) -> Result<KeyRow, StoreError>;
+    /// Whether what is sealed for an archive is still wanted.
+    fn is_archive_there(&mut self, key: KeyRow) -> Result<bool, StoreError>;
     /// Adds a piece to an archive. They are numbered from 0, and may come in any order.
     fn put_archive_piece(&mut self, key: KeyRow, number: usize, bytes: &[u8]) -> Result<(), StoreError>;
-    /// Ends a retrieval with its archive. `keys` are the combinations whose data is in it; the first thing in it expires
-    /// when it is `outdated`.
-    fn end_archive(
-        &mut self,
-        task: &StoredTask,
-        keys: &[KeyRow],
-        outdated: Option<i64>,
-    ) -> Result<(), StoreError>;
-    /// The retrievals that have an archive: of one project or of all.
+    /// Ends a retrieval with its archive; the first thing in that expires when it is `outdated`.
+    fn end_archive(&mut self, task: &StoredTask, outdated: Option<i64>) -> Result<(), StoreError>;
+    /// The retrievals that have an archive, made or not: of one project or of all.
     fn retrievals(&mut self, project: Option<ProjectRow>) -> Result<Vec<i64>, StoreError>;
     /// The retrievals in whose archives something is expired at an instant.
     fn outdated_archives(&mut self, now: i64) -> Result<Vec<i64>, StoreError>;
@@ -145,7 +145,7 @@ pub trait Tasks {
     fn archive(&mut self, row: i64) -> Result<Option<StoredArchive>, StoreError>;
     /// A piece of an archive, if it is still there.
     fn archive_piece(&mut self, key: KeyRow, number: usize) -> Result<Option<Vec<u8>>, StoreError>;
-    /// When the next archive, or the first thing in one, expires, in milliseconds.
+    /// When the next archive, or the first thing in one, expires, in milliseconds. What is being made does not expire.
     fn next_archive_expiry(&mut self) -> Result<Option<i64>, StoreError>;
     /// Decides that archives that expire at or before an instant go, and the ids of their tasks. Answers how many.
     fn expire_archives(&mut self, now: i64) -> Result<usize, StoreError>;

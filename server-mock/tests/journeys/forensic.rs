@@ -8,8 +8,9 @@ use std::time::Duration;
 use rusqlite::Connection;
 use serde_json::{Value, json};
 
-use crate::forensics::{all_keys, copy, files, holds, live_keys, readable, search};
-use crate::support::{Folder, Process, Server, config, try_send};
+use crate::forensics::{all_keys, copy, files, holds, live_keys, readable, search, search_raw};
+use crate::retrieving::unzip;
+use crate::support::{Folder, Process, Server, config, fill_with_10_mb, secret_text, try_send};
 
 const SEEDS: u64 = 10;
 /// Rows of others, among which those of the person lie.
@@ -283,4 +284,37 @@ fn nothing_of_an_erased_person_is_left_among_twenty_thousand_rows() {
         println!("REFRAIN_SEED={seed}");
         play(seed);
     }
+}
+
+/// The archive of many events takes many steps. Where the erasure comes among them is the machine's business.
+#[test]
+fn whoever_is_erased_while_an_archive_is_made_is_in_no_file() {
+    let folder = Folder::new("made");
+    let data = folder.data();
+    let mut document = config();
+    document["settings"]["gdpr_staging_seconds"] = json!(0);
+    document["settings"]["track_max_age_days"] = json!("off");
+    let mut server = Process::start(&data, &folder.configuration(&document));
+    let secret = secret_text();
+    // The first one by time, so that it is written first.
+    server.track(json!({"event": "E", "properties": {"token": "T", "distinct_id": "gone", "time": 1_795_000_000, "secret": secret}}));
+    let all = fill_with_10_mb(&server);
+    assert!(holds(&readable(&data, &all_keys(&data)), &secret), "the test can read it while it is there");
+    let created = server.retrieval("POST", "", r#"{"distinct_ids":["u","gone"]}"#).json();
+    let retrieval = created["results"]["task_id"].as_str().unwrap();
+    assert_eq!(server.track(json!({"event": "Meanwhile", "properties": {"token": "T"}})), "1");
+    let created = server.gdpr("POST", "", r#"{"distinct_ids":["gone"]}"#).json();
+    let deletion = created["results"]["task_id"].as_str().unwrap();
+    server.control("POST", "/mock/sweep", json!({}));
+    assert_eq!(server.gdpr("GET", deletion, "").json()["results"]["status"], "SUCCESS");
+    let archive = server.retrieval("GET", &format!("{retrieval}/archive"), "");
+    let files = unzip(&archive.body);
+    assert_eq!(files[0].1.iter().filter(|byte| **byte == b'\n').count(), all);
+    for (name, bytes) in &files {
+        assert!(!String::from_utf8_lossy(bytes).contains(&secret), "{name}");
+    }
+    let texts = readable(&data, &all_keys(&data));
+    assert!(holds(&texts, "\"Wide\"") && !holds(&texts, &secret));
+    server.kill();
+    assert_eq!(search_raw(&data, secret.as_bytes()), [] as [String; 0]);
 }

@@ -63,8 +63,15 @@ pub fn all_keys(folder: &Path) -> Vec<[u8; 32]> {
 }
 
 /// Everything that is sealed in a database: purpose, key row (0 for none), ciphertext.
-fn sealed(database: &Connection) -> Vec<(&'static str, i64, Vec<u8>)> {
+fn sealed(database: &Connection) -> Vec<(String, i64, Vec<u8>)> {
     let mut all = Vec::new();
+    let pieces = "SELECT key, number, body FROM archive_pieces";
+    let mut statement = database.prepare(pieces).unwrap();
+    let mut rows = statement.query([]).unwrap();
+    while let Some(row) = rows.next().unwrap() {
+        let number: i64 = row.get(1).unwrap();
+        all.push((format!("piece {number} of an archive"), row.get(0).unwrap(), row.get(2).unwrap()));
+    }
     for (purpose, sql) in [
         ("ids", "SELECT id, ids FROM keys"),
         ("event", "SELECT key, body FROM events"),
@@ -80,7 +87,7 @@ fn sealed(database: &Connection) -> Vec<(&'static str, i64, Vec<u8>)> {
             statement.query_map([], |row| Ok((row.get::<_, i64>(0)?, row.get::<_, Vec<u8>>(1)?))).unwrap();
         all.extend(rows.map(|row| {
             let (key, body) = row.unwrap();
-            (purpose, key, body)
+            (purpose.to_owned(), key, body)
         }));
     }
     all
@@ -107,7 +114,7 @@ pub fn readable(folder: &Path, keys: &[[u8; 32]]) -> Vec<Vec<u8>> {
         let known = fitting.get(&row).copied();
         let order = known.into_iter().chain((0..keys.len()).filter(|index| Some(*index) != known));
         for index in order {
-            if let Some(text) = open(&keys[index], purpose, row, &body) {
+            if let Some(text) = open(&keys[index], &purpose, row, &body) {
                 fitting.insert(row, index);
                 texts.push(text);
                 break;

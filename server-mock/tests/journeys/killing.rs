@@ -5,11 +5,14 @@ use std::sync::{Arc, Mutex, mpsc};
 use std::time::Duration;
 
 use serde_json::{Value, json};
+use sha2::{Digest, Sha256};
 
-use crate::support::{Folder, Process, Server, config, random, secret_text, try_send};
+use crate::retrieving::unzip;
+use crate::support::{Folder, Process, Server, config, fill_with_10_mb, random, secret_text, try_send};
 
 const LOAD_KILLS: usize = 200;
 const ERASURE_KILLS: usize = 60;
+const ARCHIVE_KILLS: usize = 4;
 
 /// A moment of the test's life that nobody chose; nothing waits for anything in it.
 fn let_it_run(micros: u64) {
@@ -144,5 +147,37 @@ fn an_erasure_ends_in_the_same_state_whenever_it_is_killed() {
             None => assert!(left == 0 || left == 20, "round {round}: {left} events are left"),
         }
         assert_eq!(server.total("distinct_id=kept"), kept, "round {round}");
+    }
+}
+
+#[test]
+fn an_archive_is_whole_whenever_its_making_is_killed() {
+    let folder = Folder::new("kill-archive");
+    let mut document = config();
+    document["settings"]["gdpr_staging_seconds"] = json!(0);
+    let configuration = folder.configuration(&document);
+    let mut server = Process::start(&folder.data(), &configuration);
+    let all = fill_with_10_mb(&server);
+    let mut tasks = Vec::new();
+    for round in 0..ARCHIVE_KILLS {
+        let created = server.retrieval("POST", "", r#"{"distinct_ids":["u"]}"#).json();
+        tasks.push(created["results"]["task_id"].as_str().unwrap().to_owned());
+        // Its first steps are done before the answer. The first one is killed among them, the others wherever it is.
+        let_it_run(if round == 0 { 1 } else { 300_000 });
+        server.kill();
+        server = Process::start(&folder.data(), &configuration);
+    }
+    for task in tasks {
+        let archive = server.retrieval("GET", &format!("{task}/archive"), "");
+        assert_eq!(archive.status, 200);
+        let files = unzip(&archive.body);
+        let (name, events) = &files[0];
+        let lines = events.iter().filter(|byte| **byte == b'\n').count();
+        assert_eq!((name.as_str(), lines), ("events.jsonl", all));
+        let manifest: Value = serde_json::from_slice(&files.last().unwrap().1).unwrap();
+        let sum: String = Sha256::digest(events).iter().map(|byte| format!("{byte:02x}")).collect();
+        assert_eq!(manifest["files"]["events.jsonl"]["sha256"], sum.as_str());
+        let checked = server.retrieval("GET", &task, "").json()["results"]["status"].clone();
+        assert_eq!(checked, "SUCCESS");
     }
 }

@@ -7,7 +7,7 @@ use sha2::{Digest, Sha256};
 use crate::support::{Server, Unread, config, encoded, fill_with_10_mb, server};
 
 /// The files of a ZIP whose entries are stored, read by its central directory.
-fn unzip(bytes: &[u8]) -> Vec<(String, Vec<u8>)> {
+pub fn unzip(bytes: &[u8]) -> Vec<(String, Vec<u8>)> {
     let u16_at = |at: usize| u16::from_le_bytes(bytes[at..at + 2].try_into().unwrap()) as usize;
     let u32_at = |at: usize| u32::from_le_bytes(bytes[at..at + 4].try_into().unwrap()) as usize;
     let end = bytes.len() - 22;

@@ -10,8 +10,8 @@ use crate::core::archive::fetchable;
 use crate::core::tasks::{Cancelled, state_name};
 use crate::domain::time;
 use crate::http::App;
+use crate::http::archive::hand_out;
 use crate::http::call::{Call, Reply};
-use crate::http::privacy::handed_out;
 use crate::store::{Counts, StoreError, StoredTask, TaskKind};
 
 /// Entries in an answer, unless the call says otherwise.
@@ -95,14 +95,7 @@ pub fn show(core: &mut Core, task: &StoredTask) -> Result<Value, StoreError> {
 
 /// The archive of a retrieval, for whoever holds the control API.
 pub async fn archive(app: &Arc<App>, id: String) -> Result<Reply, Failure> {
-    let archive = app
-        .worker
-        .write(move |core| match core.store.task(&id)? {
-            Some(task) => core.fetch_archive(&task),
-            None => Ok(None),
-        })
-        .await?;
-    Ok(handed_out(app, archive))
+    Ok(hand_out(app, move |core| core.store.task(&id)).await?)
 }
 
 pub async fn cancel(app: &Arc<App>, id: String) -> Result<Reply, Failure> {

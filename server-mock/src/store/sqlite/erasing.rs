@@ -265,7 +265,7 @@ impl SqliteStore {
             .connection
             .prepare_cached(
                 "SELECT row, id, kind, project, events, profiles, replays FROM tasks
-                 WHERE state = 'STARTED' AND NOT EXISTS (SELECT 1 FROM keys WHERE dying = tasks.row)",
+                 WHERE state = 'STARTED' AND kind <> 'retrieval' AND NOT EXISTS (SELECT 1 FROM keys WHERE dying = tasks.row)",
             )?
             .query_map([], |r| {
                 Ok((r.get(0)?, r.get(1)?, r.get(2)?, r.get(3)?, [r.get(4)?, r.get(5)?, r.get(6)?]))

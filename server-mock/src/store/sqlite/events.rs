@@ -13,7 +13,8 @@ use crate::domain::config::RetentionBasis;
 use crate::domain::identity::Ids;
 use crate::store::vault::Vault;
 use crate::store::{
-    EventParts, EventRange, Events, KeyRow, NewEvent, Order, Put, Space, StoreError, StoredEvent, Window,
+    Behind, EventParts, EventPlace, EventRange, Events, KeyRow, NewEvent, Order, Put, Space, StoreError,
+    StoredEvent, Window,
 };
 
 /// The column that a retention window is compared with.
@@ -165,6 +166,60 @@ impl Events for SqliteStore {
             Order::Time(..) => found.sort_unstable(),
         }
         Ok(found.into_iter().map(|(_, row)| row).collect())
+    }
+
+    fn last_event(&mut self) -> Result<i64, StoreError> {
+        let mut statement = self.connection.prepare_cached("SELECT ifnull(max(id), 0) FROM events")?;
+        Ok(statement.query_row([], |row| row.get(0))?)
+    }
+
+    fn visit_event_places(
+        &mut self,
+        key: KeyRow,
+        behind: &mut Behind,
+        limit: usize,
+        visitor: &mut dyn FnMut(EventPlace),
+    ) -> Result<bool, StoreError> {
+        let (rest, bound): (_, &dyn ToSql) = match behind {
+            Behind::Row(row) => ("dedupe IS NULL AND id > ?2 ORDER BY id", row),
+            Behind::Dedupe(hash) => ("dedupe > ?2 ORDER BY dedupe", hash),
+        };
+        let mut statement = self.connection.prepare_cached(&format!(
+            "SELECT id, time, dedupe FROM events INDEXED BY events_key WHERE key = ?1 AND {rest} LIMIT ?3"
+        ))?;
+        let mut rows = statement.query(params![key, bound, limit.min(i64::MAX as usize) as i64])?;
+        let (mut seen, mut last) = (0, None);
+        while let Some(row) = rows.next()? {
+            let place = EventPlace { row: row.get(0)?, time: row.get(1)? };
+            visitor(place);
+            let dedupe: Option<Vec<u8>> = row.get(2)?;
+            (seen, last) = (seen + 1, Some(dedupe.map_or(Behind::Row(place.row), Behind::Dedupe)));
+        }
+        let is_last = matches!(behind, Behind::Dedupe(_));
+        match last {
+            Some(last) if seen == limit => *behind = last,
+            _ if !is_last => *behind = Behind::Dedupe(Vec::new()),
+            _ => return Ok(false),
+        }
+        Ok(true)
+    }
+
+    fn visit_rewritten_events(
+        &mut self,
+        space: Space,
+        since: i64,
+        last: i64,
+        visitor: &mut dyn FnMut(KeyRow, EventPlace),
+    ) -> Result<(), StoreError> {
+        // The index is named, or all events up to that row would be looked at.
+        let mut statement = self.connection.prepare_cached(
+            "SELECT key, id, time FROM events INDEXED BY events_received WHERE space = ? AND received >= ? AND id <= ?",
+        )?;
+        let mut rows = statement.query([space.row, since, last])?;
+        while let Some(row) = rows.next()? {
+            visitor(row.get(0)?, EventPlace { row: row.get(1)?, time: row.get(2)? });
+        }
+        Ok(())
     }
 
     fn visit_event_rows(

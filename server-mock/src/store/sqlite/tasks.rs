@@ -187,7 +187,23 @@ impl Tasks for SqliteStore {
         Ok(found)
     }
 
-    fn begin_archive(&mut self, task: &StoredTask) -> Result<KeyRow, StoreError> {
+    fn start_retrieval(&mut self, row: i64) -> Result<(), StoreError> {
+        self.connection.execute("UPDATE tasks SET state = 'STARTED' WHERE row = ?", [row])?;
+        Ok(())
+    }
+
+    fn started_retrieval(&mut self) -> Result<Option<StoredTask>, StoreError> {
+        let found = self
+            .connection
+            .prepare_cached(&format!(
+                "{TASK} WHERE t.state = 'STARTED' AND t.kind = 'retrieval' ORDER BY t.due, t.row LIMIT 1"
+            ))?
+            .query_row([], sealed_of)
+            .optional()?;
+        found.map(|sealed| self.open_task(sealed)).transpose()
+    }
+
+    fn begin_archive(&mut self, task: &StoredTask, keys: &[KeyRow]) -> Result<KeyRow, StoreError> {
         self.give_up_task_key(task.row)?;
         let key = self.task_key(task.project, &task.id, &task.ids)?;
         // What is left of the one before on the disk is sealed under the key that goes.
@@ -196,7 +212,21 @@ impl Tasks for SqliteStore {
             "INSERT INTO archives(task, key, expires, body) VALUES (?, ?, ?, x'')",
             params![task.row, key.row, task.archive_until],
         )?;
+        self.connection.execute("UPDATE tasks SET key = ? WHERE row = ?", [key.row, task.row])?;
+        self.connection.execute("DELETE FROM archive_keys WHERE task = ?", [task.row])?;
+        let mut insert =
+            self.connection.prepare_cached("INSERT OR IGNORE INTO archive_keys(key, task) VALUES (?, ?)")?;
+        for included in keys {
+            insert.execute([*included, task.row])?;
+        }
         Ok(key.row)
+    }
+
+    fn is_archive_there(&mut self, key: KeyRow) -> Result<bool, StoreError> {
+        let mut statement = self.connection.prepare_cached(
+            "SELECT 1 FROM archives a JOIN keys k ON k.id = a.key WHERE a.key = ? AND k.dying IS NULL",
+        )?;
+        Ok(statement.exists([key])?)
     }
 
     fn put_archive_piece(&mut self, key: KeyRow, number: usize, bytes: &[u8]) -> Result<(), StoreError> {
@@ -211,25 +241,13 @@ impl Tasks for SqliteStore {
         Ok(())
     }
 
-    fn end_archive(
-        &mut self,
-        task: &StoredTask,
-        keys: &[KeyRow],
-        outdated: Option<i64>,
-    ) -> Result<(), StoreError> {
-        self.connection
-            .execute("UPDATE archives SET outdated = ? WHERE task = ?", params![outdated, task.row])?;
-        self.connection.execute("DELETE FROM archive_keys WHERE task = ?", [task.row])?;
-        let mut insert =
-            self.connection.prepare_cached("INSERT OR IGNORE INTO archive_keys(key, task) VALUES (?, ?)")?;
-        for included in keys {
-            insert.execute([*included, task.row])?;
-        }
-        drop(insert);
+    fn end_archive(&mut self, task: &StoredTask, outdated: Option<i64>) -> Result<(), StoreError> {
         self.connection.execute(
-            "UPDATE tasks SET state = 'SUCCESS', finished = ?1, events = ?2, profiles = ?3, replays = ?4,
-               key = (SELECT key FROM archives WHERE task = ?5)
-             WHERE row = ?5",
+            "UPDATE archives SET expires = ?, outdated = ? WHERE task = ?",
+            params![task.archive_until, outdated, task.row],
+        )?;
+        self.connection.execute(
+            "UPDATE tasks SET state = 'SUCCESS', finished = ?, events = ?, profiles = ?, replays = ? WHERE row = ?",
             params![task.finished, task.events as i64, task.profiles as i64, task.replays as i64, task.row],
         )?;
         Ok(())
@@ -351,7 +369,8 @@ impl Tasks for SqliteStore {
     fn next_archive_expiry(&mut self) -> Result<Option<i64>, StoreError> {
         let mut statement = self.connection.prepare_cached(
             "SELECT min(min(a.expires, ifnull(a.outdated, a.expires)))
-             FROM archives a JOIN keys k ON k.id = a.key AND k.dying IS NULL",
+             FROM archives a JOIN keys k ON k.id = a.key AND k.dying IS NULL
+             JOIN tasks t ON t.row = a.task AND t.state = 'SUCCESS'",
         )?;
         Ok(statement.query_row([], |row| row.get(0)).optional()?.flatten())
     }
@@ -359,7 +378,8 @@ impl Tasks for SqliteStore {
     fn expire_archives(&mut self, now: i64) -> Result<usize, StoreError> {
         let marked = self.connection.execute(
             "UPDATE keys SET dying = 0, lookup = NULL WHERE dying IS NULL
-               AND id IN (SELECT key FROM archives WHERE expires <= ?)",
+               AND id IN (SELECT a.key FROM archives a JOIN tasks t ON t.row = a.task
+                          WHERE a.expires <= ? AND t.state = 'SUCCESS')",
             [now],
         )?;
         self.marked_dying(marked);
