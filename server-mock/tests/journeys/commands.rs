@@ -217,14 +217,16 @@ fn a_silence_is_broken_by_whatever_arrives_wherever_it_does() {
 
 #[test]
 fn whoever_stops_a_check_stops_its_command() {
-    for (signal, expected) in [("TERM", 143), ("INT", 130)] {
+    // Says that it is there, and waits for somebody who never comes: in a program of its own, since shells do not pass
+    // signals on.
+    let waiting = r#"echo up >"$0"; cat "$0"; true"#;
+    // Starts something when it is told already.
+    let starting = r#"trap 'cat "$0" & exit 1' TERM; echo up >"$0"; while :; do :; done"#;
+    for (script, signal, expected) in [(waiting, "TERM", 143), (waiting, "INT", 130), (starting, "TERM", 1)] {
         let folder = Folder::new("stopped");
         let pipe = folder.path().join("alive");
         let made = Command::new("mkfifo").arg(&pipe).status().unwrap();
         assert!(made.success());
-        // Says that it is there, and waits for somebody who never comes: in a program of its own, since shells do not pass
-        // signals on.
-        let script = r#"echo up >"$0"; cat "$0"; true"#;
         let mut stopped = Command::new(env!("CARGO_BIN_EXE_refrain-mock"))
             .args(["check", "--min", "1", "--", "sh", "-c", script, pipe.to_str().unwrap()])
             .stdin(Stdio::null())

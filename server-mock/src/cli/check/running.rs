@@ -3,11 +3,16 @@
 use std::io::IsTerminal;
 use std::os::unix::process::CommandExt;
 use std::process::{Command, ExitStatus};
+use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process, kill_process_group};
 use tokio::signal::unix::{self, SignalKind, signal};
 
 use crate::cli::is_watched;
+
+/// How often what a stopped command has left behind is told to end, and how soon again.
+const STRAGGLERS: u32 = 100;
+const AGAIN: Duration = Duration::from_millis(20);
 
 /// How a command ended.
 pub struct Ended {
@@ -50,21 +55,36 @@ pub fn run(mut command: Command) -> std::io::Result<Ended> {
         // Before there is a command, so that no signal ends this program alone.
         let mut stops = Stops::listen()?;
         let mut child = tokio::process::Command::from(command).spawn()?;
+        let id = child.id().and_then(|id| Pid::from_raw(id.cast_signed()));
+        // Whether there was anybody to tell.
+        let tell = |stop| {
+            id.is_some_and(|id| {
+                let told = if is_group { kill_process_group(id, stop) } else { kill_process(id, stop) };
+                told.is_ok()
+            })
+        };
         let mut stopped = None;
-        loop {
+        let status = loop {
             let stop = tokio::select! {
-                status = child.wait() => break status.map(|status| (Ended { status, stopped }, stops)),
+                status = child.wait() => break status?,
                 stop = stops.next() => stop,
             };
             stopped = Some(stop);
             // A terminal has told the command itself, and a second time would be taken for impatience.
-            let is_told = stop == Signal::INT && is_watched();
-            let id = child.id().and_then(|id| Pid::from_raw(id.cast_signed()));
-            if let Some(id) = id.filter(|_| !is_told) {
-                // One that has just ended needs no telling.
-                let _ = if is_group { kill_process_group(id, stop) } else { kill_process(id, stop) };
+            if stop != Signal::INT || !is_watched() {
+                tell(stop);
+            }
+        };
+        if let Some(stop) = stopped.filter(|_| is_group) {
+            // What was just being started has not heard: a shell loses a signal between `fork` and `exec`.
+            for _ in 0..STRAGGLERS {
+                if !tell(stop) {
+                    break;
+                }
+                tokio::time::sleep(AGAIN).await;
             }
         }
+        std::io::Result::Ok((Ended { status, stopped }, stops))
     })?;
     std::thread::spawn(move || {
         let stop = runtime.block_on(stops.next());
