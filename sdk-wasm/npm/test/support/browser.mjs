@@ -31,12 +31,13 @@ export const startSite = async () => {
   };
 };
 
-/** What the tests of one file share. Close it with `stop`. */
-export const startWorld = async () => {
+/** What the tests of one file share. Close it with `stop`. With `options` the browser is another one. */
+export const startWorld = async (options) => {
   const site = await startSite();
   const browser = await chromium.launch({
     executablePath: process.env.CHROMIUM ?? '/usr/bin/chromium',
     args: FLAGS,
+    ...options,
   });
   /** A browser that has never been anywhere, until the test ends. */
   const profile = async (t) => {
