@@ -128,6 +128,7 @@ impl HostTransport {
                 format!("the collector answers {status}; sending rests, nothing is lost")
             }
             Notice::StoreTrouble(fault) => format!("{}; records are kept in memory", fault.as_str()),
+            Notice::QueueFull => "the queue is full; the oldest records go".into(),
             Notice::UnusableProxy { variable } => {
                 format!("{variable} names a proxy that cannot be used; nothing is sent, nothing is lost")
             }

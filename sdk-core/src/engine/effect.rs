@@ -581,6 +581,8 @@ pub enum Notice {
     },
     /// The store fails; records are kept in memory.
     StoreTrouble(StoreFault),
+    /// The queue has no room left: its oldest records go undelivered, for the first time. The books count them.
+    QueueFull,
     /// Nothing can be sent, and nothing is lost: this environment variable names a proxy that cannot be used.
     UnusableProxy {
         /// Its name.
