@@ -4,9 +4,11 @@ use super::{Core, copies};
 use alloc::string::String;
 use refrain::engine::{Answer, ConsentState, Done, Effect, Input, Notice, Op, RecordRead, Trouble};
 
+const FULL: &str = "the queue is full; the oldest events go";
+
 impl Core {
     /// The next effect: 0 none, 1 send, 2 cancel, 3 a consent call has ended well, 4 it has ended badly (the text says
-    /// how), 5 the collector refuses this client, 6 the store fails (the text: which way), 7 send for the outbox. `number`
+    /// how), 5 the collector refuses this client, 6 the store fails (the text: which way) or drops records, 7 send for the outbox. `number`
     /// is the request's number, the ticket or the HTTP status.
     pub(super) fn next_outward(&mut self) -> u32 {
         let Some(effect) = self.outward.pop_front() else { return 0 };
@@ -22,6 +24,10 @@ impl Core {
             Effect::Notify(Notice::Paused { status }) => (5, u64::from(*status)),
             Effect::Notify(Notice::StoreTrouble(fault)) => {
                 self.text = String::from(fault.as_str());
+                (6, 0)
+            }
+            Effect::Notify(Notice::QueueFull) => {
+                self.text = String::from(FULL);
                 (6, 0)
             }
             _ => return self.next_outward(),

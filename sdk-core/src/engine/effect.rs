@@ -581,6 +581,8 @@ pub enum Notice {
     },
     /// The store fails; records are kept in memory.
     StoreTrouble(StoreFault),
+    /// The queue has no room left: its oldest records go undelivered, for the first time. The books count them.
+    QueueFull,
     /// Nothing can be sent, and nothing is lost: this environment variable names a proxy that cannot be used.
     UnusableProxy {
         /// Its name.
@@ -597,6 +599,7 @@ impl fmt::Display for Notice {
                 write!(f, "the collector answers {status}; sending rests, nothing is lost")
             }
             Self::StoreTrouble(fault) => write!(f, "{fault}; records are kept in memory"),
+            Self::QueueFull => f.write_str("the queue is full; the oldest records go"),
             Self::UnusableProxy { variable } => {
                 write!(f, "{variable} names a proxy that cannot be used; nothing is sent, nothing is lost")
             }

@@ -416,6 +416,9 @@ impl Engine {
     /// Keeps the queue within its bytes.
     pub(super) fn evict(&mut self) {
         let evicted = self.queue.evict(self.config.queue_limit_bytes);
+        if !evicted.is_empty() && self.books.dropped_for(Dropped::Evicted) == 0 {
+            self.notify(Notice::QueueFull);
+        }
         self.give_up(evicted, Dropped::Evicted);
     }
 

@@ -186,8 +186,8 @@ impl Builder {
         self
     }
 
-    /// Is told when the collector refuses this client, or the store fails; as a text, for a log, a notice is a sentence.
-    /// Called on a thread of its own, for one notice after the other, and may call the client.
+    /// Is told when the collector refuses this client, the store fails, or the queue has no room left; as a text, for a log,
+    /// a notice is a sentence. Called on a thread of its own, for one notice after the other, and may call the client.
     /// [`shutdown`](super::Client::shutdown) waits for it, within its time. Only the client that opens a folder can have
     /// one: see [`build`](Self::build).
     pub fn on_notice(mut self, hook: impl Fn(&Notice) + Send + Sync + 'static) -> Self {

@@ -208,6 +208,18 @@ class Notices(FolderTestCase):
         self.assertEqual(record.levelno, logging.WARNING)
         self.assertEqual(record.getMessage(), "the collector answers 401; sending rests, nothing is lost")
 
+    def test_a_developer_reads_that_records_go(self) -> None:
+        logged = Logged()
+        logging.getLogger("refrain").addHandler(logged)
+        self.addCleanup(logging.getLogger("refrain").removeHandler, logged)
+        client = self.client(default_consent="granted", flush_interval=3600, queue_limit_bytes=2_000)
+        for _ in range(20):
+            client.track("Bought", {"item": "umbrella"})
+        record = logged.records.get(timeout=30)
+        self.assertEqual(record.getMessage(), "the queue is full; the oldest records go")
+        self.assertGreater(client.stats().dropped["evicted"], 1)
+        self.assertTrue(logged.records.empty())
+
 
 class Workers(FolderTestCase):
     def test_one_that_hangs_is_left_behind(self) -> None:

@@ -10,7 +10,10 @@ interface Place {
   seq: string | undefined;
 }
 
-export const openQueue = (prefix: string, { local, session, keys, only }: Host, fresh: string) => {
+/** Characters of other tabs' queues that may stay where nobody can tell which of these tabs are gone. */
+const OTHERS = 1 << 20;
+
+export const openQueue = (prefix: string, { local, session, keys, only, locks }: Host, fresh: string) => {
   const name = prefix + 'tab';
   /** Whose queues these are: the first is the own one, the others were taken over. */
   const tabs = [only ?? session?.getItem(name) ?? fresh];
@@ -37,7 +40,8 @@ export const openQueue = (prefix: string, { local, session, keys, only }: Host, 
     /**
      * Takes over this tab's queue and those of the tabs named: what is of this epoch is read, oldest first, what is of
      * another one is deleted unread. From now on the tab has a name in `sessionStorage`. Gives out the moment before
-     * which nothing may be sent, or 0, and how many keys were deleted.
+     * which nothing may be sent, or 0, and how many keys were deleted. Without locks nobody ever takes over the queue of a
+     * tab that is gone: what they are in all is bounded here, or they would fill the site's storage.
      */
     recover: (of: number, gone: string[], found: (queue: number, seq: number, text: string) => boolean) => {
       try {
@@ -48,10 +52,17 @@ export const openQueue = (prefix: string, { local, session, keys, only }: Host, 
       tabs.push(...gone);
       let notBefore = 0;
       let wiped = 0;
+      let others = 0;
       const events: [queue: number, seq: number, text: string, key: string][] = [];
       for (const { key, tab, seq } of places()) {
         const queue = tabs.indexOf(tab);
-        if (queue < 0) continue;
+        if (queue < 0) {
+          if (!locks && (others += local!.getItem(key)!.length) > OTHERS) {
+            local!.removeItem(key);
+            wiped++;
+          }
+          continue;
+        }
         const [, stamp = -1, text = ''] = parts(key) ?? [];
         if (+stamp != of) {
           local!.removeItem(key);

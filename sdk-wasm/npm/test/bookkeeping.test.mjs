@@ -99,6 +99,18 @@ test('C4 a wipe takes what is older or cannot be told; of living tabs only if it
   }
 });
 
+test('where nobody can tell whose tab is gone, what others have left is bounded', () => {
+  const text = '1|' + 'x'.repeat(300_000);
+  const fill = () =>
+    new Memory({ ...FOREIGN, [P + 'q:me:1']: text, ...Object.fromEntries(['a', 'b', 'c', 'd', 'e'].map((tab) => [P + `q:${tab}:1`, text])) });
+  for (const [locks, left] of [[undefined, 3], [{}, 5]]) {
+    const local = fill();
+    const queue = openQueue(P, { ...host(local), locks }, 'me');
+    const [events, , wiped] = recover(queue, 1, []);
+    assert.deepEqual([events.length, queue.others().size, wiped], [1, left, 5 - left]);
+  }
+});
+
 test('without storage there is nothing', () => {
   const queue = openQueue(P, host(), 'me');
   assert.deepEqual(recover(queue, 1, []), [[], 0, 0]);

@@ -3,7 +3,8 @@ import { after, before, test } from 'node:test';
 import { kept, start, startWorld } from './support/browser.mjs';
 
 let world;
-before(async () => (world = await startWorld()));
+// Playwright turns off what keeps a page that is left.
+before(async () => (world = await startWorld({ ignoreDefaultArgs: ['--disable-back-forward-cache'] })));
 after(() => world.stop());
 
 const SLOW = { defaultConsent: 'granted', flushInterval: 3_600_000 };
@@ -118,18 +119,32 @@ test('a leaving page obeys a refusal that the mirror already shows', async (t) =
   await elsewhere(page);
 });
 
-test('a page that comes back from the back/forward cache goes on, and has heard of a refusal', async (t) => {
+/** Leaves a page and comes back to it, as it was, after `work`; one that is kept is never loaded again. */
+const thereAndBack = async (page, work = () => {}) => {
+  await page.evaluate(() => addEventListener('pageshow', ({ persisted }) => (window.persisted = persisted)));
+  await page.goto(world.site.url + '?elsewhere');
+  await work();
+  await page.goBack({ waitUntil: 'commit' });
+  await page.waitForFunction(() => window.persisted);
+};
+
+test('a page that comes back from the back/forward cache has heard of a refusal', async (t) => {
   const { collector, open } = await world.person(t);
   const page = await quietPage(collector, open);
-  await page.evaluate(() => (window.mark = 1));
-  await page.goto(world.site.url + '?elsewhere');
-  const other = await open(SLOW);
-  await other.evaluate(() => window.r.optOut());
-  await page.goBack();
-  // Chromium may have thrown the frozen page away; a loaded one has to hear of it all the same.
-  if (!(await page.evaluate(() => window.mark))) await start(page, collector, SLOW);
+  await thereAndBack(page, async () => {
+    const other = await open(SLOW);
+    await other.evaluate(() => window.r.optOut());
+  });
   await page.waitForFunction(() => window.r.consent().verdict === 'deny');
   assert.equal(await page.evaluate(() => window.r.track('Back').rejected), 'denied');
+});
+
+test('a page that comes back from the back/forward cache goes on', async (t) => {
+  const { collector, open } = await world.person(t);
+  const page = await quietPage(collector, open, { ...SLOW, flushInterval: 50 });
+  await thereAndBack(page);
+  await page.evaluate(() => window.r.track('Back'));
+  await collector.arrived('Back');
 });
 
 test('what another tab has sent while a page was frozen is not sent again by it', async (t) => {

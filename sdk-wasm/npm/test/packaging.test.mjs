@@ -2,7 +2,7 @@
 
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
-import { copyFile, mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { copyFile, cp, mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
@@ -71,19 +71,33 @@ for (const [where, options] of [
   });
 }
 
-test('a bundler for browsers takes it without anything of Node', async () => {
-  await writeFile(join(project, 'shop.js'), "import { init } from '@refrain/web'; init('T').track('E');");
+/** The package's files that a bundler for browsers takes for a page. */
+const bundled = async (where = project) => {
+  await writeFile(join(where, 'shop.js'), "import { init } from '@refrain/web'; init('T').track('E');");
   const { metafile } = await build({
-    entryPoints: [join(project, 'shop.js')],
-    outdir: join(project, 'out'),
+    entryPoints: [join(where, 'shop.js')],
+    outdir: join(where, 'out'),
     bundle: true,
     splitting: true,
     format: 'esm',
     metafile: true,
     logLevel: 'silent',
   });
-  const inputs = Object.keys(metafile.inputs).filter((name) => name.includes('@refrain')).map((name) => name.split('/').pop());
-  assert.deepEqual(inputs.sort(), ['client.js', 'index.js', 'plain.js']);
+  return Object.keys(metafile.inputs).filter((name) => name.includes('@refrain')).map((name) => name.split('/').pop()).sort();
+};
+
+test('a bundler for browsers takes it without anything of Node', async () => {
+  assert.deepEqual(await bundled(), ['client.js', 'index.js', 'plain.js']);
+});
+
+test('a bundler that does not know `exports` takes the same', async (t) => {
+  const other = await mkdtemp(join(tmpdir(), 'refrain-project-'));
+  t.after(() => rm(other, { recursive: true, force: true }));
+  const place = join(other, 'node_modules/@refrain/web');
+  await cp(join(project, 'node_modules/@refrain/web'), place, { recursive: true });
+  const { exports, ...rest } = JSON.parse(await readFile(join(place, 'package.json'), 'utf8'));
+  await writeFile(join(place, 'package.json'), JSON.stringify(rest));
+  assert.deepEqual(await bundled(other), ['client.js', 'index.js', 'plain.js']);
 });
 
 test('the test kit is whole, too', () => {

@@ -471,6 +471,22 @@ test('a burst before the module has loaded is kept, within bounds, and what is r
   assert.ok(rejected >= results.hold_full);
 });
 
+test('a queue that is full says so, once', async (t) => {
+  const { open } = await world.person(t);
+  const page = await open();
+  const said = [];
+  page.on('console', (message) => message.text().startsWith('refrain: ') && said.push(message.text()));
+  await start(page, { url: 'http://127.0.0.1:9' }, { defaultConsent: 'granted', queueLimitBytes: 2_000 });
+  const { dropped } = await page.evaluate(() => {
+    for (let n = 0; n < 20; n++) window.r.track('E', { n, text: 'x'.repeat(100) });
+    return window.r.stats();
+  });
+  await page.evaluate(() => console.log('refrain: end'));
+  while (said.at(-1) !== 'refrain: end') await page.waitForEvent('console');
+  assert.ok(dropped.evicted > 1);
+  assert.deepEqual(said, ['refrain: the queue is full; the oldest events go', 'refrain: end']);
+});
+
 test('a server in trouble is tried again, with the same ids', async (t) => {
   const { collector, open } = await world.person(t);
   collector.answers.push((_, response) => response.writeHead(503).end());

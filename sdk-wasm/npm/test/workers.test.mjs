@@ -2,6 +2,8 @@
 
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
+import { fileURLToPath } from 'node:url';
+import { build } from 'esbuild';
 import { kept, NOTHING, startWorld } from './support/browser.mjs';
 
 let world;
@@ -108,4 +110,23 @@ test('C1 signals that a browser does not show to workers can be passed on', asyn
   assert.match(await worker.evaluate(() => r.signals({ host: 1 }).catch((error) => error.message)), /host must be/);
   await worker.evaluate(() => r.signals({ host: true }));
   assert.deepEqual(await worker.evaluate(() => [r.consent().reason, r.track('E').rejected]), ['host', 'denied']);
+});
+
+test('a service worker, which has one file and no `import()`, obeys the same record', async (t) => {
+  const { collector, context, open } = await world.person(t);
+  const entry = fileURLToPath(new URL('../dist/index.js', import.meta.url));
+  const { outputFiles } = await build({ entryPoints: [entry], bundle: true, format: 'iife', globalName: 'refrain', write: false, logLevel: 'silent' });
+  const options = { endpoint: collector.url, wasmUrl: '/dist/refrain_wasm_bg.wasm', flushInterval: 50 };
+  world.site.scripts['service.js'] = `${outputFiles[0].text}; self.r = refrain.init('T', ${JSON.stringify(options)});`;
+  const page = await open({});
+  const started = context.waitForEvent('serviceworker');
+  await page.evaluate(() => navigator.serviceWorker.register('/service.js'));
+  const worker = await started;
+  assert.deepEqual(await worker.evaluate(() => r.ready.then(() => [r.consent().verdict, r.track('In the background')])), ['hold', 'held']);
+  await page.evaluate(() => window.r.optIn());
+  const [event] = await collector.arrived('In the background');
+  assert.equal(event.properties.$device_id, await page.evaluate(() => window.r.deviceId()));
+  await worker.evaluate(() => r.optOut());
+  assert.equal(await page.evaluate(() => window.r.track('After').rejected), 'denied');
+  assert.deepEqual(await worker.evaluate(async () => (await r.audit()).items), ['indexedDB refrain:T consent']);
 });

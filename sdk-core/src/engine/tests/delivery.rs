@@ -184,7 +184,8 @@ fn the_oldest_make_room_counted() {
         app.run(&mut store);
     }
     let stats = app.engine.stats();
-    assert!(stats.queued_bytes <= 2_000 && stats.dropped_for(Dropped::Evicted) > 0);
+    assert!(stats.queued_bytes <= 2_000 && stats.dropped_for(Dropped::Evicted) > 1);
+    assert_eq!(app.notices, [Notice::QueueFull], "said once");
     assert_eq!(store.records.len() as u64, stats.queued);
 }
 

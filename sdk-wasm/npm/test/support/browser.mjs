@@ -9,12 +9,16 @@ import { startCollector } from './collector.mjs';
 const TYPES = { html: 'text/html', js: 'text/javascript', wasm: 'application/wasm' };
 const DIST = new URL('../../dist/', import.meta.url);
 
-/** A site that serves the built package; `?policy=…` sets a page's Content Security Policy. */
+/**
+ * A site that serves the built package, and `scripts` by their names; `?policy=…` sets a page's Content Security Policy.
+ */
 export const startSite = async () => {
+  const scripts = {};
   const server = createServer(async (request, response) => {
     const { pathname, searchParams } = new URL(request.url, 'http://site');
     const name = pathname.slice(1);
-    const file = name.startsWith('dist/') ? await readFile(new URL(name.slice(5), DIST)).catch(() => undefined) : undefined;
+    const built = () => name.startsWith('dist/') && readFile(new URL(name.slice(5), DIST)).catch(() => undefined);
+    const file = scripts[name] ?? ((await built()) || undefined);
     if (searchParams.has('policy')) response.setHeader('Content-Security-Policy', searchParams.get('policy'));
     // For frames without an origin.
     response.setHeader('Access-Control-Allow-Origin', '*');
@@ -24,6 +28,7 @@ export const startSite = async () => {
   await new Promise((done) => server.listen(0, '127.0.0.1', done));
   return {
     url: `http://127.0.0.1:${server.address().port}/`,
+    scripts,
     stop: () => {
       server.closeAllConnections();
       server.close();
@@ -31,12 +36,13 @@ export const startSite = async () => {
   };
 };
 
-/** What the tests of one file share. Close it with `stop`. */
-export const startWorld = async () => {
+/** What the tests of one file share. Close it with `stop`. With `options` the browser is another one. */
+export const startWorld = async (options) => {
   const site = await startSite();
   const browser = await chromium.launch({
     executablePath: process.env.CHROMIUM ?? '/usr/bin/chromium',
     args: FLAGS,
+    ...options,
   });
   /** A browser that has never been anywhere, until the test ends. */
   const profile = async (t) => {
