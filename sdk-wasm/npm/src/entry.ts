@@ -46,28 +46,28 @@ export const entry = (loader: () => Promise<Loader>, storage?: () => Storage) =>
   const profile = (kind: number, of?: object): Profile => {
     const apply = (operator: string) => (value: unknown = '') => call(kind, 0, { ...of, ['$' + operator]: value });
     return {
-      set: apply('set'),
       setOnce: apply('set_once'),
-      add: apply('add'),
-      append: apply('append'),
-      union: apply('union'),
+      delete: apply('delete'),
       remove: apply('remove'),
+      append: apply('append'),
+      add: apply('add'),
+      union: apply('union'),
+      set: apply('set'),
       // Made one list where it is caught what comes of it.
       unset: (...names) => apply('unset')({ toJSON: () => names.flat() }),
-      delete: apply('delete'),
     };
   };
 
   /**
    * What the client does when it is there; none of this throws. Where that can take long, in a page, it is waited for so
-   * many milliseconds at most.
+   * many milliseconds at most; and what an app may wait for before it goes on does not fail where no client comes.
    */
   const later = <T>(name: Slow, how?: unknown, patience?: number): Promise<T> =>
     client
       ? (client[name] as (how: unknown) => Promise<T>)(how)
       : new Promise<any>((done, fail) => {
           waiting.push((loaded) => done((loaded[name] as (how: unknown) => Promise<T>)(how)));
-          ready.catch(fail);
+          ready.catch(patience! >= 0 ? () => done(false) : fail);
           storage && patience! < 1e9 && setTimeout(done, patience, false);
         });
 
@@ -104,32 +104,33 @@ export const entry = (loader: () => Promise<Loader>, storage?: () => Storage) =>
     };
 
   return {
-    ready,
-    track: (name, properties) => call(0, name, properties),
+    // In an order that compresses well.
     setGroup: (key, id) => call(12, key, id),
-    addGroup: (key, id) => call(13, key, id),
     removeGroup: (key, id) => call(14, key, id),
-    group: (key, id) => profile(11, { $group_key: key, $group_id: id }),
-    profile: () => profile(10),
-    reset: () => call(2),
-    identify: (user) => call(1, user),
-    switchUser: (user) => call(7, user),
-    alias: (alias) => call(8, alias),
-    register: (properties) => call(3, 0, properties),
-    registerOnce: (properties) => call(4, 0, properties),
-    registerForSession: (properties) => call(5, 0, properties),
-    unregister: (name) => call(6, name),
-    timeEvent: (name) => call(9, name),
-    optIn: () => choose(Turn.OptIn),
-    optOut: (how) => choose(Turn.OptOut + <any>!!how?.erase + 2 * <any>!!how?.deleteProfile),
-    consent,
-    hasOptedOut: () => consent().decision == 'denied',
-    audit: () => later('audit'),
-    signals: (signals) => later('signals', signals),
-    flush: (timeout = 1e4) => later('flush', timeout, timeout),
-    shutdown: (timeout = 2e3) => later('shutdown', timeout, timeout),
-    stats: () => client?.stats(refused),
+    addGroup: (key, id) => call(13, key, id),
     distinctId: () => client?.distinctId(),
     deviceId: () => client?.deviceId(),
+    track: (name, properties) => call(0, name, properties),
+    registerOnce: (properties) => call(4, 0, properties),
+    registerForSession: (properties) => call(5, 0, properties),
+    register: (properties) => call(3, 0, properties),
+    unregister: (name) => call(6, name),
+    timeEvent: (name) => call(9, name),
+    ready,
+    identify: (user) => call(1, user),
+    reset: () => call(2),
+    alias: (alias) => call(8, alias),
+    switchUser: (user) => call(7, user),
+    signals: (signals) => later('signals', signals),
+    stats: () => client?.stats(refused),
+    audit: () => later('audit'),
+    shutdown: (timeout = 2e3) => later('shutdown', timeout, timeout),
+    flush: (timeout = 1e4) => later('flush', timeout, timeout),
+    hasOptedOut: () => consent().decision == 'denied',
+    consent,
+    profile: () => profile(10),
+    group: (key, id) => profile(11, { $group_key: key, $group_id: id }),
+    optIn: () => choose(Turn.OptIn),
+    optOut: (how) => choose(Turn.OptOut + <any>!!how?.erase + 2 * <any>!!how?.deleteProfile),
   };
 };

@@ -206,13 +206,13 @@ export interface Refrain {
   deviceId(): string | undefined;
   /**
    * Sends what is queued now, and waits for it at most so many milliseconds (default 10,000), in pages for the module, too.
-   * Says whether everything left the queue; if not, the rest is kept and tried again. Fails as `ready` does, such as where a
-   * blocker keeps the client from loading: who goes on only after it has to catch that.
+   * Says whether everything left the queue; if not, the rest is kept and tried again. Never fails: where no client comes,
+   * such as where a blocker keeps it from loading, that is `false`.
    */
   flush(timeout?: number): Promise<boolean>;
   /**
    * Flushes, and waits for an erasure that is on its way, for at most so many milliseconds in all (default 2,000); then
-   * stops. What is left is sent by a later page. Fails as `flush` does.
+   * stops. What is left is sent by a later page. Never fails.
    */
   shutdown(timeout?: number): Promise<void>;
 }

@@ -159,6 +159,7 @@ test('importing does nothing, and a client that cannot start says why', async (t
   ]) {
     await assert.rejects(startClient(one, token, { endpoint: 'http://127.0.0.1:9', ...options }), why);
     assert.equal(await one.evaluate(() => r.track('E').rejected), 'not_loaded');
+    assert.equal(await one.evaluate(async () => (await r.shutdown(), r.flush())), false);
   }
 });
 
