@@ -159,7 +159,10 @@ fn clippy_for_the_browser() -> Result<Outcome> {
 }
 
 fn rust_tests() -> Result<Outcome> {
-    passed(&mut cargo(["test", "--quiet", "--workspace", "--no-fail-fast", "--", "--skip", VECTORS_TEST]))
+    // Told which server there is, tests do not build another one, of the one package: dependencies have other features then.
+    let server = server()?;
+    let mut test = cargo(["test", "--quiet", "--workspace", "--no-fail-fast", "--", "--skip", VECTORS_TEST]);
+    passed(test.env("REFRAIN_MOCK_BIN", server))
 }
 
 fn simulation() -> Result<Outcome> {
