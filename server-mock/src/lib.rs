@@ -56,6 +56,8 @@ mod expectation;
 mod http;
 mod mock_server;
 mod notices;
+#[cfg(test)]
+mod scratch;
 mod server;
 mod wire;
 mod worker;

@@ -53,9 +53,10 @@ impl Core {
         if is_making(task) {
             return Ok(Fetched::Making);
         }
-        let Some(archive) = self.store.archive(task.row)?.filter(|_| fetchable(task, now).is_some()) else {
+        if fetchable(task, now).is_none() {
             return Ok(Fetched::Nothing);
-        };
+        }
+        let Some(archive) = self.store.archive(task.row)? else { return Ok(Fetched::Nothing) };
         if archive.bytes == 0 || archive.outdated.is_some_and(|at| at <= now) {
             self.store.start_retrieval(task.row)?;
             self.reschedule()?;

@@ -449,27 +449,10 @@ fn new_header() -> Result<Zeroizing<[u8; HEADER]>, StoreError> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::path::PathBuf;
+    use crate::scratch::ScratchFolder;
 
-    struct Folder(PathBuf);
-
-    impl Folder {
-        fn new(name: &str) -> Folder {
-            let path = std::env::temp_dir().join(format!("refrain-vault-{name}-{}", std::process::id()));
-            let _ = std::fs::remove_dir_all(&path);
-            std::fs::create_dir_all(&path).unwrap();
-            Folder(path)
-        }
-
-        fn bytes(&self) -> Vec<u8> {
-            std::fs::read(self.0.join(FILE_NAME)).unwrap()
-        }
-    }
-
-    impl Drop for Folder {
-        fn drop(&mut self) {
-            let _ = std::fs::remove_dir_all(&self.0);
-        }
+    fn bytes_in(folder: &ScratchFolder) -> Vec<u8> {
+        std::fs::read(folder.path().join(FILE_NAME)).unwrap()
     }
 
     #[test]
@@ -487,15 +470,15 @@ mod tests {
 
     #[test]
     fn a_destroyed_key_is_gone_from_the_file_and_its_place_is_used_under_the_next_generation() {
-        let folder = Folder::new("destroy");
-        let mut vault = Vault::create(&folder.0).unwrap();
+        let folder = ScratchFolder::new("vault-destroy");
+        let mut vault = Vault::create(folder.path()).unwrap();
         let (slot, key) = vault.allocate().unwrap();
         let kept = vault.allocate().unwrap().0;
         vault.sync().unwrap();
         let secret = *key.0;
-        assert!(folder.bytes().windows(32).any(|part| part == secret));
+        assert!(bytes_in(&folder).windows(32).any(|part| part == secret));
         vault.destroy(&[slot]).unwrap();
-        assert!(!folder.bytes().windows(32).any(|part| part == secret));
+        assert!(!bytes_in(&folder).windows(32).any(|part| part == secret));
         assert!(vault.key(slot).is_err());
         assert!(vault.key(kept).is_ok());
         vault.release(&[slot]);
@@ -509,15 +492,15 @@ mod tests {
 
     #[test]
     fn a_key_that_no_row_names_does_not_survive_the_next_start() {
-        let folder = Folder::new("orphan");
-        let mut vault = Vault::create(&folder.0).unwrap();
+        let folder = ScratchFolder::new("vault-orphan");
+        let mut vault = Vault::create(folder.path()).unwrap();
         let (named, _) = vault.allocate().unwrap();
         let (orphan, key) = vault.allocate().unwrap();
         let secret = *key.0;
         drop(vault);
-        let mut vault = Vault::open(&folder.0).unwrap();
+        let mut vault = Vault::open(folder.path()).unwrap();
         vault.reconcile(vec![named], &[]).unwrap();
-        assert!(!folder.bytes().windows(32).any(|part| part == secret));
+        assert!(!bytes_in(&folder).windows(32).any(|part| part == secret));
         assert_eq!(vault.allocate().unwrap().0.index, orphan.index);
     }
 
@@ -553,13 +536,13 @@ mod tests {
 
     #[test]
     fn a_file_that_ends_within_a_slot_is_extended_over_it() {
-        let folder = Folder::new("short");
-        let mut vault = Vault::create(&folder.0).unwrap();
+        let folder = ScratchFolder::new("vault-short");
+        let mut vault = Vault::create(folder.path()).unwrap();
         let mut named: Vec<Slot> = (0..AHEAD).map(|_| vault.allocate().unwrap().0).collect();
         drop(vault);
-        let bytes = folder.bytes();
-        std::fs::write(folder.0.join(FILE_NAME), &bytes[..bytes.len() - 30]).unwrap();
-        let mut vault = Vault::open(&folder.0).unwrap();
+        let bytes = bytes_in(&folder);
+        std::fs::write(folder.path().join(FILE_NAME), &bytes[..bytes.len() - 30]).unwrap();
+        let mut vault = Vault::open(folder.path()).unwrap();
         let cut = named.pop().unwrap();
         vault.reconcile(named, &[]).unwrap();
         let (next, _) = vault.allocate().unwrap();

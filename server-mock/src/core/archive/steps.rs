@@ -1,6 +1,5 @@
 //! What comes between two steps of an archive that is being made.
 
-use std::path::PathBuf;
 use std::sync::Arc;
 
 use serde_json::{Map, Value, json};
@@ -13,31 +12,15 @@ use crate::domain::config::Config;
 use crate::domain::event::Event;
 use crate::domain::identity::Ids;
 use crate::domain::time::DAY;
+use crate::scratch::ScratchFolder;
 use crate::store::sqlite::SqliteStore;
 use crate::store::{HideCause, NewTask, StoredTask, TaskKind, TaskState};
 
 /// More events than are read in a few steps.
 const MANY: usize = 3_000;
 
-struct Folder(PathBuf);
-
-impl Folder {
-    fn new(name: &str) -> Folder {
-        let path = std::env::temp_dir().join(format!("refrain-archive-{name}-{}", std::process::id()));
-        // Left over from an earlier process of the same number.
-        let _ = std::fs::remove_dir_all(&path);
-        Folder(path)
-    }
-
-    fn core(&self) -> Core {
-        core_on(SqliteStore::open(&self.0).unwrap())
-    }
-}
-
-impl Drop for Folder {
-    fn drop(&mut self) {
-        let _ = std::fs::remove_dir_all(&self.0);
-    }
+fn core_in(folder: &ScratchFolder) -> Core {
+    core_on(SqliteStore::open(folder.path()).unwrap())
 }
 
 /// A clock that stands still, always at the same instant, and a project whose events are kept for a day.
@@ -102,8 +85,9 @@ fn step(core: &mut Core) -> bool {
     core.step(now, Pace::GivingWay).unwrap()
 }
 
-/// Does what is due until pieces of the archive are there, and more is to come.
-fn step_into_the_middle(core: &mut Core) {
+/// Asks for an archive, and does what is due until pieces of it are there, and more is to come.
+fn ask_and_stop_in_the_middle(core: &mut Core) {
+    ask(core, TaskKind::Retrieval, &["u", "v"]);
     loop {
         assert!(step(core));
         let task = task(core, TaskKind::Retrieval);
@@ -129,6 +113,12 @@ fn fetched(core: &mut Core) -> Option<String> {
     }
 }
 
+/// The same, once nothing is to be done any more.
+fn fetched_at_the_end(core: &mut Core) -> Option<String> {
+    while step(core) {}
+    fetched(core)
+}
+
 fn lines_of(archive: &str, user: &str) -> usize {
     archive.matches(&format!("\"event\":\"of {user}\"")).count()
 }
@@ -136,8 +126,7 @@ fn lines_of(archive: &str, user: &str) -> usize {
 #[test]
 fn whoever_comes_between_two_steps_is_served() {
     let mut core = in_memory();
-    ask(&mut core, TaskKind::Retrieval, &["u", "v"]);
-    step_into_the_middle(&mut core);
+    ask_and_stop_in_the_middle(&mut core);
     send(&mut core, "w", "F", 0);
     send(&mut core, "u", "D", MANY);
     let view = core.view("T").unwrap().unwrap();
@@ -156,10 +145,9 @@ fn whoever_comes_between_two_steps_is_served() {
 
 #[test]
 fn whoever_is_erased_between_two_steps_can_be_read_in_no_piece() {
-    let folder = Folder::new("erased");
-    let mut core = filled(folder.core());
-    ask(&mut core, TaskKind::Retrieval, &["u", "v"]);
-    step_into_the_middle(&mut core);
+    let folder = ScratchFolder::new("archive-erased");
+    let mut core = filled(core_in(&folder));
+    ask_and_stop_in_the_middle(&mut core);
     let row = task(&mut core, TaskKind::Retrieval).row;
     let key = core.store.archive(row).unwrap().unwrap().key;
     ask(&mut core, TaskKind::Deletion, &["v"]);
@@ -168,27 +156,26 @@ fn whoever_is_erased_between_two_steps_can_be_read_in_no_piece() {
     }
     assert_eq!(core.store.archive_piece(key, 1).unwrap(), None);
     drop(core);
-    let database = rusqlite::Connection::open(folder.0.join("events.sqlite")).unwrap();
+    let database = rusqlite::Connection::open(folder.path().join("events.sqlite")).unwrap();
     let left = "SELECT count(*) FROM archive_pieces WHERE key = ?";
     assert_eq!(database.query_row(left, [key], |row| row.get::<_, i64>(0)).unwrap(), 0);
     drop(database);
-    let archive = fetched(&mut folder.core()).unwrap();
+    let archive = fetched(&mut core_in(&folder)).unwrap();
     assert_eq!((lines_of(&archive, "u"), lines_of(&archive, "v")), (MANY, 0));
 }
 
 #[test]
 fn one_that_is_cut_off_is_begun_anew_by_the_next_start() {
-    let folder = Folder::new("cut-off");
-    let mut core = filled(folder.core());
-    ask(&mut core, TaskKind::Retrieval, &["u", "v"]);
-    step_into_the_middle(&mut core);
+    let folder = ScratchFolder::new("archive-cut-off");
+    let mut core = filled(core_in(&folder));
+    ask_and_stop_in_the_middle(&mut core);
     let whole = {
         let mut undisturbed = in_memory();
         ask(&mut undisturbed, TaskKind::Retrieval, &["u", "v"]);
         fetched_when_due(&mut undisturbed)
     };
     drop(core);
-    let mut core = folder.core();
+    let mut core = core_in(&folder);
     assert_eq!(task(&mut core, TaskKind::Retrieval).state, TaskState::Started);
     // Nobody has to ask for it.
     while step(&mut core) {}
@@ -255,37 +242,31 @@ fn an_event_that_moves_while_it_is_looked_for_is_there_once() {
 #[test]
 fn a_copy_from_another_device_is_not_in_it() {
     let mut core = in_memory();
-    ask(&mut core, TaskKind::Retrieval, &["u", "v"]);
-    step_into_the_middle(&mut core);
+    ask_and_stop_in_the_middle(&mut core);
     // The last one by time.
     send(&mut core, "u", "OTHER", 0);
     while step(&mut core) {}
     core.in_transaction(|core| core.erase_device("T", "OTHER")).unwrap();
-    while step(&mut core) {}
-    let archive = fetched(&mut core).unwrap();
+    let archive = fetched_at_the_end(&mut core).unwrap();
     assert_eq!((archive.contains("OTHER"), lines_of(&archive, "u")), (false, MANY - 1));
 }
 
 #[test]
 fn what_a_device_takes_back_between_two_steps_is_not_in_it() {
     let mut core = in_memory();
-    ask(&mut core, TaskKind::Retrieval, &["u", "v"]);
-    step_into_the_middle(&mut core);
+    ask_and_stop_in_the_middle(&mut core);
     core.in_transaction(|core| core.erase_device("T", "D")).unwrap();
-    while step(&mut core) {}
-    let archive = fetched(&mut core).unwrap();
+    let archive = fetched_at_the_end(&mut core).unwrap();
     assert_eq!((lines_of(&archive, "u"), lines_of(&archive, "v")), (0, 10));
 }
 
 #[test]
 fn what_expires_between_two_steps_is_not_handed_out() {
     let mut core = in_memory();
-    ask(&mut core, TaskKind::Retrieval, &["u", "v"]);
-    step_into_the_middle(&mut core);
+    ask_and_stop_in_the_middle(&mut core);
     core.shared.clock().advance(DAY);
     send(&mut core, "u", "D", MANY);
-    while step(&mut core) {}
-    let archive = fetched(&mut core).unwrap();
+    let archive = fetched_at_the_end(&mut core).unwrap();
     assert_eq!((lines_of(&archive, "u"), lines_of(&archive, "v")), (1, 0));
 }
 
@@ -293,22 +274,18 @@ fn what_expires_between_two_steps_is_not_handed_out() {
 #[test]
 fn an_objection_between_two_steps_takes_nothing_out() {
     let mut core = in_memory();
-    ask(&mut core, TaskKind::Retrieval, &["u", "v"]);
-    step_into_the_middle(&mut core);
+    ask_and_stop_in_the_middle(&mut core);
     core.in_transaction(|core| core.suppress("T", &["u".into()])).unwrap().unwrap();
-    while step(&mut core) {}
-    let archive = fetched(&mut core).unwrap();
+    let archive = fetched_at_the_end(&mut core).unwrap();
     assert_eq!((lines_of(&archive, "u"), lines_of(&archive, "v")), (MANY, 10));
 }
 
 #[test]
 fn what_is_hidden_between_two_steps_is_in_it_when_it_is_back() {
     let mut core = in_memory();
-    ask(&mut core, TaskKind::Retrieval, &["u", "v"]);
-    step_into_the_middle(&mut core);
+    ask_and_stop_in_the_middle(&mut core);
     core.hide_project("T", HideCause::Delete).unwrap().unwrap();
-    while step(&mut core) {}
-    assert_eq!(fetched(&mut core), None);
+    assert_eq!(fetched_at_the_end(&mut core), None);
     core.restore_project("T").unwrap().unwrap();
     assert_eq!(lines_of(&fetched(&mut core).unwrap(), "u"), MANY);
 }
@@ -316,8 +293,7 @@ fn what_is_hidden_between_two_steps_is_in_it_when_it_is_back() {
 #[test]
 fn with_all_data_the_making_goes() {
     let mut core = in_memory();
-    ask(&mut core, TaskKind::Retrieval, &["u", "v"]);
-    step_into_the_middle(&mut core);
+    ask_and_stop_in_the_middle(&mut core);
     core.reset().unwrap();
     core.shared.clock().freeze(true);
     let now = core.shared.now();

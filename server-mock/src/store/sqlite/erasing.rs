@@ -328,7 +328,6 @@ impl SqliteStore {
 
 #[cfg(test)]
 mod tests {
-    use std::path::PathBuf;
 
     use serde_json::{Map, json};
 
@@ -337,29 +336,14 @@ mod tests {
     use crate::domain::event::Event;
     use crate::domain::identity::Ids;
     use crate::domain::profile::Subject;
+    use crate::scratch::ScratchFolder;
     use crate::store::{
         EventText, Events, Identities, NewEvent, NewTask, Profiles, Projects, Space, TaskKind, TaskState,
         Tasks, Transactions,
     };
 
-    struct Folder(PathBuf);
-
-    impl Folder {
-        fn new(name: &str) -> Folder {
-            let path = std::env::temp_dir().join(format!("refrain-erase-{name}-{}", std::process::id()));
-            let _ = std::fs::remove_dir_all(&path);
-            Folder(path)
-        }
-
-        fn open(&self) -> SqliteStore {
-            SqliteStore::open(&self.0).unwrap()
-        }
-    }
-
-    impl Drop for Folder {
-        fn drop(&mut self) {
-            let _ = std::fs::remove_dir_all(&self.0);
-        }
+    fn open(folder: &ScratchFolder) -> SqliteStore {
+        SqliteStore::open(folder.path()).unwrap()
     }
 
     fn event(user: &str) -> NewEvent {
@@ -436,8 +420,8 @@ mod tests {
     #[test]
     fn it_ends_the_same_wherever_it_was_cut_off() {
         for cut in ["after the decision", "after the keys", "after a row", "not at all"] {
-            let folder = Folder::new("cut");
-            let mut store = folder.open();
+            let folder = ScratchFolder::new("erase-cut");
+            let mut store = open(&folder);
             decided(&mut store);
             match cut {
                 "after the keys" => {
@@ -459,16 +443,16 @@ mod tests {
                 _ => {}
             }
             drop(store);
-            assert_done(&mut folder.open());
-            assert_done(&mut folder.open());
+            assert_done(&mut open(&folder));
+            assert_done(&mut open(&folder));
         }
     }
 
     #[test]
     fn no_slot_is_used_twice_after_an_erasure_that_was_cut_off() {
-        let folder = Folder::new("twice");
-        decided(&mut folder.open());
-        let mut store = folder.open();
+        let folder = ScratchFolder::new("erase-twice");
+        decided(&mut open(&folder));
+        let mut store = open(&folder);
         while store.is_shredding() {
             store.shred(1, 5).unwrap();
         }
@@ -485,8 +469,8 @@ mod tests {
 
     #[test]
     fn nothing_finds_a_person_from_the_decision_on() {
-        let folder = Folder::new("hidden");
-        let mut store = folder.open();
+        let folder = ScratchFolder::new("erase-hidden");
+        let mut store = open(&folder);
         decided(&mut store);
         let space = space(&mut store);
         assert!(store.keys_of(space, IdMerge::Simplified, "gone").unwrap().is_empty());
@@ -504,14 +488,14 @@ mod tests {
 
     #[test]
     fn keys_of_a_transaction_that_is_given_up_are_destroyed() {
-        let folder = Folder::new("rollback");
-        let mut store = folder.open();
+        let folder = ScratchFolder::new("erase-rollback");
+        let mut store = open(&folder);
         store.begin().unwrap();
         let space = space(&mut store);
         store.put_event(space, &event("a"), 1).unwrap();
         // Those that were made ahead are there, too.
         let keys = || {
-            let vault = std::fs::read(folder.0.join("vault.keys")).unwrap();
+            let vault = std::fs::read(folder.path().join("vault.keys")).unwrap();
             vault[4096..].chunks_exact(64).filter(|slot| slot[8..16] != [0; 8]).count()
         };
         let made = keys();
@@ -526,7 +510,7 @@ mod tests {
         assert_eq!((keys(), store.slots("dying IS NULL").unwrap().len()), (made - 2, 1));
         drop(store);
         assert_eq!(
-            (folder.open().slots("dying IS NULL").unwrap().len(), keys()),
+            (open(&folder).slots("dying IS NULL").unwrap().len(), keys()),
             (1, 1),
             "nor do they outlive the server"
         );
@@ -535,8 +519,8 @@ mod tests {
     /// A commit that is in the log and could not be synced has failed for whoever waits for it, and is there after a crash.
     #[test]
     fn what_a_failed_commit_left_in_the_log_can_be_read_after_a_crash() {
-        let folder = Folder::new("log");
-        let mut store = folder.open();
+        let folder = ScratchFolder::new("erase-log");
+        let mut store = open(&folder);
         store.begin().unwrap();
         let space = space(&mut store);
         store.commit().unwrap();
@@ -548,14 +532,14 @@ mod tests {
         assert!(store.commit().is_err());
         store.rollback();
         drop(store);
-        let store = folder.open();
+        let store = open(&folder);
         assert_eq!(store.slots("dying IS NULL").unwrap().len(), 1);
     }
 
     #[test]
     fn keys_of_a_failed_commit_stay_until_another_one_has_taken_its_place() {
-        let folder = Folder::new("uncertain");
-        let mut store = folder.open();
+        let folder = ScratchFolder::new("erase-uncertain");
+        let mut store = open(&folder);
         store.begin().unwrap();
         let space = space(&mut store);
         store.commit().unwrap();
