@@ -89,6 +89,10 @@ const STEPS: [Step; 17] = [
     Step { name: "pages in WebKit", only_with_all: true, run: pages_in_webkit },
 ];
 
+/// The packages that have tests. The two generators have none, and are built where they are used, by themselves and so with
+/// other features: here they would be built once more.
+const WITH_TESTS: [&str; 5] = ["--workspace", "--exclude", "refrain-bindgen", "--exclude", "xtask-glue"];
+
 /// The Rust test that replays the vectors: a row of its own, so the row before leaves it out.
 const VECTORS_TEST: &str = "the_server_answers_every_vector_as_specified";
 
@@ -161,7 +165,8 @@ fn clippy_for_the_browser() -> Result<Outcome> {
 fn rust_tests() -> Result<Outcome> {
     // Told which server there is, tests do not build another one, of the one package: dependencies have other features then.
     let server = server()?;
-    let mut test = cargo(["test", "--quiet", "--workspace", "--no-fail-fast", "--", "--skip", VECTORS_TEST]);
+    let mut test = cargo(["test", "--quiet", "--no-fail-fast"]);
+    test.args(WITH_TESTS).args(["--", "--skip", VECTORS_TEST]);
     passed(test.env("REFRAIN_MOCK_BIN", server))
 }
 
@@ -173,14 +178,16 @@ fn simulation() -> Result<Outcome> {
 }
 
 fn docs() -> Result<Outcome> {
-    let mut doc = cargo(["doc", "--quiet", "--workspace", "--no-deps", "--features", "refrain/testing"]);
+    // With the examples their dependencies come along, so that all have the features that clippy checked them with.
+    let mut doc = cargo(["doc", "--quiet", "--workspace", "--no-deps", "--lib", "--bins", "--examples"]);
     passed(doc.env("RUSTDOCFLAGS", "-D warnings"))
 }
 
 fn conformance() -> Result<Outcome> {
     let server = server()?;
-    let mut test = cargo(["test", "--quiet", "--workspace", "--test", "conformance", "--", VECTORS_TEST]);
-    passed(test.arg("--nocapture").env("REFRAIN_MOCK_BIN", server))
+    let mut test = cargo(["test", "--quiet", "--test", "conformance"]);
+    test.args(WITH_TESTS).args(["--", VECTORS_TEST, "--nocapture"]);
+    passed(test.env("REFRAIN_MOCK_BIN", server))
 }
 
 fn published_python() -> Result<Outcome> {
@@ -267,7 +274,7 @@ fn swift_package() -> Result<Outcome> {
 /// The mock server's program, and beside it the workspace's others. Built with the same selection of packages as the Rust
 /// tests, so that cargo does not build their dependencies a second time; by itself where another package does not compile.
 fn server() -> Result<PathBuf> {
-    if command::run(&mut cargo(["build", "--quiet", "--workspace", "--bins", "--tests"])).is_err() {
+    if command::run(cargo(["build", "--quiet", "--bins", "--tests"]).args(WITH_TESTS)).is_err() {
         command::run(&mut cargo(["build", "--quiet", "--package", "refrain-mock"]))?;
     }
     let program = project::program("debug", "refrain-mock");
