@@ -169,11 +169,14 @@ pub(super) struct Kept {
     pub(super) bits: [u8; 16],
     pub(super) name: String,
     pub(super) text: String,
+    /// Whether the person had agreed before, in a word that was not recorded yet.
+    pub(super) agreed: bool,
 }
 
 impl Kept {
     pub(super) fn new(at: Now, call: Call<'_>) -> Self {
-        Self { at, kind: call.kind, bits: call.bits, name: call.name.into(), text: call.text.into() }
+        let Call { kind, bits, name, text } = call;
+        Self { at, kind, bits, name: name.into(), text: text.into(), agreed: false }
     }
 
     pub(super) fn call(&self) -> Call<'_> {

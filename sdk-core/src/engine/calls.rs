@@ -3,6 +3,7 @@
 use super::books::Dropped;
 use super::call::{Call, CallKind, Kept};
 use super::config::IdMerge;
+use super::consent::Decision;
 use super::effect::{Effect, Entry, Lane, Op};
 use super::hold::Room;
 use super::identity::{Identity, IdentityChange};
@@ -238,7 +239,8 @@ impl Engine {
     }
 
     /// Keeps a call until the gate opens.
-    pub(super) fn hold(&mut self, call: Kept) -> bool {
+    pub(super) fn hold(&mut self, mut call: Kept) -> bool {
+        call.agreed = self.choosing() == Some(Decision::Granted);
         let decision = self.phase == Phase::Ready && self.verdict() == Verdict::Hold;
         let room = if decision { Room::for_decision } else { Room::for_store };
         let held = self.ring.push(call, room(&self.config), &mut self.books);

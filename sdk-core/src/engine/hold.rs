@@ -72,8 +72,8 @@ impl Ring {
         if over == 0 && over_bytes == 0 {
             return;
         }
-        let dropped = self.drop_records(|held| {
-            let goes = over > 0 || over_bytes > 0;
+        let dropped = self.drop_calls(|held| {
+            let goes = held.kind.is_record() && (over > 0 || over_bytes > 0);
             if goes {
                 over = over.saturating_sub(1);
                 over_bytes = over_bytes.saturating_sub(held.bytes());
@@ -97,7 +97,7 @@ impl Ring {
     pub(super) fn expire(&mut self, now: Now, config: &Config, books: &mut Stats) {
         if self.expires_at(config).is_some_and(|at| at <= now.mono_ms) {
             let until = now.mono_ms.saturating_sub(config.hold_limit_age_ms);
-            let dropped = self.drop_records(|held| held.at.mono_ms <= until);
+            let dropped = self.drop_calls(|held| held.kind.is_record() && held.at.mono_ms <= until);
             books.drop_records(Dropped::HoldExpired, dropped);
         }
     }
@@ -129,15 +129,20 @@ impl Ring {
         self.records
     }
 
-    /// Drops records, asking oldest first; how many. All in one go: there may be very many.
-    fn drop_records(&mut self, mut goes: impl FnMut(&Kept) -> bool) -> u64 {
+    /// Drops what was called before the person agreed; how many records that were.
+    pub(super) fn drop_before_grant(&mut self) -> u64 {
+        self.drop_calls(|held| !held.agreed)
+    }
+
+    /// Drops calls, asking oldest first; how many records that were. All in one go: there may be very many.
+    fn drop_calls(&mut self, mut goes: impl FnMut(&Kept) -> bool) -> u64 {
         let (before, bytes) = (self.records, &mut self.bytes);
         let records = &mut self.records;
         self.calls.retain(|held| {
-            let goes = held.kind.is_record() && goes(held);
+            let goes = goes(held);
             if goes {
                 *bytes -= held.bytes();
-                *records -= 1;
+                *records -= u64::from(held.kind.is_record());
             }
             !goes
         });

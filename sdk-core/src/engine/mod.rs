@@ -470,8 +470,13 @@ impl Engine {
             Some(Decision::Denied) => Verdict::Deny(DenyReason::Person),
             Some(_) => Verdict::Hold,
             None if self.phase != Phase::Ready => Verdict::Hold,
-            None => consent::verdict(&self.consent, self.in_process, self.signals, &self.config),
+            None => self.recorded_verdict(),
         }
+    }
+
+    /// What follows without the word that is not recorded yet.
+    fn recorded_verdict(&self) -> Verdict {
+        consent::verdict(&self.consent, self.in_process, self.signals, &self.config)
     }
 
     /// The person's last word, while it is not recorded yet.

@@ -62,6 +62,14 @@ pub(super) struct Missing {
     pub(super) text: Arc<str>,
 }
 
+/// A record that has left the queue.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Gone {
+    pub(super) id: RecordId,
+    /// Whether the store holds it, or has been asked to.
+    pub(super) kept: bool,
+}
+
 /// Records that a request carries: ascending numbers.
 pub(super) type Batch = Vec<u64>;
 
@@ -196,7 +204,7 @@ impl Queue {
     }
 
     /// Removes records; where the store has each of them.
-    pub(super) fn remove(&mut self, batch: &[u64]) -> Vec<RecordId> {
+    pub(super) fn remove(&mut self, batch: &[u64]) -> Vec<Gone> {
         let gone = self.change(batch, State::Gone);
         self.first += self.here().iter().take_while(|queued| queued.state == State::Gone).count();
         // Those that are gone must not keep their places for long.
@@ -208,7 +216,7 @@ impl Queue {
     }
 
     /// Removes the oldest records that no request carries until the queue is within its bytes.
-    pub(super) fn evict(&mut self, limit: u64) -> Vec<RecordId> {
+    pub(super) fn evict(&mut self, limit: u64) -> Vec<Gone> {
         if self.bytes <= limit {
             return Vec::new();
         }
@@ -216,7 +224,7 @@ impl Queue {
     }
 
     /// Removes the records that have waited since before this moment and that no request carries.
-    pub(super) fn expire(&mut self, before_ms: i64) -> Vec<RecordId> {
+    pub(super) fn expire(&mut self, before_ms: i64) -> Vec<Gone> {
         // Asked at every request; looked through only when somebody may be due.
         if before_ms <= self.oldest_ms {
             return Vec::new();
@@ -284,7 +292,7 @@ impl Queue {
 
     /// Removes the oldest of the records that no request carries until so many bytes are gone, and all of them that
     /// have waited since before this moment.
-    fn remove_waiting(&mut self, mut bytes: u64, before_ms: i64) -> Vec<RecordId> {
+    fn remove_waiting(&mut self, mut bytes: u64, before_ms: i64) -> Vec<Gone> {
         let mut gone = Batch::new();
         for queued in self.here() {
             if bytes == 0 && before_ms == i64::MIN {
@@ -299,13 +307,13 @@ impl Queue {
         self.remove(&gone)
     }
 
-    /// Changes the state of records that are here; where the store has each of them.
-    fn change(&mut self, batch: &[u64], to: State) -> Vec<RecordId> {
-        let mut ids = Vec::with_capacity(batch.len());
+    /// Changes the state of records that are here; which ones that were.
+    fn change(&mut self, batch: &[u64], to: State) -> Vec<Gone> {
+        let mut changed = Vec::with_capacity(batch.len());
         for number in batch {
             let Some(queued) = self.find(*number) else { continue };
             let (lane, from) = (queued.lane, core::mem::replace(&mut queued.state, to));
-            ids.push(queued.id);
+            changed.push(Gone { id: queued.id, kept: queued.kept });
             if to == State::Gone {
                 let text = core::mem::take(&mut queued.text);
                 self.len -= 1;
@@ -313,7 +321,7 @@ impl Queue {
             }
             self.count(lane, from, to);
         }
-        ids
+        changed
     }
 
     fn find(&mut self, number: u64) -> Option<&mut Queued> {
@@ -342,6 +350,10 @@ mod tests {
 
     const EVENT: &str = "{\"event\":1}";
     const UPDATE: &str = "{\"$token\":1}";
+
+    fn ids(gone: Vec<Gone>) -> Vec<RecordId> {
+        gone.into_iter().map(|gone| gone.id).collect()
+    }
 
     fn queue(texts: &[&str]) -> Queue {
         let mut queue = Queue::default();
@@ -411,13 +423,13 @@ mod tests {
         // Captured 6 s ago.
         let earlier = r#"{"event":"e","properties":{"time":4000}}"#;
         queue.restore(RecordId { queue: 1, seq: 7 }, earlier, at(2_000));
-        assert_eq!(queue.expire(0), [RecordId { queue: 1, seq: 7 }]);
+        assert_eq!(ids(queue.expire(0)), [RecordId { queue: 1, seq: 7 }]);
         let (_, sending) = queue.take_batch(Lane::Events, 1, 1 << 20).unwrap();
         queue.push(EVENT, at(3_000), true);
         assert_eq!(queue.expire(2_000).len(), 0, "a request carries it");
         queue.put_back(&sending);
-        assert_eq!(queue.expire(2_000), [RecordId { queue: 0, seq: 0 }]);
-        assert_eq!(queue.expire(3_001), [RecordId { queue: 0, seq: 1 }]);
+        assert_eq!(ids(queue.expire(2_000)), [RecordId { queue: 0, seq: 0 }]);
+        assert_eq!(ids(queue.expire(3_001)), [RecordId { queue: 0, seq: 1 }]);
         queue.clear();
         queue.push(EVENT, at(4_000), true);
         assert_eq!(queue.expire(4_001).len(), 1);
@@ -428,7 +440,7 @@ mod tests {
         let mut queue = queue(&[EVENT, EVENT, EVENT]);
         let (_, sending) = queue.take_batch(Lane::Events, 1, 1 << 20).unwrap();
         let gone = queue.evict(2 * EVENT.len() as u64);
-        assert_eq!(gone, [RecordId { queue: 0, seq: 1 }]);
-        assert_eq!(queue.remove(&sending), [RecordId { queue: 0, seq: 0 }]);
+        assert_eq!(ids(gone), [RecordId { queue: 0, seq: 1 }]);
+        assert_eq!(ids(queue.remove(&sending)), [RecordId { queue: 0, seq: 0 }]);
     }
 }

@@ -2,10 +2,11 @@
 
 use super::books::Dropped;
 use super::config::Config;
-use super::effect::{Answer, Effect, Entry, Lane, Notice, Op, RecordId, Request};
+use super::effect::{Answer, Effect, Entry, Lane, Notice, Op, Request};
 use super::input::Lifecycle;
 use super::outcome::{FlushMark, Outcome};
 use super::policy::{ASKED_CAP_MS, Judgement, judge, retry_after_ms};
+use super::queue::Gone;
 use super::store::Pending;
 use super::time::Now;
 use super::{Engine, Phase, Verdict, sooner};
@@ -279,6 +280,10 @@ impl Engine {
                     // "At once" is what a server says that wants no more than a retry: it is no licence for a busy loop.
                     Some(ms) if ms > 0 => {
                         self.delivery(lane).wait(now, ms, true);
+                        let asked = self.deliveries.iter().filter(|delivery| delivery.asked_to_wait);
+                        let until = asked.map(|delivery| delivery.not_before).max();
+                        // The longest wait of all lanes: one is remembered.
+                        let ms = until.unwrap_or_default().saturating_sub(now.mono_ms);
                         self.store_not_before(now.wall_ms.saturating_add(ms));
                     }
                     _ => self.back_off(lane),
@@ -423,8 +428,8 @@ impl Engine {
     }
 
     /// Records that have left the queue undelivered.
-    pub(super) fn give_up(&mut self, ids: Vec<RecordId>, reason: Dropped) {
-        self.books.drop_records(reason, ids.len() as u64);
-        self.acknowledge(ids);
+    pub(super) fn give_up(&mut self, gone: Vec<Gone>, reason: Dropped) {
+        self.books.drop_records(reason, gone.len() as u64);
+        self.acknowledge(gone);
     }
 }

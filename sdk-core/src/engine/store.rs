@@ -1,12 +1,13 @@
 //! The store as the engine sees it: effects under way, how they ended, and what is tried again.
 
+use super::books::Dropped;
 use super::choice::{Want, Work};
 use super::effect::{Amendment, Done, Effect, Lane, Notice, Op, RecordId, RecordRead, Recovered, StoreFault};
 use super::identity::{Identity, IdentityChange};
-use super::queue::Batch;
+use super::queue::{Batch, Gone};
 use super::sha256;
 use super::time::{Now, Secret};
-use super::{Engine, Phase, Unclean};
+use super::{Engine, Phase, Unclean, Verdict};
 use crate::engine::consent::{ConsentChange, ConsentRecord, ConsentState, Decision, Erasure, ErasureState};
 use alloc::vec::Vec;
 
@@ -207,7 +208,8 @@ impl Engine {
         }
         let recorded = self.consent.record().map_or(0, |record| record.epoch);
         let refused = self.wants.iter().any(|want| matches!(want, Want::Deny { .. }));
-        self.epoch = self.epoch.max(recorded + u64::from(refused)).max(1);
+        // As it would be had the store been open at the call: the first epoch that is written is 1.
+        self.epoch = self.epoch.max(recorded.max(1) + u64::from(refused));
         self.fence.raise(self.epoch);
         // A refusal from the future was made before this by a clock that was wrong: whoever has agreed since the start has
         // agreed after it.
@@ -235,6 +237,11 @@ impl Engine {
         let since = self.consent.record().filter(granted).map_or(0, |record| record.at_ms);
         if since <= self.now.wall_ms && self.ring.oldest().is_some_and(|at| at.wall_ms < since) {
             self.drop_ring();
+        }
+        // What was called before the person agreed was called under a "no", that could only not be said yet.
+        if let Verdict::Deny(_) = self.recorded_verdict() {
+            let dropped = self.ring.drop_before_grant();
+            self.books.drop_records(Dropped::Withdrawn, dropped);
         }
     }
 
@@ -267,8 +274,12 @@ impl Engine {
         self.opened_through = self.queue.next_number();
     }
 
-    pub(super) fn acknowledge(&mut self, records: Vec<RecordId>) {
-        if !records.is_empty() && self.durable() {
+    /// Lets the store forget records: those that it holds, whatever the ground that they were sent on.
+    pub(super) fn acknowledge(&mut self, gone: Vec<Gone>) {
+        let durable = self.durable();
+        let held = gone.into_iter().filter(|gone| gone.kept || durable);
+        let records: Vec<RecordId> = held.map(|gone| gone.id).collect();
+        if !records.is_empty() {
             // Not in the book of what is under way: nothing follows from its end, and in a queue that is full there is one
             // for every record, which all would have to be looked through at each end of another one.
             let op = self.unbooked_op();

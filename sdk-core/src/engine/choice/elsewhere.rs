@@ -26,6 +26,11 @@ impl Engine {
         }
         self.consent = state;
         self.entrust();
+        self.hold_behind();
+    }
+
+    /// Records that name somebody whose profile is to be deleted wait for that, and no others (C12).
+    pub(in crate::engine) fn hold_behind(&mut self) {
         if self.queue.hold_behind(self.held_behind()) {
             self.release();
         }

@@ -5,7 +5,7 @@ mod elsewhere;
 mod withdrawal;
 
 use super::call::{Call, Kept};
-use super::consent::{ConsentChange, ConsentState, Decision, Erasure};
+use super::consent::{ConsentChange, ConsentRecord, ConsentState, Decision, Erasure};
 use super::effect::{Amendment, Done, Effect, Notice, RecordRead, StoreFault, Ticket, Trouble, WipeScope};
 use super::identity::{Identity, IdentityChange};
 use super::input::Also;
@@ -78,6 +78,7 @@ impl Engine {
             Want::Grant { ticket, id, secret, known: at_call, at_ms } => {
                 self.spare = Some(secret);
                 self.retries.give_up_refusal();
+                self.hold_behind();
                 if matches!(self.consent, ConsentState::Unreadable) {
                     self.set_aside();
                     self.grant_in_process(id);
@@ -182,6 +183,8 @@ impl Engine {
                     // A stored refusal stands, and is over when the record says so: one that was made here and not
                     // written has been taken back.
                     self.in_process = None;
+                } else if self.is_granted_already() {
+                    return self.granted.push(ticket);
                 } else {
                     // Otherwise the grant lasts for this process.
                     if matches!(self.consent, ConsentState::Unreadable) {
@@ -262,6 +265,13 @@ impl Engine {
             self.retries.arm(self.now);
         }
         self.notify(Notice::StoreTrouble(fault_of(result)));
+    }
+
+    /// Whether the record says so, and nobody has refused here since.
+    fn is_granted_already(&self) -> bool {
+        let granted =
+            |record: &ConsentRecord| record.decision == Decision::Granted && record.epoch >= self.epoch;
+        self.in_process.is_none() && self.consent.record().is_some_and(granted)
     }
 
     /// Somebody agrees although the record cannot be read. Behind it may stand a refusal, and whatever is in memory was

@@ -1149,3 +1149,79 @@ fn c14_what_a_refusal_asks_for_is_in_the_outbox_also_while_it_cannot_be_written(
     app.run(&mut store);
     assert_eq!((outbox(&app), asked(&store).len()), (1, 1));
 }
+
+/// Not even the lock can be taken, so that nobody has looked at the record.
+fn fail_to_grant(app: &mut Driver, store: &mut Store) -> Ticket {
+    let ticket = app.opt_in();
+    let Some(Effect::Amend { op, .. }) = app.storage.pop_front() else { panic!("{:?}", app.storage) };
+    app.input(Input::Done { op, result: Done::Failed(StoreFault::Other) });
+    app.run(store);
+    ticket
+}
+
+#[test]
+fn c11_a_grant_that_is_recorded_already_need_not_be_written_and_is_no_new_one() {
+    let mut store = Store::default();
+    let mut app = Driver::started(0, config(), &mut store);
+    app.opt_in();
+    app.run(&mut store);
+    app.input(Input::Flush);
+    app.exchange(&mut store, ok());
+    let ticket = fail_to_grant(&mut app, &mut store);
+    assert_eq!(app.result(ticket), Some(&Ok(())));
+    assert_eq!(app.engine.stats().tracked, 1, "no second $opt_in");
+    app.track("a");
+    app.run(&mut store);
+    assert_eq!(store.records.len(), 1, "it is stored, as before");
+}
+
+#[test]
+fn c6_a_refusal_that_was_not_written_is_not_undone_by_the_grant_before_it() {
+    let mut store = Store::default();
+    let mut app = Driver::started(0, config(), &mut store);
+    app.opt_in();
+    app.run(&mut store);
+    store.fault = Some(StoreFault::Full);
+    app.opt_out(false);
+    app.run(&mut store);
+    let ticket = fail_to_grant(&mut app, &mut store);
+    assert_eq!(app.result(ticket), Some(&Err(Trouble::NotRecorded(StoreFault::Other))));
+}
+
+#[test]
+fn what_the_store_holds_is_let_go_of_also_under_a_grant_that_it_did_not_take() {
+    let mut store = Store::default();
+    let mut app = Driver::started(0, granted(), &mut store);
+    app.track("a");
+    app.run(&mut store);
+    store.fault = Some(StoreFault::Full);
+    app.opt_in();
+    app.run(&mut store);
+    app.track("b");
+    app.run(&mut store);
+    app.input(Input::Flush);
+    let body = app.exchange(&mut store, ok());
+    assert!(body.contains("\"a\"") && body.contains("\"b\""), "{body}");
+    assert!(store.records.is_empty());
+}
+
+#[test]
+fn c12_what_is_said_after_a_grant_waits_for_a_deletion_that_could_not_be_written_either() {
+    let mut store = Store::default();
+    let mut app = Driver::started(0, granted(), &mut store);
+    app.input(Input::Call(Call::identify("u1", EventId([9; 16]))));
+    app.run(&mut store);
+    store.fault = Some(StoreFault::Full);
+    app.opt_out_also(Also { erase: false, delete_profile: true });
+    app.run(&mut store);
+    app.opt_in();
+    app.run(&mut store);
+    app.input(Input::Call(Call::identify("u1", EventId([8; 16]))));
+    app.input(Input::Call(Call::profile(r#"{"$set":{"plan":"pro"}}"#)));
+    app.input(Input::Flush);
+    app.run(&mut store);
+    while app.depart(&store) {
+        let body = app.answer(ok());
+        assert!(!body.contains("$set"), "{body}");
+    }
+}

@@ -75,6 +75,20 @@ fn retry_after_is_kept_across_a_restart_and_a_flush_does_not_override_it() {
 }
 
 #[test]
+fn the_longest_wait_of_all_lanes_is_what_a_restart_knows() {
+    let mut store = Store::default();
+    let mut app = Driver::started(0, granted(), &mut store);
+    app.track("a");
+    app.input(Input::Call(Call::profile(r#"{"$set":{"plan":"pro"}}"#)));
+    app.input(Input::Flush);
+    for seconds in ["60", "1"] {
+        let wait = Answer::Response { status: 429, retry_after: Some(seconds.into()), body: "".into() };
+        app.exchange(&mut store, wait);
+    }
+    assert_eq!(store.not_before.map(|(_, at)| at), Some(app.now.wall_ms + 60_000));
+}
+
+#[test]
 fn poison_is_found_by_halving_and_only_it_is_dropped() {
     for poison in 0..7 {
         let mut store = Store::default();

@@ -2,6 +2,7 @@
 
 mod consent;
 mod delivery;
+mod early;
 #[cfg(feature = "personal-data")]
 mod personal;
 mod random;

@@ -1,0 +1,68 @@
+//! What is said before the store is open counts as it would a moment later.
+
+use super::world::*;
+use crate::engine::*;
+
+/// One that has been started, and whose store is not open yet.
+fn starting(number: usize, config: Config) -> Driver {
+    let mut app = Driver::new(number, config);
+    app.input(Input::Start { secret: Secret([number as u8 + 1; 16]) });
+    app
+}
+
+#[test]
+fn c6_what_was_called_under_a_recorded_no_does_not_leave_after_a_grant_of_the_same_moment() {
+    let denied = Config { default_consent: DefaultConsent::Denied, ..Config::new("T") };
+    for (recorded, signals, config) in [
+        (true, Signals::default(), granted()),
+        (false, Signals::default(), denied),
+        (false, Signals { host: true, ..Signals::default() }, granted()),
+    ] {
+        let mut store = Store::default();
+        if recorded {
+            let mut before = Driver::started(1, config.clone(), &mut store);
+            before.opt_out(false);
+            before.run(&mut store);
+        }
+        let mut app = starting(0, config);
+        app.advance(1_000);
+        app.input(Input::Signals(signals));
+        assert_eq!(app.track("before"), Outcome::Held);
+        app.input(Input::Call(Call::identify("u1", EventId([9; 16]))));
+        app.opt_in();
+        assert_eq!(app.track("after"), Outcome::Held);
+        app.run(&mut store);
+        assert_eq!(app.engine.stats().dropped_for(Dropped::Withdrawn), 1);
+        assert!(!app.engine.distinct_id().unwrap().contains("u1"));
+        app.input(Input::Flush);
+        let body = app.exchange(&mut store, ok());
+        assert!(body.contains("after") && body.contains("$opt_in") && !body.contains("before"), "{body}");
+    }
+}
+
+#[test]
+fn c3_what_waited_for_a_decision_leaves_after_a_grant_before_the_store_is_open() {
+    let mut store = Store::default();
+    let mut app = starting(0, config());
+    app.track("before");
+    app.opt_in();
+    app.run(&mut store);
+    app.input(Input::Flush);
+    assert!(app.exchange(&mut store, ok()).contains("before"));
+}
+
+#[test]
+fn c6_a_refusal_before_the_store_is_open_is_told_by_its_epoch_to_who_sees_only_what_follows() {
+    let mut store = Store::default();
+    let mut app = Driver::started(0, config(), &mut store);
+    assert_eq!(app.track("before"), Outcome::Held);
+    let mut other = starting(1, config());
+    other.opt_out(false);
+    other.run(&mut store);
+    other.opt_in();
+    other.run(&mut store);
+    app.input(Input::RecordChanged { name: RecordName::Consent, read: store.consent.clone() });
+    app.run(&mut store);
+    assert_eq!(app.engine.consent().verdict, Verdict::Allow);
+    assert_eq!(app.engine.stats().dropped_for(Dropped::Withdrawn), 1);
+}
