@@ -67,19 +67,12 @@ impl Ring {
 
     /// Drops the oldest records until so many more calls and bytes fit, or none is left.
     pub(super) fn make_room(&mut self, calls: usize, bytes: usize, room: Room, books: &mut Stats) {
-        let mut over = (self.calls.len() + calls).saturating_sub(room.calls);
-        let mut over_bytes = (self.bytes + bytes).saturating_sub(room.bytes);
+        let over = (self.calls.len() + calls).saturating_sub(room.calls);
+        let over_bytes = (self.bytes + bytes).saturating_sub(room.bytes);
         if over == 0 && over_bytes == 0 {
             return;
         }
-        let dropped = self.drop_calls(|held| {
-            let goes = held.kind.is_record() && (over > 0 || over_bytes > 0);
-            if goes {
-                over = over.saturating_sub(1);
-                over_bytes = over_bytes.saturating_sub(held.bytes());
-            }
-            goes
-        });
+        let dropped = self.drop_calls(Old::Records { calls: over, bytes: over_bytes, until_ms: None });
         books.drop_records(Dropped::HoldFull, dropped);
     }
 
@@ -97,7 +90,7 @@ impl Ring {
     pub(super) fn expire(&mut self, now: Now, config: &Config, books: &mut Stats) {
         if self.expires_at(config).is_some_and(|at| at <= now.mono_ms) {
             let until = now.mono_ms.saturating_sub(config.hold_limit_age_ms);
-            let dropped = self.drop_calls(|held| held.kind.is_record() && held.at.mono_ms <= until);
+            let dropped = self.drop_calls(Old::Records { calls: 0, bytes: 0, until_ms: Some(until) });
             books.drop_records(Dropped::HoldExpired, dropped);
         }
     }
@@ -131,21 +124,41 @@ impl Ring {
 
     /// Drops what was called before the person agreed; how many records that were.
     pub(super) fn drop_before_grant(&mut self) -> u64 {
-        self.drop_calls(|held| !held.agreed)
+        self.drop_calls(Old::BeforeGrant)
     }
 
     /// Drops calls, asking oldest first; how many records that were. All in one go: there may be very many.
-    fn drop_calls(&mut self, mut goes: impl FnMut(&Kept) -> bool) -> u64 {
-        let (before, bytes) = (self.records, &mut self.bytes);
-        let records = &mut self.records;
+    fn drop_calls(&mut self, mut old: Old) -> u64 {
+        let (before, held_bytes, records) = (self.records, &mut self.bytes, &mut self.records);
         self.calls.retain(|held| {
-            let goes = goes(held);
+            let is_record = held.kind.is_record();
+            let goes = match &mut old {
+                Old::BeforeGrant => !held.agreed,
+                Old::Records { calls, bytes, until_ms } => {
+                    let is_over = *calls > 0 || *bytes > 0;
+                    let goes =
+                        is_record && (is_over || until_ms.is_some_and(|until| held.at.mono_ms <= until));
+                    if goes {
+                        *calls = calls.saturating_sub(1);
+                        *bytes = bytes.saturating_sub(held.bytes());
+                    }
+                    goes
+                }
+            };
             if goes {
-                *bytes -= held.bytes();
-                *records -= u64::from(held.kind.is_record());
+                *held_bytes -= held.bytes();
+                *records -= u64::from(is_record);
             }
             !goes
         });
         before - self.records
     }
+}
+
+/// What goes.
+enum Old {
+    /// What was called before the person agreed.
+    BeforeGrant,
+    /// So many records, so many bytes of them, and those made until a moment on the monotonic clock.
+    Records { calls: usize, bytes: usize, until_ms: Option<u64> },
 }

@@ -62,12 +62,12 @@ pub(super) struct Missing {
     pub(super) text: Arc<str>,
 }
 
-/// A record that has left the queue.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// Records that have left the queue.
+#[derive(Default)]
 pub(super) struct Gone {
-    pub(super) id: RecordId,
-    /// Whether the store holds it, or has been asked to.
-    pub(super) kept: bool,
+    pub(super) count: usize,
+    /// Where the store has those that it holds, or has been asked to.
+    pub(super) stored: Vec<RecordId>,
 }
 
 /// Records that a request carries: ascending numbers.
@@ -204,7 +204,7 @@ impl Queue {
     }
 
     /// Removes records; where the store has each of them.
-    pub(super) fn remove(&mut self, batch: &[u64]) -> Vec<Gone> {
+    pub(super) fn remove(&mut self, batch: &[u64]) -> Gone {
         let gone = self.change(batch, State::Gone);
         self.first += self.here().iter().take_while(|queued| queued.state == State::Gone).count();
         // Those that are gone must not keep their places for long.
@@ -216,18 +216,18 @@ impl Queue {
     }
 
     /// Removes the oldest records that no request carries until the queue is within its bytes.
-    pub(super) fn evict(&mut self, limit: u64) -> Vec<Gone> {
+    pub(super) fn evict(&mut self, limit: u64) -> Gone {
         if self.bytes <= limit {
-            return Vec::new();
+            return Gone::default();
         }
         self.remove_waiting(self.bytes - limit, i64::MIN)
     }
 
     /// Removes the records that have waited since before this moment and that no request carries.
-    pub(super) fn expire(&mut self, before_ms: i64) -> Vec<Gone> {
+    pub(super) fn expire(&mut self, before_ms: i64) -> Gone {
         // Asked at every request; looked through only when somebody may be due.
         if before_ms <= self.oldest_ms {
-            return Vec::new();
+            return Gone::default();
         }
         let gone = self.remove_waiting(0, before_ms);
         self.oldest_ms = before_ms;
@@ -251,7 +251,7 @@ impl Queue {
             }
         }
         self.put_back(&others);
-        self.remove(&kept).len() as u64
+        self.remove(&kept).count as u64
     }
 
     /// Removes everything; how many records that were. Numbers go on.
@@ -292,7 +292,7 @@ impl Queue {
 
     /// Removes the oldest of the records that no request carries until so many bytes are gone, and all of them that
     /// have waited since before this moment.
-    fn remove_waiting(&mut self, mut bytes: u64, before_ms: i64) -> Vec<Gone> {
+    fn remove_waiting(&mut self, mut bytes: u64, before_ms: i64) -> Gone {
         let mut gone = Batch::new();
         for queued in self.here() {
             if bytes == 0 && before_ms == i64::MIN {
@@ -307,13 +307,16 @@ impl Queue {
         self.remove(&gone)
     }
 
-    /// Changes the state of records that are here; which ones that were.
-    fn change(&mut self, batch: &[u64], to: State) -> Vec<Gone> {
-        let mut changed = Vec::with_capacity(batch.len());
+    /// Changes the state of records that are here, and tells of them as of those that have left.
+    fn change(&mut self, batch: &[u64], to: State) -> Gone {
+        let mut changed = Gone { count: 0, stored: Vec::with_capacity(batch.len()) };
         for number in batch {
             let Some(queued) = self.find(*number) else { continue };
             let (lane, from) = (queued.lane, core::mem::replace(&mut queued.state, to));
-            changed.push(Gone { id: queued.id, kept: queued.kept });
+            changed.count += 1;
+            if queued.kept {
+                changed.stored.push(queued.id);
+            }
             if to == State::Gone {
                 let text = core::mem::take(&mut queued.text);
                 self.len -= 1;
@@ -351,10 +354,6 @@ mod tests {
     const EVENT: &str = "{\"event\":1}";
     const UPDATE: &str = "{\"$token\":1}";
 
-    fn ids(gone: Vec<Gone>) -> Vec<RecordId> {
-        gone.into_iter().map(|gone| gone.id).collect()
-    }
-
     fn queue(texts: &[&str]) -> Queue {
         let mut queue = Queue::default();
         for text in texts {
@@ -372,9 +371,9 @@ mod tests {
         queue.put_back(&batch);
         assert_eq!(queue.waiting(Lane::Events), 2);
         let (_, batch) = queue.take_batch(Lane::Events, 1, 1 << 20).unwrap();
-        assert_eq!(queue.remove(&batch).len(), 1);
+        assert_eq!(queue.remove(&batch).count, 1);
         assert_eq!((queue.len(), queue.oldest_number()), (2, Some(1)));
-        assert_eq!(queue.remove(&batch).len(), 0, "a late answer finds nothing");
+        assert_eq!(queue.remove(&batch).count, 0, "a late answer finds nothing");
         assert_eq!(queue.clear(), 2);
         assert_eq!(queue.push(EVENT, Now::default(), true).0.seq, 3);
     }
@@ -419,20 +418,20 @@ mod tests {
         let at = |mono_ms| Now { wall_ms: 10_000, mono_ms };
         let mut queue = Queue::default();
         queue.push(EVENT, at(1_000), true);
-        assert_eq!(queue.expire(500).len(), 0);
+        assert_eq!(queue.expire(500).count, 0);
         // Captured 6 s ago.
         let earlier = r#"{"event":"e","properties":{"time":4000}}"#;
         queue.restore(RecordId { queue: 1, seq: 7 }, earlier, at(2_000));
-        assert_eq!(ids(queue.expire(0)), [RecordId { queue: 1, seq: 7 }]);
+        assert_eq!(queue.expire(0).stored, [RecordId { queue: 1, seq: 7 }]);
         let (_, sending) = queue.take_batch(Lane::Events, 1, 1 << 20).unwrap();
         queue.push(EVENT, at(3_000), true);
-        assert_eq!(queue.expire(2_000).len(), 0, "a request carries it");
+        assert_eq!(queue.expire(2_000).count, 0, "a request carries it");
         queue.put_back(&sending);
-        assert_eq!(ids(queue.expire(2_000)), [RecordId { queue: 0, seq: 0 }]);
-        assert_eq!(ids(queue.expire(3_001)), [RecordId { queue: 0, seq: 1 }]);
+        assert_eq!(queue.expire(2_000).stored, [RecordId { queue: 0, seq: 0 }]);
+        assert_eq!(queue.expire(3_001).stored, [RecordId { queue: 0, seq: 1 }]);
         queue.clear();
         queue.push(EVENT, at(4_000), true);
-        assert_eq!(queue.expire(4_001).len(), 1);
+        assert_eq!(queue.expire(4_001).count, 1);
     }
 
     #[test]
@@ -440,7 +439,7 @@ mod tests {
         let mut queue = queue(&[EVENT, EVENT, EVENT]);
         let (_, sending) = queue.take_batch(Lane::Events, 1, 1 << 20).unwrap();
         let gone = queue.evict(2 * EVENT.len() as u64);
-        assert_eq!(ids(gone), [RecordId { queue: 0, seq: 1 }]);
-        assert_eq!(ids(queue.remove(&sending)), [RecordId { queue: 0, seq: 0 }]);
+        assert_eq!(gone.stored, [RecordId { queue: 0, seq: 1 }]);
+        assert_eq!(queue.remove(&sending).stored, [RecordId { queue: 0, seq: 0 }]);
     }
 }

@@ -11,7 +11,6 @@ use super::store::Pending;
 use super::time::Now;
 use super::{Engine, Phase, Verdict, sooner};
 use alloc::boxed::Box;
-use alloc::vec::Vec;
 
 /// First step of the backoff, in milliseconds; it doubles up to [`BACKOFF_CAP_MS`], and the wait is drawn evenly
 /// from it ("full jitter").
@@ -265,8 +264,8 @@ impl Engine {
         match judge(answer) {
             Judgement::Delivered => {
                 let gone = self.queue.remove(batch);
-                self.books.delivered += gone.len() as u64;
-                self.acknowledge(gone);
+                self.books.delivered += gone.count as u64;
+                self.acknowledge(gone.stored);
                 let delivery = self.delivery(lane);
                 delivery.attempts = 0;
                 delivery.asked_to_wait = false;
@@ -280,10 +279,13 @@ impl Engine {
                     // "At once" is what a server says that wants no more than a retry: it is no licence for a busy loop.
                     Some(ms) if ms > 0 => {
                         self.delivery(lane).wait(now, ms, true);
-                        let asked = self.deliveries.iter().filter(|delivery| delivery.asked_to_wait);
-                        let until = asked.map(|delivery| delivery.not_before).max();
-                        // The longest wait of all lanes: one is remembered.
-                        let ms = until.unwrap_or_default().saturating_sub(now.mono_ms);
+                        // One wait is remembered: the longest of all lanes.
+                        let mut ms = ms;
+                        for delivery in &self.deliveries {
+                            if delivery.asked_to_wait {
+                                ms = ms.max(delivery.not_before.saturating_sub(now.mono_ms));
+                            }
+                        }
                         self.store_not_before(now.wall_ms.saturating_add(ms));
                     }
                     _ => self.back_off(lane),
@@ -421,15 +423,15 @@ impl Engine {
     /// Keeps the queue within its bytes.
     pub(super) fn evict(&mut self) {
         let evicted = self.queue.evict(self.config.queue_limit_bytes);
-        if !evicted.is_empty() && self.books.dropped_for(Dropped::Evicted) == 0 {
+        if evicted.count > 0 && self.books.dropped_for(Dropped::Evicted) == 0 {
             self.notify(Notice::QueueFull);
         }
         self.give_up(evicted, Dropped::Evicted);
     }
 
     /// Records that have left the queue undelivered.
-    pub(super) fn give_up(&mut self, gone: Vec<Gone>, reason: Dropped) {
-        self.books.drop_records(reason, gone.len() as u64);
-        self.acknowledge(gone);
+    pub(super) fn give_up(&mut self, gone: Gone, reason: Dropped) {
+        self.books.drop_records(reason, gone.count as u64);
+        self.acknowledge(gone.stored);
     }
 }

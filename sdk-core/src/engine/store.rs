@@ -4,7 +4,7 @@ use super::books::Dropped;
 use super::choice::{Want, Work};
 use super::effect::{Amendment, Done, Effect, Lane, Notice, Op, RecordId, RecordRead, Recovered, StoreFault};
 use super::identity::{Identity, IdentityChange};
-use super::queue::{Batch, Gone};
+use super::queue::Batch;
 use super::sha256;
 use super::time::{Now, Secret};
 use super::{Engine, Phase, Unclean, Verdict};
@@ -274,11 +274,8 @@ impl Engine {
         self.opened_through = self.queue.next_number();
     }
 
-    /// Lets the store forget records: those that it holds, whatever the ground that they were sent on.
-    pub(super) fn acknowledge(&mut self, gone: Vec<Gone>) {
-        let durable = self.durable();
-        let held = gone.into_iter().filter(|gone| gone.kept || durable);
-        let records: Vec<RecordId> = held.map(|gone| gone.id).collect();
+    /// Lets the store forget records that it holds, whatever the ground that they were sent on.
+    pub(super) fn acknowledge(&mut self, records: Vec<RecordId>) {
         if !records.is_empty() {
             // Not in the book of what is under way: nothing follows from its end, and in a queue that is full there is one
             // for every record, which all would have to be looked through at each end of another one.
