@@ -85,8 +85,12 @@ export const load = async (token: string, options: Options = {}) => {
   let channel: BroadcastChannel | undefined;
   let changed: Heard['changed'];
   const listen = () => {
-    channel = new BroadcastChannel(prefix);
-    channel.onmessage = ({ data }) => changed(data);
+    try {
+      channel = new BroadcastChannel(prefix);
+      channel.onmessage = ({ data }) => changed(data);
+    } catch {
+      // Firefox has none where storing is forbidden: there is nobody to tell.
+    }
   };
 
   return drive(token, options, {
