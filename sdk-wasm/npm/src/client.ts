@@ -24,6 +24,9 @@ const memory: object = {
   },
 };
 
+/** The names of this page's queues. */
+const here = new Set<string>();
+
 const storage = (name: 'localStorage' | 'sessionStorage'): Storage | undefined => {
   if (!page) return Object.create(memory);
   try {
@@ -101,6 +104,7 @@ export const load = async (token: string, options: Options = {}) => {
     locks: navigator.locks,
     // A window that another one has opened begins with a copy of its store, and frames share one.
     shared: page && (!!opener || top != self),
+    here,
     signals: signals(),
     compile,
     online: () => navigator.onLine,

@@ -33,7 +33,7 @@ export const load = async (token: string, options: Options, host: Host) => {
   if (!core) throw Error('this cannot work: is the token empty, or batchSize 0?');
   const fresh = crypto.getRandomValues(new Uint32Array(2)).join('');
   const queue = openQueue(prefix, host, fresh);
-  const locks = openLocks(prefix, host.locks, host.shared);
+  const locks = openLocks(prefix, host.locks, host.shared, host.here);
   const request = openRequests(endpoint, gzip, host.online);
 
   const tickets = new Map<number, [() => void, (error: Error) => void]>();

@@ -191,6 +191,32 @@ test('without Web Locks a page takes over its own queue only', async (t) => {
   await other.waitForFunction(() => window.r.consent().verdict === 'deny');
 });
 
+test('without Web Locks two clients of a page have a queue each, also after a reload', async (t) => {
+  const { collector, context, open } = await world.person(t);
+  await context.addInitScript(() => Object.defineProperty(navigator, 'locks', { value: undefined }));
+  const page = await open({ defaultConsent: 'granted' });
+  // A collector that does not answer: what is recorded stays.
+  const options = { endpoint: 'http://127.0.0.1:9', defaultConsent: 'granted', flushInterval: 3_600_000 };
+  const startTwo = () =>
+    page.evaluate(async (options) => {
+      const { init } = await import('/dist/index.js');
+      window.two = [init('T', options), init('T', options)];
+      for (const { ready } of window.two) await ready;
+    }, options);
+  const stored = () => page.evaluate(() => Object.values(localStorage).map((text) => /"event":"(\w+)"/.exec(text)?.[1]).filter(Boolean).sort());
+  await page.evaluate(() => window.r.shutdown());
+  await startTwo();
+  await page.evaluate(() => window.two.forEach((r) => r.track('Left')));
+  await page.waitForFunction(() => window.two.every((r) => r.stats().queued === 1));
+  await page.reload();
+  await startTwo();
+  const recovered = () => page.evaluate(() => window.two.map((r) => r.stats().recovered));
+  assert.equal((await recovered()).reduce((sum, n) => sum + n), 1);
+  await page.evaluate(() => window.two.forEach((r, at) => r.track(['One', 'Other'][at])));
+  await page.evaluate(() => dispatchEvent(new PageTransitionEvent('pagehide', { persisted: true })));
+  assert.deepEqual((await stored()).filter((name) => name !== 'Left'), ['One', 'Other']);
+});
+
 test('a setting that cannot work, or a module that does not load, is said by `ready`, and nothing throws', async (t) => {
   const { collector, open } = await world.person(t);
   for (const [options, word] of [
