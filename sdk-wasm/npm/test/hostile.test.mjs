@@ -218,7 +218,8 @@ test('without Web Locks two clients of a page have a queue each, also after a re
 });
 
 test('a setting that cannot work, or a module that does not load, is said by `ready`, and nothing throws', async (t) => {
-  const { collector, open } = await world.person(t);
+  const { collector, context, open } = await world.person(t);
+  await context.addInitScript(WATCHED);
   for (const [options, word] of [
     [{ defaultConsent: 'yes' }, 'defaultConsent'],
     [{ token: '' }, 'token'],
@@ -233,12 +234,14 @@ test('a setting that cannot work, or a module that does not load, is said by `re
     assert.equal(await start(page, collector, { ...options, early: 'E' }), 'held');
     const seen = await page.evaluate(async () => {
       const { r } = window;
+      r.optIn();
       const error = await r.ready.catch((error) => '' + error);
       const { verdict, reason } = r.consent();
       return [error, r.track('E').rejected, await r.optOut().catch((error) => error.message), r.consent().verdict, verdict, reason];
     });
     // A page that waits for these before it goes on goes on, whatever a blocker keeps from it.
     assert.deepEqual(await page.evaluate(async () => [await r.flush(), await r.flush(0), (await r.shutdown(), 'ended')]), [false, false, 'ended']);
+    assert.deepEqual(await page.evaluate(() => window.faults), []);
     assert.ok((await said).text().includes(word));
     assert.deepEqual(seen.slice(4), ['deny', 'not_loaded']);
     assert.ok(seen[0].includes(word), seen[0]);
