@@ -33,7 +33,7 @@ export const load = async (token: string, options: Options, host: Host) => {
   if (!core) throw Error('this cannot work: is the token empty, or batchSize 0?');
   const fresh = crypto.getRandomValues(new Uint32Array(2)).join('');
   const queue = openQueue(prefix, host, fresh);
-  const locks = openLocks(prefix, host.locks, host.shared);
+  const locks = openLocks(prefix, host.locks, host.shared, host.here);
   const request = openRequests(endpoint, gzip, host.online);
 
   const tickets = new Map<number, [() => void, (error: Error) => void]>();
@@ -338,6 +338,7 @@ export const load = async (token: string, options: Options, host: Host) => {
     hear.signal,
   );
 
+  const closed = () => Error('closed: start another client');
   /** Calls that were refused here. */
   let refusals = 0;
   const refuse = (rejected: Rejected) => (refusals++, rejected);
@@ -376,7 +377,7 @@ export const load = async (token: string, options: Options, host: Host) => {
         if (over) {
           // It can do nothing any more, but the next one hears of it.
           if (kind >= Turn.OptOut) keep(kind);
-          return fail(Error('closed: start another client'));
+          return fail(closed());
         }
         tell(kind);
         tickets.set(number(), [done, fail]);
@@ -445,6 +446,9 @@ export const load = async (token: string, options: Options, host: Host) => {
       over = true;
       persist();
       pump();
+      // What was begun while nothing but an erasure was waited for; the next client hears of a refusal.
+      for (const [, fail] of tickets.values()) fail(closed());
+      tickets.clear();
       hear.abort();
       close();
     },

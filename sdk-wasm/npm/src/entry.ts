@@ -43,36 +43,40 @@ export const entry = (loader: () => Promise<Loader>, storage?: () => Storage) =>
     return 'held';
   };
 
-  const profile = (kind: number, of?: object): Profile => {
-    const apply = (operator: string) => (value: unknown = '') => call(kind, 0, { ...of, ['$' + operator]: value });
-    return {
-      setOnce: apply('set_once'),
-      delete: apply('delete'),
-      remove: apply('remove'),
-      append: apply('append'),
-      add: apply('add'),
-      union: apply('union'),
-      set: apply('set'),
-      // Made one list where it is caught what comes of it.
-      unset: (...names) => apply('unset')({ toJSON: () => names.flat() }),
-    };
-  };
+  const profile = (
+    kind: number,
+    of?: object,
+    apply = (operator: string) => (value: unknown = '') => call(kind, 0, { ...of, ['$' + operator]: value }),
+  ): Profile => ({
+    delete: apply('delete'),
+    append: apply('append'),
+    add: apply('add'),
+    setOnce: apply('set_once'),
+    set: apply('set'),
+    union: apply('union'),
+    // Made one list where it is caught what comes of it.
+    unset: (...names) => apply('unset')({ toJSON: () => names.flat() }),
+    remove: apply('remove'),
+  });
 
   /**
    * What the client does when it is there; none of this throws. Where that can take long, in a page, it is waited for so
    * many milliseconds at most; and what an app may wait for before it goes on does not fail where no client comes.
    */
-  const later = <T>(name: Slow, how?: unknown, patience?: number): Promise<T> =>
-    client
-      ? (client[name] as (how: unknown) => Promise<T>)(how)
-      : new Promise<any>((done, fail) => {
-          waiting.push((loaded) => done((loaded[name] as (how: unknown) => Promise<T>)(how)));
-          ready.catch(patience! >= 0 ? () => done(false) : fail);
-          storage && patience! < 1e9 && setTimeout(done, patience, false);
-        });
+  const later = <T>(name: Slow, how?: unknown, patience?: number): Promise<T> => {
+    if (client) return (client[name] as (how: unknown) => Promise<T>)(how);
+    const ending = new Promise<any>((done, fail) => {
+      waiting.push((loaded) => done((loaded[name] as (how: unknown) => Promise<T>)(how)));
+      ready.catch(fail);
+      storage && patience! < 1e9 && setTimeout(done, patience, false);
+    });
+    // Whoever does not look must not get an error for it.
+    const never = ending.catch(() => false);
+    return patience! >= 0 ? never : ending;
+  };
 
   const ready = loader()
-    .then(({ load }) => load(token, options))
+    .then((module) => module.load(token, options))
     .then((loaded) => {
       client = loaded;
       waiting.splice(0).map((work) => work(loaded));
@@ -80,8 +84,8 @@ export const entry = (loader: () => Promise<Loader>, storage?: () => Storage) =>
     });
   // Whoever does not look must not get an error for it.
   ready.catch((error) => {
-    dead = refuse('not_loaded', error.message);
     waiting.splice(0);
+    dead = refuse('not_loaded', error.message);
   });
 
   const choose = (turn: number) => {
@@ -105,32 +109,32 @@ export const entry = (loader: () => Promise<Loader>, storage?: () => Storage) =>
 
   return {
     // In an order that compresses well.
-    setGroup: (key, id) => call(12, key, id),
-    removeGroup: (key, id) => call(14, key, id),
-    addGroup: (key, id) => call(13, key, id),
-    distinctId: () => client?.distinctId(),
-    deviceId: () => client?.deviceId(),
     track: (name, properties) => call(0, name, properties),
-    registerOnce: (properties) => call(4, 0, properties),
+    removeGroup: (key, id) => call(14, key, id),
+    reset: () => call(2),
+    hasOptedOut: () => consent().decision == 'denied',
+    setGroup: (key, id) => call(12, key, id),
     registerForSession: (properties) => call(5, 0, properties),
     register: (properties) => call(3, 0, properties),
-    unregister: (name) => call(6, name),
-    timeEvent: (name) => call(9, name),
-    ready,
+    registerOnce: (properties) => call(4, 0, properties),
     identify: (user) => call(1, user),
-    reset: () => call(2),
+    timeEvent: (name) => call(9, name),
     alias: (alias) => call(8, alias),
-    switchUser: (user) => call(7, user),
     signals: (signals) => later('signals', signals),
-    stats: () => client?.stats(refused),
     audit: () => later('audit'),
-    shutdown: (timeout = 2e3) => later('shutdown', timeout, timeout),
+    addGroup: (key, id) => call(13, key, id),
+    ready,
     flush: (timeout = 1e4) => later('flush', timeout, timeout),
-    hasOptedOut: () => consent().decision == 'denied',
-    consent,
-    profile: () => profile(10),
+    stats: () => client?.stats(refused),
+    shutdown: (timeout = 2e3) => later('shutdown', timeout, timeout),
     group: (key, id) => profile(11, { $group_key: key, $group_id: id }),
     optIn: () => choose(Turn.OptIn),
     optOut: (how) => choose(Turn.OptOut + <any>!!how?.erase + 2 * <any>!!how?.deleteProfile),
+    unregister: (name) => call(6, name),
+    switchUser: (user) => call(7, user),
+    distinctId: () => client?.distinctId(),
+    profile: () => profile(10),
+    deviceId: () => client?.deviceId(),
+    consent,
   };
 };

@@ -45,6 +45,8 @@ export interface Host {
   locks: LockManager | undefined;
   /** Whether what stands in `session` may be another living page's, too. */
   shared?: boolean;
+  /** The names of queues that clients have which share `session`; none where they share nothing. */
+  here?: Set<string>;
   /** What of the environment says no: 1 Global Privacy Control, 2 Do Not Track. */
   signals: number;
   /** What makes an instance of the module. */

@@ -5,13 +5,13 @@
 const PATIENCE = 5_000;
 const NAME = 1_000;
 
-/** The names that clients of this page have: none of them comes free by waiting. */
-const here = new Set<string>();
-
 const inTime = () => ({ signal: AbortSignal.timeout(PATIENCE) });
 
-/** `shared`: another living page may have handed this one its tab's name. */
-export const openLocks = (prefix: string, locks: LockManager | undefined, shared = false) => {
+/**
+ * `shared`: another living page may have handed this one its tab's name. `here`: the names that clients of this page have;
+ * none of them comes free by waiting.
+ */
+export const openLocks = (prefix: string, locks: LockManager | undefined, shared = false, here = new Set<string>()) => {
   /** Names of tabs that are taken, and how to let go of each. */
   const names = new Map<string, () => void>();
 
@@ -50,8 +50,10 @@ export const openLocks = (prefix: string, locks: LockManager | undefined, shared
         if (names.has(tab)) return done(true);
         const name = 'tab:' + tab;
         const held = (lock: Lock | null) => {
-          done(!!lock || (own && !locks));
-          if (!lock) return;
+          // Without locks only the page's own clients are known.
+          const had = !!lock || (own && !locks && !here.has(prefix + name));
+          done(had);
+          if (!had) return;
           here.add(prefix + name);
           return new Promise<void>((free) => names.set(tab, free)).finally(() => here.delete(prefix + name));
         };

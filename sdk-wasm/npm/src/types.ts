@@ -212,7 +212,8 @@ export interface Refrain {
   flush(timeout?: number): Promise<boolean>;
   /**
    * Flushes, and waits for an erasure that is on its way, for at most so many milliseconds in all (default 2,000); then
-   * stops. What is left is sent by a later page. Never fails.
+   * stops. A choice that is under way when it begins is waited for beyond that. What is left is sent by a later page.
+   * Never fails.
    */
   shutdown(timeout?: number): Promise<void>;
 }

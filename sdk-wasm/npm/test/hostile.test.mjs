@@ -13,21 +13,26 @@ after(() => world.stop());
 /** A page of a browser in which storing is forbidden. */
 const FORBIDDEN = () => {
   const refuse = { get: () => { throw new DOMException('Access is denied for this document.', 'SecurityError'); } };
-  for (const name of ['localStorage', 'sessionStorage', 'indexedDB']) Object.defineProperty(window, name, refuse);
+  for (const name of ['localStorage', 'sessionStorage', 'indexedDB', 'BroadcastChannel']) Object.defineProperty(window, name, refuse);
+};
+
+/** Remembers what fails in a page without anybody who has asked for it. */
+const WATCHED = () => {
+  window.faults = [];
+  addEventListener('unhandledrejection', ({ reason }) => window.faults.push(`${reason}`));
+  addEventListener('error', ({ message }) => window.faults.push(message));
 };
 
 for (const [where, forbidden] of [
   ['in a browser that forbids it', async ({ collector, context, open }) => {
     await context.addInitScript(FORBIDDEN);
+    await context.addInitScript(WATCHED);
     return open({ defaultConsent: 'granted' });
   }],
   ['in a frame without an origin', async ({ collector, open }) => {
     const page = await open();
     const frame = await frameWithoutOrigin(page);
-    await frame.evaluate(() => {
-      window.faults = [];
-      addEventListener('unhandledrejection', ({ reason }) => window.faults.push(`${reason}`));
-    });
+    await frame.evaluate(WATCHED);
     await start(frame, collector, { defaultConsent: 'granted' });
     return frame;
   }],
@@ -47,9 +52,17 @@ for (const [where, forbidden] of [
     const { items } = await page.evaluate(() => window.r.audit());
     assert.deepEqual(items, ['indexedDB refrain:T consent (unreadable)', 'indexedDB refrain:T identity (unreadable)']);
 
+    // As it comes back from the back/forward cache.
+    await page.evaluate(() => {
+      dispatchEvent(new PageTransitionEvent('pagehide', { persisted: true }));
+      dispatchEvent(new PageTransitionEvent('pageshow', { persisted: true }));
+      window.r.track('Back');
+    });
+    await collector.arrived('Back');
+
     const error = await page.evaluate(() => window.r.optOut().then(() => '', (error) => error.message));
     assert.match(error, /^not_recorded: /);
-    assert.deepEqual(await page.evaluate(() => window.faults ?? []), [], 'nothing that the app has not asked for fails');
+    assert.deepEqual(await page.evaluate(() => window.faults), [], 'nothing that the app has not asked for fails');
     const after = await page.evaluate(async (url) => {
       const result = window.r.track('E').rejected;
       await window.r.flush();
@@ -178,8 +191,35 @@ test('without Web Locks a page takes over its own queue only', async (t) => {
   await other.waitForFunction(() => window.r.consent().verdict === 'deny');
 });
 
+test('without Web Locks two clients of a page have a queue each, also after a reload', async (t) => {
+  const { collector, context, open } = await world.person(t);
+  await context.addInitScript(() => Object.defineProperty(navigator, 'locks', { value: undefined }));
+  const page = await open({ defaultConsent: 'granted' });
+  // A collector that does not answer: what is recorded stays.
+  const options = { endpoint: 'http://127.0.0.1:9', defaultConsent: 'granted', flushInterval: 3_600_000 };
+  const startTwo = () =>
+    page.evaluate(async (options) => {
+      const { init } = await import('/dist/index.js');
+      window.two = [init('T', options), init('T', options)];
+      for (const { ready } of window.two) await ready;
+    }, options);
+  const stored = () => page.evaluate(() => Object.values(localStorage).map((text) => /"event":"(\w+)"/.exec(text)?.[1]).filter(Boolean).sort());
+  await page.evaluate(() => window.r.shutdown());
+  await startTwo();
+  await page.evaluate(() => window.two.forEach((r) => r.track('Left')));
+  await page.waitForFunction(() => window.two.every((r) => r.stats().queued === 1));
+  await page.reload();
+  await startTwo();
+  const recovered = () => page.evaluate(() => window.two.map((r) => r.stats().recovered));
+  assert.equal((await recovered()).reduce((sum, n) => sum + n), 1);
+  await page.evaluate(() => window.two.forEach((r, at) => r.track(['One', 'Other'][at])));
+  await page.evaluate(() => dispatchEvent(new PageTransitionEvent('pagehide', { persisted: true })));
+  assert.deepEqual((await stored()).filter((name) => name !== 'Left'), ['One', 'Other']);
+});
+
 test('a setting that cannot work, or a module that does not load, is said by `ready`, and nothing throws', async (t) => {
-  const { collector, open } = await world.person(t);
+  const { collector, context, open } = await world.person(t);
+  await context.addInitScript(WATCHED);
   for (const [options, word] of [
     [{ defaultConsent: 'yes' }, 'defaultConsent'],
     [{ token: '' }, 'token'],
@@ -194,12 +234,14 @@ test('a setting that cannot work, or a module that does not load, is said by `re
     assert.equal(await start(page, collector, { ...options, early: 'E' }), 'held');
     const seen = await page.evaluate(async () => {
       const { r } = window;
+      r.optIn();
       const error = await r.ready.catch((error) => '' + error);
       const { verdict, reason } = r.consent();
       return [error, r.track('E').rejected, await r.optOut().catch((error) => error.message), r.consent().verdict, verdict, reason];
     });
     // A page that waits for these before it goes on goes on, whatever a blocker keeps from it.
     assert.deepEqual(await page.evaluate(async () => [await r.flush(), await r.flush(0), (await r.shutdown(), 'ended')]), [false, false, 'ended']);
+    assert.deepEqual(await page.evaluate(() => window.faults), []);
     assert.ok((await said).text().includes(word));
     assert.deepEqual(seen.slice(4), ['deny', 'not_loaded']);
     assert.ok(seen[0].includes(word), seen[0]);
@@ -269,6 +311,28 @@ test('a page that forbids WebAssembly gets the same as JavaScript', async (t) =>
   assert.equal(await page.evaluate(() => window.r.track('After').rejected), 'denied');
   const { local, databases } = await kept(page);
   assert.deepEqual([Object.keys(local), Object.keys(databases['refrain:T'])], [['refrain:T:consent'], ['consent']]);
+});
+
+test('a browser that makes no larger instance at once gets it, too', async (t) => {
+  const { collector, context, open } = await world.person(t);
+  // As Chromium before 115.
+  await context.addInitScript(() => {
+    const small = new WeakSet();
+    const { Module, Instance } = WebAssembly;
+    WebAssembly.Module = function (bytes) {
+      if (bytes.byteLength > 4_096) throw RangeError('WebAssembly.Compile is disallowed on the main thread');
+      const module = new Module(bytes);
+      small.add(module);
+      return module;
+    };
+    WebAssembly.Instance = function (module, imports) {
+      if (!small.has(module)) throw RangeError('WebAssembly.Instance is disallowed on the main thread');
+      return new Instance(module, imports);
+    };
+  });
+  const page = await open({ defaultConsent: 'granted' });
+  await page.evaluate(() => window.r.track('Old'));
+  await collector.arrived('Old');
 });
 
 test('both kinds of pages of one site obey the same record', async (t) => {

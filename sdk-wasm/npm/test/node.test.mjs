@@ -178,11 +178,39 @@ test('a process has as many clients as it likes, and keeps what each has recorde
   assert.equal(kept.length, 12);
 });
 
+test('two clients of one project in a process, each with a folder of its own, find their queues again', async (t) => {
+  const { dataDir } = await scene(t);
+  const start = (ends) => `
+    const { init } = await import('@refrain/web');
+    const options = ${JSON.stringify({ endpoint: 'http://127.0.0.1:9', defaultConsent: 'granted' })};
+    const two = ['one', 'two'].map((name) => init('T', { ...options, dataDir: ${JSON.stringify(dataDir)} + name }));
+    for (const { ready } of two) await ready;
+    ${ends}
+    process.exit();`;
+  run(start("for (const r of two) r.track('Left');"));
+  const { stdout } = run(start('console.log(...two.map((r) => r.stats().recovered));'));
+  assert.equal(stdout, '1 1\n');
+});
+
 test('a client that cannot start says so, once for many', () => {
   const { status, stderr } = run(`
     const { init } = await import('@refrain/web');
     for (const one of [1, 2]) await init('T').ready.catch(() => {});`);
   assert.deepEqual([status, stderr], [0, 'refrain: nothing is collected: endpoint must be a text\n']);
+});
+
+test('a choice that no client ever hears of fails for whoever waits for it, and ends no program', () => {
+  const { status, stdout, stderr } = run(`
+    const { init } = await import('@refrain/web');
+    const r = init('T');
+    const choices = [() => r.optIn(), () => r.optOut(), () => r.signals({})];
+    choices.forEach((choose) => choose());
+    const ends = choices.map((choose) => choose().catch((error) => error.message));
+    // What nobody looks at is said by then.
+    await new Promise((done) => setImmediate(done));
+    console.log(...await Promise.all(ends));`);
+  const why = 'endpoint must be a text';
+  assert.deepEqual([status, stdout, stderr], [0, `${why} ${why} ${why}\n`, `refrain: nothing is collected: ${why}\n`]);
 });
 
 test('C4 C14 after an opt-out the folder holds the refusal, whatever else was left there', async (t) => {

@@ -237,3 +237,24 @@ test('a client that is shut down while it withdraws does both', async (t) => {
   await page.reload();
   await stillRefused(page, person.collector);
 });
+
+test('a choice that a client has no time for any more, because it is being shut down, ends too', async (t) => {
+  const person = await world.person(t);
+  const page = await agreed(person);
+  const error = await page.evaluate(async () => {
+    const wait = window.setTimeout;
+    let timers = 0;
+    let choice;
+    window.setTimeout = (done, ms) => {
+      // The first one is the flush's, the second one that of the rest.
+      if (ms > 2_000_000 && ++timers === 2) choice = window.r.optOut();
+      return wait(done, ms);
+    };
+    await window.r.shutdown(3_000_000);
+    const never = new Promise((done) => wait(done, 0, 'never'));
+    return Promise.race([choice.then(() => 'done', (error) => error.message), never]);
+  });
+  assert.match(error, /^closed: /);
+  await page.reload();
+  await stillRefused(page, person.collector);
+});

@@ -22,6 +22,8 @@ class Memory implements Storage {
 export class Stores {
   readonly local = new Memory();
   readonly session = new Memory();
+  /** The names of the page's queues. */
+  readonly here = new Set<string>();
   readonly #records = new Memory();
 
   recordsOf(token: string): Records {
@@ -49,6 +51,7 @@ export const loader = (stores: Stores, signals: number, hears: (heard: Heard) =>
       keys: () => stores.local.keys(),
       records: stores.recordsOf(token),
       locks: undefined,
+      here: stores.here,
       signals,
       compile: async () => instantiate,
       online: () => false,
