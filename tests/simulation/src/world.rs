@@ -328,7 +328,10 @@ impl World {
         let number = place as u8 + 1;
         let mut process =
             Process::start(&self.disk, config, signals, now, number, self.generations[place], self.recorded);
-        process.step();
+        // A person may have had a word before the store is open.
+        if !self.dice.once_in(4) {
+            process.step();
+        }
         self.oracle.started(&process);
         self.processes[place] = Some(process);
     }
