@@ -87,7 +87,7 @@ impl Core {
         for row in retrievals {
             let task = self.store.task_of_row(*row)?;
             if task.archive_until.is_some() {
-                self.store.begin_archive(&task, &[])?;
+                self.store.begin_archive(&task, &[], &[])?;
             }
         }
         Ok(())

@@ -90,13 +90,14 @@ impl Making {
             core.add_mentions(view.space, view.project.id_merge, &mut closure)?;
         }
         let keys: Vec<KeyRow> = closure.keys.into_iter().collect();
+        let ids: Vec<String> = closure.ids.iter().cloned().collect();
         let mut making = Making {
             task: task.row,
             token,
             at,
             from,
             // Noted from the first step on, so that whoever erases one of them finds the archive.
-            writer: Writer::new(core.store.begin_archive(&task, &keys)?),
+            writer: Writer::new(core.store.begin_archive(&task, &keys, &ids)?),
             keys: Arc::new(keys),
             ids: closure.ids,
             content,

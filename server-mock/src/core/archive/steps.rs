@@ -11,6 +11,7 @@ use crate::domain::clock::Moment;
 use crate::domain::config::Config;
 use crate::domain::event::Event;
 use crate::domain::identity::Ids;
+use crate::domain::profile::Subject;
 use crate::domain::time::DAY;
 use crate::scratch::ScratchFolder;
 use crate::store::sqlite::SqliteStore;
@@ -49,28 +50,52 @@ fn send(core: &mut Core, user: &str, device: &str, number: usize) {
 
 /// Stores events of these users and devices; those with the same number are the same.
 fn send_all<'a>(core: &mut Core, events: impl IntoIterator<Item = (&'a str, &'a str, usize)>) {
-    let (now, project) = (core.shared.now(), core.project_of("T"));
-    let event = |(user, device, number): (&str, &str, usize)| Event {
+    let now = core.shared.now();
+    send_all_at(core, now, events);
+}
+
+/// The same, of requests that were received at another instant.
+fn send_all_at<'a>(
+    core: &mut Core,
+    received: i64,
+    events: impl IntoIterator<Item = (&'a str, &'a str, usize)>,
+) {
+    let now = core.shared.now();
+    // Out of order, and some at the same time.
+    let event = |(user, device, number)| event(user, device, number, now - 1 - (number * 7 % 1_000) as i64);
+    let events = events.into_iter().map(event).collect();
+    store(core, received, events);
+}
+
+fn event(user: &str, device: &str, number: usize, time: i64) -> Event {
+    Event {
         name: format!("of {user}"),
         distinct_id: Some(user.into()),
         ids: Ids { user: Some(user.into()), device: Some(device.into()), also: Vec::new() },
-        // Out of order, and some at the same time.
-        time: now - 1 - (number * 7 % 1_000) as i64,
+        time,
         sent_time: None,
         properties: Map::from_iter([("device".to_owned(), json!(device)), ("n".to_owned(), json!(number))]),
         dedupe: Some(number.to_le_bytes().to_vec()),
         verb: None,
-    };
-    let mut events: Vec<Packed> = events.into_iter().map(|sent| event(sent).into()).collect();
-    let sent = core.in_transaction(|core| core.ingest(&project, &mut events, Moment::as_sent(now)));
+    }
+}
+
+fn store(core: &mut Core, received: i64, events: Vec<Event>) {
+    let project = core.project_of("T");
+    let mut events: Vec<Packed> = events.into_iter().map(Packed::from).collect();
+    let sent = core.in_transaction(|core| core.ingest(&project, &mut events, Moment::as_sent(received)));
     assert_eq!(sent.unwrap().dropped, []);
 }
 
 fn ask(core: &mut Core, kind: TaskKind, ids: &[&str]) {
+    ask_under(core, kind, ids, json!({}));
+}
+
+fn ask_under(core: &mut Core, kind: TaskKind, ids: &[&str], about: Value) {
     let now = core.shared.now();
     let project = core.store.find_project("T").unwrap().unwrap().project;
     let ids = ids.iter().map(|id| (*id).to_owned()).collect();
-    let task = NewTask { kind, id: format!("{kind:?}"), ids, requested: now, due: now, about: json!({}) };
+    let task = NewTask { kind, id: format!("{kind:?}"), ids, requested: now, due: now, about };
     core.in_transaction(|core| core.store.put_task(project, &task)).unwrap();
     core.reschedule().unwrap();
 }
@@ -268,6 +293,29 @@ fn what_expires_between_two_steps_is_not_handed_out() {
     send(&mut core, "u", "D", MANY);
     let archive = fetched_at_the_end(&mut core).unwrap();
     assert_eq!((lines_of(&archive, "u"), lines_of(&archive, "v")), (1, 0));
+}
+
+/// The combination that led to the person is gone by then, with its last event.
+#[test]
+fn whoever_is_erased_is_not_in_an_archive_that_was_asked_for_by_a_device() {
+    let mut core = core_on(SqliteStore::in_memory().unwrap());
+    let now = core.shared.now();
+    // Received now and kept for a day, and too old for an archive under the CCPA.
+    store(&mut core, now, vec![event("u", "D", 0, now - 400 * DAY)]);
+    let space = core.view("T").unwrap().unwrap().space;
+    let profile = Map::from_iter([("about".to_owned(), json!("the profile of u"))]);
+    let person = Subject::Person("u".into());
+    core.in_transaction(|core| core.store.put_profile(space, &person, now, &profile)).unwrap();
+    ask_under(&mut core, TaskKind::Retrieval, &["$device:D"], json!({"compliance": "CCPA"}));
+    let archive = fetched_when_due(&mut core);
+    assert_eq!((archive.contains("the profile of u"), lines_of(&archive, "u")), (true, 0));
+    core.shared.clock().advance(DAY);
+    let now = core.shared.now();
+    assert_eq!(core.run_due(now).unwrap().expired.events, 1);
+    ask(&mut core, TaskKind::Deletion, &["u"]);
+    core.run_due(now).unwrap();
+    assert_eq!(task(&mut core, TaskKind::Deletion).state, TaskState::Done);
+    assert!(!fetched(&mut core).unwrap().contains("the profile of u"));
 }
 
 /// An objection is about what comes; what is known can be had.

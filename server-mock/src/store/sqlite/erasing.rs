@@ -22,13 +22,14 @@ const DESTROYED: &str = "keys INDEXED BY keys_dying WHERE dying IS NOT NULL AND 
 const ROWS_OF_A_PIECE: usize = 200;
 
 /// Rows that hang on a key and go with it, in the end: they are few. `GONE` is [`DESTROYED`].
-const LEFTOVERS: [&str; 8] = [
+const LEFTOVERS: [&str; 9] = [
     "DELETE FROM profiles WHERE key IN (SELECT id FROM GONE)",
     "DELETE FROM edges WHERE first IN (SELECT id FROM GONE) OR second IN (SELECT id FROM GONE)",
     "DELETE FROM key_ids WHERE key IN (SELECT id FROM GONE)",
     "DELETE FROM crowd_members WHERE key IN (SELECT id FROM GONE) OR crowd IN (SELECT id FROM GONE)",
     "DELETE FROM archive_keys WHERE task IN (SELECT task FROM archives WHERE key IN (SELECT id FROM GONE))
        OR key IN (SELECT id FROM GONE)",
+    "DELETE FROM task_ids WHERE task IN (SELECT task FROM archives WHERE key IN (SELECT id FROM GONE))",
     "DELETE FROM archives WHERE key IN (SELECT id FROM GONE)",
     "DELETE FROM uses WHERE key IN (SELECT id FROM GONE)",
     "UPDATE tasks SET key = NULL WHERE key IN (SELECT id FROM GONE)",
