@@ -29,7 +29,8 @@ pub(super) struct Schedule {
     next_task: Option<i64>,
     not_before: i64,
     sweep: Option<Sweep>,
-    /// The instant at which something was decided whose rows are still to go.
+    /// The instant at which something was decided whose rows are still to go, where the clock was moved past it. While it
+    /// runs, they go when they go, be it long after that.
     decided: Option<i64>,
     done: Swept,
 }
@@ -196,7 +197,7 @@ impl Core {
                     Due::BeginArchive(row) => self.begin_making(row, due)?,
                     Due::MakeArchive => self.make_on(due)?,
                 }
-                if self.store.is_shredding() {
+                if self.store.is_shredding() && pace == Pace::Through {
                     self.due.decided = Some(due);
                 }
                 if is_over {
@@ -364,4 +365,39 @@ fn profiles_rule(settings: &Settings) -> String {
     settings
         .retention_profiles_days
         .map_or_else(String::new, |days| format!("profiles, {days} days after they were last seen"))
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::core::tests::core_with_an_event;
+    use crate::store::{NewTask, TaskKind, TaskState};
+
+    #[test]
+    fn nothing_ends_before_it_was_asked_for() {
+        for pace in [Pace::GivingWay, Pace::Through] {
+            let mut core = core_with_an_event();
+            let (requested, project) = (core.shared.now(), core.project_of("T"));
+            let (due, late) = (requested + DAY, requested + 10 * DAY);
+            let (kind, id, ids) = (TaskKind::Deletion, "deletion".to_owned(), vec!["u".to_owned()]);
+            let task = NewTask { kind, id, ids, requested, due, about: json!({}) };
+            core.request_task(&project, &task).unwrap().unwrap();
+            // The server was down when it fell due.
+            core.shared.clock().set(late);
+            while core.store.task("deletion").unwrap().unwrap().state != TaskState::Started {
+                assert!(core.step(late, pace).unwrap());
+            }
+            let device = core.in_transaction(|core| core.erase_device("T", "D")).unwrap().unwrap();
+            while core.step(late, pace).unwrap() {}
+            let mut finished = |id: &str| core.store.task(id).unwrap().unwrap().finished;
+            let deleted = if pace == Pace::Through { due } else { late };
+            assert_eq!((finished(&device.id), finished("deletion")), (Some(late), Some(deleted)));
+            let audit = core.store.audit_rows(None, 100).unwrap();
+            let at = |action: &str| audit.iter().find(|entry| entry.action == action).unwrap().at;
+            assert_eq!(at("device_erasure.completed"), at("device_erasure.created"));
+            assert_eq!(at("user_data_deletion.completed"), deleted);
+        }
+    }
 }
