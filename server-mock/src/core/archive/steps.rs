@@ -248,18 +248,22 @@ fn made_in_steps_it_is_what_it_is_when_made_in_one_go() {
 /// Two combinations of one person; copies of the events of one come under the other while the events are looked for.
 #[test]
 fn an_event_that_moves_while_it_is_looked_for_is_there_once() {
-    let mut core = core_on(SqliteStore::in_memory().unwrap());
-    send_all(&mut core, (0..2 * MANY).map(|n| ("u", ["D", "E"][n % 2], n)));
-    ask(&mut core, TaskKind::Retrieval, &["u"]);
-    let mut moved = 0;
-    while step(&mut core) {
-        send_all(&mut core, (moved..moved + 100).map(|n| ("u", ["E", "D"][n % 2], n)));
-        moved += 100;
-    }
-    let archive = fetched(&mut core).unwrap();
-    assert_eq!(lines_of(&archive, "u"), 2 * MANY);
-    for n in 0..moved {
-        assert_eq!(archive.matches(&format!("\"n\":{n}}}")).count(), 1, "{n}");
+    // A request is received some time before its events are stored.
+    for late in [0, 5_000] {
+        let mut core = core_on(SqliteStore::in_memory().unwrap());
+        send_all(&mut core, (0..2 * MANY).map(|n| ("u", ["D", "E"][n % 2], n)));
+        ask(&mut core, TaskKind::Retrieval, &["u"]);
+        let received = core.shared.now() - late;
+        let mut moved = 0;
+        while step(&mut core) {
+            send_all_at(&mut core, received, (moved..moved + 100).map(|n| ("u", ["E", "D"][n % 2], n)));
+            moved += 100;
+        }
+        let archive = fetched(&mut core).unwrap();
+        assert_eq!(lines_of(&archive, "u"), 2 * MANY, "{late}");
+        for n in 0..moved {
+            assert_eq!(archive.matches(&format!("\"n\":{n}}}")).count(), 1, "{n}");
+        }
     }
 }
 
