@@ -257,10 +257,12 @@ impl Making {
     /// The pieces of replays, a file of their own where there are any.
     fn replays(&mut self, core: &mut Core, view: &View, mut after: i64) -> Result<Stage, StoreError> {
         let (mut lines, mut count, mut is_full) = (Vec::new(), 0, false);
+        let mut outdated = self.outdated;
         core.store.visit_replays(view.space, view.now, after, Some(self.keys.clone()), &mut |replay| {
             after = replay.row;
             if self.from.is_none_or(|from| replay.received >= from) {
                 count += 1;
+                outdated = earlier(outdated, replay.expires);
                 let line = json!({
                     "received_at": time::format_iso(replay.received),
                     "parameters": replay.about,
@@ -271,6 +273,7 @@ impl Making {
             is_full = lines.len() >= PIECE_BYTES;
             !is_full
         })?;
+        self.outdated = outdated;
         if self.counts.replays == 0 && count > 0 {
             self.open("replays.jsonl");
         }
@@ -281,8 +284,6 @@ impl Making {
         }
         if self.counts.replays > 0 {
             self.close(core)?;
-            // Of whomever: to make it anew too soon does no harm.
-            self.outdated = earlier(self.outdated, core.store.next_replay_expiry(view.space)?);
         }
         Ok(Stage::Rest)
     }

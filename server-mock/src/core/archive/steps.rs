@@ -15,7 +15,7 @@ use crate::domain::profile::Subject;
 use crate::domain::time::DAY;
 use crate::scratch::ScratchFolder;
 use crate::store::sqlite::SqliteStore;
-use crate::store::{HideCause, NewTask, StoredTask, TaskKind, TaskState};
+use crate::store::{HideCause, NewReplay, NewTask, StoredTask, TaskKind, TaskState};
 
 /// More events than are read in a few steps.
 const MANY: usize = 3_000;
@@ -320,6 +320,34 @@ fn whoever_is_erased_is_not_in_an_archive_that_was_asked_for_by_a_device() {
     core.run_due(now).unwrap();
     assert_eq!(task(&mut core, TaskKind::Deletion).state, TaskState::Done);
     assert!(!fetched(&mut core).unwrap().contains("the profile of u"));
+}
+
+/// Steps until the archive is there, and answers when the first thing in it expires.
+fn made(core: &mut Core, mut between: impl FnMut(&mut Core)) -> Option<i64> {
+    for _ in 0..1_000 {
+        let task = task(core, TaskKind::Retrieval);
+        if task.state == TaskState::Done {
+            return core.store.archive(task.row).unwrap().unwrap().outdated;
+        }
+        between(core);
+        assert!(step(core));
+    }
+    panic!("it is made for ever");
+}
+
+#[test]
+fn replays_that_are_not_in_it_do_not_outdate_it() {
+    let mut core = in_memory();
+    ask_and_stop_in_the_middle(&mut core);
+    let (now, space) = (core.shared.now(), core.view("T").unwrap().unwrap().space);
+    for (user, device, expires) in [("u", "D", now + 1_000), ("u", "D", now - 1), ("w", "F", now + 1)] {
+        let ids = Ids { user: Some(user.into()), device: Some(device.into()), also: Vec::new() };
+        let (about, body) = (json!({}), Vec::new());
+        let replay = NewReplay { ids, about, body, received: now, expires: Some(expires) };
+        core.in_transaction(|core| core.store.put_replay(space, &replay)).unwrap();
+    }
+    assert_eq!(made(&mut core, |_| {}), Some(now + 1_000));
+    assert_eq!(task(&mut core, TaskKind::Retrieval).replays, 1);
 }
 
 /// An objection is about what comes; what is known can be had.
