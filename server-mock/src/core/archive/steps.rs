@@ -12,7 +12,7 @@ use crate::domain::config::Config;
 use crate::domain::event::Event;
 use crate::domain::identity::Ids;
 use crate::domain::profile::Subject;
-use crate::domain::time::DAY;
+use crate::domain::time::{self, DAY};
 use crate::scratch::ScratchFolder;
 use crate::store::sqlite::SqliteStore;
 use crate::store::{HideCause, NewReplay, NewTask, StoredTask, TaskKind, TaskState};
@@ -348,6 +348,28 @@ fn replays_that_are_not_in_it_do_not_outdate_it() {
     }
     assert_eq!(made(&mut core, |_| {}), Some(now + 1_000));
     assert_eq!(task(&mut core, TaskKind::Retrieval).replays, 1);
+}
+
+#[test]
+fn it_ends_although_something_in_it_expires_with_every_step() {
+    let mut core = core_on(SqliteStore::in_memory().unwrap());
+    let begun = core.shared.now();
+    // One half of them within the next second, the other one half a day later.
+    for n in 0..50 {
+        let received = begun - DAY + 1 + 20 * n as i64;
+        send_all_at(&mut core, received, (0..MANY / 100).map(|m| ("u", "D", n * MANY / 100 + m)));
+    }
+    send_all_at(&mut core, begun - DAY / 2, (MANY / 2..MANY).map(|n| ("u", "D", n)));
+    ask(&mut core, TaskKind::Retrieval, &["u"]);
+    let outdated = made(&mut core, |core| core.shared.clock().advance(20));
+    let now = core.shared.now();
+    assert_eq!(outdated, Some(begun + DAY / 2));
+    assert_eq!(task(&mut core, TaskKind::Retrieval).events, MANY / 2);
+    // It says as of when it was made, not what it leaves out.
+    let archive = fetched(&mut core).unwrap();
+    let (_, to) = archive.split_once("\"to\":\"").unwrap();
+    let to = time::parse_iso(to.split_once('"').unwrap().0).unwrap();
+    assert!((begun..now).contains(&to) && now < begun + 1_000, "{to}");
 }
 
 /// An objection is about what comes; what is known can be had.
