@@ -119,7 +119,7 @@ fn serve(mut core: Core, jobs: &Receiver<Job>) {
     let shared: Arc<Shared> = core.shared.clone();
     let mut trouble = Trouble::default();
     loop {
-        let wait = shared.clock().until(core.next_due()).map_or(IDLE, |wait| wait.min(IDLE));
+        let wait = core.wait().map_or(IDLE, |wait| wait.min(IDLE));
         let first = match jobs.recv_timeout(wait) {
             Ok(job) => Some(job),
             Err(RecvTimeoutError::Timeout) => None,

@@ -78,7 +78,8 @@ impl Core {
     pub(super) fn make_on(&mut self, now: i64) -> Result<(), StoreError> {
         let Some(making) = self.making.take() else { return Ok(()) };
         self.making = self.in_transaction(|core| making.step(core, now))?;
-        Ok(())
+        // What was made in vain is sealed under a key that goes.
+        self.store.destroy_keys()
     }
 
     /// Takes out of archives what may not be shown any more, or not for now. They are made anew when they are fetched, of
@@ -87,7 +88,7 @@ impl Core {
         for row in retrievals {
             let task = self.store.task_of_row(*row)?;
             if task.archive_until.is_some() {
-                self.store.begin_archive(&task, &[])?;
+                self.store.begin_archive(&task, &[], &[])?;
             }
         }
         Ok(())

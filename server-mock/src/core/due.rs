@@ -13,8 +13,8 @@ use crate::store::{Counts, KeyRow, Space, StoreError};
 
 /// Retention looks for expired rows this often while the clock runs; what is expired is invisible at once anyway.
 const SWEEP_EVERY: i64 = DAY / 24;
-/// Due work that failed is tried again after this time.
-const RETRY_AFTER: i64 = 5_000;
+/// Due work that failed is tried again after this time, which is real: storage recovers although the clock stands still.
+const RETRY_AFTER: Duration = Duration::from_secs(5);
 /// Rows of one step.
 const STEP: usize = 5_000;
 /// For how long due work is done before clients are served again.
@@ -27,9 +27,10 @@ const USAGE_DAYS: i64 = 365;
 pub(super) struct Schedule {
     next_sweep: i64,
     next_task: Option<i64>,
-    not_before: i64,
+    not_before: Option<Instant>,
     sweep: Option<Sweep>,
-    /// The instant at which something was decided whose rows are still to go.
+    /// The instant at which something was decided whose rows are still to go, where the clock was moved past it. While it
+    /// runs, they go when they go, be it long after that.
     decided: Option<i64>,
     done: Swept,
 }
@@ -39,7 +40,7 @@ impl Default for Schedule {
         Schedule {
             next_sweep: i64::MIN,
             next_task: None,
-            not_before: i64::MIN,
+            not_before: None,
             sweep: None,
             decided: None,
             done: Swept::default(),
@@ -122,19 +123,33 @@ impl Core {
     }
 
     /// When something falls due next.
-    pub fn next_due(&self) -> i64 {
-        let next = match (&self.due.sweep, self.store.is_shredding()) {
+    fn next_due(&self) -> i64 {
+        match (&self.due.sweep, self.store.is_shredding()) {
             (None, false) => {
                 self.due.next_task.map_or(self.due.next_sweep, |task| task.min(self.due.next_sweep))
             }
             // Something is under way.
             _ => i64::MIN,
-        };
-        next.max(self.due.not_before)
+        }
+    }
+
+    /// How long due work that failed has to wait.
+    fn put_off_for(&self) -> Duration {
+        let now = Instant::now();
+        self.due.not_before.map_or(Duration::ZERO, |at| at.saturating_duration_since(now))
+    }
+
+    /// How long until something has to be done; `None` while the clock stands still before that.
+    pub fn wait(&self) -> Option<Duration> {
+        let until = self.shared.clock().until(self.next_due())?;
+        Some(until.max(self.put_off_for()))
     }
 
     /// Does some of what is due now, and leaves the rest for the next turn. Answers whether anything was due.
     pub fn run_due_now(&mut self) -> Result<bool, StoreError> {
+        if !self.put_off_for().is_zero() {
+            return Ok(false);
+        }
         let now = self.shared.now();
         let begun = Instant::now();
         let mut worked = false;
@@ -196,7 +211,7 @@ impl Core {
                     Due::BeginArchive(row) => self.begin_making(row, due)?,
                     Due::MakeArchive => self.make_on(due)?,
                 }
-                if self.store.is_shredding() {
+                if self.store.is_shredding() && pace == Pace::Through {
                     self.due.decided = Some(due);
                 }
                 if is_over {
@@ -215,7 +230,7 @@ impl Core {
                 Ok(true)
             }
             None => {
-                self.due.not_before = i64::MIN;
+                self.due.not_before = None;
                 self.reschedule()?;
                 Ok(false)
             }
@@ -224,7 +239,7 @@ impl Core {
 
     /// Tries again later.
     pub fn put_off_due_work(&mut self) {
-        self.due.not_before = self.shared.now() + RETRY_AFTER;
+        self.due.not_before = Some(Instant::now() + RETRY_AFTER);
     }
 
     /// Forgets when things are due, after the clock or the data changed under them.
@@ -364,4 +379,52 @@ fn profiles_rule(settings: &Settings) -> String {
     settings
         .retention_profiles_days
         .map_or_else(String::new, |days| format!("profiles, {days} days after they were last seen"))
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::core::tests::core_with_an_event;
+    use crate::store::{NewTask, TaskKind, TaskState};
+
+    #[test]
+    fn nothing_ends_before_it_was_asked_for() {
+        for pace in [Pace::GivingWay, Pace::Through] {
+            let mut core = core_with_an_event();
+            let (requested, project) = (core.shared.now(), core.project_of("T"));
+            let (due, late) = (requested + DAY, requested + 10 * DAY);
+            let (kind, id, ids) = (TaskKind::Deletion, "deletion".to_owned(), vec!["u".to_owned()]);
+            let task = NewTask { kind, id, ids, requested, due, about: json!({}) };
+            core.request_task(&project, &task).unwrap().unwrap();
+            // The server was down when it fell due.
+            core.shared.clock().set(late);
+            while core.store.task("deletion").unwrap().unwrap().state != TaskState::Started {
+                assert!(core.step(late, pace).unwrap());
+            }
+            let device = core.in_transaction(|core| core.erase_device("T", "D")).unwrap().unwrap();
+            while core.step(late, pace).unwrap() {}
+            let mut finished = |id: &str| core.store.task(id).unwrap().unwrap().finished;
+            let deleted = if pace == Pace::Through { due } else { late };
+            assert_eq!((finished(&device.id), finished("deletion")), (Some(late), Some(deleted)));
+            let audit = core.store.audit_rows(None, 100).unwrap();
+            let at = |action: &str| audit.iter().find(|entry| entry.action == action).unwrap().at;
+            assert_eq!(at("device_erasure.completed"), at("device_erasure.created"));
+            assert_eq!(at("user_data_deletion.completed"), deleted);
+        }
+    }
+
+    #[test]
+    fn what_failed_is_tried_again_although_the_clock_stands_still() {
+        let mut core = core_with_an_event();
+        core.look_soon().unwrap();
+        assert_eq!(core.wait(), Some(Duration::ZERO));
+        core.put_off_due_work();
+        let wait = core.wait().unwrap();
+        assert!(!wait.is_zero() && wait <= Duration::from_secs(5), "{wait:?}");
+        assert!(!core.run_due_now().unwrap());
+        core.due.not_before = Some(Instant::now());
+        assert!(core.run_due_now().unwrap());
+    }
 }

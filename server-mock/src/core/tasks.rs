@@ -262,7 +262,7 @@ impl Core {
             let left = without(&task.ids, ids);
             self.store.replace_task_ids(&task, &left)?;
             if task.archive_until.is_some() && !left.is_empty() {
-                self.store.begin_archive(&StoredTask { ids: left, ..task }, &[])?;
+                self.store.begin_archive(&StoredTask { ids: left, ..task }, &[], &[])?;
             }
         }
         Ok(())

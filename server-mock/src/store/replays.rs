@@ -37,6 +37,8 @@ pub struct StoredReplay {
     pub body: Vec<u8>,
     /// When it was received, in milliseconds.
     pub received: i64,
+    /// When it expires; `None` is never.
+    pub expires: Option<i64>,
 }
 
 /// Keeps replays.

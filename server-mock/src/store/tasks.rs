@@ -119,8 +119,14 @@ pub trait Tasks {
     /// The retrieval that has started and fell due first.
     fn started_retrieval(&mut self) -> Result<Option<StoredTask>, StoreError>;
     /// Begins the archive of a retrieval, under a fresh key, which is answered; whatever was sealed for it before is
-    /// destroyed. `keys` are the combinations whose data will be in it. Without pieces it is empty.
-    fn begin_archive(&mut self, task: &StoredTask, keys: &[KeyRow]) -> Result<KeyRow, StoreError>;
+    /// destroyed. `keys` are the combinations whose data will be in it, `ids` those of its persons besides the task's own.
+    /// Without pieces it is empty.
+    fn begin_archive(
+        &mut self,
+        task: &StoredTask,
+        keys: &[KeyRow],
+        ids: &[String],
+    ) -> Result<KeyRow, StoreError>;
     /// Whether what is sealed for an archive is still wanted.
     fn is_archive_there(&mut self, key: KeyRow) -> Result<bool, StoreError>;
     /// Adds a piece to an archive. They are numbered from 0, and may come in any order.
@@ -131,8 +137,8 @@ pub trait Tasks {
     fn retrievals(&mut self, project: Option<ProjectRow>) -> Result<Vec<i64>, StoreError>;
     /// The retrievals in whose archives something is expired at an instant.
     fn outdated_archives(&mut self, now: i64) -> Result<Vec<i64>, StoreError>;
-    /// The retrievals of a project that name any of these ids, or whose archives hold data under any of these
-    /// combinations.
+    /// The retrievals of a project that name any of these ids, or whose archives are about one of them or hold data under
+    /// any of these combinations.
     fn retrievals_about(
         &mut self,
         project: ProjectRow,

@@ -7,6 +7,7 @@
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
+use std::time::Instant;
 
 use serde_json::{Map, Value, json};
 
@@ -18,7 +19,7 @@ use crate::core::read::{PIECE, PIECE_BYTES, about_bytes_of};
 use crate::core::{Core, Gathered, Gathering, Reading, View, event_expiry, profiles_expired_until};
 use crate::domain::identity::strip;
 use crate::domain::profile::{Subject, texts_of};
-use crate::domain::time::{self, DAY};
+use crate::domain::time::{self, DAY, SECOND};
 use crate::store::{Counts, KeyRow, StoreError};
 
 /// CCPA: the last year only.
@@ -30,6 +31,10 @@ pub struct Making {
     token: String,
     /// Since when, in milliseconds. Events that are received later are not in it.
     pub at: i64,
+    /// The same by the machine's clock, which nobody moves.
+    begun: Instant,
+    /// What expires until then is not in it.
+    visible_at: i64,
     /// What is older is not in it either.
     from: Option<i64>,
     /// The combinations whose data is in it.
@@ -73,6 +78,11 @@ enum Stage {
 impl Making {
     /// Begins the archive of a task as of an instant.
     pub fn begin(core: &mut Core, task: i64, at: i64) -> Result<Making, StoreError> {
+        Making::begin_for(core, task, at, at)
+    }
+
+    /// Begins one in which all is visible until another instant.
+    fn begin_for(core: &mut Core, task: i64, at: i64, visible_at: i64) -> Result<Making, StoreError> {
         let mut task = core.store.task_of_row(task)?;
         task.archive_until = task.archive_until.or(Some(at + LIFE));
         let token = core.token_of(task.project)?;
@@ -90,13 +100,16 @@ impl Making {
             core.add_mentions(view.space, view.project.id_merge, &mut closure)?;
         }
         let keys: Vec<KeyRow> = closure.keys.into_iter().collect();
+        let ids: Vec<String> = closure.ids.iter().cloned().collect();
         let mut making = Making {
             task: task.row,
             token,
             at,
+            begun: Instant::now(),
+            visible_at,
             from,
             // Noted from the first step on, so that whoever erases one of them finds the archive.
-            writer: Writer::new(core.store.begin_archive(&task, &keys)?),
+            writer: Writer::new(core.store.begin_archive(&task, &keys, &ids)?),
             keys: Arc::new(keys),
             ids: closure.ids,
             content,
@@ -130,7 +143,7 @@ impl Making {
             return Ok(None);
         }
         let stage = std::mem::replace(&mut self.stage, Stage::Rest);
-        self.stage = match (stage, core.view_at(&self.token, now)?) {
+        self.stage = match (stage, core.view_at(&self.token, now.max(self.visible_at))?) {
             (Stage::Search(gathering), Some(view)) => match core.gather(&view, gathering)? {
                 Gathered::Some(gathering) => Stage::Search(gathering),
                 Gathered::All(reading) => Stage::Events(reading),
@@ -139,6 +152,9 @@ impl Making {
             (Stage::Profiles(ids), Some(view)) => self.profiles(core, &view, ids)?,
             (Stage::Replays(after), Some(view)) => self.replays(core, &view, after)?,
             (Stage::Rest, _) => {
+                if self.outdated.is_some_and(|at| at <= now) {
+                    return self.begin_anew(core, now).map(Some);
+                }
                 self.end(core, now)?;
                 return Ok(None);
             }
@@ -146,6 +162,13 @@ impl Making {
             (_, None) => return Ok(None),
         };
         Ok(Some(self))
+    }
+
+    /// Begins anew what is outdated before it is there. Where something expires all the time that would never end, so what
+    /// expires while it is made and fetched is left out.
+    fn begin_anew(self, core: &mut Core, now: i64) -> Result<Making, StoreError> {
+        let ahead = (2 * self.begun.elapsed().as_millis() as i64).max(SECOND);
+        Making::begin_for(core, self.task, now, now + ahead)
     }
 
     fn events(&mut self, core: &mut Core, view: &View, mut reading: Reading) -> Result<Stage, StoreError> {
@@ -256,10 +279,12 @@ impl Making {
     /// The pieces of replays, a file of their own where there are any.
     fn replays(&mut self, core: &mut Core, view: &View, mut after: i64) -> Result<Stage, StoreError> {
         let (mut lines, mut count, mut is_full) = (Vec::new(), 0, false);
+        let mut outdated = self.outdated;
         core.store.visit_replays(view.space, view.now, after, Some(self.keys.clone()), &mut |replay| {
             after = replay.row;
             if self.from.is_none_or(|from| replay.received >= from) {
                 count += 1;
+                outdated = earlier(outdated, replay.expires);
                 let line = json!({
                     "received_at": time::format_iso(replay.received),
                     "parameters": replay.about,
@@ -270,6 +295,7 @@ impl Making {
             is_full = lines.len() >= PIECE_BYTES;
             !is_full
         })?;
+        self.outdated = outdated;
         if self.counts.replays == 0 && count > 0 {
             self.open("replays.jsonl");
         }
@@ -280,8 +306,6 @@ impl Making {
         }
         if self.counts.replays > 0 {
             self.close(core)?;
-            // Of whomever: to make it anew too soon does no harm.
-            self.outdated = earlier(self.outdated, core.store.next_replay_expiry(view.space)?);
         }
         Ok(Stage::Rest)
     }

@@ -11,10 +11,11 @@ use crate::domain::clock::Moment;
 use crate::domain::config::Config;
 use crate::domain::event::Event;
 use crate::domain::identity::Ids;
-use crate::domain::time::DAY;
+use crate::domain::profile::Subject;
+use crate::domain::time::{self, DAY};
 use crate::scratch::ScratchFolder;
 use crate::store::sqlite::SqliteStore;
-use crate::store::{HideCause, NewTask, StoredTask, TaskKind, TaskState};
+use crate::store::{HideCause, NewReplay, NewTask, StoredTask, TaskKind, TaskState};
 
 /// More events than are read in a few steps.
 const MANY: usize = 3_000;
@@ -49,28 +50,52 @@ fn send(core: &mut Core, user: &str, device: &str, number: usize) {
 
 /// Stores events of these users and devices; those with the same number are the same.
 fn send_all<'a>(core: &mut Core, events: impl IntoIterator<Item = (&'a str, &'a str, usize)>) {
-    let (now, project) = (core.shared.now(), core.project_of("T"));
-    let event = |(user, device, number): (&str, &str, usize)| Event {
+    let now = core.shared.now();
+    send_all_at(core, now, events);
+}
+
+/// The same, of requests that were received at another instant.
+fn send_all_at<'a>(
+    core: &mut Core,
+    received: i64,
+    events: impl IntoIterator<Item = (&'a str, &'a str, usize)>,
+) {
+    let now = core.shared.now();
+    // Out of order, and some at the same time.
+    let event = |(user, device, number)| event(user, device, number, now - 1 - (number * 7 % 1_000) as i64);
+    let events = events.into_iter().map(event).collect();
+    store(core, received, events);
+}
+
+fn event(user: &str, device: &str, number: usize, time: i64) -> Event {
+    Event {
         name: format!("of {user}"),
         distinct_id: Some(user.into()),
         ids: Ids { user: Some(user.into()), device: Some(device.into()), also: Vec::new() },
-        // Out of order, and some at the same time.
-        time: now - 1 - (number * 7 % 1_000) as i64,
+        time,
         sent_time: None,
         properties: Map::from_iter([("device".to_owned(), json!(device)), ("n".to_owned(), json!(number))]),
         dedupe: Some(number.to_le_bytes().to_vec()),
         verb: None,
-    };
-    let mut events: Vec<Packed> = events.into_iter().map(|sent| event(sent).into()).collect();
-    let sent = core.in_transaction(|core| core.ingest(&project, &mut events, Moment::as_sent(now)));
+    }
+}
+
+fn store(core: &mut Core, received: i64, events: Vec<Event>) {
+    let project = core.project_of("T");
+    let mut events: Vec<Packed> = events.into_iter().map(Packed::from).collect();
+    let sent = core.in_transaction(|core| core.ingest(&project, &mut events, Moment::as_sent(received)));
     assert_eq!(sent.unwrap().dropped, []);
 }
 
 fn ask(core: &mut Core, kind: TaskKind, ids: &[&str]) {
+    ask_under(core, kind, ids, json!({}));
+}
+
+fn ask_under(core: &mut Core, kind: TaskKind, ids: &[&str], about: Value) {
     let now = core.shared.now();
     let project = core.store.find_project("T").unwrap().unwrap().project;
     let ids = ids.iter().map(|id| (*id).to_owned()).collect();
-    let task = NewTask { kind, id: format!("{kind:?}"), ids, requested: now, due: now, about: json!({}) };
+    let task = NewTask { kind, id: format!("{kind:?}"), ids, requested: now, due: now, about };
     core.in_transaction(|core| core.store.put_task(project, &task)).unwrap();
     core.reschedule().unwrap();
 }
@@ -223,18 +248,22 @@ fn made_in_steps_it_is_what_it_is_when_made_in_one_go() {
 /// Two combinations of one person; copies of the events of one come under the other while the events are looked for.
 #[test]
 fn an_event_that_moves_while_it_is_looked_for_is_there_once() {
-    let mut core = core_on(SqliteStore::in_memory().unwrap());
-    send_all(&mut core, (0..2 * MANY).map(|n| ("u", ["D", "E"][n % 2], n)));
-    ask(&mut core, TaskKind::Retrieval, &["u"]);
-    let mut moved = 0;
-    while step(&mut core) {
-        send_all(&mut core, (moved..moved + 100).map(|n| ("u", ["E", "D"][n % 2], n)));
-        moved += 100;
-    }
-    let archive = fetched(&mut core).unwrap();
-    assert_eq!(lines_of(&archive, "u"), 2 * MANY);
-    for n in 0..moved {
-        assert_eq!(archive.matches(&format!("\"n\":{n}}}")).count(), 1, "{n}");
+    // A request is received some time before its events are stored.
+    for late in [0, 5_000] {
+        let mut core = core_on(SqliteStore::in_memory().unwrap());
+        send_all(&mut core, (0..2 * MANY).map(|n| ("u", ["D", "E"][n % 2], n)));
+        ask(&mut core, TaskKind::Retrieval, &["u"]);
+        let received = core.shared.now() - late;
+        let mut moved = 0;
+        while step(&mut core) {
+            send_all_at(&mut core, received, (moved..moved + 100).map(|n| ("u", ["E", "D"][n % 2], n)));
+            moved += 100;
+        }
+        let archive = fetched(&mut core).unwrap();
+        assert_eq!(lines_of(&archive, "u"), 2 * MANY, "{late}");
+        for n in 0..moved {
+            assert_eq!(archive.matches(&format!("\"n\":{n}}}")).count(), 1, "{n}");
+        }
     }
 }
 
@@ -268,6 +297,79 @@ fn what_expires_between_two_steps_is_not_handed_out() {
     send(&mut core, "u", "D", MANY);
     let archive = fetched_at_the_end(&mut core).unwrap();
     assert_eq!((lines_of(&archive, "u"), lines_of(&archive, "v")), (1, 0));
+}
+
+/// The combination that led to the person is gone by then, with its last event.
+#[test]
+fn whoever_is_erased_is_not_in_an_archive_that_was_asked_for_by_a_device() {
+    let mut core = core_on(SqliteStore::in_memory().unwrap());
+    let now = core.shared.now();
+    // Received now and kept for a day, and too old for an archive under the CCPA.
+    store(&mut core, now, vec![event("u", "D", 0, now - 400 * DAY)]);
+    let space = core.view("T").unwrap().unwrap().space;
+    let profile = Map::from_iter([("about".to_owned(), json!("the profile of u"))]);
+    let person = Subject::Person("u".into());
+    core.in_transaction(|core| core.store.put_profile(space, &person, now, &profile)).unwrap();
+    ask_under(&mut core, TaskKind::Retrieval, &["$device:D"], json!({"compliance": "CCPA"}));
+    let archive = fetched_when_due(&mut core);
+    assert_eq!((archive.contains("the profile of u"), lines_of(&archive, "u")), (true, 0));
+    core.shared.clock().advance(DAY);
+    let now = core.shared.now();
+    assert_eq!(core.run_due(now).unwrap().expired.events, 1);
+    ask(&mut core, TaskKind::Deletion, &["u"]);
+    core.run_due(now).unwrap();
+    assert_eq!(task(&mut core, TaskKind::Deletion).state, TaskState::Done);
+    assert!(!fetched(&mut core).unwrap().contains("the profile of u"));
+}
+
+/// Steps until the archive is there, and answers when the first thing in it expires.
+fn made(core: &mut Core, mut between: impl FnMut(&mut Core)) -> Option<i64> {
+    for _ in 0..1_000 {
+        let task = task(core, TaskKind::Retrieval);
+        if task.state == TaskState::Done {
+            return core.store.archive(task.row).unwrap().unwrap().outdated;
+        }
+        between(core);
+        assert!(step(core));
+    }
+    panic!("it is made for ever");
+}
+
+#[test]
+fn replays_that_are_not_in_it_do_not_outdate_it() {
+    let mut core = in_memory();
+    ask_and_stop_in_the_middle(&mut core);
+    let (now, space) = (core.shared.now(), core.view("T").unwrap().unwrap().space);
+    for (user, device, expires) in [("u", "D", now + 1_000), ("u", "D", now - 1), ("w", "F", now + 1)] {
+        let ids = Ids { user: Some(user.into()), device: Some(device.into()), also: Vec::new() };
+        let (about, body) = (json!({}), Vec::new());
+        let replay = NewReplay { ids, about, body, received: now, expires: Some(expires) };
+        core.in_transaction(|core| core.store.put_replay(space, &replay)).unwrap();
+    }
+    assert_eq!(made(&mut core, |_| {}), Some(now + 1_000));
+    assert_eq!(task(&mut core, TaskKind::Retrieval).replays, 1);
+}
+
+#[test]
+fn it_ends_although_something_in_it_expires_with_every_step() {
+    let mut core = core_on(SqliteStore::in_memory().unwrap());
+    let begun = core.shared.now();
+    // One half of them within the next second, the other one half a day later.
+    for n in 0..50 {
+        let received = begun - DAY + 1 + 20 * n as i64;
+        send_all_at(&mut core, received, (0..MANY / 100).map(|m| ("u", "D", n * MANY / 100 + m)));
+    }
+    send_all_at(&mut core, begun - DAY / 2, (MANY / 2..MANY).map(|n| ("u", "D", n)));
+    ask(&mut core, TaskKind::Retrieval, &["u"]);
+    let outdated = made(&mut core, |core| core.shared.clock().advance(20));
+    let now = core.shared.now();
+    assert_eq!(outdated, Some(begun + DAY / 2));
+    assert_eq!(task(&mut core, TaskKind::Retrieval).events, MANY / 2);
+    // It says as of when it was made, not what it leaves out.
+    let archive = fetched(&mut core).unwrap();
+    let (_, to) = archive.split_once("\"to\":\"").unwrap();
+    let to = time::parse_iso(to.split_once('"').unwrap().0).unwrap();
+    assert!((begun..now).contains(&to) && now < begun + 1_000, "{to}");
 }
 
 /// An objection is about what comes; what is known can be had.

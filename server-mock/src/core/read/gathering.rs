@@ -3,7 +3,12 @@
 
 use super::{EventQuery, LOOKED_AT, Reading};
 use crate::core::{Core, Resolver, Sorting, View};
+use crate::domain::time::SECOND;
 use crate::store::{Behind, EventPlace, EventRange, KeyRow, StoreError};
+
+/// By how much a copy may have been received before it is stored: it is dated when its request has come, which then waits
+/// its turn behind others. Whatever came in that time is looked at, so it is no longer than it has to be.
+const LATE: i64 = 60 * SECOND;
 
 /// Events that are being looked for, by time.
 pub struct Gathering {
@@ -12,7 +17,8 @@ pub struct Gathering {
     /// The combinations that are left, and how far the first of them has been looked through.
     keys: Vec<KeyRow>,
     behind: Behind,
-    /// The last event that there was at the begin, and when that was, in milliseconds.
+    /// The last event that there was at the begin, and since when copies may have been received that were stored after it,
+    /// in milliseconds.
     last: i64,
     since: i64,
     /// Time and row of each.
@@ -39,7 +45,8 @@ impl Core {
         let query =
             EventQuery { from, keys: Some(keys.clone()), sorting: Sorting::Time, ..EventQuery::default() };
         let (range, last) = (self.range(view, &query)?, self.store.last_event()?);
-        Ok(Gathering { query, range, keys, behind: Behind::START, last, since: view.now, found: Vec::new() })
+        let since = view.now - LATE;
+        Ok(Gathering { query, range, keys, behind: Behind::START, last, since, found: Vec::new() })
     }
 
     /// Looks at some more of them. What expires before it is read is left out then.

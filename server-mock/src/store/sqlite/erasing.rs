@@ -22,13 +22,14 @@ const DESTROYED: &str = "keys INDEXED BY keys_dying WHERE dying IS NOT NULL AND 
 const ROWS_OF_A_PIECE: usize = 200;
 
 /// Rows that hang on a key and go with it, in the end: they are few. `GONE` is [`DESTROYED`].
-const LEFTOVERS: [&str; 8] = [
+const LEFTOVERS: [&str; 9] = [
     "DELETE FROM profiles WHERE key IN (SELECT id FROM GONE)",
     "DELETE FROM edges WHERE first IN (SELECT id FROM GONE) OR second IN (SELECT id FROM GONE)",
     "DELETE FROM key_ids WHERE key IN (SELECT id FROM GONE)",
     "DELETE FROM crowd_members WHERE key IN (SELECT id FROM GONE) OR crowd IN (SELECT id FROM GONE)",
     "DELETE FROM archive_keys WHERE task IN (SELECT task FROM archives WHERE key IN (SELECT id FROM GONE))
        OR key IN (SELECT id FROM GONE)",
+    "DELETE FROM task_ids WHERE task IN (SELECT task FROM archives WHERE key IN (SELECT id FROM GONE))",
     "DELETE FROM archives WHERE key IN (SELECT id FROM GONE)",
     "DELETE FROM uses WHERE key IN (SELECT id FROM GONE)",
     "UPDATE tasks SET key = NULL WHERE key IN (SELECT id FROM GONE)",
@@ -258,29 +259,32 @@ impl SqliteStore {
         Ok((shredded, slots))
     }
 
-    /// Ends the tasks for which nothing is left to do, with an entry of the audit each.
+    /// Ends the tasks for which nothing is left to do, with an entry of the audit each. A device may have asked after the
+    /// instant at which the rest was decided, and nothing ends before it was asked for.
     fn end_tasks(&mut self, now: i64) -> Result<(), StoreError> {
-        type Ended = (i64, String, String, ProjectRow, [i64; 3]);
+        type Ended = (i64, String, String, ProjectRow, i64, [i64; 3]);
         let ended: Vec<Ended> = self
             .connection
             .prepare_cached(
-                "SELECT row, id, kind, project, events, profiles, replays FROM tasks
+                "SELECT row, id, kind, project, requested, events, profiles, replays FROM tasks
                  WHERE state = 'STARTED' AND kind <> 'retrieval' AND NOT EXISTS (SELECT 1 FROM keys WHERE dying = tasks.row)",
             )?
             .query_map([], |r| {
-                Ok((r.get(0)?, r.get(1)?, r.get(2)?, r.get(3)?, [r.get(4)?, r.get(5)?, r.get(6)?]))
+                let counts = [r.get(5)?, r.get(6)?, r.get(7)?];
+                Ok((r.get(0)?, r.get(1)?, r.get(2)?, r.get(3)?, r.get(4)?, counts))
             })?
             .collect::<Result<_, _>>()?;
-        for (row, id, kind, project, [events, profiles, replays]) in ended {
+        for (row, id, kind, project, requested, [events, profiles, replays]) in ended {
+            let at = now.max(requested);
             self.connection
-                .execute("UPDATE tasks SET state = 'SUCCESS', finished = ? WHERE row = ?", [now, row])?;
+                .execute("UPDATE tasks SET state = 'SUCCESS', finished = ? WHERE row = ?", [at, row])?;
             let (action, rule) = match kind.as_str() {
                 "device" => ("device_erasure.completed", "proof by the device's secret"),
                 _ => ("user_data_deletion.completed", "data-deletions v3.0"),
             };
             let counts =
                 Counts { events: events as usize, profiles: profiles as usize, replays: replays as usize };
-            self.audit(&NewAudit { at: now, project: Some(project), action, rule, task: Some(&id), counts })?;
+            self.audit(&NewAudit { at, project: Some(project), action, rule, task: Some(&id), counts })?;
         }
         Ok(())
     }

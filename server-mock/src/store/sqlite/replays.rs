@@ -46,7 +46,7 @@ impl Replays for SqliteStore {
         };
         let keys = keys.map(|keys| Rc::new(keys.iter().map(|key| Sql::Integer(*key)).collect::<Vec<_>>()));
         let mut statement = self.connection.prepare_cached(&format!(
-            "SELECT r.id, r.received, r.body, k.id, k.slot, k.generation, k.ids
+            "SELECT r.id, r.received, r.body, k.id, k.slot, k.generation, k.ids, r.expires
              FROM replays r {index} JOIN keys k ON k.id = r.key
              WHERE r.space = ?1 AND (r.expires IS NULL OR r.expires > ?2) AND r.id > ?3 AND {of}
                AND k.dying IS NULL ORDER BY r.id"
@@ -67,6 +67,7 @@ impl Replays for SqliteStore {
                 about: serde_json::from_slice(about).map_err(|_| damaged())?,
                 body: body.to_vec(),
                 received: row.get(1)?,
+                expires: row.get(7)?,
             };
             if !visitor(replay) {
                 break;

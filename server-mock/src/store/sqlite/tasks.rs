@@ -1,5 +1,6 @@
 //! Rows of privacy tasks and of the archives that retrievals yield.
 
+use std::collections::BTreeSet;
 use std::rc::Rc;
 
 use rusqlite::types::Value as Sql;
@@ -203,7 +204,12 @@ impl Tasks for SqliteStore {
         found.map(|sealed| self.open_task(sealed)).transpose()
     }
 
-    fn begin_archive(&mut self, task: &StoredTask, keys: &[KeyRow]) -> Result<KeyRow, StoreError> {
+    fn begin_archive(
+        &mut self,
+        task: &StoredTask,
+        keys: &[KeyRow],
+        ids: &[String],
+    ) -> Result<KeyRow, StoreError> {
         self.give_up_task_key(task.row)?;
         let key = self.task_key(task.project, &task.id, &task.ids)?;
         // What is left of the one before on the disk is sealed under the key that goes.
@@ -219,6 +225,10 @@ impl Tasks for SqliteStore {
         for included in keys {
             insert.execute([*included, task.row])?;
         }
+        drop(insert);
+        // A combination goes with its last event, be that in the archive or not; what it led to, a profile, stays in it.
+        self.connection.execute("DELETE FROM task_ids WHERE task = ?", [task.row])?;
+        self.put_task_ids(task.row, task.project, task.ids.iter().chain(ids))?;
         Ok(key.row)
     }
 
@@ -417,9 +427,14 @@ impl SqliteStore {
         Ok(())
     }
 
-    fn put_task_ids(&self, task: i64, project: ProjectRow, ids: &[String]) -> Result<(), StoreError> {
-        for id in ids {
-            let hash = self.task_id_hash(project, id);
+    fn put_task_ids<'a>(
+        &self,
+        task: i64,
+        project: ProjectRow,
+        ids: impl IntoIterator<Item = &'a String>,
+    ) -> Result<(), StoreError> {
+        let hashes: BTreeSet<[u8; 16]> = ids.into_iter().map(|id| self.task_id_hash(project, id)).collect();
+        for hash in hashes {
             self.connection
                 .prepare_cached("INSERT INTO task_ids(task, project, id) VALUES (?, ?, ?)")?
                 .execute(params![task, project, hash])?;

@@ -58,7 +58,7 @@ impl Counted {
             let mut stored = store.task(&format!("{:?}-{n}", TaskKind::Retrieval)).unwrap().unwrap();
             stored.archive_until = Some(1_000_000);
             let keys = rows(&mut store, space, n);
-            let key = store.begin_archive(&stored, &keys).unwrap();
+            let key = store.begin_archive(&stored, &keys, &[]).unwrap();
             store.put_archive_piece(key, 0, b"archive").unwrap();
             store.end_archive(&stored, None).unwrap();
         }
