@@ -231,10 +231,14 @@ impl Engine {
         let identity = Identity::of(identity).filter(|identity| Some(identity.epoch) == record_epoch);
         self.retries.device = identity.as_ref().map(|identity| identity.secret);
         self.subject.set(identity);
-        // Whoever has agreed since a call was made had refused before, and then it was made under that refusal or before it
-        // (C6). A record from the future tells of a clock that was wrong.
-        let granted = |record: &&ConsentRecord| record.decision == Decision::Granted && record.epoch > 1;
-        let since = self.consent.record().filter(granted).map_or(0, |record| record.at_ms);
+        // What was called before the last word was called before a refusal (C6): before this one, or, as the epoch tells, the
+        // one that a grant has ended. A record from the future tells of a clock that was wrong.
+        let word = |record: &&ConsentRecord| match record.decision {
+            Decision::Unset => false,
+            Decision::Granted => record.epoch > 1,
+            Decision::Denied => true,
+        };
+        let since = self.consent.record().filter(word).map_or(0, |record| record.at_ms);
         if since <= self.now.wall_ms && self.ring.oldest().is_some_and(|at| at.wall_ms < since) {
             self.drop_ring();
         }

@@ -78,6 +78,10 @@ impl ConsentChange {
                 new.decision = Decision::Granted;
                 new.epoch = old_epoch.max(*epoch).saturating_add(u64::from(unseen));
                 new.at_ms = *at_ms;
+                if absent && *seen > 0 {
+                    // Somebody has deleted what was seen; nobody can tell whether it was a refusal by then (C6).
+                    new.epoch = new.epoch.max(counting_anew(*at_ms));
+                }
             }
             // Also over a refusal: a new epoch tells a process whose grant is still on its way that what it holds
             // was captured before a withdrawal (C6).

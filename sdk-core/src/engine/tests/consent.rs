@@ -1225,3 +1225,25 @@ fn c12_what_is_said_after_a_grant_waits_for_a_deletion_that_could_not_be_written
         assert!(!body.contains("$set"), "{body}");
     }
 }
+
+#[test]
+fn c6_a_grant_over_a_record_that_was_deleted_does_not_cover_what_came_before() {
+    let mut store = Store::default();
+    let mut app = Driver::started(0, granted(), &mut store);
+    app.track("before");
+    app.run(&mut store);
+    // A refusal that this one has not seen, and somebody who deletes it.
+    let mut other = Driver::started(1, granted(), &mut store);
+    other.opt_out(false);
+    other.run(&mut store);
+    store.consent = RecordRead::Absent;
+    app.opt_in();
+    app.run(&mut store);
+    assert_eq!(app.engine.consent().verdict, Verdict::Allow);
+    app.track("after");
+    app.input(Input::Flush);
+    app.run(&mut store);
+    assert!(app.depart(&store));
+    let body = app.answer(ok());
+    assert!(body.contains("after") && !body.contains("before"), "{body}");
+}

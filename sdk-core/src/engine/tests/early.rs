@@ -66,3 +66,20 @@ fn c6_a_refusal_before_the_store_is_open_is_told_by_its_epoch_to_who_sees_only_w
     assert_eq!(app.engine.consent().verdict, Verdict::Allow);
     assert_eq!(app.engine.stats().dropped_for(Dropped::Withdrawn), 1);
 }
+
+#[test]
+fn c6_a_grant_before_the_store_is_open_does_not_cover_what_came_before_a_later_refusal_elsewhere() {
+    let mut store = Store::default();
+    let mut app = starting(0, config());
+    app.opt_in();
+    assert_eq!(app.track("before"), Outcome::Held);
+    let mut other = Driver::started(1, config(), &mut store);
+    other.advance(1_000);
+    other.opt_out(false);
+    other.run(&mut store);
+    app.advance(2_000);
+    app.opt_in();
+    app.run(&mut store);
+    assert_eq!(app.engine.consent().verdict, Verdict::Allow);
+    assert_eq!(app.engine.stats().dropped_for(Dropped::Withdrawn), 1);
+}

@@ -89,6 +89,15 @@ pub const MUTANTS: &[Mutant] = &[
         )],
     },
     Mutant {
+        name: "early-refusal-not-counted",
+        fault: "a refusal before the store is open has the epoch that it takes back (C6)",
+        edits: &[edit(
+            STORE,
+            "self.epoch.max(recorded.max(1) + u64::from(refused))",
+            "self.epoch.max(recorded + u64::from(refused)).max(1)",
+        )],
+    },
+    Mutant {
         name: "refusal-does-not-stop",
         fault: "opt_out waits for the disk before it stops anything (C4)",
         edits: &[
@@ -296,8 +305,8 @@ pub const MUTANTS: &[Mutant] = &[
         fault: "the collector asks for a wait and is not heard",
         edits: &[edit(
             SENDING,
-            "self.delivery(lane).wait(now, ms, true);\n                        self.store_not_before",
-            "self.delivery(lane).wait(now, ms / 50, true);\n                        self.store_not_before",
+            "self.delivery(lane).wait(now, ms, true);\n                        // One wait",
+            "self.delivery(lane).wait(now, ms / 50, true);\n                        // One wait",
         )],
     },
     Mutant {
