@@ -203,7 +203,7 @@ impl Queue {
         }
     }
 
-    /// Removes records; where the store has each of them.
+    /// Removes records that are here.
     pub(super) fn remove(&mut self, batch: &[u64]) -> Gone {
         let gone = self.change(batch, State::Gone);
         self.first += self.here().iter().take_while(|queued| queued.state == State::Gone).count();

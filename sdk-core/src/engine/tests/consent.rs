@@ -425,8 +425,7 @@ fn quick_changes_of_mind_end_with_the_last_word() {
 #[test]
 fn c6_what_was_held_goes_with_a_refusal_that_is_taken_back_before_the_store_is_open() {
     let mut store = Store::default();
-    let mut app = Driver::new(0, config());
-    app.input(Input::Start { secret: Secret([1; 16]) });
+    let mut app = Driver::starting(0, config());
     assert_eq!(app.track("before"), Outcome::Held);
     app.opt_out(false);
     assert_eq!((app.engine.stats().held, app.engine.stats().dropped_for(Dropped::Withdrawn)), (0, 1));

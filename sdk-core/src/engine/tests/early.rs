@@ -3,13 +3,6 @@
 use super::world::*;
 use crate::engine::*;
 
-/// One that has been started, and whose store is not open yet.
-fn starting(number: usize, config: Config) -> Driver {
-    let mut app = Driver::new(number, config);
-    app.input(Input::Start { secret: Secret([number as u8 + 1; 16]) });
-    app
-}
-
 #[test]
 fn c6_what_was_called_under_a_recorded_no_does_not_leave_after_a_grant_of_the_same_moment() {
     let denied = Config { default_consent: DefaultConsent::Denied, ..Config::new("T") };
@@ -24,7 +17,7 @@ fn c6_what_was_called_under_a_recorded_no_does_not_leave_after_a_grant_of_the_sa
             before.opt_out(false);
             before.run(&mut store);
         }
-        let mut app = starting(0, config);
+        let mut app = Driver::starting(0, config);
         app.advance(1_000);
         app.input(Input::Signals(signals));
         assert_eq!(app.track("before"), Outcome::Held);
@@ -43,7 +36,7 @@ fn c6_what_was_called_under_a_recorded_no_does_not_leave_after_a_grant_of_the_sa
 #[test]
 fn c3_what_waited_for_a_decision_leaves_after_a_grant_before_the_store_is_open() {
     let mut store = Store::default();
-    let mut app = starting(0, config());
+    let mut app = Driver::starting(0, config());
     app.track("before");
     app.opt_in();
     app.run(&mut store);
@@ -56,7 +49,7 @@ fn c6_a_refusal_before_the_store_is_open_is_told_by_its_epoch_to_who_sees_only_w
     let mut store = Store::default();
     let mut app = Driver::started(0, config(), &mut store);
     assert_eq!(app.track("before"), Outcome::Held);
-    let mut other = starting(1, config());
+    let mut other = Driver::starting(1, config());
     other.opt_out(false);
     other.run(&mut store);
     other.opt_in();
@@ -70,7 +63,7 @@ fn c6_a_refusal_before_the_store_is_open_is_told_by_its_epoch_to_who_sees_only_w
 #[test]
 fn c6_a_grant_before_the_store_is_open_does_not_cover_what_came_before_a_later_refusal_elsewhere() {
     let mut store = Store::default();
-    let mut app = starting(0, config());
+    let mut app = Driver::starting(0, config());
     app.opt_in();
     assert_eq!(app.track("before"), Outcome::Held);
     let mut other = Driver::started(1, config(), &mut store);

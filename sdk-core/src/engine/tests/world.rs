@@ -92,10 +92,16 @@ impl Driver {
         }
     }
 
-    /// A driver that is up and has nothing left to do.
-    pub(super) fn started(number: usize, config: Config, store: &mut Store) -> Self {
+    /// A driver that has been started, and whose store is not open yet.
+    pub(super) fn starting(number: usize, config: Config) -> Self {
         let mut driver = Self::new(number, config);
         driver.input(Input::Start { secret: Secret([number as u8 + 1; 16]) });
+        driver
+    }
+
+    /// A driver that is up and has nothing left to do.
+    pub(super) fn started(number: usize, config: Config, store: &mut Store) -> Self {
+        let mut driver = Self::starting(number, config);
         driver.run(store);
         driver
     }
