@@ -18,7 +18,7 @@ struct Record {
     op: Option<Op>,
     taken: bool,
     synced: bool,
-    /// Captured before a withdrawal that has ended well: it must never leave again.
+    /// Captured before a withdrawal that has ended well, or under a refusal that stood there: it must never leave.
     withdrawn: bool,
     /// A withdrawal, a signal or a crash may have cost it.
     excused: bool,
@@ -97,18 +97,26 @@ impl Oracle {
         self.next_marker
     }
 
-    /// A record was made: accepted or held.
-    pub fn made(&mut self, maker: (usize, u8), asked: &[Op]) {
+    /// A record was made: accepted or held; `refused` where a refusal stood, which this process could not know of yet.
+    pub fn made(&mut self, maker: (usize, u8), asked: &[Op], refused: bool) {
         let record = Record {
             maker,
             op: asked.last().copied(),
             taken: false,
             synced: false,
-            withdrawn: false,
+            withdrawn: refused,
             excused: false,
         };
         self.records.insert(self.next_marker, record);
         self.next_marker += 1;
+    }
+
+    /// C1, C6: whether a process that has not opened its store yet is called under a refusal. Where clocks jump, or the
+    /// record could not be read or was deleted, it cannot tell that what it finds there came after the call.
+    pub fn stands_refused(&self, disk: &SimDisk) -> bool {
+        let told = !(self.lossy || self.in_process || self.damaged || self.renumbered);
+        told && self.grants_under_way.is_empty()
+            && record_on(disk).is_some_and(|record| record.decision == Decision::Denied)
     }
 
     /// The person objects, in this process.

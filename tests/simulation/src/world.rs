@@ -423,6 +423,8 @@ impl World {
     fn record(&mut self, place: usize, lane: Lane) {
         let marker = self.oracle.next_marker();
         let maker = (place, self.generations[place]);
+        let early = self.running(place).is_some_and(|process| !process.engine.is_open());
+        let refused = early && self.oracle.stands_refused(&self.disk);
         let Some(process) = self.running(place) else { return };
         let name = marker_text(marker);
         let id = process.bits();
@@ -439,8 +441,8 @@ impl World {
         };
         let asked = process.asked.clone();
         match outcome {
-            Outcome::Accepted => self.oracle.made(maker, &asked),
-            Outcome::Held => self.oracle.made(maker, &[]),
+            Outcome::Accepted => self.oracle.made(maker, &asked, refused),
+            Outcome::Held => self.oracle.made(maker, &[], refused),
             Outcome::Rejected(_) => {}
             other => panic!("a record is answered with {other:?}"),
         }

@@ -274,8 +274,17 @@ impl<D: Disk> Store<D> {
         }
     }
 
-    /// Takes over the queue of this epoch, our own and what has no owner any more.
+    /// Takes over the queue of this epoch, our own and what has no owner any more. Where somebody has meanwhile withdrawn,
+    /// nothing is there to be taken over: what a withdrawal deletes must not be repaired, and so written again, behind
+    /// its back (C4).
     pub fn recover(&mut self, epoch: u64) -> Done {
+        let (_held, read) = match self.ledger.enter() {
+            Ok(entered) => entered,
+            Err(error) => return Done::Failed(fault(&error)),
+        };
+        if wipe_before(None, &read).is_some_and(|before| before > epoch) {
+            return Done::Recovered(Recovered::default());
+        }
         let result = self.claim_orphans().and_then(|()| self.load(epoch));
         match result {
             Ok(recovered) => Done::Recovered(recovered),

@@ -7,9 +7,11 @@ use crate::engine::{
     Also, Answer, Call, CallKind, Config, DefaultConsent, Effect, Engine, EventId, Input, Item, ItemKind,
     Now, Op, Secret,
 };
+use std::cell::Cell;
 use std::collections::VecDeque;
 use std::fs;
 use std::path::Path;
+use std::rc::Rc;
 
 struct Process {
     engine: Engine,
@@ -294,6 +296,48 @@ fn c9_who_cannot_tell_whether_others_live_leaves_them_their_device() {
     let mut store = Store::new(Ledger::new(Some(layout.clone())), [9; 8]);
     assert!(matches!(store.wipe(Some(2), WipeScope::Own), Done::Failed(_)));
     assert!(layout.slots(RecordName::Identity).iter().all(|slot| slot.exists()));
+}
+
+#[test]
+fn c4_no_withdrawal_passes_while_a_damaged_queue_is_repaired_and_after_one_nothing_is() {
+    let folder = Folder::new("repaired");
+    orphans(&folder, 1);
+    let layout = Layout::on(Files, folder.0.clone(), "T");
+    let segment = layout::segment(&layout.instances().unwrap()[0], 1);
+    let mut damaged = fs::read(&segment).unwrap();
+    *damaged.last_mut().unwrap() ^= 1;
+
+    let withdrawals = Rc::new(Cell::new((0, 0)));
+    let seen = Rc::clone(&withdrawals);
+    let fence = layout.clone();
+    let guarded = Guarded(move |touch: Touch<'_>| {
+        if let Touch::Change = touch {
+            let passes =
+                fence.disk.lock(&fence.sending_lock(), Hold::Exclusive, false, Duration::ZERO).is_ok();
+            let (kept_out, passed) = seen.get();
+            seen.set(if passes { (kept_out, passed + 1) } else { (kept_out + 1, passed) });
+        }
+        Ok(())
+    });
+    let recover = || {
+        fs::write(&segment, &damaged).unwrap();
+        let layout = Layout::on(guarded.clone(), folder.0.clone(), "T");
+        let mut store = Store::new(Ledger::new(Some(layout)), [9; 8]);
+        withdrawals.take();
+        let Done::Recovered(found) = store.recover(1) else { panic!("it can be read") };
+        (found.damaged, found.wiped, withdrawals.take())
+    };
+    let (damage, _, (kept_out, passed)) = recover();
+    assert!(damage == 1 && kept_out > 0 && passed == 0, "{kept_out} kept out, {passed} passed");
+
+    let mut process = Process::start(&folder.0, 2);
+    process.input(Input::OptOut { also: Also::default(), id: EventId([3; 16]) });
+    let Some(Effect::Amend { amendment, .. }) = process.jobs.pop_front() else {
+        panic!("it is to be written")
+    };
+    assert!(matches!(process.store.amend(amendment), Done::Amended { changed: true, .. }));
+    drop(process);
+    assert_eq!(recover(), (0, 0, (0, 0)));
 }
 
 #[test]

@@ -95,7 +95,7 @@ pub async fn put(app: &Arc<App>, call: &Call) -> Result<Reply, Failure> {
                     Move::By(by) => new.advance(by),
                     Move::Duration(duration) => {
                         let now = new.now();
-                        let Some(target) = time::add_duration(now, &duration) else { return Ok(false) };
+                        let Some(target) = time::add_duration(now, &duration) else { return Ok(None) };
                         new.advance(target - now);
                     }
                 }
@@ -103,19 +103,25 @@ pub async fn put(app: &Arc<App>, call: &Call) -> Result<Reply, Failure> {
                     new.freeze(frozen);
                 }
                 if new.now().abs() > FURTHEST {
-                    return Ok(false);
+                    return Ok(None);
                 }
                 *clock = new;
             }
-            let now = core.shared.now();
-            core.run_due(now)?;
             core.era += 1;
-            Ok(true)
+            let now = core.shared.now();
+            Ok(Some(core.run_due(now).map(drop)))
         })
         .await?;
-    if !moved {
-        let hint = "move it by less, or set it with now";
-        return Err(Reply::hinted(400, "the clock cannot go beyond the year 9999", hint).into());
+    match moved {
+        Some(Ok(())) => Ok(show(app)),
+        // Whoever took it for a refusal would move the clock a second time.
+        Some(Err(error)) => {
+            let hint = "the clock has moved all the same: do not move it again. What fell due is tried again every 5 s";
+            Ok(Reply::hinted(503, &error.to_string(), hint))
+        }
+        None => {
+            let hint = "move it by less, or set it with now";
+            Err(Reply::hinted(400, "the clock cannot go beyond the year 9999", hint).into())
+        }
     }
-    Ok(show(app))
 }

@@ -89,6 +89,11 @@ pub const MUTANTS: &[Mutant] = &[
         )],
     },
     Mutant {
+        name: "early-no-forgotten",
+        fault: "what was called before the store is open leaves with an early grant, although the record refused (C6)",
+        edits: &[edit(STORE, "let dropped = self.ring.drop_before_grant();", "let dropped = 0;")],
+    },
+    Mutant {
         name: "early-refusal-not-counted",
         fault: "a refusal before the store is open has the epoch that it takes back (C6)",
         edits: &[edit(
