@@ -523,7 +523,7 @@ impl fmt::Display for StoreFault {
         f.write_str(match self {
             Self::Full => "the disk or its quota is full",
             Self::ReadOnly => "the data folder cannot be written",
-            Self::Unreadable => "the record is damaged or of a later version",
+            Self::Unreadable => "the record is damaged, of a later version, or must not be read",
             Self::Absent => "there is no data folder",
             Self::Closed => "the client is closed, or of the parent process; make a new one, and tell that",
             Self::Other => "the store failed",
@@ -579,7 +579,7 @@ pub enum Notice {
         /// The HTTP status.
         status: u16,
     },
-    /// The store fails; records are kept in memory.
+    /// The store fails; records are kept in memory, or, where it cannot be read, not made unless somebody agrees (C8).
     StoreTrouble(StoreFault),
     /// The queue has no room left: its oldest records go undelivered, for the first time. The books count them.
     QueueFull,
@@ -598,7 +598,7 @@ impl fmt::Display for Notice {
             Self::Paused { status } => {
                 write!(f, "the collector answers {status}; sending rests, nothing is lost")
             }
-            Self::StoreTrouble(fault) => write!(f, "{fault}; records are kept in memory"),
+            Self::StoreTrouble(fault) => write!(f, "{fault}; records are kept in memory at most"),
             Self::QueueFull => f.write_str("the queue is full; the oldest records go"),
             Self::UnusableProxy { variable } => {
                 write!(f, "{variable} names a proxy that cannot be used; nothing is sent, nothing is lost")

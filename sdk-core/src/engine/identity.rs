@@ -4,7 +4,7 @@ use super::call::{Call, CallKind, Kept};
 use super::effect::{Amended, RecordRead};
 use super::sha256;
 use super::time::Secret;
-use crate::json::{Object, Value, write};
+use crate::json::{Key, Object, Value, write};
 use alloc::string::String;
 
 /// The device, the user and the super properties.
@@ -93,9 +93,9 @@ pub(super) enum IdentityChange {
     /// What an app has called.
     Call(Kept),
     /// The identity in memory, of which the store holds a part at most: it did not take something. It goes over the one
-    /// that the store was known to hold, by the device's secret. If another one stands there, somebody else has made
-    /// it since, and that counts.
-    Save(Identity, Option<Secret>),
+    /// that the store was known to hold. If that of another device stands there, somebody else has made it since, and that
+    /// counts; what others have said of this one meanwhile counts where nothing else was said here.
+    Save(Identity, Option<Identity>),
 }
 
 impl IdentityChange {
@@ -114,7 +114,7 @@ impl IdentityChange {
             Some(old) if old.epoch > epoch => return Amended::Refuse,
             Some(mut identity) if identity.epoch == epoch => match self {
                 Self::Ensure(_) => None,
-                Self::Save(ours, known) => identity.save(ours, *known).then_some(identity),
+                Self::Save(ours, known) => identity.save(ours, known.as_ref()).then_some(identity),
                 Self::Call(kept) => identity.change(&kept.call()).then_some(identity),
             },
             _ => self.create(epoch),
@@ -159,6 +159,8 @@ impl Identity {
                 self.revision = revision;
                 return true;
             }
+            // The same again is no change, in whatever order.
+            CallKind::Register if holds(properties, call.text) => return false,
             CallKind::Register => merged(call.text, properties, ""),
             CallKind::RegisterOnce => merged(properties, call.text, ""),
             CallKind::Unregister => merged("", properties, call.name),
@@ -174,9 +176,20 @@ impl Identity {
     }
 
     /// Takes what was said of the person in memory; whether anything is different.
-    fn save(&mut self, ours: &Self, known: Option<Secret>) -> bool {
+    fn save(&mut self, ours: &Self, known: Option<&Self>) -> bool {
         let before = self.clone();
-        if self.secret == ours.secret || known == Some(self.secret) {
+        let known_here = known.filter(|known| known.secret == self.secret);
+        if self.secret == ours.secret {
+            let base = known_here.unwrap_or(&before);
+            if ours.user != base.user {
+                self.user.clone_from(&ours.user);
+            }
+            self.super_properties = if self.super_properties == base.super_properties {
+                ours.super_properties.clone()
+            } else {
+                joined(&ours.super_properties, &base.super_properties, &self.super_properties)
+            };
+        } else if known_here.is_some() {
             *self = Self { epoch: self.epoch, ..ours.clone() };
         } else if known.is_none() {
             // The first device wins; what was said of the person holds for it.
@@ -196,12 +209,41 @@ impl Identity {
     }
 }
 
-/// Two objects as one without a member; the first is the stronger. Text that is no object is none.
+/// Whether all members of an object stand in another one as they are.
+fn holds(properties: &str, text: &str) -> bool {
+    let properties = object(properties);
+    object(text).members().all(|(key, value)| at(properties, key) == Some(value))
+}
+
+/// The members of an object that have changed since `base`, and of the other one all else.
+fn joined(ours: &str, base: &str, theirs: &str) -> String {
+    let (ours, base, theirs) = (object(ours), object(base), object(theirs));
+    let changed = |key| at(ours, key) != at(base, key);
+    let mut out = String::from("{");
+    let kept = theirs.members().filter(|(key, _)| !changed(*key));
+    for (key, value) in ours.members().filter(|(key, _)| changed(*key)).chain(kept) {
+        write::raw_key(&mut out, key);
+        out.push_str(value.raw());
+    }
+    out.push('}');
+    out
+}
+
+/// The value that stands at a key.
+fn at<'a>(object: Object<'a>, key: Key<'_>) -> Option<Value<'a>> {
+    object.members().find(|(other, _)| other.same(key)).map(|(_, value)| value)
+}
+
+/// Text that is no object is none.
+fn object(text: &str) -> Object<'_> {
+    Object::parse(text).unwrap_or(Object::EMPTY)
+}
+
+/// Two objects as one without a member; the first is the stronger.
 pub(super) fn merged(strong: &str, weak: &str, without: &str) -> String {
-    let parse = |text| Object::parse(text).unwrap_or(Object::EMPTY);
     let mut out = String::from("{");
     let without = if without.is_empty() { &[][..] } else { &[without] };
-    write::merge(&mut out, &[parse(strong), parse(weak)], without, &[]);
+    write::merge(&mut out, &[object(strong), object(weak)], without, &[]);
     out.push('}');
     out
 }
@@ -294,6 +336,30 @@ mod tests {
     }
 
     #[test]
+    fn c9_what_others_have_said_meanwhile_counts_where_nothing_else_was_said_here() {
+        let identity = |user: Option<&str>, properties: &str| Identity {
+            user: user.map(String::from),
+            super_properties: properties.into(),
+            ..Identity::fresh(1, SECRET)
+        };
+        let base = identity(None, r#"{"a":1,"b":1,"c":1}"#);
+        let stored = |theirs: &Identity| RecordRead::Content(theirs.encode());
+        let saved = |ours: Identity, theirs: Identity| {
+            let change = IdentityChange::Save(ours, Some(base.clone()));
+            let saved = apply(&change, 1, &stored(&theirs)).map(|saved| Identity::of(&saved).unwrap());
+            saved.map(|saved| (saved.user, saved.super_properties))
+        };
+        let theirs = identity(Some("ada"), r#"{"a":2,"b":2,"c":1}"#);
+        let text = |user: &str, properties: &str| Some((Some(user.into()), properties.into()));
+        // Here `b` was changed and `c` unregistered.
+        let ours = identity(None, r#"{"a":1,"b":3}"#);
+        assert_eq!(saved(ours, theirs.clone()), text("ada", r#"{"b":3,"a":2}"#));
+        let ours = identity(Some("grace"), r#"{"\u0061":1,"b":1,"c":1,"d":1}"#);
+        assert_eq!(saved(ours, theirs.clone()), text("grace", r#"{"d":1,"a":2,"b":2,"c":1}"#));
+        assert_eq!(saved(base.clone(), theirs), None);
+    }
+
+    #[test]
     fn c9_the_first_device_wins() {
         let first =
             apply(&IdentityChange::Ensure(Identity::fresh(1, SECRET)), 1, &RecordRead::Absent).unwrap();
@@ -319,9 +385,13 @@ mod tests {
             let saved = apply(&IdentityChange::Save(ours.clone(), known), 2, read);
             saved.map(|saved| Identity::of(&saved).unwrap())
         };
-        let saved = save(Some(SECRET), &stored).unwrap();
+        let saved = save(Some(theirs.clone()), &stored).unwrap();
         assert_eq!((saved.secret, saved.epoch, saved.revision), (ours.secret, 2, 8));
-        assert_eq!(save(Some(Secret([9; 16])), &stored), None, "somebody else has made it since");
+        assert_eq!(
+            save(Some(Identity::fresh(2, Secret([9; 16]))), &stored),
+            None,
+            "somebody else has made it since"
+        );
         let saved = save(None, &stored).unwrap();
         assert_eq!((saved.secret, saved.user.as_deref()), (SECRET, Some("ada")), "the first device wins");
         assert_eq!(save(None, &RecordRead::Absent).unwrap().epoch, 2);

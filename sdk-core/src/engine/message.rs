@@ -173,7 +173,7 @@ impl Event<'_> {
 }
 
 /// When a record was captured, in wall milliseconds.
-pub(super) fn captured_ms(text: &str) -> Option<u64> {
+pub(crate) fn captured_ms(text: &str) -> Option<u64> {
     let record = Object::parse(text).ok()?;
     match record.get("properties") {
         Some(properties) => properties.object()?.integer("time"),

@@ -87,6 +87,9 @@ pub use permit::{OutboxPermit, Permit, Refused};
 pub use personal::{PersonalDataKind, PersonalDataMode};
 pub use time::{EventId, Now, Secret};
 
+#[cfg(feature = "native")]
+pub(crate) use message::captured_ms;
+
 use crate::json::Survey;
 use alloc::collections::VecDeque;
 use alloc::string::String;

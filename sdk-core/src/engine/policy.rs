@@ -52,9 +52,10 @@ fn judge_body(body: &str) -> Judgement {
 /// The longest wait that a server may ask for, in milliseconds.
 pub(super) const ASKED_CAP_MS: u64 = 24 * 60 * 60 * 1_000;
 
-/// Reads `Retry-After` as seconds, whole or decimal; in milliseconds, at most a day.
+/// Reads `Retry-After` as seconds, whole or decimal; in milliseconds, at most a day. A collector says it when it
+/// fails or has accepted an erasure; whatever else says it is not the collector.
 pub(super) fn retry_after_ms(answer: &Answer) -> Option<u64> {
-    let Answer::Response { retry_after: Some(text), .. } = answer else { return None };
+    let Answer::Response { status: 202 | 400.., retry_after: Some(text), .. } = answer else { return None };
     let text = text.trim_ascii().as_bytes();
     let (seconds, part) = text.split_at(text.iter().position(|byte| *byte == b'.').unwrap_or(text.len()));
     // More than can be counted is a number even so.
@@ -124,5 +125,9 @@ mod tests {
         assert_eq!(after(".5"), None);
         assert_eq!(after("soon"), None);
         assert_eq!(retry_after_ms(&Answer::Unreachable), None);
+        for (status, asked) in [(200, None), (202, Some(2_000)), (302, None), (404, Some(2_000))] {
+            let answer = Answer::Response { status, retry_after: Some("2".into()), body: "<html>".into() };
+            assert_eq!(retry_after_ms(&answer), asked, "{status}");
+        }
     }
 }

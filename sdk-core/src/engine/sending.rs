@@ -99,10 +99,10 @@ impl Delivery {
         (times, self.asked_to_wait, self.attempts, self.in_flight.is_some(), limits, self.flushing)
     }
 
-    /// Forgets a wait that no server asked for.
-    fn hurry(&mut self) {
-        if !self.asked_to_wait {
-            self.not_before = 0;
+    /// Forgets a wait that no server asked for: what it held up is due now.
+    fn hurry(&mut self, now: Now) {
+        if !self.asked_to_wait && core::mem::take(&mut self.not_before) > now.mono_ms {
+            self.due = Some(now.mono_ms);
         }
     }
 
@@ -213,7 +213,7 @@ impl Engine {
 
     pub(super) fn flush(&mut self) {
         self.hurry_and_sync();
-        self.deliveries.iter_mut().for_each(Delivery::hurry);
+        self.hurry();
         let through = (!self.is_opening()).then(|| self.queue.next_number());
         let mark = FlushMark { through, failures: self.failures };
         self.outcome = Outcome::Flushing(mark);
@@ -229,10 +229,15 @@ impl Engine {
         }
     }
 
+    fn hurry(&mut self) {
+        let now = self.now;
+        self.deliveries.iter_mut().for_each(|delivery| delivery.hurry(now));
+    }
+
     pub(super) fn lifecycle(&mut self, lifecycle: Lifecycle) {
         match lifecycle {
             Lifecycle::Foreground => {}
-            Lifecycle::Online => self.deliveries.iter_mut().for_each(Delivery::hurry),
+            Lifecycle::Online => self.hurry(),
             Lifecycle::Background => self.hurry_and_sync(),
             Lifecycle::Resumed => self.resume(),
             Lifecycle::Leaving => {
@@ -399,7 +404,7 @@ impl Engine {
         }
     }
 
-    /// Aborts requests, and forgets what data was under way and every wait and limit.
+    /// Aborts requests, and forgets every wait and limit.
     pub(super) fn abandon_data(&mut self) {
         let effects = &mut self.effects;
         self.pending.retain(|(op, pending)| match pending {
@@ -407,8 +412,6 @@ impl Engine {
                 effects.push_back(Effect::Cancel { op: *op });
                 false
             }
-            // A change that the store has yet to refuse must not be tried again under a later grant (C6).
-            Pending::Identity(_) => false,
             _ => true,
         });
         self.deliveries = deliveries(&self.config);

@@ -54,8 +54,8 @@ pub(super) enum Pending {
 pub(super) struct Retries {
     /// The store does not hold all that was said of the person.
     pub(super) identity_missing: bool,
-    /// The device that the store was last known to hold, by its secret.
-    pub(super) device: Option<Secret>,
+    /// The identity that the store was last known to hold.
+    pub(super) known: Option<Identity>,
     /// A refusal that could not be written; it holds in this process meanwhile.
     pub(super) refusal: Option<ConsentChange>,
     /// Erasures that no record holds: of one that somebody has deleted, or of a refusal that was never written.
@@ -96,7 +96,7 @@ impl Retries {
     /// Forgets data; a refusal stays.
     pub(super) fn forget_data(&mut self) {
         self.identity_missing = false;
-        self.device = None;
+        self.known = None;
         self.refill = None;
     }
 }
@@ -135,7 +135,9 @@ impl Engine {
 
             (Pending::Identity(change), Done::Amended { read, changed }) => {
                 if *changed && change.may_be_another_device() {
-                    self.retries.device = Identity::of(read).map(|identity| identity.secret);
+                    self.retries.known = Identity::of(read);
+                } else if let (IdentityChange::Call(kept), Some(known)) = (change, &mut self.retries.known) {
+                    known.change(&kept.call());
                 }
                 self.adopt_identity(read);
             }
@@ -229,7 +231,7 @@ impl Engine {
         };
         let record_epoch = self.consent.record().filter(|r| r.decision != Decision::Denied).map(|r| r.epoch);
         let identity = Identity::of(identity).filter(|identity| Some(identity.epoch) == record_epoch);
-        self.retries.device = identity.as_ref().map(|identity| identity.secret);
+        self.retries.known.clone_from(&identity);
         self.subject.set(identity);
         // What was called before the last word was called before a refusal (C6): before this one, or, as the epoch tells, the
         // one that a grant has ended. A record from the future tells of a clock that was wrong.
@@ -305,13 +307,21 @@ impl Engine {
 
     /// The identity as it stands in the store, once it holds every change made here.
     fn adopt_identity(&mut self, read: &RecordRead) {
-        if self.changing() || self.retries.identity_missing || self.subject.identity().is_none() {
-            return;
-        }
+        let Some(ours) = self.subject.identity().filter(|_| !self.changing()) else { return };
         let read = Identity::of(read).filter(|identity| identity.epoch == self.epoch);
-        self.retries.device = read.as_ref().map(|identity| identity.secret).or(self.retries.device);
-        if read.is_some() && read.as_ref() != self.subject.identity() {
-            self.subject.adopt(read);
+        let Some(read) = read else { return };
+        if self.retries.identity_missing {
+            // Unless somebody else is here by now: what the store did not take was said of the one before.
+            let is_other = read.secret != ours.secret;
+            if !is_other || self.retries.known.as_ref().is_none_or(|known| known.secret != ours.secret) {
+                return;
+            }
+            self.retries.identity_missing = false;
+        }
+        let is_new = read != *ours;
+        self.retries.known = Some(read.clone());
+        if is_new {
+            self.subject.adopt(Some(read));
         }
     }
 
@@ -387,7 +397,7 @@ impl Engine {
         } else if core::mem::take(&mut self.retries.identity_missing)
             && let Some(identity) = self.subject.identity()
         {
-            self.store_identity(IdentityChange::Save(identity.clone(), self.retries.device));
+            self.store_identity(IdentityChange::Save(identity.clone(), self.retries.known.clone()));
         }
     }
 }

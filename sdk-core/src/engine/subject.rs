@@ -62,14 +62,14 @@ impl Subject {
     /// With it there would be no room for an event's own properties, or a collector would cut it.
     pub(super) fn change(&mut self, call: &Call<'_>, config: &Config) -> Result<(), Rejection> {
         let Some(mut identity) = self.identity.clone() else { return Ok(()) };
-        identity.change(call);
+        let is_other = identity.change(call);
         if call.kind == CallKind::AddGroup && identity.members(call.name) > COUNT {
             return Err(Rejection::TooMany);
         }
         let (session, anew) = match call.kind {
             CallKind::RegisterForSession => (identity::merged(call.text, &self.session, ""), false),
             CallKind::Unregister => (identity::merged("", &self.session, call.name), false),
-            CallKind::Reset | CallKind::SwitchUser => (String::new(), true),
+            CallKind::Reset | CallKind::SwitchUser if is_other => (String::new(), true),
             _ => (self.session.clone(), false),
         };
         let head = Head::new(&identity, Object::parse(&session).unwrap_or(Object::EMPTY), config);

@@ -9,7 +9,7 @@ use super::flight::{ConsentNow, Ended, FlightFile, Portion, Recording};
 use super::notice_thread;
 use super::shared::{Core, Shared, State, StorageJob, WATCH_MS};
 use super::store::Store;
-use crate::engine::{Done, Effect, Entry, Input, Op, Permit, RecordId};
+use crate::engine::{Done, Effect, Entry, Input, Notice, Op, Permit, RecordId, RecordRead, StoreFault};
 #[cfg(feature = "flight-recorder")]
 use crate::engine::{Item, ItemKind};
 use std::collections::VecDeque;
@@ -39,6 +39,8 @@ pub(super) struct StorageThread {
     breaker: Option<Box<dyn Fn() + Send + Sync>>,
     /// Looks at nothing since there was something.
     idle: u32,
+    /// Whether the consent record could not be read when it was last looked at.
+    unreadable: bool,
     /// Taken from the queue and to be done, in order. Takes the queue's place when it is worked off: callers shall not
     /// have to make room in it each time.
     jobs: VecDeque<StorageJob>,
@@ -64,6 +66,7 @@ impl StorageThread {
             store,
             breaker,
             idle: 0,
+            unreadable: false,
             jobs: VecDeque::new(),
             #[cfg(feature = "flight-recorder")]
             flight,
@@ -273,7 +276,7 @@ impl StorageThread {
     fn execute_one(&mut self, effect: Effect) {
         let amends = matches!(effect, Effect::Amend { .. });
         let (op, result) = match effect {
-            Effect::Open { op } => (op, self.store.open()),
+            Effect::Open { op } => (op, self.open()),
             Effect::Recover { op, epoch } => (op, self.store.recover(epoch)),
             Effect::Amend { op, amendment } => (op, self.store.amend(amendment)),
             Effect::Sync { op } => (op, self.store.sync()),
@@ -297,6 +300,17 @@ impl StorageThread {
             // Whoever asks for what the outbox holds waits for it.
             self.shared.request_wake.notify_one();
         }
+    }
+
+    /// Opens the store. That a folder which was given cannot be read nobody would hear of otherwise: nothing is collected,
+    /// and nothing fails.
+    fn open(&mut self) -> Done {
+        let opened = self.store.open();
+        let unreadable = matches!(&opened, Done::Opened { consent: RecordRead::Unreadable, .. });
+        if !std::mem::replace(&mut self.unreadable, unreadable) && unreadable && self.store.has_folder() {
+            self.shared.tell(Notice::StoreTrouble(StoreFault::Unreadable));
+        }
+        opened
     }
 
     /// Writes what was recorded, and has recordings go that may not stay.

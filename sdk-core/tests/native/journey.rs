@@ -2,7 +2,7 @@
 
 use crate::player::Player;
 use crate::support::{Collector, Folder, PATIENCE, TOKEN, accepted, delivered, files, quiet, ready};
-use refrain::engine::{Answer, Decision, FlushState, Notice, Outcome, Rejection};
+use refrain::engine::{Answer, Decision, DefaultConsent, FlushState, Notice, Outcome, Rejection, StoreFault};
 use refrain::native::{Client, HttpTransport, PendingRequest, Transport};
 use serde_json::json;
 use std::fs;
@@ -216,6 +216,26 @@ fn a_host_hears_when_its_client_is_not_welcome() {
     assert_eq!(notice, Notice::Paused { status: 401 });
     assert_eq!(notice.to_string(), "the collector answers 401; sending rests, nothing is lost");
     assert_eq!(client.stats().queued, 1);
+}
+
+#[test]
+fn a_host_hears_of_a_data_folder_that_cannot_be_read() {
+    for default in [DefaultConsent::Granted, DefaultConsent::Pending] {
+        let (folder, collector) = (Folder::new(), Collector::start());
+        let (tell, told) = std::sync::mpsc::channel();
+        fs::create_dir_all(folder.data().parent().unwrap()).unwrap();
+        fs::write(folder.data(), "no folder").unwrap();
+        let client = quiet(&folder, &collector)
+            .default_consent(default)
+            .on_notice(move |notice| tell.send(notice.clone()).unwrap())
+            .build()
+            .unwrap();
+        assert_eq!(told.recv_timeout(PATIENCE).unwrap(), Notice::StoreTrouble(StoreFault::Unreadable));
+        assert_eq!(client.consent().reason(), "store_unavailable");
+        client.shutdown(PATIENCE);
+        drop(client);
+        assert_eq!(told.iter().count(), 0, "once");
+    }
 }
 
 #[test]

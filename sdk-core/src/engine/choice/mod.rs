@@ -253,7 +253,7 @@ impl Engine {
             self.retries.identity_missing = true;
             self.retries.arm(self.now);
         }
-        self.retries.device = stored.as_ref().map(|identity| identity.secret);
+        self.retries.known.clone_from(&stored);
         self.subject.set(Some(stored.unwrap_or(fresh)));
     }
 

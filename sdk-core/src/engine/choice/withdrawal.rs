@@ -6,6 +6,7 @@ use crate::engine::consent::{ConsentChange, ConsentState, Decision, DenyReason, 
 use crate::engine::effect::{Done, Effect, Item, ItemKind, StoreFault, Ticket, Trouble, WipeScope};
 use crate::engine::hold::Room;
 use crate::engine::outbox::Asked;
+use crate::engine::store::Pending;
 use crate::engine::{Engine, Unclean};
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -194,6 +195,8 @@ impl Engine {
     /// Aborts requests and forgets records and identity; grants come no further.
     pub(super) fn drop_data(&mut self) {
         self.abandon_data();
+        // A change that the store has yet to refuse must not be tried again under a later grant (C6).
+        self.pending.retain(|(_, pending)| !matches!(pending, Pending::Identity(_)));
         let dropped = self.queue.clear();
         self.books.drop_records(Dropped::Withdrawn, dropped);
         self.subject.forget();

@@ -75,6 +75,26 @@ fn retry_after_is_kept_across_a_restart_and_a_flush_does_not_override_it() {
 }
 
 #[test]
+fn what_failed_while_there_was_no_network_leaves_when_it_is_back() {
+    let mut store = Store::default();
+    let mut app = Driver::started(0, granted(), &mut store);
+    app.track("a");
+    for _ in 0..8 {
+        app.advance(app.engine.next_wakeup().unwrap() - app.now.mono_ms);
+        app.exchange(&mut store, Answer::Unreachable);
+    }
+    app.input(Input::Lifecycle(Lifecycle::Online));
+    // What a collector asks for holds all the same.
+    let wait = Answer::Response { status: 503, retry_after: Some("60".into()), body: "".into() };
+    app.exchange(&mut store, wait);
+    app.input(Input::Lifecycle(Lifecycle::Online));
+    app.advance(59_999);
+    assert!(app.requests.is_empty());
+    app.advance(1);
+    assert_eq!(names(&app.exchange(&mut store, ok())), ["a"]);
+}
+
+#[test]
 fn the_longest_wait_of_all_lanes_is_what_a_restart_knows() {
     let mut store = Store::default();
     let mut app = Driver::started(0, granted(), &mut store);
@@ -441,6 +461,37 @@ fn a_timed_event_says_how_long_it_took_once() {
 }
 
 #[test]
+fn who_is_here_already_keeps_session_and_timers() {
+    let mut store = Store::default();
+    let mut app = Driver::started(0, granted(), &mut store);
+    let switch = |app: &mut Driver, user, bits| {
+        app.input(Input::Call(Call::switch_user(user, Secret(bits))));
+        (app.engine.timers(), app.engine.session_properties().to_string())
+    };
+    switch(&mut app, "u1", [77; 16]);
+    app.input(Input::Call(Call::register(CallKind::RegisterForSession, r#"{"tab":"x"}"#)));
+    app.input(Input::Call(Call::time_event("Load")));
+    assert_eq!(switch(&mut app, "u1", [78; 16]), (1, r#"{"tab":"x"}"#.into()));
+    assert_eq!(switch(&mut app, "u2", [79; 16]), (0, "".into()));
+}
+
+#[test]
+fn what_is_registered_already_is_not_written_again_in_whatever_order() {
+    let mut store = Store::default();
+    let mut app = Driver::started(0, granted(), &mut store);
+    let mut register = |text| {
+        app.input(Input::Call(Call::register(CallKind::Register, text)));
+        app.run(&mut store);
+        store.writes
+    };
+    let written = register(r#"{"a":1,"b":"2"}"#);
+    for same in [r#"{"b":"2"}"#, r#"{"a":1}"#, r#"{"b":"2","\u0061":1}"#, "{}"] {
+        assert_eq!(register(same), written, "{same}");
+    }
+    assert_eq!(register(r#"{"a":"1"}"#), written + 1);
+}
+
+#[test]
 fn calls_that_were_held_are_made_in_order_with_their_own_moments() {
     let mut store = Store::default();
     let mut app = Driver::started(0, config(), &mut store);
@@ -720,6 +771,47 @@ fn c9_what_is_tried_again_does_not_undo_another_process_s_reset() {
 }
 
 #[test]
+fn c9_what_is_tried_again_does_not_undo_what_another_process_has_said() {
+    let mut store = Store::default();
+    let mut app = Driver::started(0, granted(), &mut store);
+    let mut other = Driver::started(1, granted(), &mut store);
+    let register = |text| Input::Call(Call::register(CallKind::Register, text));
+    store.fault = Some(StoreFault::Other);
+    app.input(register(r#"{"a":1}"#));
+    app.run(&mut store);
+    store.fault = None;
+    other.input(Input::Call(Call::identify("ada", EventId([9; 16]))));
+    other.input(register(r#"{"b":2}"#));
+    other.run(&mut store);
+    app.input(Input::RecordChanged { name: RecordName::Identity, read: store.identity.clone() });
+    app.advance(2_000);
+    app.run(&mut store);
+    for driver in [app, Driver::started(2, granted(), &mut store)] {
+        assert_eq!(driver.engine.distinct_id().as_deref(), Some("ada"));
+        assert_eq!(driver.engine.super_properties(), r#"{"a":1,"b":2}"#);
+    }
+}
+
+#[test]
+fn c9_who_is_here_by_another_process_s_word_is_here_at_once_whatever_was_not_stored() {
+    let mut store = Store::default();
+    let mut app = Driver::started(0, granted(), &mut store);
+    let mut other = Driver::started(1, granted(), &mut store);
+    store.fault = Some(StoreFault::Other);
+    app.input(Input::Call(Call::register(CallKind::Register, r#"{"a":1}"#)));
+    app.run(&mut store);
+    store.fault = None;
+    other.input(Input::Call(Call::switch_user("grace", Secret([77; 16]))));
+    other.run(&mut store);
+    app.input(Input::RecordChanged { name: RecordName::Identity, read: store.identity.clone() });
+    assert_eq!(app.engine.distinct_id().as_deref(), Some("grace"));
+    app.advance(2_000);
+    app.run(&mut store);
+    assert_eq!(app.engine.super_properties(), "{}");
+    assert_eq!(Driver::started(2, granted(), &mut store).engine.super_properties(), "{}");
+}
+
+#[test]
 fn the_last_word_about_a_person_is_not_the_one_that_was_tried_again() {
     let mut store = Store::default();
     let mut app = Driver::started(0, granted(), &mut store);
@@ -902,6 +994,30 @@ fn what_a_page_had_stored_is_read_again_when_it_goes_on() {
     sent.sort();
     assert_eq!(sent, ["made before it has looked", "still there"]);
     assert!(store.records.is_empty());
+}
+
+#[test]
+fn c9_who_has_left_stays_away_though_the_page_went_before_that_was_stored() {
+    for fault in [None, Some(StoreFault::Other)] {
+        let mut store = Store::default();
+        let mut app = Driver::started(0, granted(), &mut store);
+        app.input(Input::Call(Call::identify("ada", EventId([9; 16]))));
+        app.run(&mut store);
+        app.input(Input::Call(Call::reset(Secret([77; 16]))));
+        let left = app.engine.distinct_id();
+        app.input(Input::Lifecycle(Lifecycle::Leaving));
+        app.input(Input::Lifecycle(Lifecycle::Resumed));
+        app.input(Input::RecordChanged { name: RecordName::Identity, read: store.identity.clone() });
+        assert_eq!(app.engine.distinct_id(), left);
+        store.fault = fault;
+        app.run(&mut store);
+        store.fault = None;
+        app.advance(2_000);
+        app.run(&mut store);
+        for driver in [app, Driver::started(1, granted(), &mut store)] {
+            assert_eq!(driver.engine.distinct_id(), left, "{fault:?}");
+        }
+    }
 }
 
 #[test]

@@ -412,18 +412,13 @@ impl<D: Disk> Instance<D> {
 
     /// Deletes finished segments from the front. One in the middle stays: it may hold acknowledgements of earlier ones.
     fn drop_finished(&mut self) -> io::Result<()> {
-        if self.segments.iter().any(|segment| !segment.live.is_empty())
-            && let (Some(first), Some((number, _))) = (self.segments.first(), self.not_before)
-            && first.live.is_empty()
-            && first.header.number == number
-        {
-            // On a full disk it is lost: what is deleted makes room.
-            let _ = self.carry_not_before();
-        }
-        while let Some(first) = self.segments.first() {
-            if !first.live.is_empty() {
-                break;
+        let anything_lives = self.segments.iter().any(|segment| !segment.live.is_empty());
+        while let Some(first) = self.segments.first().filter(|first| first.live.is_empty()) {
+            if anything_lives && self.not_before.is_some_and(|(number, _)| number == first.header.number) {
+                // On a full disk it is lost: what is deleted makes room.
+                let _ = self.carry_not_before();
             }
+            let Some(first) = self.segments.first() else { break };
             remove_file(&self.disk, &first.path)?;
             self.segments.remove(0);
             if self.segments.is_empty() {

@@ -19,7 +19,7 @@ pub use wipe::Listing;
 
 use crate::engine::{
     Amendment, ConsentState, Done, Entry, Permit, RecordId, RecordName, RecordRead, Recovered,
-    RecoveredRecord, StoreFault, WipeScope, wipe_before,
+    RecoveredRecord, StoreFault, WipeScope, captured_ms, wipe_before,
 };
 use disk::if_there;
 use fault::fault;
@@ -134,6 +134,11 @@ impl<D: Disk> Store<D> {
             }
         }
         changes
+    }
+
+    /// Whether there is a data folder.
+    pub fn has_folder(&self) -> bool {
+        self.ledger.layout().is_some()
     }
 
     /// Applies an amendment under the lock, durably.
@@ -329,14 +334,15 @@ impl<D: Disk> Store<D> {
 
     fn load(&mut self, epoch: u64) -> io::Result<Recovered> {
         let mut recovered = Recovered::default();
+        let mut records = Vec::new();
         let mut add = |queue, loaded: Loaded| {
-            let id = |seq| RecordId { queue, seq };
-            let records = loaded.events.into_iter();
-            recovered.records.extend(records.map(|(seq, text)| RecoveredRecord {
-                id: id(seq),
-                text,
-                adopted: queue != 0,
-            }));
+            // What came later in a queue stays behind, whatever a clock said.
+            let mut since = 0;
+            for (seq, text) in loaded.events {
+                since = since.max(captured_ms(&text).unwrap_or_default());
+                let id = RecordId { queue, seq };
+                records.push((since, RecoveredRecord { id, text, adopted: queue != 0 }));
+            }
             recovered.not_before_ms = recovered.not_before_ms.max(loaded.not_before_ms);
             recovered.damaged += loaded.damaged;
             recovered.wiped += loaded.wiped;
@@ -351,6 +357,9 @@ impl<D: Disk> Store<D> {
         self.adopted
             .retain_mut(|(queue, instance)| instance.load(epoch).map(|loaded| add(*queue, loaded)).is_ok());
         recovered.next_seq = next_seq;
+        // Of several queues, what was captured first goes first: what a profile says in the end depends on it (SPEC §9).
+        records.sort_by_key(|(since, _)| *since);
+        recovered.records = records.into_iter().map(|(_, record)| record).collect();
         self.release_adopted()?;
         Ok(recovered)
     }

@@ -228,6 +228,26 @@ fn an_orphan_that_cannot_be_taken_over_keeps_nobody_from_the_others() {
     assert_eq!(process.engine.stats().delivered, 3);
 }
 
+#[test]
+fn of_several_queues_what_was_captured_first_goes_first() {
+    let folder = Folder::new("order");
+    // Folders are listed by the number in their names, here against time.
+    let mut processes = [9, 5, 1].map(|id| Process::start(&folder.0, id));
+    for round in 0..2 {
+        for (at, process) in processes.iter_mut().enumerate() {
+            process.now.wall_ms += 3_000 * round + 1_000 * at as u64;
+            let plan = 3 * round + at as u64;
+            process.call(CallKind::Profile, "", &format!(r#"{{"$set":{{"plan":{plan}}}}}"#));
+        }
+    }
+    drop(processes);
+    let layout = Layout::on(Files, folder.0.clone(), "T");
+    let Done::Recovered(found) = Store::new(Ledger::new(Some(layout)), [7; 8]).recover(1) else { panic!() };
+    let plans =
+        found.records.iter().map(|record| record.text.split_once("\"plan\":").unwrap().1.as_bytes()[0]);
+    assert_eq!(plans.collect::<Vec<_>>(), b"012345");
+}
+
 /// A disk on which nobody can look into this file or folder.
 fn blind(hidden: PathBuf) -> Guarded<impl Fn(Touch<'_>) -> io::Result<()> + Clone> {
     Guarded(move |touch: Touch<'_>| match touch {

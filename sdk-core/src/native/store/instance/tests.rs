@@ -160,7 +160,15 @@ fn a_wait_outlives_the_segment_it_stood_in() {
     drop(instance);
     let (mut instance, loaded) = folder.open(1);
     assert_eq!((loaded_seqs(&loaded), loaded.not_before_ms), (vec![2], Some(77)));
-    instance.acknowledge(&[2]).unwrap();
+    // It stands in the second of two that go at once.
+    instance.append(1, &events(3..4, SEGMENT_BYTES as usize)).unwrap();
+    instance.append(1, &[events(4..5, SEGMENT_BYTES as usize), vec![Entry::NotBefore(88)]].concat()).unwrap();
+    instance.append(1, &events(5..6, 9)).unwrap();
+    instance.acknowledge(&[2, 3, 4]).unwrap();
+    drop(instance);
+    let (mut instance, loaded) = folder.open(1);
+    assert_eq!((loaded_seqs(&loaded), loaded.not_before_ms), (vec![5], Some(88)));
+    instance.acknowledge(&[5]).unwrap();
     assert_eq!(folder.segments(), 0, "nothing is left to wait for");
 }
 
