@@ -31,8 +31,8 @@ pub struct Collector {
     pub opt_ins: BTreeMap<String, u32>,
     /// Device ids whose erasure was asked for, in order.
     pub erasures: Vec<String>,
-    /// Requests to delete a profile.
-    pub deletions: u32,
+    /// Requests to delete profiles, each with the ids that it names.
+    pub deletions: Vec<String>,
     /// The mood.
     pub mood: Option<Mood>,
 }
@@ -59,7 +59,7 @@ impl Collector {
             return (self.erase(request), true);
         }
         if request.body.contains("\"$delete\"") {
-            self.deletions += 1;
+            self.deletions.push(request.body.clone());
         }
         let records = split(&request.body);
         if records.iter().any(|record| markers(record).any(poison)) {

@@ -2,8 +2,9 @@
 //!
 //! A [`World`](world::World) has a disk that fails, a network that loses, delays and repeats, a collector with moods, a
 //! clock that jumps, and several processes on one data folder that are killed, stopped, cut off and started again.
-//! After every step the rules C1 to C15 and the promises about delivery are checked by an
-//! [`Oracle`](oracle::Oracle), which knows what was called and nothing of how it works. A seed that fails repeats.
+//! After every step the promises about delivery and the rules C2 to C9, C11, C12 and C15 are checked by an
+//! [`Oracle`](oracle::Oracle), which knows what was called and nothing of how it works; C1, C10, C13 and C14 are about what
+//! a real client does beyond its store and its requests, and are proven there. A seed that fails repeats.
 //!
 //! What a real client has recorded is replayed by [`flight`].
 

@@ -4,8 +4,8 @@ use crate::collector::{Collector, marker_text, markers, text_of};
 use crate::disk::SimDisk;
 use crate::process::Process;
 use refrain::engine::{
-    Config, ConsentRecord, Decision, DefaultConsent, Done, Engine, ErasureKind, ErasureState, Input, Now, Op,
-    RecordRead, Request, Secret, Ticket, Trouble,
+    Also, Config, ConsentRecord, Decision, DefaultConsent, Done, Engine, ErasureKind, ErasureState, Input,
+    Now, Op, RecordRead, Request, Secret, Ticket, Trouble,
 };
 use refrain::journal::slot::{self, Slots};
 use std::collections::{BTreeMap, BTreeSet};
@@ -34,8 +34,8 @@ struct Refusal {
     device: Option<String>,
     /// Other processes may have made another one: what stood on the disk since it was called for.
     stored: BTreeSet<String>,
-    /// That device's erasure is asked for, too.
-    erase: bool,
+    /// What is asked for, too.
+    also: Also,
     /// Somebody has agreed since.
     overtaken: bool,
     /// A grant was under way when it was called for.
@@ -50,10 +50,10 @@ pub struct Oracle {
     /// Grants under way.
     grants_under_way: Vec<((usize, u8), Ticket)>,
     withdrawn_devices: BTreeSet<String>,
-    /// Those of which the erasure was asked for: of one of each set.
-    to_erase: BTreeSet<BTreeSet<String>>,
-    /// Those of which it was asked for with a refusal that could not be written: as long as the process lives.
-    owed: Vec<((usize, u8), BTreeSet<String>)>,
+    /// What was asked for.
+    asked: Vec<Asked>,
+    /// What was asked for with a refusal that could not be written: as long as the process lives.
+    owed: Vec<((usize, u8), Asked)>,
     /// The last word of the person is a refusal that has ended well.
     refused: bool,
     /// Whose word that is.
@@ -80,14 +80,24 @@ pub struct Oracle {
     next_marker: u64,
 }
 
+/// What a refusal asks a collector for: that one of these devices is erased, or its profiles are deleted. None where nobody
+/// was known here.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Asked {
+    kind: ErasureKind,
+    devices: BTreeSet<String>,
+}
+
 impl Refusal {
-    /// One of these devices is to be erased; none where nobody was known here.
-    fn erases(&self) -> BTreeSet<String> {
-        let mut devices: BTreeSet<_> = self.device.iter().filter(|_| self.erase).cloned().collect();
+    fn asks(&self) -> Vec<Asked> {
+        let mut devices: BTreeSet<_> = self.device.iter().cloned().collect();
         if !devices.is_empty() {
             devices.extend(self.stored.iter().cloned());
         }
-        devices
+        let kinds =
+            [(self.also.erase, ErasureKind::Device), (self.also.delete_profile, ErasureKind::Profile)];
+        let asked = kinds.into_iter().filter(|(wanted, _)| *wanted);
+        asked.map(|(_, kind)| Asked { kind, devices: devices.clone() }).collect()
     }
 }
 
@@ -120,14 +130,14 @@ impl Oracle {
     }
 
     /// The person objects, in this process.
-    pub fn refuses(&mut self, maker: (usize, u8), ticket: Ticket, device: Option<String>, erase: bool) {
+    pub fn refuses(&mut self, maker: (usize, u8), ticket: Ticket, device: Option<String>, also: Also) {
         self.may_write = true;
         // Whether or not it ends well: from now on their loss is no fault.
         self.excuse_all();
         let bound = self.next_marker;
         let crossing = !self.grants_under_way.is_empty();
         let (stored, overtaken) = (BTreeSet::new(), false);
-        self.refusals.push(Refusal { maker, ticket, bound, device, stored, erase, overtaken, crossing });
+        self.refusals.push(Refusal { maker, ticket, bound, device, stored, also, overtaken, crossing });
     }
 
     /// The person agrees, in whatever process.
@@ -183,7 +193,7 @@ impl Oracle {
                 self.withdrawn(&refusal, disk);
                 ended_well = true;
             } else if matches!(result, Err(Trouble::NotRecorded(_))) {
-                self.owed.push((maker, refusal.erases()));
+                self.owed.extend(refusal.asks().into_iter().map(|asked| (maker, asked)));
             }
         }
         self.watch_decision(disk);
@@ -201,7 +211,9 @@ impl Oracle {
             self.refuser = Some(refusal.maker);
         }
         self.withdrawn_devices.extend(refusal.device.clone());
-        self.to_erase.insert(refusal.erases());
+        let known = |asked: &Asked| self.asked.contains(asked);
+        let asked: Vec<_> = refusal.asks().into_iter().filter(|asked| !known(asked)).collect();
+        self.asked.extend(asked);
         for (_, record) in self.records.range_mut(..refusal.bound) {
             record.withdrawn |= told || record.maker == refusal.maker;
         }
@@ -221,11 +233,12 @@ impl Oracle {
 
     /// Looks at the decision on the disk; after every step, so that none goes unseen.
     pub fn watch_decision(&mut self, disk: &SimDisk) {
-        let mut erasing = self.refusals.iter_mut().filter(|refusal| refusal.erase).peekable();
-        if erasing.peek().is_some()
+        let mut asking =
+            self.refusals.iter_mut().filter(|refusal| refusal.also != Also::default()).peekable();
+        if asking.peek().is_some()
             && let Some(device) = device_on(disk)
         {
-            erasing.for_each(|refusal| _ = refusal.stored.insert(device.clone()));
+            asking.for_each(|refusal| _ = refusal.stored.insert(device.clone()));
         }
         let slots = consent_slots(disk);
         // Most steps write no record, and reading one is most of the work of looking.
@@ -319,7 +332,7 @@ impl Oracle {
     /// was asked for all the same (C12), once there is a record to keep it.
     pub fn paid(&self, collector: &Collector, disk: &SimDisk) {
         if !(self.damaged || self.lossy) && record_on(disk).is_some() {
-            self.owed.iter().for_each(|(_, devices)| asked(collector, devices));
+            self.owed.iter().for_each(|(_, asked)| asked.has_arrived(collector));
         }
     }
 
@@ -335,7 +348,7 @@ impl Oracle {
             assert!(!poison(*marker), "poison was taken");
         }
         if !(self.damaged || self.lossy || self.in_process) {
-            self.to_erase.iter().for_each(|devices| asked(collector, devices));
+            self.asked.iter().for_each(|asked| asked.has_arrived(collector));
         }
         let ids: BTreeSet<_> =
             collector.records.values().filter_map(|text| text_of(text, "$insert_id")).collect();
@@ -364,14 +377,14 @@ impl Oracle {
     pub fn record_lost(&mut self, nobody_lives: bool) {
         self.excuse_all();
         self.renumbered = true;
-        self.to_erase.clear();
+        self.asked.clear();
         self.owed.clear();
         self.refused = false;
         // Who holds records and an identity in memory and has not seen a refusal that stood there never will.
         let held = self.records.values_mut().filter(|record| record.op.is_none());
         held.for_each(|record| record.withdrawn = false);
         for refusal in &mut self.refusals {
-            (refusal.overtaken, refusal.crossing, refusal.erase) = (true, true, false);
+            (refusal.overtaken, refusal.crossing, refusal.also) = (true, true, Also::default());
             // Others who hold it still will never hear of the refusal.
             refusal.device = None;
         }
@@ -400,9 +413,20 @@ impl Oracle {
     }
 }
 
-fn asked(collector: &Collector, devices: &BTreeSet<String>) {
-    let asked = devices.is_empty() || collector.erasures.iter().any(|asked| devices.contains(asked));
-    assert!(asked, "C12: the erasure of {devices:?} is never asked for");
+impl Asked {
+    fn has_arrived(&self, collector: &Collector) {
+        let Self { kind, devices } = self;
+        let names =
+            |body: &String| devices.iter().any(|device| body.contains(&format!("\"$device:{device}\"")));
+        let arrived = match kind {
+            ErasureKind::Device => collector.erasures.iter().any(|asked| devices.contains(asked)),
+            ErasureKind::Profile => collector.deletions.iter().any(names),
+        };
+        assert!(
+            arrived || devices.is_empty(),
+            "C12: the erasure of {devices:?} ({kind:?}) is never asked for"
+        );
+    }
 }
 
 /// C12: an erasure that counts as done has its receipt.

@@ -4,6 +4,7 @@
 use crate::action::Action;
 use crate::collector::Mood;
 use crate::dice::Dice;
+use crate::disk::Trouble;
 use crate::world::{Laws, World};
 use refrain::engine::{Also, Lane};
 use std::collections::HashSet;
@@ -78,6 +79,10 @@ impl Drop for Witness<'_> {
 /// What makes a difference now.
 fn possible(world: &World) -> Vec<Action> {
     let mut actions = vec![Action::Wait(700_000)];
+    // A disk that fails makes a difference to who wants something of it.
+    if world.processes.iter().flatten().any(|process| !process.storage.is_empty()) {
+        actions.push(Action::Disk(world.disk.trouble().is_none().then_some(Trouble::ReadOnly)));
+    }
     for place in 0..2 {
         let Some(process) = &world.processes[place] else {
             actions.push(Action::Start(place));
@@ -86,7 +91,8 @@ fn possible(world: &World) -> Vec<Action> {
         actions.extend([
             Action::Record(place, Lane::Events),
             Action::Agree(place),
-            Action::Refuse(place, Also::default()),
+            // One of them asks for everything.
+            Action::Refuse(place, Also { erase: place == 1, delete_profile: place == 1 }),
             Action::Watch(place),
             Action::Kill(place),
         ]);
@@ -117,6 +123,7 @@ fn fingerprint(world: &World) -> u64 {
         }
     }
     world.disk.files().hash(&mut hasher);
+    format!("{:?}", world.disk.trouble()).hash(&mut hasher);
     world.oracle.fingerprint().hash(&mut hasher);
     hasher.finish()
 }

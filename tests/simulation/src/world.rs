@@ -71,7 +71,6 @@ impl World {
     pub fn new(laws: Laws, dice: Dice) -> Self {
         let mut oracle = Oracle::default();
         oracle.lossy = laws.jumps;
-        oracle.may_write = laws.config.default_consent == DefaultConsent::Granted;
         Self {
             laws,
             disk: SimDisk::new(),
@@ -230,7 +229,7 @@ impl World {
                 if let Some(process) = self.running(place) {
                     let device = process.engine.device_id();
                     let ticket = process.opt_out(also);
-                    self.oracle.refuses(maker, ticket, device, also.erase);
+                    self.oracle.refuses(maker, ticket, device, also);
                     self.forget_waits(place);
                 }
             }
@@ -245,6 +244,7 @@ impl World {
             Action::Signal(place, on) => {
                 self.signals[place].gpc = on;
                 let signals = self.signals[place];
+                self.may_collect(place);
                 if let Some(process) = self.running(place) {
                     process.input(Input::Signals(signals));
                     self.forget_waits(place);
@@ -325,6 +325,7 @@ impl World {
         self.generations[place] += 1;
         let now = Now { wall_ms: self.wall_ms, mono_ms: self.mono_ms };
         let (config, signals) = (self.laws.config.clone(), self.signals[place]);
+        self.may_collect(place);
         let number = place as u8 + 1;
         let mut process =
             Process::start(&self.disk, config, signals, now, number, self.generations[place], self.recorded);
@@ -334,6 +335,12 @@ impl World {
         }
         self.oracle.started(&process);
         self.processes[place] = Some(process);
+    }
+
+    /// Where nobody has to be asked, something may be written unless a signal says no (C3).
+    fn may_collect(&mut self, place: usize) {
+        let granted = self.laws.config.default_consent == DefaultConsent::Granted;
+        self.oracle.may_write |= granted && !self.signals[place].gpc;
     }
 
     fn kill(&mut self, place: usize) {
