@@ -404,6 +404,15 @@ pub const MUTANTS: &[Mutant] = &[
         )],
     },
     Mutant {
+        name: "deletion-forgotten",
+        fault: "whoever asks for an erasure and for the deletion of profiles gets the one only (C12)",
+        edits: &[edit(
+            OUTBOX,
+            "(also.delete_profile, ErasureKind::Profile, other)",
+            "(also.delete_profile && !also.erase, ErasureKind::Profile, other)",
+        )],
+    },
+    Mutant {
         name: "outbox-lost-at-the-next-refusal",
         fault: "a second refusal overwrites what the first has asked for (C12)",
         edits: &[edit(
