@@ -16,7 +16,7 @@ use super::writer::Writer;
 use crate::core::closure::Closure;
 use crate::core::device::base64;
 use crate::core::read::{PIECE, PIECE_BYTES, about_bytes_of};
-use crate::core::{Core, Gathered, Gathering, Reading, View, event_expiry, profiles_expired_until};
+use crate::core::{Core, Gathered, Gathering, Reading, View, event_expiry};
 use crate::domain::identity::strip;
 use crate::domain::profile::{Subject, texts_of};
 use crate::domain::time::{self, DAY, SECOND};
@@ -214,11 +214,9 @@ impl Making {
         mut ids: std::vec::IntoIter<String>,
     ) -> Result<Stage, StoreError> {
         let settings = &view.project.settings;
-        let expired = profiles_expired_until(settings, view.now);
         let (mut lines, mut bytes) = (Vec::new(), 0);
         for id in ids.by_ref().take(PIECE) {
-            let profile = core.store.profile(view.space, &Subject::Person(id.clone()))?;
-            if let Some(profile) = profile.filter(|profile| profile.last_seen > expired) {
+            if let Some(profile) = core.live_profile(view, &Subject::Person(id.clone()))? {
                 bytes += about_bytes_of(&profile.properties);
                 self.counts.profiles += 1;
                 let expires = settings.retention_profiles_days.map(|days| profile.last_seen + days * DAY);
