@@ -105,6 +105,21 @@ impl Core {
         config.project(token).cloned().unwrap_or_else(|| config.unlisted(token))
     }
 
+    /// The project of a token that somebody has rights in: of one that takes records, or that holds some from before.
+    /// `None` where nothing was taken, nor would be now.
+    pub fn answerable(&mut self, token: &str) -> Result<Option<Project>, StoreError> {
+        let project = self.shared.config().project_or_new(token);
+        match project {
+            Some(project) => Ok(Some(project)),
+            None => self.holding(token),
+        }
+    }
+
+    /// The project of a token under which there is something, or was.
+    pub fn holding(&mut self, token: &str) -> Result<Option<Project>, StoreError> {
+        Ok(self.store.find_project(token)?.map(|_| self.project_of(token)))
+    }
+
     /// What is visible of a project now.
     pub fn view(&mut self, token: &str) -> Result<Option<View>, StoreError> {
         let now = self.shared.now();
