@@ -25,6 +25,10 @@
 //! is to overwrite the slots; the rows follow. The order is: intent (durable), keys, sync, rows, `SUCCESS`.
 //! A process killed in between resumes at its next start, before it says that it is ready.
 //!
+//! *Large bodies are looked into one after another*, on threads of their own: as values they take up to fifty times what
+//! they take as text. Small ones never wait for them, and of somebody unknown a large one is not kept where an
+//! account is asked for.
+//!
 //! *Identity is resolved when it is read*, from the combinations themselves (simplified) or from merge edges
 //! between them (original), so that links work backwards and the closure of an erasure is exact.
 //!

@@ -2,6 +2,7 @@
 //! connection can be ended with a reset, as by a machine that dies.
 
 mod answer;
+mod head;
 mod target;
 
 use std::io;
@@ -14,6 +15,8 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 
 use crate::core::Shared;
+use crate::http::cors;
+use head::Head;
 use target::Line;
 
 /// The name under which arrivals that are no requests are counted.
@@ -69,6 +72,7 @@ pub struct Wire {
     ties: Arc<Ties>,
     shared: Arc<Shared>,
     line: Line,
+    head: Head,
     /// How many requests there were when the last request line had passed.
     begun: usize,
     /// What was read and is not taken yet.
@@ -102,6 +106,7 @@ impl Wire {
             ties,
             shared,
             line: Line::default(),
+            head: Head::default(),
             begun: 0,
             incoming: Waiting::default(),
             outgoing: Waiting::default(),
@@ -133,7 +138,14 @@ impl Wire {
 
     /// Whether these bytes are an answer without a word, in whose place a better one waits from here on.
     fn replaces(&mut self, bytes: &[u8]) -> bool {
-        let better = if self.ties.is_underway() { None } else { answer::in_place_of(bytes) };
+        let better = if self.ties.is_underway() {
+            None
+        } else {
+            answer::in_place_of(bytes, || {
+                let config = self.shared.config();
+                cors::headers(self.head.path(), self.head.origin(), config.server.cors_origins.as_deref())
+            })
+        };
         let replaces = better.is_some();
         if let Some(better) = better {
             // Before its client has the answer, and may look.
@@ -166,10 +178,11 @@ impl AsyncRead for Wire {
         if self.line.has_passed() && self.ties.begun() != self.begun && !self.ties.is_underway() {
             // The request is read and answered: what comes now is the next one. Where a client sends both at once, its
             // second line goes as it is.
-            self.line = Line::default();
+            (self.line, self.head) = (Line::default(), Head::default());
         }
         let before = buffer.filled().len();
         ready!(Pin::new(&mut self.stream).poll_read(context, buffer))?;
+        self.head.read(&buffer.filled()[before..]);
         if self.line.has_passed() {
             return Poll::Ready(Ok(()));
         }

@@ -13,12 +13,8 @@ impl Core {
     /// Takes the request of a device that has proven itself. Asked again, it is the same request.
     /// `None`: there is no such project, and no way in which the device could have sent anything.
     pub fn erase_device(&mut self, token: &str, device_id: &str) -> Result<Option<StoredTask>, StoreError> {
-        let config = self.shared.config();
-        let home = match self.store.find_project(token)? {
-            Some(home) => home,
-            None if config.project_or_new(token).is_some() => self.open_project(token)?,
-            None => return Ok(None),
-        };
+        let Some(project) = self.answerable(token)? else { return Ok(None) };
+        let home = self.open_project(&project.token)?;
         let device = strip(device_id).to_owned();
         if let Some(known) = self.store.device_task(home.project, &device)? {
             return Ok(Some(known));

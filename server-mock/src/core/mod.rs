@@ -21,8 +21,9 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use crate::domain::config::{Config, IdMerge, Project, RetentionBasis, Settings};
+use crate::domain::profile::Subject;
 use crate::domain::time::DAY;
-use crate::store::{Counts, Home, NewAudit, ProjectRow, Space, Store, StoreError, Window};
+use crate::store::{Counts, Home, NewAudit, ProjectRow, Space, Store, StoreError, StoredProfile, Window};
 
 pub use ingest::{Ingested, Packed};
 pub use read::{EventQuery, Gathered, Gathering, Place, Reading, Sorting};
@@ -102,6 +103,21 @@ impl Core {
     pub fn project_of(&self, token: &str) -> Project {
         let config = self.shared.config();
         config.project(token).cloned().unwrap_or_else(|| config.unlisted(token))
+    }
+
+    /// The project of a token that somebody has rights in: of one that takes records, or that holds some from before.
+    /// `None` where nothing was taken, nor would be now.
+    pub fn answerable(&mut self, token: &str) -> Result<Option<Project>, StoreError> {
+        let project = self.shared.config().project_or_new(token);
+        match project {
+            Some(project) => Ok(Some(project)),
+            None => self.holding(token),
+        }
+    }
+
+    /// The project of a token under which there is something, or was.
+    pub fn holding(&mut self, token: &str) -> Result<Option<Project>, StoreError> {
+        Ok(self.store.find_project(token)?.map(|_| self.project_of(token)))
     }
 
     /// What is visible of a project now.
@@ -236,9 +252,17 @@ pub fn event_expiry(settings: &Settings, received: i64, time: i64) -> Option<i64
     })
 }
 
-/// Profiles last seen at or before this instant are expired.
+/// Profiles of persons last seen at or before this instant are expired. Those of groups never are.
 pub fn profiles_expired_until(settings: &Settings, now: i64) -> i64 {
     settings.retention_profiles_days.map_or(i64::MIN, |days| now - days * DAY)
+}
+
+/// Whether a profile is not expired.
+pub fn is_live(profile: &StoredProfile, settings: &Settings, now: i64) -> bool {
+    match profile.subject {
+        Subject::Person(_) => profile.last_seen > profiles_expired_until(settings, now),
+        Subject::Group(..) => true,
+    }
 }
 
 #[cfg(test)]
@@ -251,9 +275,11 @@ mod tests {
     use crate::domain::identity::Ids;
     use crate::store::sqlite::SqliteStore;
 
-    /// A clock that stands still, and an event of the user `u` in the project `T`, which expires after a day.
+    /// A clock that stands still, and an event of the user `u` in the project `T`, which expires after a day. Profiles
+    /// would after two.
     pub fn core_with_an_event() -> Core {
-        let config = json!({"projects": [{"token": "T", "project_id": 1, "retention_events_days": 1}]});
+        let windows = json!({"retention_events_days": 1, "retention_profiles_days": 2});
+        let config = json!({"projects": [{"token": "T", "project_id": 1}], "settings": windows});
         let shared = Arc::new(Shared::new(Config::from_json(&config).unwrap(), None));
         shared.clock().freeze(true);
         let now = shared.now();

@@ -20,9 +20,9 @@ impl Core {
     /// The project of a list: also one that has no data yet, since an objection may come before the first event. `None`
     /// where nothing of such a project would be taken: an objection there would protect nobody.
     fn objected_in(&mut self, token: &str) -> Result<Option<Home>, StoreError> {
-        match self.shared.config().project_or_new(token) {
+        match self.answerable(token)? {
             Some(project) => self.open_project(&project.token).map(Some),
-            None => self.store.find_project(token),
+            None => Ok(None),
         }
     }
 
@@ -30,7 +30,7 @@ impl Core {
     pub fn suppressed(&mut self, token: &str) -> Result<Option<Vec<[u8; 16]>>, StoreError> {
         match self.store.find_project(token)? {
             Some(home) => self.store.objections(home.project).map(Some),
-            None => Ok(self.shared.config().project_or_new(token).map(|_| Vec::new())),
+            None => Ok(self.answerable(token)?.map(|_| Vec::new())),
         }
     }
 

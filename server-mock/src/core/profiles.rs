@@ -3,7 +3,7 @@
 use serde_json::Map;
 
 use super::read::{PIECE, PIECE_BYTES, about_bytes_of};
-use super::{Core, Resolver, View, profiles_expired_until};
+use super::{Core, Resolver, View, is_live, profiles_expired_until};
 use crate::domain::config::{IdMerge, Project};
 use crate::domain::profile::{Subject, Update};
 use crate::store::{Home, ProfileRange, Space, StoreError, StoredProfile};
@@ -25,10 +25,8 @@ impl Core {
         now: i64,
     ) -> Result<(), StoreError> {
         let subject = self.resolve_subject(space, resolver, update)?;
-        let live = self
-            .store
-            .profile(space, &subject)?
-            .filter(|profile| profile.last_seen > profiles_expired_until(&project.settings, now));
+        let found = self.store.profile(space, &subject)?;
+        let live = found.filter(|profile| is_live(profile, &project.settings, now));
         let (mut properties, before) =
             live.map_or((Map::new(), now), |profile| (profile.properties, profile.last_seen));
         update.apply(&mut properties);
@@ -150,12 +148,7 @@ impl Core {
         row: i64,
     ) -> Result<Option<StoredProfile>, StoreError> {
         let profile = self.store.profile_of_row(view.space, row)?;
-        let live = profile.filter(|profile| match profile.subject {
-            Subject::Person(_) => {
-                profile.last_seen > profiles_expired_until(&view.project.settings, view.now)
-            }
-            Subject::Group(..) => true,
-        });
+        let live = profile.filter(|profile| is_live(profile, &view.project.settings, view.now));
         live.map(|profile| self.shown(view, resolver, profile)).transpose()
     }
 
@@ -166,14 +159,22 @@ impl Core {
         resolver: &mut Resolver,
         id: &str,
     ) -> Result<Option<StoredProfile>, StoreError> {
-        let expired = profiles_expired_until(&view.project.settings, view.now);
         for name in resolver.profile_names(self.store.as_mut(), id)? {
-            let found = self.store.profile(view.space, &Subject::Person(name))?;
-            if let Some(profile) = found.filter(|profile| profile.last_seen > expired) {
+            if let Some(profile) = self.live_profile(view, &Subject::Person(name))? {
                 return Ok(Some(profile));
             }
         }
         Ok(None)
+    }
+
+    /// The profile under a literal id, if it is not expired.
+    pub(super) fn live_profile(
+        &mut self,
+        view: &View,
+        subject: &Subject,
+    ) -> Result<Option<StoredProfile>, StoreError> {
+        let found = self.store.profile(view.space, subject)?;
+        Ok(found.filter(|profile| is_live(profile, &view.project.settings, view.now)))
     }
 
     /// A profile under the id that it is shown by.

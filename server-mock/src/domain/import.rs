@@ -86,6 +86,8 @@ pub fn judge(record: &mut Record, import: Import<'_>) -> Result<Option<Event>, F
     let time_fault = |text| invalid("properties.time", "properties.time", text);
     let sent_time = match event::sent_time(sent) {
         Ok(time) => time,
+        // As if it were absent.
+        Err(NoTime) if exempt => None,
         Err(NoTime) => return Err(time_fault("must be specified as seconds since epoch")),
     };
     if import.strict && !exempt {
@@ -193,7 +195,13 @@ mod tests {
         let good = json!({"time": 1_600_000_000, "$insert_id": "i"});
         assert!(judged(good.clone(), IdMerge::Simplified, true, "A").is_ok());
         assert_eq!(judged(good, IdMerge::Original, true, "A").unwrap_err().field, "properties.distinct_id");
-        assert!(judged(json!({"$distinct_ids": ["a", "b"]}), IdMerge::Original, true, "$merge").is_ok());
+        for strict in [true, false] {
+            for time in [json!(null), json!("yesterday"), json!({})] {
+                let merge = json!({"$distinct_ids": ["a", "b"], "time": time});
+                let merged = judged(merge, IdMerge::Original, strict, "$merge").unwrap().unwrap();
+                assert_eq!(merged.time, NOW, "{strict} {time}");
+            }
+        }
     }
 
     #[test]

@@ -45,7 +45,7 @@ pub const TOO_DEEP: &str = "must not be nested more than 128 levels deep";
 pub enum JsonError {
     /// A complete value, followed by something else.
     TrailingData,
-    /// More records than were asked for. What comes after them was not read.
+    /// More records, or values, than were asked for. What comes after them was not read.
     TooMany,
     /// Anything else.
     Invalid,
@@ -88,6 +88,11 @@ pub fn value(text: &[u8]) -> Result<Value, JsonError> {
     whole(Parser::new(text))
 }
 
+/// The same, of at most so many values, for who does not want to keep all that can be sent.
+pub fn bounded(text: &[u8], most: usize) -> Result<Value, JsonError> {
+    whole(Parser { room: most, ..Parser::new(text) })
+}
+
 /// Reads a value that was stored. Whatever could be read on its arrival can be read again.
 pub fn stored(text: &[u8]) -> Result<Value, JsonError> {
     whole(Parser { limit: STORED_DEPTH_LIMIT, ..Parser::new(text) })
@@ -110,6 +115,8 @@ struct Parser<'a> {
     bad: Option<Vec<String>>,
     limit: usize,
     too_deep: Option<Vec<String>>,
+    /// How many more values there may be.
+    room: usize,
     /// Where in the text what is kept ends.
     kept_until: usize,
     /// How many members the last object at each depth had: the next one is mostly alike.
@@ -125,6 +132,7 @@ impl<'a> Parser<'a> {
             bad: None,
             limit: DEPTH_LIMIT,
             too_deep: None,
+            room: usize::MAX,
             kept_until: usize::MAX,
             members: [0; _],
         }
@@ -161,6 +169,7 @@ impl<'a> Parser<'a> {
     }
 
     fn value(&mut self, depth: usize) -> Result<Value, JsonError> {
+        self.room = self.room.checked_sub(1).ok_or(JsonError::TooMany)?;
         self.white_space();
         match self.peek() {
             Some(b'{' | b'[') if depth > self.limit => {
@@ -511,6 +520,13 @@ mod tests {
         }
         let document = format!("[{zeros}]");
         assert_eq!(value(document.as_bytes()).unwrap().as_array().unwrap().len(), 600_001, "not a record");
+    }
+
+    #[test]
+    fn a_bounded_text_has_no_more_values_than_it_may() {
+        let text = br#"{"a": [1, "2", {}]}"#;
+        assert_eq!(bounded(text, 5), value(text));
+        assert_eq!(bounded(text, 4), Err(JsonError::TooMany));
     }
 
     #[test]

@@ -100,7 +100,7 @@ pub fn read(record: &mut Record, arrival: Arrival) -> Result<Update, Fault> {
     if record.too_deep.is_some() {
         return Err(fault("update", "update, nested more than 128 levels deep"));
     }
-    let delete = map.contains_key("$delete");
+    let delete = is_deletion(&record.value);
     let mut operators = OPERATORS.to_vec();
     operators.retain(|operator| !delete && map.contains_key(*operator));
     for operator in &operators {
@@ -125,6 +125,11 @@ pub fn read(record: &mut Record, arrival: Arrival) -> Result<Update, Fault> {
     let operand = |operator: &str| (operator.to_owned(), record.value[operator].take());
     let operations = operators.into_iter().map(operand).collect();
     Ok(Update { subject, ids, time: client_time, ignore_alias, seen, delete, operations })
+}
+
+/// Whether an update deletes its profile: that the key is there decides, whatever its value is (SPEC §9.2).
+pub fn is_deletion(record: &Value) -> bool {
+    record.get("$delete").is_some()
 }
 
 /// The token of an update, if it is a text that is not empty.

@@ -20,6 +20,9 @@ pub const FIELD_LIMIT: usize = 1000;
 /// A single event or profile update stays below this many bytes of JSON.
 pub const RECORD_BYTES_LIMIT: usize = 1_000_000;
 
+/// Most values in a document of the account holder, such as ids in a list.
+pub const VALUE_LIMIT: usize = 100_000;
+
 /// How often a body may be zipped: more is an attack and no client.
 const GZIP_LAYERS: usize = 2;
 

@@ -69,9 +69,8 @@ fn matches_wanted(project: &Project, wanted: Option<&str>) -> Result<Project, &'
 pub fn import(config: &Config, call: &Call, params: &Params, now: i64) -> Result<Project, &'static str> {
     let wanted = wanted_project(params);
     let wanted = wanted.as_deref();
-    if let Some(token) = bearer(call) {
-        let known = config.gdpr_oauth.iter().find(|oauth| same(&oauth.token, token) && oauth.is_valid(now));
-        let known = known.ok_or("Invalid credentials")?;
+    if bearer(call).is_some() {
+        let known = known_bearer(config, call, now).ok_or("Invalid credentials")?;
         let id: Option<i64> = wanted.and_then(|id| id.parse().ok());
         let project = config.projects.iter().find(|project| Some(project.project_id) == id);
         let allowed =
@@ -108,26 +107,44 @@ pub fn import(config: &Config, call: &Call, params: &Params, now: i64) -> Result
     holder.map_or(Err("Invalid credentials"), |project| matches_wanted(project, wanted))
 }
 
-/// The project that an export or a query is for.
-pub fn query(config: &Config, call: &Call, params: &Params) -> Result<Project, Reply> {
-    let wanted = wanted_project(params);
-    let wanted = wanted.as_deref();
+/// Who asks for an export or a query.
+pub enum Reader<'a> {
+    Account(&'a ServiceAccount),
+    /// Whoever has a project's secret.
+    Secret(&'a Project),
+}
+
+/// Who asks, by the headers alone.
+pub fn reader<'a>(config: &'a Config, call: &Call) -> Result<Reader<'a>, Reply> {
     let Some((name, password)) = basic(call) else {
         return Err(unauthorized("Invalid credentials"));
     };
-    if let Some(account) = config.service_accounts.iter().find(|account| account.username == name) {
-        if !same(&account.secret, &password) {
-            return Err(unauthorized("Invalid service account credentials"));
-        }
-        return of_account(config, account, wanted).map_err(unauthorized);
-    }
+    let account = config.service_accounts.iter().find(|account| account.username == name);
     let secret = |project: &&Project| {
         password.is_empty() && project.project_secret.as_ref().is_some_and(|secret| same(secret, &name))
     };
-    match config.projects.iter().find(secret) {
-        Some(project) => matches_wanted(project, wanted).map_err(unauthorized),
-        None => Err(unauthorized("Invalid service account credentials")),
+    let known = match account {
+        Some(account) => Some(Reader::Account(account)).filter(|_| same(&account.secret, &password)),
+        None => config.projects.iter().find(secret).map(Reader::Secret),
+    };
+    known.ok_or_else(|| unauthorized("Invalid service account credentials"))
+}
+
+impl Reader<'_> {
+    /// The project that an export or a query is for.
+    pub fn project(&self, config: &Config, params: &Params) -> Result<Project, Reply> {
+        let wanted = wanted_project(params);
+        let found = match self {
+            Reader::Account(account) => of_account(config, account, wanted.as_deref()),
+            Reader::Secret(project) => matches_wanted(project, wanted.as_deref()),
+        };
+        found.map_err(unauthorized)
     }
+}
+
+/// Whether a call shows credentials of an account holder that are known, whatever they are good for.
+pub fn is_known(config: &Config, call: &Call, now: i64) -> bool {
+    known_bearer(config, call, now).is_some() || reader(config, call).is_ok()
 }
 
 /// The project that a lookup table belongs to; the error is the text of the 401.
@@ -151,29 +168,35 @@ pub fn account(config: &Config, call: &Call) -> Option<ServiceAccount> {
     same(&known.secret, &password).then(|| known.clone())
 }
 
-/// The bearer of the GDPR API and the project that it asks about.
-pub fn gdpr(
-    app: &App,
-    config: &Config,
-    call: &Call,
-    params: &Params,
-) -> Result<(OauthToken, Project), Reply> {
-    let now = app.shared.now();
-    let known =
-        bearer(call).and_then(|token| config.gdpr_oauth.iter().find(|oauth| same(&oauth.token, token)));
-    let Some(known) = known.filter(|oauth| oauth.is_valid(now)) else {
-        return Err(unauthorized("the OAuth token is missing, unknown or expired"));
-    };
-    let Some(token) = params.text("token").filter(|token| !token.is_empty()) else {
+/// The bearer of a call to the GDPR API, if it is one that the configuration knows.
+pub fn gdpr_bearer(config: &Config, call: &Call, now: i64) -> Result<OauthToken, Reply> {
+    known_bearer(config, call, now)
+        .cloned()
+        .ok_or_else(|| unauthorized("the OAuth token is missing, unknown or expired"))
+}
+
+fn known_bearer<'a>(config: &'a Config, call: &Call, now: i64) -> Option<&'a OauthToken> {
+    let token = bearer(call)?;
+    config.gdpr_oauth.iter().find(|oauth| same(&oauth.token, token)).filter(|oauth| oauth.is_valid(now))
+}
+
+/// The project that a bearer asks about. Who administers all of them administers those too that are not configured and
+/// hold data all the same: they have no number by which they could be listed.
+pub async fn gdpr_project(app: &App, call: &Call, bearer: &OauthToken) -> Result<Project, Reply> {
+    let Some(token) = call.query_params().text("token").filter(|token| !token.is_empty()) else {
         return Err(Reply::error(400, "token, missing or empty: add ?token=<project token>"));
     };
-    let project = config.project(&token);
-    let allowed =
-        |project: &&Project| known.projects.as_ref().is_none_or(|ids| ids.contains(&project.project_id));
-    match project.filter(allowed) {
-        Some(project) => Ok((known.clone(), project.clone())),
-        None => Err(Reply::error(403, "the OAuth token does not administer this project")),
-    }
+    let configured = app.shared.config().project(&token).cloned();
+    let project = match (configured, &bearer.projects) {
+        (Some(project), Some(numbers)) => Some(project).filter(|it| numbers.contains(&it.project_id)),
+        (None, Some(_)) => None,
+        (Some(project), None) => Some(project),
+        (None, None) => {
+            let asked = app.worker.read(move |core| core.holding(&token));
+            asked.await.map_err(|_| Reply::unavailable(Reply::error))?
+        }
+    };
+    project.ok_or_else(|| Reply::error(403, "the OAuth token does not administer this project"))
 }
 
 /// 401 in the shape of the app and query APIs.

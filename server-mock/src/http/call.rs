@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use super::body::Body;
 use super::brought::Brought;
-use crate::domain::wire::{DecodeError, Params, Raw};
+use crate::domain::wire::{Params, Raw, decompress};
 
 /// A request.
 pub struct Call {
@@ -30,9 +30,39 @@ pub struct Call {
     pub is_local: bool,
     /// A fault: after so many events an export fails.
     pub terminate_after: Option<usize>,
+    /// The body is not in its content encoding any more.
+    pub is_unzipped: bool,
 }
 
 impl Call {
+    /// One with a body whose sender is this machine.
+    pub fn asking(method: &str, target: &str, body: Vec<u8>) -> Call {
+        let (path, query) = target.split_once('?').unwrap_or((target, ""));
+        Call {
+            method: method.to_ascii_uppercase(),
+            path: path.to_owned(),
+            query: query.to_owned(),
+            headers: HeaderMap::new(),
+            body,
+            oversize: false,
+            peer: IpAddr::from([127, 0, 0, 1]),
+            is_local: true,
+            terminate_after: None,
+            is_unzipped: false,
+        }
+    }
+
+    /// Takes the body out of its content encoding, if it is within so many bytes then.
+    pub fn unzip(&mut self, limit: usize) -> bool {
+        match decompress(self.raw(), limit) {
+            Ok(body) => {
+                (self.body, self.is_unzipped) = (body, true);
+                true
+            }
+            Err(_) => false,
+        }
+    }
+
     /// A header as text; absent is empty.
     pub fn header(&self, name: &str) -> &str {
         self.headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default()
@@ -43,7 +73,7 @@ impl Call {
         Raw {
             is_get: self.method == "GET",
             content_type: self.header("content-type"),
-            content_encoding: self.header("content-encoding"),
+            content_encoding: if self.is_unzipped { "" } else { self.header("content-encoding") },
             query: &self.query,
             body: &self.body,
         }
@@ -112,9 +142,9 @@ impl Reply {
         shape(503, "a temporary failure occurred").with("retry-after", "5")
     }
 
-    /// The body is over the limit, in the error shape of the app and query APIs.
-    pub fn too_large() -> Reply {
-        Reply::error(413, DecodeError::TooLarge.text())
+    /// The body is over a limit, in the error shape of the app and query APIs.
+    pub fn too_large(limit: usize) -> Reply {
+        Reply::error(413, &format!("request exceeds max limit of {limit} bytes"))
     }
 
     /// The method is not one of the route's.

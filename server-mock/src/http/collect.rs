@@ -1,5 +1,6 @@
 //! `/track`, `/engage` and `/groups`: whatever the payload is, the answer is 200 with `1` or `0` (SPEC §0.3).
 
+use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, Once};
 
 use serde_json::{Value, json};
@@ -291,6 +292,31 @@ fn identify_by_address(
     }
 }
 
+/// The projects that take nothing, hold data all the same, and have a profile to be deleted.
+async fn held_projects(
+    app: &App,
+    config: &Config,
+    records: &[Record],
+) -> Result<HashMap<String, Arc<Project>>, StoreError> {
+    let deletions = records.iter().filter(|record| profile::is_deletion(&record.value));
+    let tokens: BTreeSet<&str> = deletions.filter_map(|record| profile::token_of(&record.value)).collect();
+    let unlisted = tokens.into_iter().filter(|token| config.project_or_new(token).is_none());
+    let asked: Vec<String> = unlisted.map(str::to_owned).collect();
+    if asked.is_empty() {
+        return Ok(HashMap::new());
+    }
+    let found = app.worker.read(move |core| {
+        let mut held = HashMap::new();
+        for token in asked {
+            if let Some(project) = core.holding(&token)? {
+                held.insert(token, Arc::new(project));
+            }
+        }
+        Ok(held)
+    });
+    found.await
+}
+
 /// The first fault, where no record was valid.
 fn all_failed(count: usize, faults: &[(usize, Fault)]) -> Option<&'static str> {
     faults.first().filter(|_| faults.len() == count).map(|(_, fault)| fault.text)
@@ -309,10 +335,15 @@ async fn engage(
     let signals = Signals::of(call);
     let mut rejections = Rejections::new(&config, route, now);
     let mut destinations = Destinations::new(&config);
+    let held = held_projects(app, &config, records).await?;
     let mut batches: Batches<Update> = Vec::new();
     let (mut faults, mut dropped) = (Vec::new(), Vec::new());
     for (index, record) in records.iter_mut().enumerate() {
-        let target = destinations.of(profile::token_of(&record.value).unwrap_or_default());
+        let token = profile::token_of(&record.value).unwrap_or_default();
+        let target = match held.get(token).filter(|_| profile::is_deletion(&record.value)) {
+            Some(project) => Destination::Project(project.clone()),
+            None => destinations.of(token),
+        };
         let id_merge = target.project().map(|project| project.id_merge).unwrap_or_default();
         let groups = route == "/groups";
         let arrival = profile::Arrival { groups, at, id_merge };

@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 use super::App;
 use super::call::{Call, Reply};
 use super::cors;
+use super::room::SMALL;
 use crate::domain::device::Secret;
 use crate::domain::json as text;
 use crate::store::{StoredTask, TaskState};
@@ -19,7 +20,7 @@ pub async fn create(app: &Arc<App>, call: &Call) -> Reply {
         _ => return Reply::method_not_allowed("POST, OPTIONS"),
     }
     if call.oversize {
-        return Reply::too_large();
+        return Reply::too_large(SMALL);
     }
     let (token, device_id, secret) = match read(&call.body) {
         Ok(read) => read,

@@ -6,6 +6,7 @@ use std::time::Duration;
 use super::call::{Call, Reply};
 use super::{App, collect, worked_on};
 use crate::domain::fault::{Act, Close};
+use crate::domain::wire::BODY_LIMIT;
 
 /// How a request ends.
 pub enum Outcome {
@@ -59,7 +60,9 @@ fn canned(path: &str, status: u16, act: &Act) -> Reply {
         }
         None if status < 300 => Reply::new(status, "text/plain", ""),
         None => match (status, path) {
-            (413, _) if path.starts_with("/api/") || path.starts_with("/refrain/") => Reply::too_large(),
+            (413, _) if path.starts_with("/api/") || path.starts_with("/refrain/") => {
+                Reply::too_large(BODY_LIMIT)
+            }
             (413, _) => collect::too_large(),
             (429, "/track" | "/engage" | "/groups" | "/import" | "/lookup-tables") => collect::rate_limited(),
             (429, "/api/2.0/export") => Reply::new(429, "text/plain", "a fault that was asked for"),
@@ -93,17 +96,7 @@ mod tests {
         let shared = Arc::new(Shared::new(Config::default(), None));
         let core = Core::new(Box::new(SqliteStore::in_memory().unwrap()), shared.clone()).unwrap();
         let app = Arc::new(App::new(shared, Worker::start(core).unwrap(), Patience::default()));
-        let call = Call {
-            method: "GET".into(),
-            path: "/settings".into(),
-            query: String::new(),
-            headers: Default::default(),
-            body: Vec::new(),
-            oversize: false,
-            peer: [127, 0, 0, 1].into(),
-            is_local: true,
-            terminate_after: None,
-        };
+        let call = Call::asking("GET", "/settings", Vec::new());
         let begun = Instant::now();
         let act = Act { delay_ms: 600_000, ..Act::default() };
         let Outcome::Answer(reply) = play(&app, call, act).await else { panic!("cut") };

@@ -72,17 +72,7 @@ mod tests {
         for (name, value) in headers {
             map.append(*name, value.parse().unwrap());
         }
-        Call {
-            method: "POST".into(),
-            path: "/mock/reset".into(),
-            query: String::new(),
-            headers: map,
-            body: Vec::new(),
-            oversize: false,
-            peer: [192, 0, 2, 1].into(),
-            is_local,
-            terminate_after: None,
-        }
+        Call { headers: map, is_local, ..Call::asking("POST", "/mock/reset", Vec::new()) }
     }
 
     fn status(token: Option<&str>, call: &Call) -> Option<u16> {

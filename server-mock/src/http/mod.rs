@@ -7,7 +7,7 @@ mod brought;
 mod call;
 mod collect;
 mod control;
-mod cors;
+pub mod cors;
 mod erasures;
 mod faulty;
 mod guard;
@@ -19,6 +19,7 @@ mod privacy;
 mod query;
 mod rejections;
 mod render;
+mod room;
 mod side;
 mod signals;
 mod ui;
@@ -31,6 +32,8 @@ use std::time::Duration;
 use http_body_util::BodyExt;
 use hyper::body::{Bytes, Incoming};
 use hyper::{Request, Response};
+use tokio::runtime::Handle;
+use tokio::task::JoinError;
 
 use crate::core::{Logged, Shared};
 use crate::domain::wire::BODY_LIMIT;
@@ -40,6 +43,7 @@ use crate::worker::Worker;
 use body::Body;
 use brought::{Arrival, Brought};
 use call::{Call, Reply};
+use room::{Room, SMALL, is_large};
 
 /// How much of an oversize body is read and thrown away, so that the client sees the answer and not a reset.
 const DRAIN_LIMIT: usize = 256 * 1024 * 1024;
@@ -51,6 +55,7 @@ pub struct App {
     /// How long slow clients are waited for.
     pub patience: Patience,
     limits: limit::Limits,
+    room: Room,
     stopping: tokio::sync::watch::Sender<bool>,
 }
 
@@ -61,6 +66,7 @@ impl App {
             worker,
             patience,
             limits: Default::default(),
+            room: Room::default(),
             stopping: tokio::sync::watch::Sender::new(false),
         }
     }
@@ -73,19 +79,8 @@ impl App {
 
 /// Asks the control API from within this process: status and body.
 pub async fn ask(app: Arc<App>, method: &str, target: &str, body: Vec<u8>) -> (u16, Vec<u8>) {
-    let (path, query) = target.split_once('?').unwrap_or((target, ""));
-    let call = Call {
-        method: method.to_ascii_uppercase(),
-        path: path.to_owned(),
-        query: query.to_owned(),
-        headers: Default::default(),
-        body,
-        oversize: false,
-        peer: IpAddr::from([127, 0, 0, 1]),
-        is_local: true,
-        terminate_after: None,
-    };
-    let below = path.strip_prefix("/mock").unwrap_or_default();
+    let call = Call::asking(method, target, body);
+    let below = call.path.strip_prefix("/mock").unwrap_or_default();
     let reply = control::answer(&app, &call, below).await;
     let body = match reply.body {
         Body::Full(bytes) => bytes.to_vec(),
@@ -122,16 +117,12 @@ impl std::error::Error for Cut {}
 /// this request fails.
 pub async fn serve(app: Arc<App>, peer: Peer, request: Request<Incoming>) -> Result<Response<Body>, Cut> {
     let (parts, body) = request.into_parts();
+    let target = parts.uri.path_and_query().map_or("", |target| target.as_str());
     let mut call = Call {
-        method: parts.method.as_str().to_ascii_uppercase(),
-        path: parts.uri.path().to_owned(),
-        query: parts.uri.query().unwrap_or_default().to_owned(),
         headers: parts.headers,
-        body: Vec::new(),
-        oversize: false,
         peer: peer.address,
         is_local: peer.is_local,
-        terminate_after: None,
+        ..Call::asking(parts.method.as_str(), target, Vec::new())
     };
     let (method, path) = (call.method.clone(), call.path.clone());
     let mut arrival = Arrival::on(&app.shared, &path);
@@ -147,7 +138,7 @@ pub async fn serve(app: Arc<App>, peer: Peer, request: Request<Incoming>) -> Res
         };
     }
     let encoding: String = call.header("content-encoding").chars().take(32).collect();
-    let origin = cors::is_browser_route(&path).then(|| call.headers.get("origin").cloned()).flatten();
+    let origin = call.headers.get("origin").cloned();
     let throttle = app.shared.faults().throttle(&method, &path);
     let mut fault = false;
     let mut brought = Brought::default();
@@ -159,7 +150,7 @@ pub async fn serve(app: Arc<App>, peer: Peer, request: Request<Incoming>) -> Res
             }
             // While no rule stands, nothing is decoded twice.
             if !app.shared.faults().is_empty() || !brought::is_decoded(&path) {
-                brought = Brought::of(&call);
+                brought = look_into(&app, &call).await;
             }
             match faulty::meet(&app, &call, brought.records) {
                 None => faulty::Outcome::Answer(worked_on(&app, call).await),
@@ -198,9 +189,9 @@ pub async fn serve(app: Arc<App>, peer: Peer, request: Request<Incoming>) -> Res
         peer.ties.reset.store(true, Ordering::Relaxed);
         return Err(Cut);
     };
-    if cors::is_browser_route(&path) {
-        cors::apply(&mut reply, origin.as_ref(), app.shared.config().server.cors_origins.as_deref());
-    }
+    let allowed = app.shared.config();
+    let allowed = allowed.server.cors_origins.as_deref();
+    reply.headers.append(&mut cors::headers(&path, origin.as_ref(), allowed));
     logged.status = Some(reply.status);
     app.shared.log(logged);
     Ok(reply.into_response())
@@ -208,8 +199,41 @@ pub async fn serve(app: Arc<App>, peer: Peer, request: Request<Incoming>) -> Res
 
 async fn worked_on(app: &Arc<App>, call: Call) -> Reply {
     let app = app.clone();
-    let work = tokio::spawn(async move { route(&app, &call).await });
-    work.await.unwrap_or_else(|_| Reply::error(500, "the server failed on this request"))
+    let work = tokio::spawn(async move {
+        if is_large(&call) { worked_on_at_length(app, call).await } else { Ok(route(&app, &call).await) }
+    });
+    work.await.flatten().unwrap_or_else(|_| Reply::error(500, "the server failed on this request"))
+}
+
+/// The same for a large call, when there is room for it, on a thread of its own.
+async fn worked_on_at_length(app: Arc<App>, mut call: Call) -> Result<Reply, JoinError> {
+    let Some(mut part) = app.room.part(&call, app.patience.piece).await else {
+        return Ok(Reply::unavailable(match call.path.strip_suffix('/').unwrap_or(&call.path) {
+            "/track" | "/engage" | "/groups" => Reply::zero,
+            "/import" | "/record" => Reply::coded,
+            path if path.starts_with("/lookup-tables") => Reply::coded,
+            _ => Reply::error,
+        }));
+    };
+    let work = tokio::task::spawn_blocking(move || {
+        part.unzip(&mut call);
+        let reply = Handle::current().block_on(route(&app, &call));
+        drop(call);
+        drop(part);
+        reply
+    });
+    work.await
+}
+
+/// What a call brought that no handler has looked into.
+async fn look_into(app: &App, call: &Call) -> Brought {
+    if !brought::is_decoded(&call.path) || !is_large(call) {
+        return Brought::of(call);
+    }
+    match app.room.part(call, app.patience.piece).await {
+        Some(_part) => tokio::task::block_in_place(|| Brought::of(call)),
+        None => Brought::default(),
+    }
 }
 
 /// Whether a path is the server's own: control API and pages.
@@ -279,15 +303,34 @@ async fn route(app: &Arc<App>, call: &Call) -> Reply {
     }
 }
 
+/// Bytes that are kept of a body. From whoever is not known to a route that asks for that, they are few.
+fn body_limit(app: &App, call: &Call) -> usize {
+    let path = call.path.as_str();
+    if path.starts_with("/lookup-tables/") {
+        return lookup::body_limit(app, call);
+    }
+    let is_small = if path.starts_with("/api/") {
+        !auth::is_known(&app.shared.config(), call, app.shared.now())
+    } else if below_mock(path).is_some() {
+        guard::refusal(app.shared.control_token.as_deref(), call).is_some()
+    } else {
+        path.starts_with("/refrain/")
+    };
+    if is_small { SMALL } else { BODY_LIMIT }
+}
+
 /// Reads a body into its call; the error is the answer to one that does not arrive.
 async fn read_whole(app: &App, call: &mut Call, body: Incoming, throttle: Option<u64>) -> Result<(), Reply> {
-    let is_table = call.path.starts_with("/lookup-tables/");
-    let limit = if is_table { lookup::body_limit(app, call) } else { BODY_LIMIT };
+    let limit = body_limit(app, call);
     let reading = read_body(body, limit, throttle, app.patience.piece);
     let read = tokio::time::timeout(app.patience.body, reading).await.unwrap_or(Err(Unread::Late));
     let reply = match read {
         Ok((body, oversize)) => {
             (call.body, call.oversize) = (body, oversize);
+            if brought::is_decoded(&call.path) && call.headers.contains_key("content-encoding") {
+                // What is small then is as good as sent so.
+                call.unzip(SMALL);
+            }
             return Ok(());
         }
         Err(Unread::Late) => Reply::error(408, "the request body did not arrive in time"),
@@ -355,17 +398,8 @@ mod tests {
         let app = Arc::new(App::new(shared, Worker::start(core).unwrap(), Patience::default()));
         for (path, own, other) in [("/", 200, 403), ("/ui/app.js", 200, 403), ("/mock/stats", 200, 403)] {
             for (is_local, expected) in [(true, own), (false, other)] {
-                let call = Call {
-                    method: "GET".into(),
-                    path: path.into(),
-                    query: String::new(),
-                    headers: Default::default(),
-                    body: Vec::new(),
-                    oversize: false,
-                    peer: [192, 0, 2, 1].into(),
-                    is_local,
-                    terminate_after: None,
-                };
+                let peer = [192, 0, 2, 1].into();
+                let call = Call { peer, is_local, ..Call::asking("GET", path, Vec::new()) };
                 assert_eq!(route(&app, &call).await.status, expected, "{path} {is_local}");
             }
         }

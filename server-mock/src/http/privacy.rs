@@ -12,8 +12,9 @@ use crate::core::archive::fetchable;
 use crate::core::random_uuid;
 use crate::core::tasks::{Cancelled, due_time, state_name};
 use crate::domain::config::{OauthToken, Project};
+use crate::domain::json::{self, JsonError};
 use crate::domain::time;
-use crate::domain::wire::percent_encoded;
+use crate::domain::wire::{BODY_LIMIT, VALUE_LIMIT, percent_encoded};
 use crate::store::{NewTask, StoreError, TaskKind};
 
 /// Most ids of one deletion.
@@ -30,7 +31,7 @@ pub async fn retrievals(app: &Arc<App>, call: &Call, rest: &str) -> Reply {
     if call.method != methods {
         return Reply::method_not_allowed(methods);
     }
-    let (bearer, project) = match admitted(app, call) {
+    let (bearer, project) = match admitted(app, call).await {
         Ok(found) => found,
         Err(reply) => return reply,
     };
@@ -46,12 +47,12 @@ pub async fn retrievals(app: &Arc<App>, call: &Call, rest: &str) -> Reply {
 }
 
 /// Who asks about which project, if the call is good and not too many came before it.
-fn admitted(app: &App, call: &Call) -> Result<(OauthToken, Project), Reply> {
+async fn admitted(app: &App, call: &Call) -> Result<(OauthToken, Project), Reply> {
+    let bearer = auth::gdpr_bearer(&app.shared.config(), call, app.shared.now())?;
     if call.oversize {
-        return Err(Reply::too_large());
+        return Err(Reply::too_large(BODY_LIMIT));
     }
-    let config = app.shared.config();
-    let (bearer, project) = auth::gdpr(app, &config, call, &call.query_params())?;
+    let project = auth::gdpr_project(app, call, &bearer).await?;
     // On a clock that stands still no second ever passes: there the limit holds only where somebody asked for it.
     let holds = project.settings.gdpr_rate_limit_asked || !app.shared.clock().is_frozen();
     let per_second = project.settings.gdpr_rate_limit_per_s.filter(|_| holds);
@@ -74,7 +75,7 @@ pub async fn deletions(app: &Arc<App>, call: &Call, rest: &str) -> Reply {
     if !methods.split(", ").any(|method| method == call.method) {
         return Reply::method_not_allowed(methods);
     }
-    let (bearer, project) = match admitted(app, call) {
+    let (bearer, project) = match admitted(app, call).await {
         Ok(found) => found,
         Err(reply) => return reply,
     };
@@ -89,8 +90,9 @@ pub async fn deletions(app: &Arc<App>, call: &Call, rest: &str) -> Reply {
 
 /// Reads the body as JSON whatever its content type is: the documented `curl -d` sends a form's.
 fn body(call: &Call) -> Result<Map<String, Value>, Reply> {
-    match crate::domain::json::value(&call.body) {
+    match json::bounded(&call.body, VALUE_LIMIT) {
         Ok(Value::Object(map)) => Ok(lower_keys(map)),
+        Err(JsonError::TooMany) => Err(Reply::error(400, "the body has far more in it than 2000 ids")),
         _ => Err(Reply::error(400, "the body is not a JSON object such as {\"distinct_ids\":[\"a\"]}")),
     }
 }
@@ -121,8 +123,11 @@ fn ids(body: &Map<String, Value>) -> Result<Vec<String>, Reply> {
 pub(super) fn ids_in(path: &str, bytes: &[u8]) -> usize {
     let is_about_persons =
         path.starts_with("/api/app/data-deletions/") || path.starts_with("/api/app/data-retrievals/");
-    match crate::domain::json::value(bytes) {
-        Ok(Value::Object(map)) if is_about_persons => ids(&lower_keys(map)).map_or(0, |ids| ids.len()),
+    if !is_about_persons {
+        return 0;
+    }
+    match json::bounded(bytes, VALUE_LIMIT) {
+        Ok(Value::Object(map)) => ids(&lower_keys(map)).map_or(0, |ids| ids.len()),
         _ => 0,
     }
 }

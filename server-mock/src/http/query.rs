@@ -13,8 +13,9 @@ use super::call::{Call, Reply};
 use super::limit::Slot;
 use crate::domain::config::Project;
 use crate::domain::expression::{self, Expression, Term};
+use crate::domain::json::{self, JsonError};
 use crate::domain::time::{self, DAY};
-use crate::domain::wire::{DecodeError, Params, media_type};
+use crate::domain::wire::{BODY_LIMIT, DecodeError, Params, VALUE_LIMIT, media_type};
 use crate::store::StoreError;
 
 /// What is asked for.
@@ -35,15 +36,19 @@ pub async fn answer(app: &Arc<App>, call: &Call, path: &str) -> Reply {
     if !methods.split(", ").any(|method| method == call.method) {
         return Reply::method_not_allowed(methods);
     }
+    let config = app.shared.config();
+    let reader = match auth::reader(&config, call) {
+        Ok(reader) => reader,
+        Err(reply) => return reply,
+    };
     if call.oversize {
-        return Reply::too_large();
+        return Reply::too_large(BODY_LIMIT);
     }
     let params = match params_of(call) {
         Ok(params) => params,
         Err(text) => return Reply::json(400, &json!({"error": text, "status": "error"})),
     };
-    let config = app.shared.config();
-    let project = match auth::query(&config, call, &params) {
+    let project = match reader.project(&config, &params) {
         Ok(project) => project,
         Err(reply) => return reply,
     };
@@ -79,8 +84,10 @@ fn params_of(call: &Call) -> Result<Params, &'static str> {
         return Params::of_form(&[call.query.as_bytes(), b"&", &call.body].concat())
             .map_err(DecodeError::text);
     }
-    let Ok(Value::Object(map)) = crate::domain::json::value(body) else {
-        return Err("the body is neither a form nor a JSON object");
+    let map = match json::bounded(body, VALUE_LIMIT) {
+        Ok(Value::Object(map)) => map,
+        Err(JsonError::TooMany) => return Err("the body has more than 100000 values"),
+        _ => return Err("the body is neither a form nor a JSON object"),
     };
     let mut params = call.query_params();
     for (name, value) in map {
@@ -146,7 +153,10 @@ fn period(app: &App, params: &Params) -> Result<(i64, i64), Failure> {
 
 fn text_list(params: &Params, name: &str) -> Result<Option<Vec<String>>, Failure> {
     let Some(text) = params.text(name).filter(|text| !text.is_empty()) else { return Ok(None) };
-    let list = crate::domain::json::value(text.as_bytes()).ok();
+    let list = match json::bounded(text.as_bytes(), VALUE_LIMIT) {
+        Err(JsonError::TooMany) => return bad(format!("{name} has more than 100000 values")),
+        list => list.ok(),
+    };
     let list = list.as_ref().and_then(Value::as_array).map(|list| {
         list.iter().map(|value| value.as_str().map_or_else(|| value.to_string(), str::to_owned)).collect()
     });

@@ -33,6 +33,7 @@ pub trait Identities {
     /// All combinations that carry a device id, whoever the user is.
     fn keys_of_device(&mut self, space: Space, device: &str) -> Result<Vec<KeyRow>, StoreError>;
     /// Decides that combinations under which nothing is kept any more go, where no link depends on them. Looks at so
-    /// many after a row, and answers the last of them; `None` when there are no more.
+    /// many after a row, or at fewer where they are merged with many others, and answers the last of them; `None` when
+    /// there are no more.
     fn delete_unused_keys(&mut self, after: KeyRow, limit: usize) -> Result<Option<KeyRow>, StoreError>;
 }

@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value};
 
-use super::{Space, StoreError};
+use super::{KeyRow, Space, StoreError};
 use crate::domain::profile::Subject;
 
 /// A stored profile.
@@ -59,6 +59,13 @@ pub trait Profiles {
     fn profile_rows(&mut self, range: ProfileRange, limit: usize) -> Result<Vec<i64>, StoreError>;
     /// The groups whose profiles have this text as a name or a value.
     fn groups_naming(&mut self, space: Space, text: &str) -> Result<Vec<Subject>, StoreError>;
+    /// The next of those, in order of their keys, behind a key.
+    fn next_group_naming(
+        &mut self,
+        space: Space,
+        text: &str,
+        after: KeyRow,
+    ) -> Result<Option<(KeyRow, StoredProfile)>, StoreError>;
     /// When the person that was not seen for the longest time was last seen, in milliseconds.
     fn oldest_profile(&mut self, space: Space) -> Result<Option<i64>, StoreError>;
     /// Decides that profiles of persons last seen at or before an instant go, at most so many. Answers how many.

@@ -7,7 +7,7 @@ use std::time::Duration;
 use refrain_mock::{Config, MockServer, Options, Patience, StorePlace};
 use serde_json::{Value, json};
 
-use crate::support::{Folder, Server, config, gzip, secret_text, server};
+use crate::support::{Folder, Process, Server, config, gzip, secret_text, server};
 
 const JSON: (&str, &str) = ("content-type", "application/json");
 
@@ -198,13 +198,12 @@ fn what_is_over_the_limit_is_refused_in_every_encoding() {
         let authorized = [JSON, ("content-encoding", encoding), ("authorization", "Basic c2E6cHc=")];
         assert_eq!(server.send("POST", "/import?project_id=1", &authorized, body).status, 413);
     }
-    for path in [
-        "/api/app/data-deletions/v3.0/?token=T",
-        "/api/app/data-retrievals/v3.0/?token=T",
-        "/api/query/engage?project_id=1",
-        "/refrain/v1/erasures",
+    for (path, known) in [
+        ("/api/app/data-deletions/v3.0/?token=T", "Bearer OWNER"),
+        ("/api/app/data-retrievals/v3.0/?token=T", "Bearer OWNER"),
+        ("/api/query/engage?project_id=1", "Basic c2E6cHc="),
     ] {
-        let answer = server.send("POST", path, &[JSON], &large);
+        let answer = server.send("POST", path, &[JSON, ("authorization", known)], &large);
         let error = json!({"status": "error", "error": "request exceeds max limit of 10485760 bytes"});
         assert_eq!((answer.status, answer.json()), (413, error), "{path}");
     }
@@ -303,7 +302,7 @@ fn no_line_of_the_log_carries_a_token_an_id_a_body_or_a_query() {
     command.env("REFRAIN_MOCK_CONTROL_TOKEN", "");
     let script = format!("ulimit -S -f 800; exec \"$0\" \"$@\" 2>\"{}\"", log.display());
     command.args(["-c", &script, env!("CARGO_BIN_EXE_refrain-mock")]);
-    let mut server = crate::support::Process::start_through(command, &folder.data(), &configuration);
+    let mut server = Process::start_through(command, &folder.data(), &configuration);
     let secretly = |text: &str| text.replace("SECRET", &secret);
     for (method, target, body) in [
         ("POST", "/track", r#"{"event":"SECRET","properties":{"token":"SECRET","distinct_id":"SECRET"}}"#),
@@ -353,7 +352,7 @@ fn unknown_projects_are_told_of_once_however_many_there_are() {
     let mut command = std::process::Command::new("sh");
     let script = format!("exec \"$0\" \"$@\" 2>\"{}\"", log.display());
     command.args(["-c", &script, env!("CARGO_BIN_EXE_refrain-mock")]);
-    let mut server = crate::support::Process::start_through(command, &folder.data(), &configuration);
+    let mut server = Process::start_through(command, &folder.data(), &configuration);
     for n in 0..5 {
         assert_eq!(server.track(json!({"event": "A", "properties": {"token": format!("X{n}")}})), "1");
     }
@@ -379,6 +378,82 @@ fn a_table_of_nobody_is_not_kept() {
     assert_eq!(put(&[("authorization", "Basic Tk9CT0RZOg==")], "/lookup-tables/x"), (401, json!(0)));
     assert_eq!(put(&[project], "/lookup-tables/x?project_id=2"), (401, json!(0)));
     assert_eq!(put(&[project], "/lookup-tables/x"), (404, json!(table.len())));
+}
+
+/// Whose they are is asked before they are kept, and looked into. A device has little to say.
+#[test]
+fn a_large_body_of_somebody_unknown_is_not_kept() {
+    let server = server(StorePlace::Memory);
+    let ids = format!(r#"{{"distinct_ids":[{}1]}}"#, "1,".repeat(2_000_000));
+    for (path, authorization, status, kept) in [
+        ("/api/app/data-deletions/v3.0/?token=T", "", 401, 0),
+        ("/api/app/data-deletions/v3.0/?token=T", "Bearer NOBODY", 401, 0),
+        ("/api/app/data-retrievals/v3.0/?token=T", "Basic c2E6cHc=", 401, ids.len()),
+        ("/api/query/engage?project_id=1", "", 401, 0),
+        ("/api/query/engage?project_id=1", "Basic Tk9CT0RZOg==", 401, 0),
+        ("/refrain/v1/erasures", "", 413, 0),
+        ("/mock/config", "", 401, 0),
+        // More than anybody may ask about.
+        ("/api/app/data-deletions/v3.0/?token=T", "Bearer OWNER", 400, ids.len()),
+        ("/api/query/engage?project_id=1", "Basic c2E6cHc=", 400, ids.len()),
+    ] {
+        let server = if path == "/mock/config" {
+            let options = Options { control_token: Some("C".into()), ..Options::default() };
+            &MockServer::start_with(options).unwrap()
+        } else {
+            &server
+        };
+        let method = if path == "/mock/config" { "PUT" } else { "POST" };
+        let answer = server.send(method, path, &[JSON, ("authorization", authorization)], ids.as_bytes());
+        assert_eq!(answer.status, status, "{path} {authorization}: {}", answer.text());
+        if path != "/mock/config" {
+            let log = server.get("/mock/requests");
+            let last = log["requests"].as_array().unwrap().last().unwrap().clone();
+            assert_eq!(last["decoded_bytes"], kept, "{path} {authorization}");
+        }
+    }
+    let refused = server.send("POST", "/refrain/v1/erasures", &[], &[b' '; 64 * 1024 + 1]);
+    assert_eq!(refused.json()["error"], "request exceeds max limit of 65536 bytes");
+    assert_eq!(server.send("POST", "/refrain/v1/erasures", &[], &[b' '; 64 * 1024]).status, 400);
+}
+
+/// As values, these are fifty times as large as they are as a text.
+#[cfg(target_os = "linux")]
+#[test]
+fn large_batches_are_not_all_looked_into_at_the_same_time() {
+    const SENDERS: usize = 4;
+    let folder = Folder::new("large");
+    let mut server = Process::start(&folder.data(), &folder.configuration(&config()));
+    let ones = "1,".repeat(489_000);
+    let record = |n: usize| {
+        format!(r#"{{"event":"A","properties":{{"token":"T","$insert_id":"{n}","ones":[{ones}1]}}}}"#)
+    };
+    let batch = |sender: usize| {
+        let records: Vec<String> = (0..10).map(|n| record(10 * sender + n)).collect();
+        format!("[{}]", records.join(",")).into_bytes()
+    };
+    std::thread::scope(|scope| {
+        for sender in 0..SENDERS {
+            let (server, batch) = (&server, batch(sender));
+            scope.spawn(move || {
+                let zipped = [JSON, ("content-encoding", "gzip")];
+                let answer = match sender % 2 {
+                    0 => server.send("POST", "/track", &[JSON], &batch),
+                    _ => server.send("POST", "/track", &zipped, &gzip(&batch)),
+                };
+                // Whoever has waited for very long is told to come again.
+                let later = answer.header("retry-after").is_some();
+                assert!((answer.status, answer.text().as_str()) == (200, "1") || later, "{}", answer.text());
+            });
+        }
+    });
+    let (total, answered) = (server.total(""), server.get("/mock/stats")["requests"]["200"].as_u64());
+    assert!(total >= 10 && answered.is_some_and(|answered| total == 10 * answered), "{total} {answered:?}");
+    let status = std::fs::read_to_string(format!("/proc/{}/status", server.id())).unwrap();
+    let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
+    let peak: usize = peak.trim().trim_end_matches(" kB").parse().unwrap();
+    assert!(peak < 700_000, "{peak} kB: one of them takes some 450 MB");
+    server.terminate();
 }
 
 #[test]
@@ -517,5 +592,35 @@ fn what_is_no_request_is_told_so() {
         assert_eq!(document["status"], "error", "{body}");
         assert!(document["error"].is_string() && document["hint"].is_string(), "{body}");
         assert!(head.contains("content-type: application/json") && head.contains("nosniff"), "{head}");
+    }
+}
+
+/// SPEC §5: a page that may collect is told of errors too, also of those that come before there is a request.
+#[test]
+fn what_is_no_request_is_told_so_in_a_way_that_pages_can_read() {
+    let mut document = config();
+    document["settings"]["cors_origins"] = json!(["https://a.test"]);
+    let options = Options { config: Config::from_json(&document).unwrap(), ..Options::default() };
+    let server = MockServer::start_with(options).unwrap();
+    let long = "A".repeat(70_000);
+    let many = "a: b\r\n".repeat(101);
+    for (path, origin, is_told) in [
+        ("/track", "https://a.test", true),
+        ("/engage/", "https://a.test", true),
+        ("/track", "https://b.test", false),
+        ("/import", "https://a.test", false),
+        ("/mock/events", "https://a.test", false),
+    ] {
+        for (request, expected) in [
+            (format!("GET {path}?data={long} HTTP/1.1\r\nOrigin: {origin}\r\n\r\n"), 414),
+            (format!("POST {path} HTTP/1.1\r\norigin:{origin}\r\n{many}\r\n"), 431),
+            (format!("POST {path} HTTP/1.1\r\norigin: {origin}\r\na b: c\r\n\r\n"), 400),
+        ] {
+            let answer = raw(&server, request.as_bytes());
+            assert_eq!(status(&answer), expected, "{answer}");
+            let allowed = format!("access-control-allow-origin: {origin}\r\n");
+            let has = [allowed.as_str(), "access-control-allow-credentials: true\r\n"];
+            assert_eq!(has.map(|header| answer.contains(header)), [is_told; 2], "{path}: {answer}");
+        }
     }
 }

@@ -10,6 +10,7 @@ mod describing;
 mod devices;
 mod erasing;
 mod expecting;
+mod expiring;
 mod exporting;
 mod faulting;
 mod forensic;

@@ -312,3 +312,94 @@ fn the_grace_is_a_setting_between_60_and_90_days() {
     at(&server, START + 180 * DAY);
     assert_eq!(refused(&server, "T", "restore"), 410);
 }
+
+/// Data of a project `OLD` that the configuration does not name any more: an event and a profile of the user `u`.
+fn with_an_old_project(unknown_token: &str) -> MockServer {
+    let server = MockServer::start().unwrap();
+    server.track(json!({"event": "A", "properties": {"token": "OLD", "distinct_id": "u"}}));
+    engage(&server, "/engage", json!({"$token": "OLD", "$distinct_id": "u", "$set": {"a": 1}}));
+    let document = json!({
+        "projects": [{"token": "NEW", "project_id": 1}],
+        "gdpr_oauth": [
+            {"token": "OWNER", "user": "owner@example.test"},
+            {"token": "OTHER", "user": "other@example.test", "projects": [0, 1]},
+        ],
+        "settings": {"unknown_token": unknown_token, "gdpr_rate_limit_per_s": "off"},
+    });
+    server.control("PUT", "/mock/config", document);
+    server
+}
+
+#[test]
+fn persons_keep_their_rights_in_a_project_that_is_not_configured_any_more() {
+    let server = with_an_old_project("accept_and_drop");
+    let ask = |token: &str, kind: &str| {
+        let body = json!({"kind": kind, "project": token, "distinct_ids": ["u"]}).to_string();
+        server.send("POST", "/mock/portal/requests", &[JSON], body.as_bytes())
+    };
+    assert_eq!(ask("NOBODY", "access").status, 404);
+    assert_eq!(ask("NOBODY", "erasure").status, 404);
+    let access = ask("OLD", "access");
+    assert_eq!(access.status, 201, "{}", access.text());
+    server.control("PUT", "/mock/clock", json!({"advance_s": 60}));
+    let archive = format!("/mock/tasks/{}/archive", access.json()["id"].as_str().unwrap());
+    assert_eq!(server.send("GET", &archive, &[], b"").status, 200);
+    assert_eq!(ask("OLD", "erasure").status, 201);
+    server.control("PUT", "/mock/clock", json!({"advance_s": 60}));
+    assert_eq!(
+        (server.total("project=OLD"), &server.get("/mock/profiles?project=OLD")["total"]),
+        (0, &json!(0))
+    );
+}
+
+/// SPEC §3.2: 403 where the project is unknown, or not listed for the bearer.
+#[test]
+fn who_administers_all_projects_administers_those_that_are_not_configured_too() {
+    let server = with_an_old_project("accept_and_drop");
+    let ask = |api: &str, bearer: &str, token: &str| {
+        let target = format!("/api/app/{api}/v3.0/?token={token}");
+        let authorization = format!("Bearer {bearer}");
+        let body = br#"{"distinct_ids":["u"]}"#;
+        server.send("POST", &target, &[("authorization", &authorization)], body).status
+    };
+    for api in ["data-retrievals", "data-deletions"] {
+        assert_eq!(ask(api, "NOBODY", "OLD"), 401);
+        assert_eq!(ask(api, "OWNER", "NOBODY"), 403);
+        assert_eq!(ask(api, "OTHER", "OLD"), 403, "it has no number that could be listed");
+        assert_eq!(ask(api, "OWNER", "OLD"), 201);
+        assert_eq!(ask(api, "OTHER", "NEW"), 201);
+    }
+    server.control("PUT", "/mock/clock", json!({"advance_s": 60}));
+    assert_eq!(server.total("project=OLD"), 0);
+
+    // Without any configured project a token makes its own with the first record, and not with a question.
+    server.control(
+        "PUT",
+        "/mock/config",
+        json!({"gdpr_oauth": [{"token": "OWNER", "user": "o@example.test"}]}),
+    );
+    assert_eq!(ask("data-deletions", "OWNER", "MADE"), 403);
+    server.track(json!({"event": "A", "properties": {"token": "MADE", "distinct_id": "u"}}));
+    assert_eq!(ask("data-deletions", "OWNER", "MADE"), 201);
+}
+
+#[test]
+fn a_profile_can_be_deleted_in_a_project_that_takes_nothing_any_more() {
+    for unknown_token in ["accept_and_drop", "accept_and_count", "reject"] {
+        let server = with_an_old_project(unknown_token);
+        let group = json!({"$token": "OLD", "$group_key": "g", "$group_id": "x", "$delete": ""});
+        let send = |path: &str, record: Value| {
+            server.send("POST", path, &[JSON], record.to_string().as_bytes()).text()
+        };
+        let taken = if unknown_token == "reject" { "0" } else { "1" };
+        let of =
+            |token: &str, operator: &str| json!({"$token": token, "$distinct_id": "u", operator: {"a": 2}});
+        assert_eq!(send("/engage", of("OLD", "$set")), taken);
+        assert_eq!(send("/engage", of("NOBODY", "$delete")), taken);
+        let profiles = server.get("/mock/profiles?project=OLD");
+        assert_eq!(profiles["profiles"][0]["properties"]["a"], 1, "{unknown_token}: {profiles}");
+        assert_eq!((send("/engage", of("OLD", "$delete")), send("/groups", group)), ("1".into(), "1".into()));
+        assert_eq!(server.get("/mock/profiles?project=OLD")["total"], 0, "{unknown_token}");
+        assert_eq!(server.total("project=OLD"), 1, "events stay");
+    }
+}

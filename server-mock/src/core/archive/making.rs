@@ -16,7 +16,7 @@ use super::writer::Writer;
 use crate::core::closure::Closure;
 use crate::core::device::base64;
 use crate::core::read::{PIECE, PIECE_BYTES, about_bytes_of};
-use crate::core::{Core, Gathered, Gathering, Reading, View, event_expiry, profiles_expired_until};
+use crate::core::{Core, Gathered, Gathering, Reading, View, event_expiry};
 use crate::domain::identity::strip;
 use crate::domain::profile::{Subject, texts_of};
 use crate::domain::time::{self, DAY, SECOND};
@@ -46,8 +46,8 @@ pub struct Making {
     stage: Stage,
     counts: Counts,
     found: BTreeSet<String>,
-    /// Lines about the groups that name its persons.
-    groups: Vec<u8>,
+    /// Some group names one of its persons.
+    has_groups: bool,
     /// When the first thing in it expires; `None` is never.
     outdated: Option<i64>,
 }
@@ -71,6 +71,8 @@ enum Stage {
     Profiles(std::vec::IntoIter<String>),
     /// Those behind this row.
     Replays(i64),
+    /// Those that name these ids; of the first one, those behind this key.
+    Groups(std::vec::IntoIter<String>, KeyRow),
     /// What is known only at the end.
     Rest,
 }
@@ -116,7 +118,7 @@ impl Making {
             stage: Stage::Rest,
             counts: Counts::default(),
             found: BTreeSet::new(),
-            groups: Vec::new(),
+            has_groups: false,
             outdated: None,
         };
         making.open("events.jsonl");
@@ -151,6 +153,7 @@ impl Making {
             (Stage::Events(reading), Some(view)) => self.events(core, &view, reading)?,
             (Stage::Profiles(ids), Some(view)) => self.profiles(core, &view, ids)?,
             (Stage::Replays(after), Some(view)) => self.replays(core, &view, after)?,
+            (Stage::Groups(ids, after), Some(view)) => self.groups(core, &view, ids, after)?,
             (Stage::Rest, _) => {
                 if self.outdated.is_some_and(|at| at <= now) {
                     return self.begin_anew(core, now).map(Some);
@@ -204,7 +207,11 @@ impl Making {
         }
         self.close(core)?;
         self.open("profiles.jsonl");
-        Ok(Stage::Profiles(self.ids.iter().cloned().collect::<Vec<_>>().into_iter()))
+        Ok(Stage::Profiles(self.each_id()))
+    }
+
+    fn each_id(&self) -> std::vec::IntoIter<String> {
+        self.ids.iter().cloned().collect::<Vec<_>>().into_iter()
     }
 
     fn profiles(
@@ -214,11 +221,9 @@ impl Making {
         mut ids: std::vec::IntoIter<String>,
     ) -> Result<Stage, StoreError> {
         let settings = &view.project.settings;
-        let expired = profiles_expired_until(settings, view.now);
         let (mut lines, mut bytes) = (Vec::new(), 0);
         for id in ids.by_ref().take(PIECE) {
-            let profile = core.store.profile(view.space, &Subject::Person(id.clone()))?;
-            if let Some(profile) = profile.filter(|profile| profile.last_seen > expired) {
+            if let Some(profile) = core.live_profile(view, &Subject::Person(id.clone()))? {
                 bytes += about_bytes_of(&profile.properties);
                 self.counts.profiles += 1;
                 let expires = settings.retention_profiles_days.map(|days| profile.last_seen + days * DAY);
@@ -236,7 +241,6 @@ impl Making {
                 }
                 self.found.insert(id.clone());
             }
-            bytes += self.groups(core, view, &id)?;
             if bytes >= PIECE_BYTES {
                 break;
             }
@@ -250,12 +254,24 @@ impl Making {
         Ok(Stage::Replays(0))
     }
 
-    /// Notes which groups name an id. Answers about how many bytes they had.
-    fn groups(&mut self, core: &mut Core, view: &View, id: &str) -> Result<usize, StoreError> {
-        let mut bytes = 0;
-        for subject in core.store.groups_naming(view.space, id)? {
-            let Some(group) = core.store.profile(view.space, &subject)? else { continue };
-            let Subject::Group(key, name) = subject else { continue };
+    /// Which groups name its persons, a file of its own where some do. A person may be named by very many.
+    fn groups(
+        &mut self,
+        core: &mut Core,
+        view: &View,
+        mut ids: std::vec::IntoIter<String>,
+        mut after: KeyRow,
+    ) -> Result<Stage, StoreError> {
+        let (mut lines, mut bytes, mut looked_at) = (Vec::new(), 0, 0);
+        while let Some(id) = ids.as_slice().first().filter(|_| bytes < PIECE_BYTES && looked_at < PIECE) {
+            looked_at += 1;
+            let Some((key, group)) = core.store.next_group_naming(view.space, id, after)? else {
+                ids.next();
+                after = 0;
+                continue;
+            };
+            after = key;
+            let Subject::Group(key, name) = group.subject else { continue };
             bytes += about_bytes_of(&group.properties);
             // Only that and where the person is named; the rest is not about the person.
             let named = group.properties.into_iter().filter(|(name, value)| {
@@ -264,9 +280,20 @@ impl Making {
             });
             let named: Vec<String> = named.map(|(name, _)| name).collect();
             let line = json!({"$group_key": key, "$group_id": name, "named_in": named, "id": id});
-            self.groups.extend_from_slice((line.to_string() + "\n").as_bytes());
+            lines.extend_from_slice((line.to_string() + "\n").as_bytes());
         }
-        Ok(bytes)
+        if !self.has_groups && !lines.is_empty() {
+            self.has_groups = true;
+            self.open("groups.jsonl");
+        }
+        self.write(core, &lines)?;
+        if ids.len() > 0 {
+            return Ok(Stage::Groups(ids, after));
+        }
+        if self.has_groups {
+            self.close(core)?;
+        }
+        Ok(Stage::Rest)
     }
 
     fn identities(&mut self, core: &mut Core) -> Result<(), StoreError> {
@@ -307,16 +334,10 @@ impl Making {
         if self.counts.replays > 0 {
             self.close(core)?;
         }
-        Ok(Stage::Rest)
+        Ok(Stage::Groups(self.each_id(), 0))
     }
 
-    fn end(mut self, core: &mut Core, now: i64) -> Result<(), StoreError> {
-        if !self.groups.is_empty() {
-            let lines = std::mem::take(&mut self.groups);
-            self.open("groups.jsonl");
-            self.write(core, &lines)?;
-            self.close(core)?;
-        }
+    fn end(self, core: &mut Core, now: i64) -> Result<(), StoreError> {
         let Making { task, from, at, found, content, mut writer, counts, outdated, .. } = self;
         let mut task = core.store.task_of_row(task)?;
         let store = core.store.as_mut();

@@ -6,6 +6,7 @@ use serde_json::{Map, Value, json};
 
 use super::Fetched;
 use crate::core::due::Pace;
+use crate::core::read::PIECE_BYTES;
 use crate::core::{Core, EventQuery, Packed, Shared, Sorting};
 use crate::domain::clock::Moment;
 use crate::domain::config::Config;
@@ -401,4 +402,36 @@ fn with_all_data_the_making_goes() {
     let now = core.shared.now();
     core.run_due(now).unwrap();
     assert!(!step(&mut core) && core.store.tasks(1).unwrap().is_empty());
+}
+
+/// A person may be a member of very many groups, which are read in as many steps as they take.
+#[test]
+fn the_groups_that_name_somebody_are_read_in_steps() {
+    const GROUPS: usize = 1_200;
+    let steps = |groups: usize| {
+        let mut core = core_on(SqliteStore::in_memory().unwrap());
+        send(&mut core, "u", "D", 0);
+        let space = core.view("T").unwrap().unwrap().space;
+        core.in_transaction(|core| {
+            for n in 0..groups {
+                let about = json!({"members": ["u", "v"], "notes": "x".repeat(1_000)});
+                let subject = Subject::Group("team".into(), format!("g-{n}-"));
+                core.store.put_profile(space, &subject, 1, about.as_object().unwrap())?;
+            }
+            Ok(())
+        })
+        .unwrap();
+        ask(&mut core, TaskKind::Retrieval, &["u"]);
+        let mut steps = 0;
+        while step(&mut core) {
+            steps += 1;
+        }
+        let archive = fetched(&mut core).unwrap();
+        assert!((0..groups).all(|n| archive.matches(&format!("\"g-{n}-\"")).count() == 1));
+        assert_eq!(archive.contains("groups.jsonl"), groups > 0);
+        assert!(!archive.contains("notes"), "that is not about the person");
+        steps
+    };
+    let (none, many) = (steps(0), steps(GROUPS));
+    assert!(many >= none + GROUPS * 1_000 / PIECE_BYTES, "{none} {many}");
 }

@@ -37,8 +37,7 @@ pub async fn request(app: &Arc<App>, call: &Call) -> Result<Reply, Failure> {
         Some("access") => TaskKind::Retrieval,
         Some("erasure") => TaskKind::Deletion,
         Some("objection") => {
-            let asked = token.clone();
-            let change = app.worker.write(move |core| core.suppress(&asked, &ids)).await?;
+            let change = app.worker.write(move |core| core.suppress(&token, &ids)).await?;
             let change = change.ok_or_else(unknown)?;
             return Ok(Reply::json(
                 201,
@@ -47,10 +46,7 @@ pub async fn request(app: &Arc<App>, call: &Call) -> Result<Reply, Failure> {
         }
         _ => return Err(Reply::error(400, "kind is access, erasure or objection").into()),
     };
-    let config = app.shared.config();
-    let Some(project) = config.project_or_new(&token) else {
-        return Err(unknown().into());
-    };
+    let project = app.worker.read(move |core| core.answerable(&token)).await?.ok_or_else(unknown)?;
     let at = app.shared.clock().moment();
     let task = NewTask {
         kind,

@@ -1,7 +1,7 @@
 //! Links: who belongs to whom, from the combinations themselves (simplified merge) or from edges between them
 //! (original merge).
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
 use rusqlite::{OptionalExtension, params};
 
@@ -10,6 +10,10 @@ use super::keys::{Kind, OpenKey, ids_from, slot_of};
 use crate::domain::config::IdMerge;
 use crate::domain::identity::{DEVICE_PREFIX, Ids, strip};
 use crate::store::{ClusterNode, Identities, KeyRow, Space, StoreError};
+
+/// The nodes of a cluster, oldest first: the rows of all combinations whose user is that node, and whether each was named
+/// as the user by a `$identify`.
+type Cluster = Vec<Vec<(KeyRow, bool)>>;
 
 impl Identities for SqliteStore {
     fn first_user(&mut self, space: Space, device: &str) -> Result<Option<String>, StoreError> {
@@ -123,42 +127,61 @@ impl Identities for SqliteStore {
     }
 
     /// A combination stays while it links a device that still has events, replays or a profile: the link decides whose
-    /// those are.
+    /// those are. One that is merged with others stays while any of them has some, or a profile.
     fn delete_unused_keys(&mut self, after: KeyRow, limit: usize) -> Result<Option<KeyRow>, StoreError> {
         let last: Option<KeyRow> = self
             .connection
             .prepare_cached("SELECT max(id) FROM (SELECT id FROM keys WHERE id > ? ORDER BY id LIMIT ?)")?
             .query_row(params![after, limit as i64], |row| row.get(0))?;
-        let Some(last) = last else { return Ok(None) };
-        let unused: Vec<(KeyRow, Option<Space>)> = self
+        let Some(mut last) = last else { return Ok(None) };
+        let unused: Vec<Unused> = self
             .connection
             .prepare_cached(
-                "SELECT k.id, s.id, s.project FROM keys k
-                   LEFT JOIN spaces s ON s.id = k.space AND k.user IS NOT NULL AND k.device IS NOT NULL
+                "SELECT k.id, s.id, s.project, k.user, k.user IS NOT NULL AND k.device IS NOT NULL,
+                   EXISTS (SELECT 1 FROM edges WHERE first = k.id) OR EXISTS (SELECT 1 FROM edges WHERE second = k.id)
+                 FROM keys k LEFT JOIN spaces s ON s.id = k.space
                  WHERE k.id > ?1 AND k.id <= ?2 AND k.kind = 0 AND k.dying IS NULL
                    AND NOT EXISTS (SELECT 1 FROM events WHERE key = k.id)
                    AND NOT EXISTS (SELECT 1 FROM replays WHERE key = k.id)
-                   AND NOT EXISTS (SELECT 1 FROM edges WHERE first = k.id)
-                   AND NOT EXISTS (SELECT 1 FROM edges WHERE second = k.id)
                    AND (k.user IS NULL OR k.device IS NULL OR NOT EXISTS (
                      SELECT 1 FROM keys other
                      WHERE other.space = k.space AND other.device = k.device AND other.id <> k.id
                        AND (EXISTS (SELECT 1 FROM events WHERE key = other.id)
-                         OR EXISTS (SELECT 1 FROM replays WHERE key = other.id))))",
+                         OR EXISTS (SELECT 1 FROM replays WHERE key = other.id))))
+                 ORDER BY k.id",
             )?
             .query_map([after, last], |row| {
                 let space = match row.get(1)? {
                     Some(space) => Some(Space { row: space, project: row.get(2)? }),
                     None => None,
                 };
-                Ok((row.get(0)?, space))
+                let (row, user, links, is_merged) = (row.get(0)?, row.get(3)?, row.get(4)?, row.get(5)?);
+                Ok(Unused { row, space, user, links, is_merged })
             })?
             .collect::<Result<_, _>>()?;
-        let mut marked = 0;
-        for (row, links_in) in unused {
-            if let Some(space) = links_in
-                && self.has_profile_of_its_device(space, row)?
-            {
+        let (mut marked, mut looked_at) = (0, 0);
+        // Of the clusters that were looked at: whether anything is left.
+        let mut known: HashMap<KeyRow, bool> = HashMap::new();
+        for Unused { row, space, user, links, is_merged } in unused {
+            let depends = match (space, user) {
+                (Some(space), _) if links && self.has_profile_of_its_device(space, row)? => true,
+                (Some(space), Some(user)) if is_merged => match known.get(&row) {
+                    Some(is_left) => *is_left,
+                    None if looked_at >= limit => {
+                        last = row - 1;
+                        break;
+                    }
+                    None => {
+                        let cluster = self.cluster_of(space, user)?;
+                        let is_left = self.is_left_of(space, &cluster)?;
+                        known.extend(cluster.iter().flatten().map(|(row, _)| (*row, is_left)));
+                        looked_at += cluster.iter().map(Vec::len).sum::<usize>();
+                        is_left
+                    }
+                },
+                _ => false,
+            };
+            if depends {
                 continue;
             }
             marked += self
@@ -178,12 +201,46 @@ impl Identities for SqliteStore {
     }
 }
 
+/// A combination under which nothing is kept.
+struct Unused {
+    row: KeyRow,
+    space: Option<Space>,
+    user: Option<Vec<u8>>,
+    /// It names a device and a user.
+    links: bool,
+    is_merged: bool,
+}
+
 impl SqliteStore {
     /// Whether there is a profile under the device of a combination, from before its link.
     fn has_profile_of_its_device(&self, space: Space, row: KeyRow) -> Result<bool, StoreError> {
         let Some(device) = self.ids_of_row(row)?.1.device else { return Ok(false) };
-        let id = format!("{DEVICE_PREFIX}{device}");
-        Ok(self.find_key(space, self.lookup_hash(Kind::Profile, space.project, &[Some(&id)]))?.is_some())
+        self.is_profile_there(space, &format!("{DEVICE_PREFIX}{device}"))
+    }
+
+    fn is_profile_there(&self, space: Space, id: &str) -> Result<bool, StoreError> {
+        Ok(self.find_key(space, self.lookup_hash(Kind::Profile, space.project, &[Some(id)]))?.is_some())
+    }
+
+    /// Whether a cluster has an event, a replay, or a profile under one of its names.
+    fn is_left_of(&self, space: Space, cluster: &Cluster) -> Result<bool, StoreError> {
+        let mut is_used = self.connection.prepare_cached(
+            "SELECT 1 WHERE EXISTS (SELECT 1 FROM events WHERE key = ?1)
+               OR EXISTS (SELECT 1 FROM replays WHERE key = ?1)",
+        )?;
+        for (row, _) in cluster.iter().flatten() {
+            if is_used.exists([row])? {
+                return Ok(true);
+            }
+        }
+        for (row, _) in cluster.iter().filter_map(|rows| rows.first()) {
+            let Some(id) = self.ids_of_row(*row)?.1.user else { continue };
+            let device = format!("{DEVICE_PREFIX}{id}");
+            if self.is_profile_there(space, &id)? || self.is_profile_there(space, &device)? {
+                return Ok(true);
+            }
+        }
+        Ok(false)
     }
 
     fn keys_of_user(&self, space: Space, user: &str) -> Result<Vec<(KeyRow, Ids)>, StoreError> {
@@ -211,9 +268,12 @@ impl SqliteStore {
         rows.into_iter().map(|row| self.ids_of_row(row)).collect()
     }
 
-    /// The nodes of a cluster, oldest first: the rows of all combinations whose user is that node, and whether each was
-    /// named as the user by a `$identify`. A node may have very many rows; each of them, and each edge, is read once.
-    fn cluster_rows(&self, space: Space, node: &str) -> Result<Vec<Vec<(KeyRow, bool)>>, StoreError> {
+    fn cluster_rows(&self, space: Space, node: &str) -> Result<Cluster, StoreError> {
+        self.cluster_of(space, self.user_hash(space, node).to_vec())
+    }
+
+    /// The cluster of the node with this hash. A node may have very many rows; each of them, and each edge, is read once.
+    fn cluster_of(&self, space: Space, node: Vec<u8>) -> Result<Cluster, StoreError> {
         let mut rows_of = self.connection.prepare_cached(
             "SELECT id, identified FROM keys INDEXED BY keys_user
              WHERE space = ? AND user = ? AND kind = 0 AND dying IS NULL ORDER BY id",
@@ -225,7 +285,7 @@ impl SqliteStore {
              SELECT k.user FROM edges INDEXED BY edges_second CROSS JOIN keys k ON k.id = first
                WHERE second = ?1 AND k.dying IS NULL AND k.user IS NOT NULL",
         )?;
-        let mut waiting = vec![self.user_hash(space, node).to_vec()];
+        let mut waiting = vec![node];
         let mut known: HashSet<Vec<u8>> = waiting.iter().cloned().collect();
         let mut nodes = Vec::new();
         while let Some(user) = waiting.pop() {

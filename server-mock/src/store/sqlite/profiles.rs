@@ -9,7 +9,7 @@ use crate::domain::identity::Ids;
 use crate::domain::json;
 use crate::domain::profile::{Subject, texts_of};
 use crate::store::vault::Slot;
-use crate::store::{ProfileRange, Profiles, ProjectRow, Space, StoreError, StoredProfile};
+use crate::store::{KeyRow, ProfileRange, Profiles, ProjectRow, Space, StoreError, StoredProfile};
 
 /// A row as it lies there: number, key row, slot, time last seen, sealed body.
 type Sealed = (i64, i64, Slot, i64, Vec<u8>);
@@ -147,6 +147,26 @@ impl Profiles for SqliteStore {
         let sealed: Vec<Sealed> =
             statement.query_map(params![hash, space.row], sealed_row)?.collect::<Result<_, _>>()?;
         sealed.into_iter().map(|row| Ok(self.open_profile(row)?.subject)).collect()
+    }
+
+    fn next_group_naming(
+        &mut self,
+        space: Space,
+        text: &str,
+        after: KeyRow,
+    ) -> Result<Option<(KeyRow, StoredProfile)>, StoreError> {
+        let hash = self.naming_hash(space, text);
+        let found = self
+            .connection
+            .prepare_cached(
+                "SELECT p.id, p.key, k.slot, k.generation, p.last_seen, p.body
+                 FROM key_ids i CROSS JOIN keys k ON k.id = i.key CROSS JOIN profiles p ON p.key = k.id
+                 WHERE i.id = ? AND i.key > ? AND k.space = ? AND k.kind = 2 AND k.dying IS NULL
+                 ORDER BY i.key LIMIT 1",
+            )?
+            .query_row(params![hash, after, space.row], sealed_row)
+            .optional()?;
+        found.map(|sealed| Ok((sealed.1, self.open_profile(sealed)?))).transpose()
     }
 
     fn oldest_profile(&mut self, space: Space) -> Result<Option<i64>, StoreError> {
