@@ -1,6 +1,8 @@
 //! What a vector says about the server afterwards: `decoded` and the parts of `state` that a machine can check,
 //! read through the control API.
 
+use std::collections::BTreeSet;
+
 use anyhow::{Context, Result, ensure};
 use refrain_tests::mock_server::MockServer;
 use serde_json::{Value, json};
@@ -41,13 +43,18 @@ pub fn check_decoded(server: &MockServer, vector: &Vector, records: &[Value]) ->
     Ok(())
 }
 
-/// Checks what of `state` has a form that is understood here, and returns how many entries were left to a human.
-pub fn check_state(server: &MockServer, vector: &Vector) -> Result<usize> {
-    let mut prose = 0;
+/// What a geo lookup would have added (SPEC §20).
+const GEO: [&str; 3] = ["$city", "$region", "mp_country_code"];
+
+/// Checks what of `state` has a form that is understood here, and returns which entries were left to a human.
+pub fn check_state<'a>(server: &MockServer, vector: &'a Vector) -> Result<Vec<(&'a str, &'a str)>> {
+    let mut prose = Vec::new();
     for (what, wanted) in &vector.state {
         let understood =
             entry(server, vector, what, wanted).with_context(|| format!("state {what:?}: {wanted}"))?;
-        prose += usize::from(!understood);
+        if !understood {
+            prose.push((vector.id.as_str(), what.as_str()));
+        }
     }
     Ok(prose)
 }
@@ -75,6 +82,24 @@ fn entry(server: &MockServer, vector: &Vector, what: &str, wanted: &Value) -> Re
         for name in names.split(',') {
             property_of_all(server, name, "distinct_id", wanted)?;
         }
+    } else if what == "job" {
+        let all = server.control("GET", "/mock/tasks", None)?;
+        let task = only(all["tasks"].as_array().cloned().context("no list of tasks")?)?;
+        ensure!(equal(wanted, &task["status"]), "it is {}", task["status"]);
+    } else if what == "geo" && wanted == "none (ip=0)" {
+        let event = only(events(server, "")?)?;
+        ensure!(GEO.iter().all(|name| event["properties"].get(name).is_none()), "there is {event}");
+    } else if let Some(id) = what.strip_prefix("cluster ") {
+        let person = person(server, id)?;
+        let ids = person["ids"].as_array().context("no list of ids")?.iter().filter_map(Value::as_str);
+        // Each may be that of a device as well.
+        let ids: BTreeSet<&str> = ids.map(|id| id.trim_start_matches("$device:")).collect();
+        ensure!(equal(wanted, &json!(ids)), "it is {ids:?}");
+    } else if what.starts_with("$device:")
+        && let Some(user) = wanted.as_str().and_then(|it| it.strip_prefix("still "))
+    {
+        let person = person(server, what)?;
+        ensure!(person["distinct_id"] == user, "it is {person}");
     } else if vector.request.target.starts_with("/engage") {
         return profile(server, what, wanted);
     } else if let Some((key, id)) = what.trim_start_matches("group ").split_once('/') {
@@ -114,6 +139,18 @@ fn profile(server: &MockServer, what: &str, wanted: &Value) -> Result<bool> {
         }
     }
     Ok(true)
+}
+
+/// The person behind an id, in the one project that has data.
+fn person(server: &MockServer, id: &str) -> Result<Value> {
+    let projects = server.control("GET", "/mock/projects", None)?;
+    let projects = projects["projects"].as_array().context("no list of projects")?;
+    let tokens = projects.iter().filter_map(|project| project["project"].as_str());
+    let found = tokens.filter_map(|token| {
+        let target = format!("/mock/person?project={token}&distinct_id={id}");
+        server.control("GET", &target, None).ok()
+    });
+    only(found.collect())
 }
 
 fn events(server: &MockServer, query: &str) -> Result<Vec<Value>> {

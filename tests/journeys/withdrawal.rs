@@ -15,6 +15,7 @@ use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 
 use crate::folders::{Folders, holds};
+use crate::forensics::{self, destroyed, everything, is_gone, live_keys};
 
 const PATIENCE: Duration = Duration::from_secs(60);
 const TOKEN: &str = "journey";
@@ -34,13 +35,9 @@ fn what_a_device_sent_is_gone_and_the_receipt_comes_back() {
     assert_eq!((total(&server, "event=Before7c1e"), total(&server, "event=After7c1e")), (1, 1));
     assert_eq!(profiles(&server), ["bystander", "person-51d0@example.test"]);
 
-    client.opt_out(OptOut::default().erase(true).delete_profile(true)).expect("the folder is writable");
-    let outbox = finished(&client);
-    assert_eq!(states(&outbox), [("device", "completed"), ("profile", "completed")]);
-    let receipt = receipt(&server, &outbox[0], &device);
-    // `$opt_in`, the two events, and `$identify`.
-    assert_eq!(receipt["counts"]["events"], 4);
-
+    let keys = live_keys(&folders.server);
+    let texts = everything(&folders.server);
+    let undashed = device.replace('-', "");
     let traces = [
         "person-51d0",
         "7c1e",
@@ -48,11 +45,27 @@ fn what_a_device_sent_is_gone_and_the_receipt_comes_back() {
         "planted-e0f3",
         "planted-profile-77e2",
         device.as_str(),
-        &device.replace('-', ""),
+        undashed.as_str(),
     ];
-    for trace in traces {
-        assert!(!holds(&folders.server, trace.as_bytes()), "{trace} is in the server's folder");
+    for trace in &traces[..6] {
+        assert!(forensics::holds(&texts, trace), "{trace} is sealed in the server's folder");
     }
+
+    client.opt_out(OptOut::default().erase(true).delete_profile(true)).expect("the folder is writable");
+    let outbox = finished(&client);
+    assert_eq!(states(&outbox), [("device", "completed"), ("profile", "completed")]);
+    let receipt = receipt(&server, &outbox[0], &device);
+    // `$opt_in`, the two events, and `$identify`.
+    assert_eq!(receipt["counts"]["events"], 4);
+
+    for trace in traces {
+        assert!(is_gone(&folders.server, trace), "{trace} is in the server's folder");
+    }
+    assert_eq!(
+        destroyed(&folders.server, &keys),
+        3,
+        "the device alone, the device with the user, the profile"
+    );
     assert_eq!((total(&server, ""), profiles(&server)), (1, vec!["bystander".to_owned()]));
     for trace in &traces[..5] {
         assert!(!holds(&folders.client, trace.as_bytes()), "{trace} is in the client's folder");
@@ -86,6 +99,9 @@ fn an_erasure_waits_for_the_server_and_outlives_both_sides() {
 
     let server = MockServer::again(address, &folders.server).expect("the server starts again");
     assert_eq!(total(&server, "event=Sent"), 1);
+    let keys = live_keys(&folders.server);
+    let texts = everything(&folders.server);
+    assert!(forensics::holds(&texts, "planted-38bd") && forensics::holds(&texts, &device));
     // The server takes the request, and its answer is lost: asked again, it is the same request.
     let lost =
         json!({"match": {"path": "/refrain/v1/erasures", "count": 1}, "act": {"close": "after_store"}});
@@ -97,7 +113,8 @@ fn an_erasure_waits_for_the_server_and_outlives_both_sides() {
     let tasks = server.control("GET", "/mock/tasks", None).expect("the tasks");
     assert_eq!(tasks["total"], 1, "{tasks}");
     assert_eq!(total(&server, ""), 0);
-    assert!(!holds(&folders.server, device.as_bytes()));
+    assert!(is_gone(&folders.server, "planted-38bd") && is_gone(&folders.server, &device));
+    assert_eq!((live_keys(&folders.server).len(), destroyed(&folders.server, &keys)), (0, 1));
     assert!(client.has_opted_out());
 }
 

@@ -383,10 +383,16 @@ fn profiles_rule(settings: &Settings) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use serde_json::json;
 
     use super::*;
-    use crate::core::tests::core_with_an_event;
+    use crate::core::Shared;
+    use crate::core::tests::{core_with_an_event, put_event};
+    use crate::domain::config::Config;
+    use crate::scratch::ScratchFolder;
+    use crate::store::sqlite::SqliteStore;
     use crate::store::{NewTask, TaskKind, TaskState};
 
     #[test]
@@ -412,6 +418,39 @@ mod tests {
             let at = |action: &str| audit.iter().find(|entry| entry.action == action).unwrap().at;
             assert_eq!(at("device_erasure.completed"), at("device_erasure.created"));
             assert_eq!(at("user_data_deletion.completed"), deleted);
+        }
+    }
+
+    /// Each step is durable, with what it counts: cut off after any of them, a sweep goes on from there.
+    #[test]
+    fn a_sweep_ends_the_same_after_whichever_step_it_was_cut_off() {
+        let config = json!({"settings": {"retention_events_days": 1}});
+        for cut in 0.. {
+            let folder = ScratchFolder::new("sweep-cut");
+            let open = |now: Option<i64>| {
+                let shared = Arc::new(Shared::new(Config::from_json(&config).unwrap(), None));
+                shared.clock().freeze(true);
+                now.inspect(|now| shared.clock().set(*now));
+                Core::new(Box::new(SqliteStore::open(folder.path()).unwrap()), shared).unwrap()
+            };
+            let mut core = open(None);
+            let now = core.shared.now() + 2 * DAY;
+            for token in ["A", "B", "C"] {
+                put_event(&mut core, token);
+            }
+            core.shared.clock().set(now);
+            core.look_soon().unwrap();
+            let steps = (0..cut).take_while(|_| core.step(now, Pace::Through).unwrap()).count();
+            if steps < cut {
+                assert!(cut > 6, "a step for each project, the keys, their rows and the end: {cut}");
+                break;
+            }
+            drop(core);
+            let mut core = open(Some(now));
+            core.run_due(now).unwrap();
+            let audit = core.store.audit_rows(None, 100).unwrap();
+            let swept = audit.iter().filter(|entry| entry.action == "retention.swept");
+            assert_eq!(swept.map(|entry| entry.counts.events).collect::<Vec<_>>(), [1, 1, 1], "{cut}");
         }
     }
 

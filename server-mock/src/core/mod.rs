@@ -282,9 +282,15 @@ mod tests {
         let config = json!({"projects": [{"token": "T", "project_id": 1}], "settings": windows});
         let shared = Arc::new(Shared::new(Config::from_json(&config).unwrap(), None));
         shared.clock().freeze(true);
-        let now = shared.now();
         let mut core = Core::new(Box::new(SqliteStore::in_memory().unwrap()), shared).unwrap();
-        let project = core.project_of("T");
+        put_event(&mut core, "T");
+        core
+    }
+
+    /// An event of the user `u` in a project.
+    pub fn put_event(core: &mut Core, token: &str) {
+        let project = core.project_of(token);
+        let now = core.shared.now();
         let event = Event {
             name: "A".into(),
             distinct_id: Some("u".into()),
@@ -298,6 +304,5 @@ mod tests {
         let ingested =
             core.in_transaction(|core| core.ingest(&project, &mut [event.into()], Moment::as_sent(now)));
         assert_eq!(ingested.unwrap().stored, 1);
-        core
     }
 }

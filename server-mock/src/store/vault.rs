@@ -519,6 +519,27 @@ mod tests {
     }
 
     #[test]
+    fn a_destroyed_key_is_synced_too() {
+        let mut vault = Vault::in_memory().unwrap();
+        let (slot, _) = vault.allocate().unwrap();
+        vault.sync().unwrap();
+        vault.destroy(&[slot]).unwrap();
+        assert!(!vault.unsynced);
+    }
+
+    /// A device for which there is nothing to sync says so, where a sync that is left out says nothing.
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn to_sync_is_to_ask_the_system() {
+        let mut vault = Vault::in_memory().unwrap();
+        vault.bytes = Bytes::File(OpenOptions::new().write(true).open("/dev/null").unwrap());
+        vault.sync().unwrap();
+        vault.unsynced = true;
+        assert!(vault.sync().is_err());
+        assert!(vault.unsynced, "and it is tried again");
+    }
+
+    #[test]
     fn a_slot_torn_while_it_was_made_or_destroyed_is_free_unless_a_row_names_it() {
         for torn in 1..SLOT - 8 {
             let mut vault = Vault::in_memory().unwrap();

@@ -93,7 +93,7 @@ const STEPS: [Step; 17] = [
 /// other features: here they would be built once more.
 const WITH_TESTS: [&str; 5] = ["--workspace", "--exclude", "refrain-bindgen", "--exclude", "xtask-glue"];
 
-/// The Rust test that replays the vectors: a row of its own, so the row before leaves it out.
+/// The Rust test that replays the vectors, by its full path: a row of its own, so the row before leaves it out.
 const VECTORS_TEST: &str = "the_server_answers_every_vector_as_specified";
 
 /// The command.
@@ -185,9 +185,22 @@ fn docs() -> Result<Outcome> {
 
 fn conformance() -> Result<Outcome> {
     let server = server()?;
-    let mut test = cargo(["test", "--quiet", "--test", "conformance"]);
-    test.args(WITH_TESTS).args(["--", VECTORS_TEST, "--nocapture"]);
-    passed(test.env("REFRAIN_MOCK_BIN", server))
+    let vectors = |arguments: &[&str]| {
+        let mut test = cargo(["test", "--quiet", "--test", "conformance"]);
+        test.args(WITH_TESTS).args(["--", VECTORS_TEST, "--exact"]).args(arguments);
+        test.env("REFRAIN_MOCK_BIN", &server);
+        test
+    };
+    // With another name it would be a run of no test at all, which passes.
+    let listed = command::read(&mut vectors(&["--list"]))?;
+    ensure!(is_one_test(&listed, VECTORS_TEST), "there is no test {VECTORS_TEST}: {listed}");
+    passed(&mut vectors(&["--nocapture"]))
+}
+
+/// Whether what a test program lists is this one test.
+fn is_one_test(listed: &str, name: &str) -> bool {
+    let mut tests = listed.lines().filter_map(|line| line.strip_suffix(": test"));
+    tests.next() == Some(name) && tests.next().is_none()
 }
 
 fn published_python() -> Result<Outcome> {
@@ -308,6 +321,14 @@ mod tests {
     fn an_option_that_means_nothing_is_an_error() {
         for line in [&["--only"][..], &["--only", "no such row"], &["--fast"]] {
             assert!(options(line).is_err(), "{line:?}");
+        }
+    }
+
+    #[test]
+    fn a_list_without_the_test_that_is_meant_is_noticed() {
+        assert!(is_one_test("it: test\n\n1 test, 0 benchmarks\n", "it"));
+        for wrong in ["\n0 tests, 0 benchmarks\n", "a::it: test\n", "it: test\nother: test\n", ""] {
+            assert!(!is_one_test(wrong, "it"), "{wrong:?}");
         }
     }
 

@@ -255,13 +255,23 @@ pub(super) fn prepare(connection: &Connection, vault: [u8; 16]) -> Result<(), St
 mod tests {
     use super::super::SqliteStore;
     use crate::domain::config::IdMerge;
+    use crate::scratch::ScratchFolder;
     use crate::store::{Identities, Projects, Transactions};
 
     #[test]
+    fn an_open_store_syncs_each_commit_and_overwrites_what_it_deletes() {
+        let folder = ScratchFolder::new("schema-pragmas");
+        let store = SqliteStore::open(folder.path()).unwrap();
+        let setting =
+            |name: &str| store.connection.pragma_query_value(None, name, |row| row.get::<_, i64>(0)).unwrap();
+        // FULL, and ON.
+        assert_eq!((setting("synchronous"), setting("secure_delete")), (2, 1));
+    }
+
+    #[test]
     fn projects_of_format_3_whose_ids_were_merged_are_original_ones() {
-        let folder = std::env::temp_dir().join(format!("refrain-schema-{}", std::process::id()));
-        let _ = std::fs::remove_dir_all(&folder);
-        let mut store = SqliteStore::open(&folder).unwrap();
+        let folder = ScratchFolder::new("schema-format-3");
+        let mut store = SqliteStore::open(folder.path()).unwrap();
         store.begin().unwrap();
         store.open_project("T").unwrap();
         let space = store.open_project("O").unwrap().space.unwrap();
@@ -271,9 +281,8 @@ mod tests {
             ALTER TABLE archives DROP COLUMN outdated; PRAGMA user_version = 3";
         store.connection.execute_batch(back).unwrap();
         drop(store);
-        let mut store = SqliteStore::open(&folder).unwrap();
+        let mut store = SqliteStore::open(folder.path()).unwrap();
         let mut merge = |token: &str| store.find_project(token).unwrap().unwrap().id_merge;
         assert_eq!((merge("T"), merge("O")), (None, Some(IdMerge::Original)));
-        let _ = std::fs::remove_dir_all(&folder);
     }
 }
