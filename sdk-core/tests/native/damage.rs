@@ -2,7 +2,7 @@
 
 use crate::player::Player;
 use crate::support::{
-    Collector, Folder, PATIENCE, accepted, delivered, file_ending, files, holds, quiet, ready,
+    Collector, Folder, PATIENCE, accepted, delivered, file_ending, files, holds, quiet, ready, tool,
 };
 use refrain::engine::{FlushState, Outcome, Rejection, StoreFault, Trouble};
 use refrain::native::OptOut;
@@ -61,7 +61,7 @@ fn c8_a_pipe_in_the_place_of_a_record_holds_up_nobody() {
     recorded(&folder, &collector, &["before"]);
     for slot in [".consent.a", ".consent.b"].map(|slot| file_ending(&folder.data(), slot)) {
         fs::remove_file(&slot).unwrap();
-        assert!(std::process::Command::new("mkfifo").arg(&slot).status().unwrap().success());
+        tool("mkfifo", &[&slot]);
     }
     let client = quiet(&folder, &collector).build().unwrap();
     assert!(client.sync(PATIENCE));

@@ -3,10 +3,12 @@
 use refrain::engine::{DefaultConsent, FlushState, Outcome};
 use refrain::native::{Builder, Client};
 use serde_json::Value;
+use std::ffi::OsStr;
 use std::fs;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 use std::thread;
@@ -75,6 +77,13 @@ pub fn file_ending(folder: &Path, end: &str) -> PathBuf {
     found.retain(|path| path.to_string_lossy().ends_with(end));
     assert_eq!(found.len(), 1, "{end}: {found:?}");
     found.remove(0)
+}
+
+/// Runs a program of the system's. The tests need few beside Rust, and say which one is missing.
+pub fn tool(name: &str, arguments: &[impl AsRef<OsStr>]) {
+    let status = Command::new(name).args(arguments).status();
+    let status = status.unwrap_or_else(|error| panic!("this test needs `{name}`: {error}"));
+    assert!(status.success(), "`{name}` has failed");
 }
 
 /// A collector that keeps what it gets, and answers what it is told to.
