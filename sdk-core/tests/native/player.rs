@@ -1,6 +1,6 @@
 //! A second process: this test binary again, playing a part that a test tells it.
 
-use crate::support::{Collector, Folder, PATIENCE, TOKEN};
+use crate::support::{Collector, Folder, PATIENCE, TOKEN, tool};
 use refrain::engine::{Answer, DefaultConsent, Outcome};
 use refrain::native::{Client, OptOut, PendingRequest, Transport};
 use std::io::{BufRead, BufReader, Write};
@@ -33,8 +33,10 @@ impl Player {
 
     /// Under a limit of the size of files: what a full disk looks like, without a disk.
     pub fn start_limited(kibibytes: u32, part: &str, folder: &Folder, collector: &Collector) -> Self {
-        let mut command = Command::new("bash");
-        command.args(["-c", &format!("trap '' XFSZ; ulimit -f {kibibytes}; exec \"$0\" \"$@\"")]);
+        let mut command = Command::new("sh");
+        // It counts blocks of 512 bytes.
+        let blocks = 2 * kibibytes;
+        command.args(["-c", &format!("trap '' XFSZ; ulimit -f {blocks}; exec \"$0\" \"$@\"")]);
         command.arg(std::env::current_exe().unwrap());
         Self::spawn(command, part, folder, collector)
     }
@@ -44,7 +46,8 @@ impl Player {
         command.env("REFRAIN_TEST_PART", part).env("REFRAIN_TEST_DATA", folder.data());
         command.env("REFRAIN_TEST_ENDPOINT", collector.url());
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null());
-        let mut child = command.spawn().unwrap();
+        let mut child =
+            command.spawn().unwrap_or_else(|error| panic!("this test needs {command:?}: {error}"));
         let (input, output) = (child.stdin.take().unwrap(), BufReader::new(child.stdout.take().unwrap()));
         Self { child, input, output }
     }
@@ -73,8 +76,7 @@ impl Player {
     }
 
     pub fn signal(&self, signal: &str) {
-        let status = Command::new("kill").args([signal, &self.child.id().to_string()]).status();
-        assert!(status.unwrap().success());
+        tool("kill", &[signal, &self.child.id().to_string()]);
     }
 }
 

@@ -3,12 +3,14 @@
 use refrain::engine::{DefaultConsent, FlushState, Outcome};
 use refrain::native::{Builder, Client};
 use serde_json::Value;
+use std::ffi::OsStr;
 use std::fs;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Condvar, Mutex};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 use std::thread;
 use std::time::Duration;
 
@@ -77,6 +79,13 @@ pub fn file_ending(folder: &Path, end: &str) -> PathBuf {
     found.remove(0)
 }
 
+/// Runs a program of the system's. The tests need few beside Rust, and say which one is missing.
+pub fn tool(name: &str, arguments: &[impl AsRef<OsStr>]) {
+    let status = Command::new(name).args(arguments).status();
+    let status = status.unwrap_or_else(|error| panic!("this test needs `{name}`: {error}"));
+    assert!(status.success(), "`{name}` has failed");
+}
+
 /// A collector that keeps what it gets, and answers what it is told to.
 pub struct Collector {
     address: SocketAddr,
@@ -93,7 +102,7 @@ struct Received {
     silent: bool,
     /// Connections that may still bring something.
     open: Vec<Arc<TcpStream>>,
-    /// Connections that brought anything.
+    /// Connections that were made, whether or not they brought anything.
     connections: usize,
     /// First lines of requests, whether or not the rest followed.
     begun: usize,
@@ -118,6 +127,7 @@ impl Collector {
                 let (shared, stream) = (Arc::clone(&shared), Arc::new(stream));
                 let mut received = shared.0.lock().unwrap();
                 received.open.push(Arc::clone(&stream));
+                received.connections += 1;
                 drop(received);
                 shared.1.notify_all();
                 thread::spawn(move || {
@@ -148,15 +158,22 @@ impl Collector {
         self.state.1.notify_all();
     }
 
-    /// Reads to the end what has been sent so far; how many requests that makes.
-    pub fn drain(&self) -> usize {
-        // Connections are accepted in order: with this one, all that were made before are known.
+    /// What has been received once all connections that were made before are known.
+    fn caught_up(&self) -> MutexGuard<'_, Received> {
+        // They are accepted in order, so with this one all are; it counts for nothing itself.
         let connection = TcpStream::connect(self.address).unwrap();
         let probe = connection.local_addr().unwrap();
         let unknown = |received: &mut Received| {
             !received.open.iter().any(|open| open.peer_addr().is_ok_and(|a| a == probe))
         };
-        let received = self.state.1.wait_while(self.state.0.lock().unwrap(), unknown).unwrap();
+        let mut received = self.state.1.wait_while(self.state.0.lock().unwrap(), unknown).unwrap();
+        received.connections -= 1;
+        received
+    }
+
+    /// Reads to the end what has been sent so far; how many requests that makes.
+    pub fn drain(&self) -> usize {
+        let received = self.caught_up();
         // What has arrived can still be read; what comes later meets a closed door.
         received.open.iter().for_each(|stream| drop(stream.shutdown(Shutdown::Read)));
         let open: Vec<_> = received.open.clone();
@@ -191,9 +208,9 @@ impl Collector {
         self.state.0.lock().unwrap().begun
     }
 
-    /// Connections that have brought anything.
+    /// Connections that were made until now. Where nothing may leave, nobody may even connect (C13).
     pub fn connections(&self) -> usize {
-        self.state.0.lock().unwrap().connections
+        self.caught_up().connections
     }
 
     pub fn names(&self) -> Vec<String> {
@@ -203,10 +220,6 @@ impl Collector {
 
 fn serve(stream: &TcpStream, shared: &(Mutex<Received>, Condvar)) {
     let mut reader = BufReader::new(stream);
-    if !reader.fill_buf().is_ok_and(|bytes| !bytes.is_empty()) {
-        return;
-    }
-    shared.0.lock().unwrap().connections += 1;
     loop {
         let mut head = String::new();
         loop {

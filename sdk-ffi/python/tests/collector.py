@@ -2,9 +2,10 @@
 
 import gzip
 import json
+import socket
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Any, Dict, List
+from typing import Any, Dict, List, Tuple
 from urllib.parse import urlsplit
 
 
@@ -41,11 +42,31 @@ class Collector:
             def log_message(self, *arguments: Any) -> None:
                 pass
 
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self._server.daemon_threads = True
+        class Server(ThreadingHTTPServer):
+            daemon_threads = True
+
+            def get_request(self) -> Tuple[socket.socket, Any]:
+                connection, peer = super().get_request()
+                with collector._accepted:
+                    collector._peers.append(peer)
+                    collector._accepted.notify_all()
+                return connection, peer
+
+        #: Who has connected.
+        self._peers: List[Any] = []
+        self._accepted = threading.Condition()
+        self._server = Server(("127.0.0.1", 0), Handler)
         self.url = "http://127.0.0.1:%d" % self._server.server_address[1]
         self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
         self._thread.start()
+
+    def connections(self) -> int:
+        """Connections that were made until now. Where nothing may leave, nobody may even connect (C13)."""
+        # They are accepted in order, so with this one all are known; it counts for nothing itself.
+        with socket.create_connection(self._server.server_address) as probe, self._accepted:
+            self._accepted.wait_for(lambda: probe.getsockname() in self._peers)
+            self._peers.remove(probe.getsockname())
+            return len(self._peers)
 
     def names(self) -> List[str]:
         """The names of the events that arrived."""

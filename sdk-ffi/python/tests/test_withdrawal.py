@@ -139,7 +139,7 @@ class Withdrawal(FolderTestCase):
         self.assertTrue(client.flush(timeout=30))
         self.assertEqual(self.collector.names(), ["$opt_in"])
 
-    def test_pending_writes_and_sends_nothing_until_the_person_agrees(self) -> None:
+    def test_c13_pending_writes_nothing_and_connects_to_nobody_until_the_person_agrees(self) -> None:
         client = self.client()
         self.assertEqual(client.track("asked", {"value": PLANTED}), refrain.Outcome("held"))
         self.assertEqual(client.consent().verdict, "hold")
@@ -147,7 +147,7 @@ class Withdrawal(FolderTestCase):
         client.identify("user-1")
         client.flush(timeout=30)
         self.assertFalse(self.folder.exists())
-        self.assertEqual(self.collector.requests, [])
+        self.assertEqual(self.collector.connections(), 0)
         client.opt_in()
         self.assertTrue(client.flush(timeout=30))
         self.assertIn("asked", self.collector.names())
@@ -160,7 +160,7 @@ class Withdrawal(FolderTestCase):
         client.close(timeout=30)
         self.assertEqual(self.holds(PLANTED), [])
         self.assertTrue(self.holds('"decision":"denied"'))
-        self.assertEqual(self.collector.requests, [])
+        self.assertEqual(self.collector.connections(), 0)
 
     def test_c10_reading_changes_nothing(self) -> None:
         client = self.client()
@@ -169,7 +169,9 @@ class Withdrawal(FolderTestCase):
         self.assertEqual((consent.decision, consent.verdict, consent.reason), ("unset", "hold", "default"))
         self.assertTrue(consent.sentence.endswith("."))
         client.stats(), client.audit(), client.distinct_id
+        client.close(timeout=30)
         self.assertFalse(self.folder.exists())
+        self.assertEqual(self.collector.connections(), 0)
 
     def test_a_signal_is_a_no_until_the_person_decides(self) -> None:
         client = self.client(default_consent="granted")
@@ -179,7 +181,7 @@ class Withdrawal(FolderTestCase):
         client.signals(host=True)
         self.assertEqual(client.consent().reason, "host")
         self.assertFalse(client.has_opted_out())
-        self.assertEqual(self.collector.requests, [])
+        self.assertEqual(self.collector.connections(), 0)
         client.opt_in()
         self.assertEqual(client.consent().verdict, "allow")
 
@@ -200,7 +202,9 @@ class Withdrawal(FolderTestCase):
         self.assertEqual(client.consent().reason, "default")
         outcome = client.track("refused")
         self.assertEqual((outcome.status, outcome.reason), ("rejected", "denied"))
+        client.close(timeout=30)
         self.assertFalse(self.folder.exists())
+        self.assertEqual(self.collector.connections(), 0)
 
     def test_c8_a_damaged_record_is_a_no(self) -> None:
         client = self.client(default_consent="granted")
@@ -223,7 +227,7 @@ class Withdrawal(FolderTestCase):
         self.assertEqual(caught.exception.code, "not_recorded")
         self.assertIn("the data folder cannot be written", str(caught.exception))
         self.assertEqual(client.track("refused").reason, "denied")
-        self.assertEqual(self.collector.requests, [])
+        self.assertEqual(self.collector.connections(), 0)
 
     def test_c8_without_a_folder_only_this_process_knows(self) -> None:
         client = self.client(data_dir=None, default_consent="granted")

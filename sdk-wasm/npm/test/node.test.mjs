@@ -7,6 +7,7 @@ import { basename, dirname, join } from 'node:path';
 import { test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { startServer } from '../../../tests/e2e/node/mock-server.mjs';
+import { startCollector } from './support/collector.mjs';
 import { filesIn, startClient, startProcess, temporary } from './support/processes.mjs';
 
 const PACKAGE = fileURLToPath(new URL('..', import.meta.url));
@@ -51,6 +52,23 @@ test('C8 without a data folder nothing is collected until the person agrees, and
   assert.equal(event.event, 'Allowed');
   assert.match(await one.evaluate(() => r.optOut().catch((error) => error.message)), /^not_recorded: /);
   assert.equal(await one.evaluate(() => r.track('Refused').rejected), 'denied');
+});
+
+test('C13 nobody is connected to while the person has not agreed, or has refused', async (t) => {
+  const { client, dataDir } = await scene(t);
+  const collector = await startCollector();
+  t.after(() => collector.stop());
+  for (const defaultConsent of ['pending', 'denied']) {
+    const one = await client({ endpoint: collector.url, defaultConsent, dataDir: join(dataDir, defaultConsent) });
+    await one.evaluate(async () => {
+      r.track('Early');
+      await r.flush();
+      await r.optOut();
+      r.track('Late');
+      await r.shutdown();
+    });
+    assert.equal(await collector.connections(), 0, defaultConsent);
+  }
 });
 
 test('a folder has one client at a time, under whatever name, and a killed one leaves it free', async (t) => {
@@ -278,6 +296,32 @@ test('C4 a choice that cannot be written down holds for the process, and is writ
   assert.equal(await two.evaluate(() => r.consent().reason), 'person');
 });
 
+/** Runs in a process: from now on it notes what has been synced of this folder, and of what is below it. */
+const noteSyncs = async (root) => {
+  const { open, readdir, stat } = await import('node:fs/promises');
+  const handle = await open(root);
+  const methods = Object.getPrototypeOf(handle);
+  await handle.close();
+  const { sync } = methods;
+  window.synced = [];
+  methods.sync = async function () {
+    const { ino } = await this.stat();
+    await sync.call(this);
+    for (const name of ['', ...(await readdir(root, { recursive: true }))]) {
+      if ((await stat(root + '/' + name)).ino === ino) window.synced.push(name);
+    }
+  };
+};
+
+test('C4 a choice survives the power going off: it is synced before it has its name, then all that is new above it', async (t) => {
+  const { client, dataDir } = await scene(t);
+  const one = await client({ defaultConsent: 'pending' });
+  await one.evaluate(noteSyncs, dirname(dataDir));
+  const synced = await one.evaluate(() => r.optOut().then(() => window.synced));
+  const folder = join('data', (await readdir(dataDir))[0]);
+  assert.deepEqual(synced, [join(folder, 'consent.new'), folder, 'data', '']);
+});
+
 test('C4 a refusal that cannot take the place of the old record is written over it', async (t) => {
   const { client, dataDir } = await scene(t);
   const one = await client();
@@ -285,7 +329,9 @@ test('C4 a refusal that cannot take the place of the old record is written over 
   const [folder] = await readdir(dataDir);
   // As on a full disk: nothing new can be made beside the record.
   await mkdir(join(dataDir, folder, 'consent.new'));
-  await one.evaluate(() => r.optOut());
+  await one.evaluate(noteSyncs, dataDir);
+  const synced = await one.evaluate(() => r.optOut().then(() => window.synced));
+  assert.deepEqual(synced, [join(folder, 'consent'), folder]);
   const files = await filesIn(dataDir);
   assert.deepEqual(Object.keys(files), [join(dataDir, folder, 'consent')]);
   assert.equal(JSON.parse(Object.values(files)[0]).decision, 'denied');

@@ -6,7 +6,7 @@ use std::process::{Command, Output, Stdio};
 use refrain_mock::{MockServer, Options, StorePlace};
 use serde_json::{Value, json};
 
-use crate::support::{Folder, Process, Server, config, gzip, server, try_send};
+use crate::support::{Folder, Process, Server, config, gzip, server, tool, try_send};
 
 /// A device and its proof: the first 128 bits of the secret's SHA-256, as a UUID of version 4.
 const SECRET: &str = "07070707070707070707070707070707";
@@ -225,8 +225,7 @@ fn whoever_stops_a_check_stops_its_command() {
     for (script, signal, expected) in [(waiting, "TERM", 143), (waiting, "INT", 130), (starting, "TERM", 1)] {
         let folder = Folder::new("stopped");
         let pipe = folder.path().join("alive");
-        let made = Command::new("mkfifo").arg(&pipe).status().unwrap();
-        assert!(made.success());
+        tool("mkfifo", &[&pipe]);
         let mut stopped = Command::new(env!("CARGO_BIN_EXE_refrain-mock"))
             .args(["check", "--min", "1", "--", "sh", "-c", script, pipe.to_str().unwrap()])
             .stdin(Stdio::null())
@@ -235,8 +234,7 @@ fn whoever_stops_a_check_stops_its_command() {
             .spawn()
             .unwrap();
         assert_eq!(std::fs::read_to_string(&pipe).unwrap(), "up\n");
-        let id = stopped.id().to_string();
-        assert!(Command::new("kill").args([&format!("-{signal}"), &id]).status().unwrap().success());
+        tool("kill", &[&format!("-{signal}"), &stopped.id().to_string()]);
         assert_eq!(stopped.wait().unwrap().code(), Some(expected), "{signal}");
         // Ends when nobody holds the other end: the command is gone, too.
         std::io::copy(&mut stopped.stdout.take().unwrap(), &mut std::io::sink()).unwrap();

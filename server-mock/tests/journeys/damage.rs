@@ -101,8 +101,7 @@ fn a_second_signal_does_not_wait_for_what_is_under_way() {
     // The server says that it waits for the body, and nobody sends it.
     let mut interim = [0; 25];
     stream.read_exact(&mut interim).unwrap();
-    let id = server.id().to_string();
-    assert!(Command::new("kill").args(["-INT", &id]).status().unwrap().success());
+    server.signal("-INT");
     // The first one is seen when nobody is let in any more.
     while std::net::TcpStream::connect(server.address()).is_ok() {}
     assert_eq!(server.terminate(), Some(1));
@@ -212,9 +211,7 @@ fn a_full_disk_is_503_and_ends_when_there_is_room_again() {
     }
     assert!(stored > 0 && refused > 0, "{stored} stored, {refused} refused");
     assert_eq!(server.total(""), stored);
-    let lifted =
-        Command::new("prlimit").args(["--pid", &server.id().to_string(), "--fsize=unlimited"]).status();
-    assert!(lifted.unwrap().success());
+    server.make_room();
     assert_eq!(send(1000).status, 200);
     assert_eq!(server.total(""), stored + 10);
     drop(server);

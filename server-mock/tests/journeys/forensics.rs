@@ -2,23 +2,22 @@
 
 use std::collections::HashMap;
 use std::path::Path;
-use std::process::Command;
 
 use chacha20poly1305::aead::{Aead, KeyInit, Payload};
 use chacha20poly1305::{XChaCha20Poly1305, XNonce};
 use rusqlite::Connection;
 
+use crate::support::tool;
+
 /// The bytes of a file, read by another process: when this one closes a file of a database, it lets go of the locks that
 /// its own connections to that database hold.
 fn bytes_of(path: &Path) -> Vec<u8> {
-    let read = Command::new("cat").arg(path).output().unwrap();
-    assert!(read.status.success(), "{}", path.display());
-    read.stdout
+    tool("cat", &[path])
 }
 
 /// Copies a file, by another process for the same reason.
 pub fn copy(from: &Path, to: &Path) {
-    assert!(Command::new("cp").args([from, to]).status().unwrap().success(), "{}", from.display());
+    tool("cp", &[from, to]);
 }
 
 /// The files of a folder: name and bytes.

@@ -8,15 +8,13 @@ use std::process::Command;
 use refrain_mock::StorePlace;
 use serde_json::{Value, json};
 
-use crate::support::{Folder, Process, Server, config, server};
+use crate::support::{Folder, Process, Server, config, server, tool};
 
 const CONNECTIONS: usize = 1000;
 
 /// Lets this process have more files than the thousand that a test needs.
 fn allow_files() {
-    let raised =
-        Command::new("prlimit").args(["--pid", &std::process::id().to_string(), "--nofile=4096:"]).status();
-    assert!(raised.is_ok_and(|status| status.success()), "prlimit could not raise the number of open files");
+    tool("prlimit", &["--pid", &std::process::id().to_string(), "--nofile=4096:"]);
 }
 
 fn request(address: &str, connection: usize, number: usize) -> Vec<u8> {
@@ -125,8 +123,7 @@ fn a_disk_that_is_full_in_the_middle_of_a_batch_loses_nothing() {
     assert_eq!(send(refused), 503);
     let stats = server.get("/mock/stats");
     assert_eq!(stats["received"], stats["stored"], "what is sent again is counted then");
-    let id = server.id().to_string();
-    assert!(Command::new("prlimit").args(["--pid", &id, "--fsize=unlimited"]).status().unwrap().success());
+    server.make_room();
     assert_eq!(send(refused), 200);
     let after = numbers();
     let unique: HashSet<&String> = after.iter().collect();

@@ -1,6 +1,7 @@
 //! A plain HTTP client, the real binary as a child process, and folders that clean up after themselves.
 
 use std::cell::Cell;
+use std::ffi::OsStr;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
@@ -160,6 +161,14 @@ pub fn server(store: StorePlace) -> MockServer {
     MockServer::start_with(Options { store, config, ..Options::default() }).unwrap()
 }
 
+/// What a program of the system's prints. The tests need few beside Rust, and say which one is missing.
+pub fn tool(name: &str, arguments: &[impl AsRef<OsStr> + std::fmt::Debug]) -> Vec<u8> {
+    let output = Command::new(name).args(arguments).output();
+    let output = output.unwrap_or_else(|error| panic!("this test needs `{name}`: {error}"));
+    assert!(output.status.success(), "`{name}` has failed with {arguments:?}");
+    output.stdout
+}
+
 /// The real binary.
 pub struct Process {
     child: Child,
@@ -181,7 +190,7 @@ impl Process {
             .arg(configuration)
             .stdout(Stdio::piped())
             .spawn()
-            .unwrap();
+            .unwrap_or_else(|error| panic!("this test needs {command:?}: {error}"));
         let mut line = String::new();
         BufReader::new(child.stdout.as_mut().unwrap()).read_line(&mut line).unwrap();
         let address = line.trim().strip_prefix("refrain-mock ready http://");
@@ -193,10 +202,19 @@ impl Process {
         self.child.id()
     }
 
+    pub fn signal(&self, signal: &str) {
+        tool("kill", &[signal, &self.id().to_string()]);
+    }
+
+    /// Lifts the limit of the size of files: there is room again.
+    #[cfg(target_os = "linux")]
+    pub fn make_room(&self) {
+        tool("prlimit", &["--pid", &self.id().to_string(), "--fsize=unlimited"]);
+    }
+
     /// SIGTERM; answers the exit code.
     pub fn terminate(&mut self) -> Option<i32> {
-        let sent = Command::new("kill").args(["-TERM", &self.id().to_string()]).status().unwrap();
-        assert!(sent.success());
+        self.signal("-TERM");
         self.child.wait().unwrap().code()
     }
 

@@ -251,9 +251,10 @@ fn pages_in_webkit() -> Result<Outcome> {
 }
 
 fn the_demo() -> Result<Outcome> {
+    let chromium = need!(machine::chromium());
     // The shop's programs come along.
     server()?;
-    if need!(demo::start(true)?) {
+    if need!(demo::play(Some(chromium))?) {
         Ok(Outcome::Passed)
     } else {
         Ok(Outcome::Failed("the demo did not go as it should".to_owned()))

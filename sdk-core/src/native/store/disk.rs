@@ -209,7 +209,7 @@ impl Disk for Files {
     }
 
     fn sync_folder(&self, path: &Path) -> io::Result<()> {
-        if cfg!(unix) { where_folders_sync(File::open(path)?.sync_all()) } else { Ok(()) }
+        if cfg!(unix) { where_folders_sync(synced(path)) } else { Ok(()) }
     }
 
     fn lock(&self, path: &Path, hold: Hold, make: bool, patience: Duration) -> io::Result<FileLock> {
@@ -260,6 +260,11 @@ impl DiskFile for File {
     }
 }
 
+/// Syncs what stands at a path.
+fn synced(path: &Path) -> io::Result<()> {
+    File::open(path)?.sync_all()
+}
+
 /// Some file systems, such as shared and user-space ones, know no syncing of a folder, and say so. Nothing more can be done
 /// there, and a choice must not fail for it.
 fn where_folders_sync(synced: io::Result<()>) -> io::Result<()> {
@@ -308,5 +313,17 @@ mod tests {
         }
         let (denied, broken) = (13, 5);
         assert!(synced(denied).is_err() && synced(broken).is_err());
+    }
+
+    /// A device that keeps nothing says so to who syncs it, and to nobody else.
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn files_and_folders_are_synced() {
+        let nowhere = Path::new("/dev/null");
+        let mut file = OpenOptions::new().write(true).open(nowhere).unwrap();
+        DiskFile::write_all(&mut file, b"nothing").unwrap();
+        assert!(DiskFile::sync(&mut file).is_err());
+        assert!(synced(nowhere).is_err());
+        assert!(Files.sync_folder(Path::new("/no/such/folder")).is_err(), "it is asked for");
     }
 }

@@ -141,13 +141,14 @@ private let planted = "planted-4711-value"
         #expect(try await world.server.arrived() == 0)
     }
 
-    @Test func c10ReadingChangesNothing() throws {
+    @Test func c10ReadingChangesNothing() async throws {
         let client = try world.client()
         #expect(!client.hasOptedOut())
         let consent = client.consent()
         #expect(consent.decision == .unset && consent.verdict == .hold && consent.reason == "default")
         #expect(consent.sentence.hasSuffix("."))
         _ = (client.stats(), client.audit(), client.distinctId)
+        #expect(await client.close(timeout: 60))
         #expect(!world.folder.exists)
     }
 
@@ -183,10 +184,11 @@ private let planted = "planted-4711-value"
         #expect(client.consent().verdict == .allow)
     }
 
-    @Test func aDefaultOfNo() throws {
+    @Test func aDefaultOfNo() async throws {
         let client = try world.client { $0.defaultConsent = .denied }
         #expect(client.consent().reason == "default")
         #expect(reason(client.track("refused")) == "denied")
+        #expect(await client.close(timeout: 60))
         #expect(!world.folder.exists)
     }
 

@@ -58,8 +58,12 @@ export const openFolder = (dataDir: unknown, token: string, prefix: string) => {
   const names = () => orAbsent(() => readdirSync(path), []);
   const of = (name: string) => join(path, name);
   const fileOf = (key: string) => of(encodeURIComponent(key.slice(prefix.length)));
-  /** The first folder that was not there, if any was not. */
-  const make = () => mkdirSync(path, { recursive: true, mode: 0o700 });
+  /** The first folder that was not there, until it is durable with all below it. */
+  let made: string | undefined;
+  const make = () => {
+    const first = mkdirSync(path, { recursive: true, mode: 0o700 });
+    made ??= first;
+  };
   const MIRROR = prefix + 'consent';
 
   /** Browsers' `Storage`, as far as it is used. The consent record needs no mirror: it can be read at any time. */
@@ -80,12 +84,12 @@ export const openFolder = (dataDir: unknown, token: string, prefix: string) => {
     },
   };
 
-  /** The names in a folder survive the power going off, where folders can be synced; up to that of `made`, too. */
-  const sync = async (folder: string, made: string | undefined): Promise<void> => {
+  /** The names in a folder survive the power going off, where folders can be synced; up to that of `first`, too. */
+  const sync = async (folder: string, first: string | undefined): Promise<void> => {
     if (process.platform == 'win32') return;
     const handle = await open(folder);
     await handle.sync().finally(() => handle.close());
-    if (made !== undefined) await sync(dirname(folder), folder == made ? undefined : made);
+    if (first !== undefined) await sync(dirname(folder), folder == first ? undefined : first);
   };
 
   const records: Records = {
@@ -97,7 +101,7 @@ export const openFolder = (dataDir: unknown, token: string, prefix: string) => {
       }
     },
     write: async (key: Key, text: string) => {
-      const made = make();
+      make();
       const unfinished = of(key + UNFINISHED);
       try {
         const file = await open(unfinished, 'w', 0o600);
@@ -111,6 +115,7 @@ export const openFolder = (dataDir: unknown, token: string, prefix: string) => {
         });
       }
       await sync(path, made);
+      made = undefined;
     },
     remove: (key: Key) => rm(of(key), { force: true }),
   };

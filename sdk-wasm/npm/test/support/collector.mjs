@@ -1,6 +1,8 @@
 // A collector that answers as the real one does, on a port of its own, and remembers what arrived in its order.
 
+import { once } from 'node:events';
 import { createServer } from 'node:http';
+import { connect } from 'node:net';
 import { gunzipSync } from 'node:zlib';
 
 const DEADLINE = 20_000;
@@ -39,9 +41,13 @@ export const startCollector = async () => {
     watchers.forEach((look) => look());
   });
   await new Promise((done) => server.listen(0, '127.0.0.1', done));
+  const { port } = server.address();
+  /** The ports of those who have connected. */
+  const peers = [];
+  server.on('connection', (socket) => peers.push(socket.remotePort));
 
   const collector = {
-    url: `http://127.0.0.1:${server.address().port}`,
+    url: `http://127.0.0.1:${port}`,
     requests,
     answers,
     /** Events in the order of their arrival, repeated ones included. */
@@ -66,6 +72,16 @@ export const startCollector = async () => {
       }),
     arrived: (name, count = 1) =>
       collector.until(`${count} × ${name}`, () => collector.named(name).length >= count && collector.named(name)),
+    /** How many connections were made until now. Where nothing may leave, nobody may even connect (C13). */
+    connections: async () => {
+      // They are accepted in order, so with this one all are known; it counts for nothing itself.
+      const probe = connect(port, '127.0.0.1');
+      await once(probe, 'connect');
+      while (!peers.includes(probe.localPort)) await once(server, 'connection');
+      peers.splice(peers.indexOf(probe.localPort), 1);
+      probe.destroy();
+      return peers.length;
+    },
     stop: () => {
       server.closeAllConnections();
       return new Promise((done) => server.close(done));

@@ -191,6 +191,7 @@ class WithdrawalTest : FolderTest() {
         client.stats()
         client.audit()
         client.distinctId
+        client.close(30.seconds)
         assertFalse(folder.exists())
     }
 
@@ -233,6 +234,7 @@ class WithdrawalTest : FolderTest() {
         val client = client { defaultConsent = DefaultConsent.DENIED }
         assertEquals("default", client.consent().reason)
         assertEquals("denied", refusal(client.track("refused")))
+        client.close(30.seconds)
         assertFalse(folder.exists())
     }
 
