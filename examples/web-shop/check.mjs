@@ -7,6 +7,7 @@ import { NAMES } from './people.mjs';
 /** Tells the story; returns whether all of it was as it should be. */
 export async function check({ collector, people, site, chromium }) {
   const report = new Report();
+  await report.chapter('the site', () => siteAnswers(report, site));
   await report.chapter('people visit', () => peopleVisit(report, collector, people));
   if (chromium) await report.chapter('the shop in Chromium', () => shopInChromium(report, collector, site, chromium));
   else report.note('the shop in Chromium: left out, there is no Chromium on this machine');
@@ -14,6 +15,12 @@ export async function check({ collector, people, site, chromium }) {
   await report.chapter('erasure', () => erasure(report, collector));
   await report.chapter('five years', () => fiveYears(report, collector));
   return report.close();
+}
+
+async function siteAnswers(report, site) {
+  for (const [path, status] of [['/', 200], ['//', 400], ['/nothing', 404]]) {
+    report.equal(`${path} is answered`, (await fetch(site.url + path)).status, status);
+  }
 }
 
 async function peopleVisit(report, collector, people) {

@@ -22,6 +22,8 @@ export async function startCollector(program, folder) {
   const child = spawn(program, ['serve', '--listen', '127.0.0.1:0', '--store', store, '--config', config], {
     stdio: ['ignore', 'pipe', 'inherit'],
   });
+  // However the demo ends, nobody else would end it.
+  process.once('exit', () => child.kill());
   const line = await Promise.race([
     once(createInterface({ input: child.stdout }), 'line').then(([text]) => text),
     once(child, 'exit').then(([code]) => `exit code ${code}`),

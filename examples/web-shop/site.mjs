@@ -38,8 +38,10 @@ function deeds(collector, people) {
 export async function openSite(collector, people) {
   const known = deeds(collector, people);
   const server = createServer(async (request, response) => {
-    const { pathname } = new URL(request.url, 'http://site');
     try {
+      // `//` is none: what stands behind it would be a host.
+      if (!URL.canParse(request.url, 'http://site')) return reply(response, 400, { error: 'that is no address' });
+      const { pathname } = new URL(request.url, 'http://site');
       if (COLLECTOR.test(request.url)) pass(collector.url, request, response);
       else if (request.method === 'POST') await answer(response, known[pathname]);
       else await file(response, pathname);

@@ -51,6 +51,12 @@
 //! server.verify();
 //! ```
 
+#[cfg(not(unix))]
+compile_error!(
+    "refrain-mock is for Linux and macOS, on Windows for WSL: it overwrites the keys of the erased at their place in a \
+     file, and passes signals on, by calls that only Unix has"
+);
+
 pub mod domain;
 pub mod offline;
 pub mod store;

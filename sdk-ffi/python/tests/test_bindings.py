@@ -52,7 +52,7 @@ class Bindings(unittest.TestCase):
 
 class Package(unittest.TestCase):
     def test_the_licences_go_with_it(self) -> None:
-        files = {path.name: path for path in importlib.metadata.files("refrain") or []}
+        files = {path.name: path for path in importlib.metadata.files("refrain-tracking") or []}
         for name in ("LICENSE-APACHE", "LICENSE-MIT"):
             self.assertEqual(files[name].read_text(), (WORKSPACE / name).read_text(encoding="utf-8"))
         self.assertIn("MPL-2.0", files["NOTICE"].read_text())

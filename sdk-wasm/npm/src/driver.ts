@@ -30,7 +30,7 @@ export const load = async (token: string, options: Options, host: Host) => {
   const prefix = prefixOf(token);
   const { records } = host;
   const core = Core.open(token, host.local, ...set)!;
-  if (!core) throw Error('this cannot work: is the token empty, or batchSize 0?');
+  if (!core) throw Error('this cannot work: is the token empty?');
   const fresh = crypto.getRandomValues(new Uint32Array(2)).join('');
   const queue = openQueue(prefix, host, fresh);
   const locks = openLocks(prefix, host.locks, host.shared, host.here);

@@ -34,9 +34,9 @@ export const settings = (token: unknown, options: Options, signals: number) => {
     if (at < 0) throw Error(`${name} must be one of: ${words}`);
     return at;
   };
-  const whole = (name: 'flushInterval' | 'batchSize' | 'queueLimitBytes' | 'queueLimitAge', otherwise: number, most = 2 ** 53) => {
+  const whole = (name: 'flushInterval' | 'batchSize' | 'queueLimitBytes' | 'queueLimitAge', otherwise: number, least = 1, most = 2 ** 53) => {
     const value = options[name] ?? otherwise;
-    if (!(Number.isInteger(value) && value >= 0 && value <= most)) throw Error(`${name} must be a whole number up to ${most}`);
+    if (!(Number.isInteger(value) && value >= least && value <= most)) throw Error(`${name} must be a whole number from ${least} to ${most}`);
     return value;
   };
   const names = (list: unknown) => {
@@ -56,8 +56,8 @@ export const settings = (token: unknown, options: Options, signals: number) => {
     flag('honorGpc', options.honorGpc ?? true) + 2 * flag('honorDnt', options.honorDnt ?? true),
     // What the browser says counts, whatever the app says.
     signals | said(options.signals),
-    whole('flushInterval', 5000),
-    whole('batchSize', 50, 2000),
+    whole('flushInterval', 5000, 0),
+    whole('batchSize', 50, 1, 2000),
     whole('queueLimitBytes', QUEUE_BYTES),
     whole('queueLimitAge', 5 * DAY),
     names(options.denyList ?? []),

@@ -178,7 +178,11 @@ export interface Refrain {
   addGroup(key: string, id: string): Result;
   /** Later events are no longer about this member of a group. */
   removeGroup(key: string, id: string): Result;
-  /** The person agrees. Fails if that could not be written down; it then holds in this page only. */
+  /**
+   * The person agrees. Fails if that could not be written down; unless a refusal is on record, it holds in this page all the
+   * same. So it does, and that is no failure, where nothing can be stored and over a record that cannot be read, which stays
+   * as it is.
+   */
   optIn(): Promise<void>;
   /**
    * The person objects. This tab has stopped when the call returns, all tabs have when the promise ends; then nothing

@@ -155,6 +155,10 @@ test('a setting that cannot work is named', () => {
     [{ flushInterval: -1 }, /flushInterval/],
     [{ flushInterval: '5' }, /flushInterval/],
     [{ batchSize: 2001 }, /batchSize/],
+    [{ batchSize: 0 }, /batchSize/],
+    // There would be no room for anything.
+    [{ queueLimitBytes: 0 }, /queueLimitBytes .* from 1 /],
+    [{ queueLimitAge: 0 }, /queueLimitAge .* from 1 /],
     [{ denyList: 'ssn' }, /denyList/],
     [{ denyList: [7] }, /denyList/],
     [{ denyList: ['card\nnumber'] }, /denyList/],

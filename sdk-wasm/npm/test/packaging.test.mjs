@@ -119,6 +119,18 @@ test('Node takes it as it is', () => {
   assert.equal(run(process.execPath, ['--input-type=module', '--eval', script]), 'accepted allow\n');
 });
 
+test('a bundle for Node that has the script alone says what it lacks', async () => {
+  const init = "init('T', { endpoint: 'http://127.0.0.1:9' }).ready.catch((error) => console.log(error.message));";
+  await writeFile(join(project, 'server.js'), `import { init } from '@refrain/web'; ${init}`);
+  for (const [format, outfile, place] of [['cjs', 'server.cjs', 'in this bundle'], ['esm', 'server.mjs', 'at file:']]) {
+    const options = { entryPoints: [join(project, 'server.js')], outfile: join(project, 'bundled', outfile), logLevel: 'silent' };
+    await build({ ...options, bundle: true, platform: 'node', format });
+    const said = run(process.execPath, [join('bundled', outfile)]);
+    assert.ok(said.startsWith(`no module ${place}`), said);
+    assert.match(said, /: keep the package external, or pass wasm or wasmUrl: /);
+  }
+});
+
 test('the example does what it says', async (t) => {
   const server = await startServer(t);
   await copyFile(new URL('../../../examples/node/quickstart.mjs', import.meta.url), join(project, 'quickstart.mjs'));

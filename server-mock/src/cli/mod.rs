@@ -9,8 +9,12 @@ use std::io::{IsTerminal, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
+use clap::builder::{PathBufValueParser, TypedValueParser};
 use clap::{CommandFactory, Parser, Subcommand};
 use refrain_mock::Config;
+
+/// What `serve --store` is told where there is no folder.
+const MEMORY: &str = "memory";
 
 /// Something could not be done.
 const FAILED: u8 = 1;
@@ -101,10 +105,18 @@ fn is_watched() -> bool {
 #[derive(clap::Args)]
 struct Place {
     /// The data folder, as `serve --store` was given it. No server may be using it.
-    #[arg(long, value_name = "PATH")]
+    #[arg(long, value_name = "PATH", value_parser = PathBufValueParser::new().try_map(lasting))]
     store: PathBuf,
     /// JSON file with projects and settings, as for `serve`. Without it the settings are the defaults, and projects merge
     /// ids as they did when their data was stored.
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
+}
+
+/// `serve` would never read a folder that can only be named by the word for none.
+fn lasting(store: PathBuf) -> Result<PathBuf, &'static str> {
+    if store.as_os_str() == MEMORY {
+        return Err("what a server has in memory ends with it; a folder of this name is ./memory");
+    }
+    Ok(store)
 }

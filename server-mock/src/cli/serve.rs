@@ -1,13 +1,13 @@
 //! `refrain-mock serve`.
 
 use std::io::Write;
-use std::net::SocketAddr;
+use std::net::{SocketAddr, ToSocketAddrs};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
 use refrain_mock::{Options, StorePlace};
 
-use super::{FAILED, configuration, fail, is_watched, say};
+use super::{FAILED, MEMORY, configuration, fail, is_watched, say};
 
 /// Run the server until SIGTERM or Ctrl-C. A second one does not wait for what is under way.
 ///
@@ -23,11 +23,11 @@ use super::{FAILED, configuration, fail, is_watched, say};
     curl -X PUT -d '{\"advance\":\"P5Y\"}' http://127.0.0.1:8787/mock/clock"
 )]
 pub struct Arguments {
-    /// Address to listen on; port 0 picks a free one.
-    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:8787")]
+    /// Address or name to listen on, with a port; port 0 picks a free one.
+    #[arg(long, value_name = "HOST:PORT", default_value = "127.0.0.1:8787", value_parser = address)]
     listen: SocketAddr,
     /// Where to keep data: `memory`, or a folder.
-    #[arg(long, value_name = "memory|PATH", default_value = "memory")]
+    #[arg(long, value_name = "memory|PATH", default_value = MEMORY)]
     store: PathBuf,
     /// JSON file with projects, service_accounts, gdpr_oauth and settings. Without it any token makes its project.
     #[arg(long, value_name = "FILE")]
@@ -37,12 +37,20 @@ pub struct Arguments {
     control_token: Option<String>,
 }
 
+/// Of a name its first IPv4 address, if it has one: `localhost` is 127.0.0.1, as without `--listen`.
+fn address(text: &str) -> Result<SocketAddr, String> {
+    let all = text.to_socket_addrs().map_err(|error| format!("{error}; it looks like localhost:8787"))?;
+    let all: Vec<SocketAddr> = all.collect();
+    let first = all.iter().find(|address| address.is_ipv4()).or(all.first());
+    first.copied().ok_or_else(|| "the name has no address".to_owned())
+}
+
 pub fn run(arguments: Arguments) -> ExitCode {
     let config = match configuration(arguments.config.as_deref()) {
         Ok(config) => config,
         Err(code) => return code,
     };
-    let store = if arguments.store.as_os_str() == "memory" {
+    let store = if arguments.store.as_os_str() == MEMORY {
         StorePlace::Memory
     } else {
         StorePlace::Folder(arguments.store)
@@ -60,5 +68,19 @@ pub fn run(arguments: Arguments) -> ExitCode {
     match served {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => fail(FAILED, &error.to_string()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::address;
+
+    #[test]
+    fn a_name_is_listened_on_as_its_address() {
+        for (text, expected) in
+            [("localhost:8787", "127.0.0.1:8787"), ("0.0.0.0:0", "0.0.0.0:0"), ("[::1]:80", "[::1]:80")]
+        {
+            assert_eq!(address(text), Ok(expected.parse().unwrap()), "{text}");
+        }
     }
 }

@@ -458,3 +458,30 @@ fn every_command_explains_itself_and_shells_can_complete_them() {
     assert!(said(&mistaken).contains("--listen"), "{}", said(&mistaken));
     assert_eq!(code(&run(&[])), 2);
 }
+
+/// To `serve` the word says that there is no folder: it would never read what came into one of that name.
+#[test]
+fn no_data_goes_into_a_folder_that_is_called_memory() {
+    let folder = Folder::new("memory");
+    for arguments in [&["import", "-", "--project", "T"][..], &["sweep"]] {
+        let output = Command::new(env!("CARGO_BIN_EXE_refrain-mock"))
+            .args(arguments)
+            .args(["--store", "memory"])
+            .current_dir(folder.path())
+            .stdin(Stdio::null())
+            .output()
+            .unwrap();
+        assert_eq!(code(&output), 2, "{}", said(&output));
+        assert!(said(&output).contains("./memory"), "{}", said(&output));
+        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0, "nothing is made");
+    }
+}
+
+#[test]
+fn what_is_no_address_is_answered_with_one() {
+    for wrong in ["8787", "localhost", "127.0.0.1:87870"] {
+        let output = run(&["serve", "--listen", wrong]);
+        assert_eq!(code(&output), 2, "{}", said(&output));
+        assert!(said(&output).contains("localhost:8787"), "{}", said(&output));
+    }
+}

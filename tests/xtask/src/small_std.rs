@@ -37,6 +37,15 @@ pub fn links_with_lld(host: &str) -> Result<bool> {
     Ok(host == "x86_64-unknown-linux-gnu" && minor >= 90)
 }
 
+/// Whether rustc lets a panic end the program at once, without a message: 1.89, the oldest that builds this, does not.
+pub fn panics_at_once() -> bool {
+    let mut asked = command::program("rustc", &project::root(), ["--print=cfg"]);
+    command::read(asked.args(PANIC_AT_ONCE).env("RUSTC_BOOTSTRAP", "1")).is_ok()
+}
+
+/// What rustc is told for that.
+pub const PANIC_AT_ONCE: [&str; 2] = ["-Cpanic=immediate-abort", "-Zunstable-options"];
+
 /// What rustc says of itself behind these words.
 fn rustc(words: &str) -> Result<String> {
     let version = command::read(&mut command::program("rustc", &project::root(), ["-vV"]))?;

@@ -72,9 +72,11 @@ fn compile(flags: &[&str]) -> Result<PathBuf> {
     let mut module = command::cargo(["build", "--quiet", "--package", "refrain-wasm", "--lib"]);
     module.args(["--target", TARGET, "--profile", "wasm"]);
     let mut flags = [&LEAN, flags].concat();
-    if small_std::build_along(&mut module, "core,alloc", "optimize_for_size", "the browser's module") {
+    if small_std::build_along(&mut module, "core,alloc", "optimize_for_size", "the browser's module")
+        && small_std::panics_at_once()
+    {
         // A panic ends the module either way; so it does without a message for nobody.
-        flags.extend(["-Cpanic=immediate-abort", "-Zunstable-options"]);
+        flags.extend(small_std::PANIC_AT_ONCE);
     }
     module.env("RUSTFLAGS", flags.join(" "));
     command::run(&mut module)?;

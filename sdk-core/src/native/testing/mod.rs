@@ -7,7 +7,7 @@
 //!
 //! ```toml
 //! [dev-dependencies]
-//! refrain = { version = "0.1", features = ["testing"] }
+//! refrain = { path = "…/sdk-core", features = ["testing"] }
 //! ```
 //!
 //! ```

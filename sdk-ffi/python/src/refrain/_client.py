@@ -259,7 +259,9 @@ class Client:
         """The person agrees. Nothing from before an objection comes back; the device gets a new id.
 
         Raises:
-            ConsentError: the choice could not be written.
+            ConsentError: the choice could not be written; unless a refusal is on record, it holds for this process all
+                the same. So it does, and nothing is raised, without a ``data_dir`` and over a record that cannot be
+                read, which stays as it is.
         """
         self._decide(lambda: self._native.opt_in())
 

@@ -173,7 +173,9 @@ public final class Refrain: Sendable {
     /// The person agrees. Nothing from before an objection comes back; the device gets a new id. It is carried out
     /// even where the task is cancelled.
     ///
-    /// - Throws: ``ConsentError``: the choice could not be written, or was overruled.
+    /// - Throws: ``ConsentError``: the choice could not be written, or was overruled; unless a refusal is on record, it
+    ///   holds for this process all the same. So it does, and nothing is thrown, without a folder and over a record
+    ///   that cannot be read, which stays as it is.
     public func optIn() async throws {
         try await decide { try $0.optIn() }
     }

@@ -8,9 +8,15 @@ import type { Options } from '../types.js';
 import { openFolder } from './folder.js';
 import { own } from './owner.js';
 
-const compile = async ({ wasm, wasmUrl }: Options) => {
-  const read = () => readFile(wasmUrl ?? new URL('./refrain_wasm_bg.wasm', import.meta.url));
-  const module = (wasm as WebAssembly.Module | undefined) ?? (await WebAssembly.compile(await read()));
+const compile = async ({ wasm, wasmUrl: at }: Options) => {
+  let module = wasm as WebAssembly.Module | undefined;
+  try {
+    // A script that was bundled into one of CommonJS has no address.
+    module ??= await WebAssembly.compile(await readFile((at ??= new URL('./refrain_wasm_bg.wasm', import.meta.url))));
+  } catch (error) {
+    const place = at ? 'at ' + at : 'in this bundle';
+    throw Error(`no module ${place}: keep the package external, or pass wasm or wasmUrl: ${(error as Error).message}`);
+  }
   return (imports: WebAssembly.Imports) => new WebAssembly.Instance(module, imports);
 };
 

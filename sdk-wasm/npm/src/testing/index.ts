@@ -6,7 +6,7 @@ export type { SentRequest, TestAnswer } from './collector.js';
 export type { SentEvent, TestBrowser, TestPage } from './page.js';
 
 /**
- * A page for a test, in any runner and without a browser. Its clients are real: engine and driver are those that ship, the
+ * A page for a test, in Node and without a browser. Its clients are real: engine and driver are those that ship, the
  * engine as JavaScript. Three things are different. Stores and collector are in memory, and the collector answers what it
  * is told to. Time is virtual: it moves when the test says so, and a day passes in milliseconds. Random numbers, and so
  * ids and the jitter of retries, are the same in every run.

@@ -112,7 +112,9 @@ public class Refrain private constructor(token: String, settings: Settings) : Au
      * The person agrees. Nothing from before an objection comes back; the device gets a new id. It is carried out even
      * where the coroutine is cancelled.
      *
-     * @throws ConsentException the choice could not be written.
+     * @throws ConsentException the choice could not be written; unless a refusal is on record, it holds for this process
+     * all the same. So it does, and nothing is thrown, without a folder and over a record that cannot be read, which
+     * stays as it is.
      */
     public suspend fun optIn(): Unit = withContext(Dispatchers.IO + NonCancellable) { optInBlocking() }
 
