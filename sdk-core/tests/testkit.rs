@@ -282,6 +282,21 @@ fn what_a_filter_cannot_read_is_not_recorded() {
 }
 
 #[test]
+fn whose_profile_it_is_is_not_for_a_filter_to_see_or_say() {
+    let test = TestClient::with(|builder| {
+        builder.default_consent(DefaultConsent::Granted).filter(|_, properties| {
+            let known = properties.keys().all(|name| name == "$set");
+            properties.insert("$group_id".into(), json!("another"));
+            known
+        })
+    });
+    let outcome = test.client().group("company", "acme").set(json!({"city": "Bonn"}));
+    assert_eq!(outcome, Outcome::Accepted);
+    test.advance(5 * SECOND);
+    assert_eq!(test.requests()[0].body[0]["$group_id"], "acme");
+}
+
+#[test]
 fn the_apps_own_settings_count_but_for_folder_and_collector() {
     let test = TestClient::with(|_| {
         let builder = Client::builder("shop").endpoint("https://collector.test").data_dir("/nowhere");

@@ -18,8 +18,6 @@ const READING: Duration = Duration::from_secs(5);
 #[derive(uniffi::Object)]
 pub struct Client {
     native: native::Client,
-    /// Also held here, to bring its threads home at the end.
-    transport: HostTransport,
     door: Door,
 }
 
@@ -32,11 +30,12 @@ impl Client {
     #[uniffi::constructor]
     pub fn new(config: Config, transport: Arc<dyn HttpTransport>) -> Result<Self, ConfigError> {
         let transport = HostTransport::new(transport);
-        let log = transport.clone();
-        let builder = config.builder().transport_if_first(transport.clone());
+        let (log, sender) = (transport.clone(), transport.clone());
+        let builder = config.builder().transport_if_first(transport);
+        let builder = builder.on_end(move || sender.leave());
         let native = builder.on_notice(move |notice| log.tell(notice)).build()?;
         let door = Door::open(native.clone());
-        Ok(Self { native, transport, door })
+        Ok(Self { native, door })
     }
 
     /// Counts in [`Stats::rejected`] a call that the host has refused itself, because no text can hold what it was given.
@@ -122,12 +121,7 @@ impl Client {
     /// thread that sends is in the host's code, unless for another client on the folder; what a host needs whose runtime
     /// ends is [`detach`](crate::detach).
     pub fn shutdown(&self, timeout: f64) -> bool {
-        let state = self.native.shutdown(seconds(timeout));
-        // Another client on the folder may be waiting for what goes by this transport.
-        if self.native.has_ended() {
-            self.transport.leave();
-        }
-        state == FlushState::Done
+        self.native.shutdown(seconds(timeout)) == FlushState::Done
     }
 }
 
@@ -144,11 +138,12 @@ fn seconds(timeout: f64) -> Duration {
 mod tests {
     use super::*;
     use crate::DefaultConsent;
-    use crate::door::tests::{client, config};
+    use crate::door::tests::{Nobody, client, config};
     use crate::exchange::lock;
     use crate::transport::{HttpAnswer, HttpRequest, TransportError};
+    use std::path::PathBuf;
     use std::sync::{Mutex, mpsc};
-    use std::thread;
+    use std::{env, fs, process, thread};
 
     #[test]
     fn what_is_no_duration_is_none() {
@@ -183,6 +178,49 @@ mod tests {
         assert_eq!(after, before);
     }
 
+    /// A client's settings, on a folder of its own.
+    fn on_a_folder(name: &str) -> (PathBuf, Config) {
+        let folder = env::temp_dir().join(format!("refrain-ffi-{}-{name}", process::id()));
+        let data_dir = Some(folder.display().to_string());
+        let config = Config { data_dir, default_consent: Some(DefaultConsent::Granted), ..config() };
+        (folder, config)
+    }
+
+    #[test]
+    fn the_last_client_brings_the_threads_home_that_send_by_another_ones_transport() {
+        /// Hangs until it is broken off.
+        struct Hangs(Mutex<mpsc::Sender<()>>, Mutex<Option<mpsc::Sender<()>>>, Mutex<mpsc::Receiver<()>>);
+        impl HttpTransport for Hangs {
+            fn send(&self, _: Arc<HttpRequest>) -> Result<HttpAnswer, TransportError> {
+                lock(&self.0).send(()).unwrap();
+                let _ = lock(&self.2).recv();
+                Ok(HttpAnswer::Unreachable)
+            }
+            fn cancel(&self) -> Result<(), TransportError> {
+                lock(&self.1).take();
+                Ok(())
+            }
+            fn notice(&self, _: String) -> Result<(), TransportError> {
+                Ok(())
+            }
+        }
+        let (folder, config) = on_a_folder("last");
+        let ((begun, begins), (go, goes)) = (mpsc::channel(), mpsc::channel());
+        let hangs = Arc::new(Hangs(Mutex::new(begun), Mutex::new(Some(go)), Mutex::new(goes)));
+        let first = Client::new(config.clone(), hangs.clone()).unwrap();
+        let second = Client::new(config, Arc::new(Nobody)).unwrap();
+        second.native.track_json("e", "{}");
+        thread::scope(|scope| {
+            scope.spawn(|| second.flush(30.0));
+            begins.recv().unwrap();
+            first.shutdown(0.0);
+            second.shutdown(0.0);
+            // Whatever it was, the test is to end.
+            assert!(lock(&hangs.1).take().is_none(), "it was not broken off");
+        });
+        fs::remove_dir_all(folder).unwrap();
+    }
+
     #[test]
     fn a_client_that_ends_breaks_off_nothing_that_another_one_waits_for() {
         /// Answers when it may; broken off, never.
@@ -201,9 +239,7 @@ mod tests {
                 Ok(())
             }
         }
-        let folder = std::env::temp_dir().join(format!("refrain-ffi-{}", std::process::id()));
-        let data_dir = Some(folder.display().to_string());
-        let config = Config { data_dir, default_consent: Some(DefaultConsent::Granted), ..config() };
+        let (folder, config) = on_a_folder("shared");
         let ((begun, begins), (answer, answers)) = (mpsc::channel(), mpsc::channel());
         let slow = Arc::new(Slow(Mutex::new(begun), Mutex::new(answers)));
         let first = Client::new(config.clone(), slow.clone()).unwrap();
@@ -219,6 +255,6 @@ mod tests {
         drop(answer);
         second.opt_out(false, false).unwrap();
         second.shutdown(30.0);
-        std::fs::remove_dir_all(folder).unwrap();
+        fs::remove_dir_all(folder).unwrap();
     }
 }

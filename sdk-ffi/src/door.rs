@@ -99,7 +99,7 @@ pub(crate) mod tests {
     use crate::transport::{HttpAnswer, HttpRequest, HttpTransport, TransportError};
     use std::sync::Arc;
 
-    struct Nobody;
+    pub(crate) struct Nobody;
 
     impl HttpTransport for Nobody {
         fn send(&self, _: Arc<HttpRequest>) -> Result<HttpAnswer, TransportError> {

@@ -23,7 +23,9 @@ struct State {
     reply: Option<Option<Vec<u8>>>,
     /// The host has written it.
     started: bool,
-    /// The host is done, or was told to break off.
+    /// The host was told to break off.
+    broken: bool,
+    /// The host is done, or out of time.
     ended: Option<HttpAnswer>,
     /// The request thread has left.
     over: bool,
@@ -49,6 +51,13 @@ impl Exchange {
         self.changed.notify_all();
     }
 
+    /// Its answer is of no interest any more. It ends when the host cannot write any more (C5): at once where it has no
+    /// body, or has written it.
+    pub(crate) fn break_off(&self) {
+        lock(&self.state).broken = true;
+        self.changed.notify_all();
+    }
+
     /// Ends it with an answer; the first one counts.
     pub(crate) fn end(&self, answer: HttpAnswer) {
         lock(&self.state).ended.get_or_insert(answer);
@@ -71,6 +80,14 @@ impl Exchange {
             if mem::take(&mut state.started) {
                 guard = None;
             }
+            if state.broken && guard.is_none() {
+                state.ended.get_or_insert(HttpAnswer::Unreachable);
+            }
+            if let Some(answer) = state.ended.take() {
+                state.over = true;
+                self.changed.notify_all();
+                return answer;
+            }
             if mem::take(&mut state.asked) {
                 drop(state);
                 let (body, held) = open.take().and_then(|open| open()).unzip();
@@ -78,13 +95,12 @@ impl Exchange {
                 state = lock(&self.state);
                 state.reply = Some(body);
                 self.changed.notify_all();
+                continue;
             }
-            if let Some(answer) = state.ended.take() {
-                state.over = true;
-                self.changed.notify_all();
-                return answer;
-            }
-            let waits = |state: &mut State| !state.started && !state.asked && state.ended.is_none();
+            let may_leave = guard.is_none();
+            let waits = |state: &mut State| {
+                !(state.started || state.asked || state.ended.is_some() || state.broken && may_leave)
+            };
             let left = patience.saturating_sub(start.elapsed());
             let waited = self.changed.wait_timeout_while(state, left, waits);
             let (still, waited) = waited.unwrap_or_else(PoisonError::into_inner);

@@ -68,7 +68,7 @@ impl Host {
         panic::catch_unwind(AssertUnwindSafe(|| call(object))).ok()
     }
 
-    /// Has the host break off, and ends the exchange after it: while the host may still write, the sending lock is held.
+    /// Has the host break off, and the exchange after it: while the host may still write, the sending lock is held.
     /// On a thread of its own, because one that does not come back, or waits for what the caller holds, must not keep a
     /// refusal from the disk nor a program from its end.
     fn cancel(self: &Arc<Self>, patience: Duration, exchange: Option<Arc<Exchange>>) {
@@ -79,7 +79,7 @@ impl Host {
             host.call(|host| host.cancel());
             drop(host);
             if let Some(exchange) = exchange {
-                exchange.end(HttpAnswer::Unreachable);
+                exchange.break_off();
             }
             drop(visit);
         };
@@ -165,11 +165,16 @@ impl Line {
         let request = Arc::new(HttpRequest::new(url, body_length, exchange.clone()));
         let host = Arc::clone(&self.host);
         aside(Box::new(move || {
-            let answer = host.call(|host| host.send(request));
+            let answer = host.call(|host| host.send(request)).and_then(Result::ok);
+            let answer = answer.unwrap_or(HttpAnswer::Unreachable);
+            let gate = host.gate;
             // Out of the host's code is who holds nothing of the host's.
             drop(host);
             drop(visits);
-            exchange.end(answer.and_then(Result::ok).unwrap_or(HttpAnswer::Unreachable));
+            // One whose runtime ends may have come home while it still writes. Its lock goes with the process.
+            if answer != HttpAnswer::Unreachable || Gate::enter(gate).is_some() {
+                exchange.end(answer);
+            }
         }))
     }
 
@@ -367,6 +372,46 @@ mod tests {
     }
 
     #[test]
+    fn what_comes_home_because_its_runtime_ends_lets_go_of_no_lock() {
+        /// Writes, and comes home before it has written.
+        struct Leaves(Mutex<mpsc::Sender<Arc<HttpRequest>>>, Mutex<mpsc::Receiver<()>>);
+
+        impl HttpTransport for Leaves {
+            fn send(&self, request: Arc<HttpRequest>) -> Result<HttpAnswer, TransportError> {
+                request.open();
+                lock(&self.0).send(request).unwrap();
+                let _ = lock(&self.1).recv();
+                Ok(HttpAnswer::Unreachable)
+            }
+
+            fn cancel(&self) -> Result<(), TransportError> {
+                Ok(())
+            }
+
+            fn notice(&self, _: String) -> Result<(), TransportError> {
+                Ok(())
+            }
+        }
+
+        let (gate, (begun, begins), (go, goes)) = (gate(), mpsc::channel(), mpsc::channel());
+        let transport =
+            HostTransport::behind(gate, Arc::new(Leaves(Mutex::new(begun), Mutex::new(goes))), WHOLE);
+        let guard = Arc::new(());
+        thread::scope(|scope| {
+            let running = scope.spawn(|| run(&transport, guard.clone()));
+            let request = begins.recv().unwrap();
+            gate.close();
+            transport.0.cancel();
+            drop(go);
+            assert!(gate.wait_empty(LEAVING));
+            request.open(); // is answered after it has come home
+            let held = Arc::strong_count(&guard);
+            request.started();
+            assert_eq!((running.join().unwrap(), held), (HttpAnswer::Unreachable, 2));
+        });
+    }
+
+    #[test]
     fn a_host_that_hangs_is_left_behind() {
         let (asked, hang) = (mpsc::channel(), mpsc::channel::<()>());
         let (asked_send, hang_receive) = (Mutex::new(asked.0), Mutex::new(hang.1));
@@ -426,6 +471,37 @@ mod tests {
     }
 
     #[test]
+    fn a_host_that_does_not_break_off_keeps_the_lock_until_it_has_written() {
+        let ((begun, begins), (go, goes), (never, hang)) =
+            (mpsc::channel(), mpsc::channel(), mpsc::channel());
+        let channels = Mutex::new((begun, goes, hang));
+        let (guard, held) = (Arc::new(()), Arc::new(Mutex::new(0)));
+        let (counter, count) = (guard.clone(), held.clone());
+        let transport = host(move |request| {
+            let (begun, goes, hang) = &*lock(&channels);
+            request.open();
+            begun.send(()).unwrap();
+            let _: Result<(), _> = goes.recv();
+            request.open(); // is answered after it was broken off
+            *lock(&count) = Arc::strong_count(&counter);
+            request.started();
+            let _: Result<(), _> = hang.recv();
+            Ok(HttpAnswer::TimedOut)
+        });
+        thread::scope(|scope| {
+            let running = scope.spawn(|| run(&transport, guard.clone()));
+            begins.recv().unwrap();
+            transport.0.break_off();
+            drop(go);
+            // Its answer is waited for no longer.
+            assert_eq!(running.join().unwrap(), HttpAnswer::Unreachable);
+        });
+        // Here, with the host, and where the lock is held.
+        assert_eq!(*lock(&held), 3);
+        drop(never);
+    }
+
+    #[test]
     fn an_exchange_that_takes_too_long_is_broken_off_while_the_lock_is_held() {
         struct Drips(mpsc::Sender<usize>, Arc<()>, Mutex<mpsc::Receiver<()>>);
 
@@ -449,7 +525,7 @@ mod tests {
         let (guard, (sender, cancelled), (never, hang)) = (Arc::new(()), mpsc::channel(), mpsc::channel());
         let host = Arc::new(Drips(sender, guard.clone(), Mutex::new(hang)));
         let transport = HostTransport::behind(gate(), host, Duration::from_millis(1));
-        assert_eq!(run(&transport, guard.clone()), HttpAnswer::Unreachable);
+        assert_eq!(run(&transport, guard.clone()), HttpAnswer::TimedOut);
         // Here, with the host, and where the lock is held.
         assert_eq!(cancelled.recv(), Ok(3));
         drop(never);

@@ -23,6 +23,10 @@ pub trait HttpTransport: Send + Sync {
     /// Break off the request that is under way, where the platform can; its answer is of no interest any more.
     /// Called from another thread than [`send`](Self::send). Must not wait for anything.
     ///
+    /// A request that has its body and is not broken off keeps a withdrawal waiting until [`HttpRequest::started`], or until
+    /// `send` has returned; after five seconds that ends as [`ConsentError::NotFenced`](crate::ConsentError::NotFenced). A
+    /// minute after its begin it is left behind.
+    ///
     /// # Errors
     /// Not looked at.
     fn cancel(&self) -> Result<(), TransportError>;

@@ -29,6 +29,7 @@ pub struct Builder {
     automatic_properties: Option<String>,
     pub(super) filter: Option<Filter>,
     pub(super) on_notice: Option<NoticeHook>,
+    pub(super) on_end: Option<EndHook>,
     #[cfg(feature = "testing")]
     pub(super) world: Option<World>,
     #[cfg(feature = "flight-recorder")]
@@ -36,6 +37,7 @@ pub struct Builder {
 }
 
 pub(super) type NoticeHook = Arc<dyn Fn(&Notice) + Send + Sync>;
+pub(super) type EndHook = Box<dyn Fn() + Send + Sync>;
 
 impl Builder {
     pub(super) fn new(settings: Settings) -> Self {
@@ -48,6 +50,7 @@ impl Builder {
             automatic_properties: None,
             filter: None,
             on_notice: None,
+            on_end: None,
             #[cfg(feature = "testing")]
             world: None,
             #[cfg(feature = "flight-recorder")]
@@ -192,6 +195,14 @@ impl Builder {
     /// one: see [`build`](Self::build).
     pub fn on_notice(mut self, hook: impl Fn(&Notice) + Send + Sync + 'static) -> Self {
         self.on_notice = Some(Arc::new(hook));
+        self
+    }
+
+    /// Called when the last client on a folder has been shut down, on its thread, of the one that opened the folder: by
+    /// whose [`transport_if_first`](Self::transport_if_first) all have sent. For the project's own bindings.
+    #[doc(hidden)]
+    pub fn on_end(mut self, hook: impl Fn() + Send + Sync + 'static) -> Self {
+        self.on_end = Some(Box::new(hook));
         self
     }
 

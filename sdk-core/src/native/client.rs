@@ -123,6 +123,7 @@ impl Client {
             transport_yields,
             filter,
             on_notice,
+            on_end,
             #[cfg(feature = "testing")]
             world,
             ..
@@ -147,7 +148,7 @@ impl Client {
             };
             #[cfg(not(feature = "testing"))]
             let (clock, entropy) = (Clock::system(), Entropy::new());
-            let shared = Shared::new(engine, clock, entropy, on_notice);
+            let shared = Shared::new(engine, clock, entropy, on_notice, on_end);
             #[cfg(feature = "flight-recorder")]
             {
                 let mut core = shared.lock();
@@ -235,8 +236,8 @@ impl Client {
             let thread = StorageThread::new(Arc::clone(shared), store, None);
             let _ = catch_unwind(AssertUnwindSafe(|| thread.work_off()));
         });
-        if ended.is_err() {
-            // There may have been no fence.
+        if !matches!(ended, Ok(()) | Err(Trouble::NotFenced(_))) {
+            // There may have been no fence. Where it was not passed, that is what the app hears.
             shared.on_its_way.wait_over(FENCE);
         }
         ended
@@ -381,7 +382,9 @@ impl Client {
         if !self.is_closed() && !self.0.shared.is_forked() {
             self.0.shared.wait_erased(left());
         }
-        self.close(left);
+        if self.close(left) {
+            self.0.shared.on_end.iter().for_each(|end| end());
+        }
         state
     }
 
@@ -390,17 +393,13 @@ impl Client {
         self.0.closed.load(Ordering::Relaxed)
     }
 
-    /// Whether its threads serve no client any more, or are about to end. For the project's own bindings.
-    #[doc(hidden)]
-    pub fn has_ended(&self) -> bool {
-        self.core().is_none_or(|core| core.state != State::Running)
-    }
-
-    /// Ends this client without another attempt to deliver.
-    pub(super) fn close(&self, timeout: impl FnOnce() -> Duration) {
-        if !self.0.closed.swap(true, Ordering::SeqCst) && self.0.shared.release() {
+    /// Ends this client without another attempt to deliver. Whether it was the last one on its folder.
+    pub(super) fn close(&self, timeout: impl FnOnce() -> Duration) -> bool {
+        let last = !self.0.closed.swap(true, Ordering::SeqCst) && self.0.shared.release();
+        if last {
             self.0.shared.wait_ended(timeout());
         }
+        last
     }
 
     #[cfg(any(test, feature = "testing"))]

@@ -1,6 +1,6 @@
 //! The state that callers and threads share: the engine under its lock, and what it has asked for.
 
-use super::builder::NoticeHook;
+use super::builder::{EndHook, NoticeHook};
 use super::clock::{self, Clock};
 use super::entropy::Entropy;
 #[cfg(feature = "flight-recorder")]
@@ -35,6 +35,7 @@ pub(super) struct Shared {
     progress: Condvar,
     pub(super) clock: Clock,
     pub(super) on_notice: Option<NoticeHook>,
+    pub(super) on_end: Option<EndHook>,
     pub(super) on_its_way: Arc<OnItsWay>,
     /// Its threads have begun to; see [`Shared::finish_call`].
     #[cfg(feature = "testing")]
@@ -131,7 +132,13 @@ pub(super) struct RequestJob {
 }
 
 impl Shared {
-    pub(super) fn new(engine: Engine, clock: Clock, entropy: Entropy, on_notice: Option<NoticeHook>) -> Self {
+    pub(super) fn new(
+        engine: Engine,
+        clock: Clock,
+        entropy: Entropy,
+        on_notice: Option<NoticeHook>,
+        on_end: Option<EndHook>,
+    ) -> Self {
         Self {
             core: Mutex::new(Core {
                 engine,
@@ -165,6 +172,7 @@ impl Shared {
             progress: Condvar::new(),
             clock,
             on_notice,
+            on_end,
             on_its_way: Arc::default(),
             #[cfg(feature = "testing")]
             serves: false.into(),
@@ -507,7 +515,7 @@ impl Shared {
         }
         let mut core = self.lock();
         core.handles = core.handles.saturating_sub(1);
-        let last = core.handles == 0 && core.state == State::Running;
+        let last = core.handles == 0 && core.state != State::Ended;
         drop(core);
         if last {
             self.enter_state(State::Stopping);

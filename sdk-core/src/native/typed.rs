@@ -69,8 +69,8 @@ impl Builder {
     /// Sees the properties of everything that is about to be recorded, may change them, and says whether it may be
     /// recorded: of events, of what is registered, and what is written to profiles; not the names of events, users and
     /// groups. Called on the thread that records, also for what is held until the person decides. What it does not want
-    /// is [`Rejection::Filtered`], and so is everything if it panics. Of a profile it sees the operators, and properties
-    /// inside of them.
+    /// is [`Rejection::Filtered`], and so is everything if it panics. Of a profile, a group's too, it sees the operators, and
+    /// properties inside of them.
     ///
     /// ```
     /// # use refrain::{Client, native::Subject};
@@ -90,11 +90,17 @@ impl Builder {
         filter: impl Fn(Subject<'_>, &mut Map<String, Value>) -> bool + Send + Sync + 'static,
     ) -> Self {
         self.filter_json(Arc::new(move |subject, text| {
-            let Ok(mut properties) = serde_json::from_str(text) else {
+            let Ok(mut properties) = serde_json::from_str::<Map<_, _>>(text) else {
                 // What is no object is for the engine to refuse; what only the engine can read is not seen, and not kept.
                 return Object::parse(text).is_err().then(|| text.into());
             };
+            // Whose profile it is, is not for it to see or say.
+            let group = match subject {
+                Subject::Profile => ["$group_key", "$group_id"].map(|name| properties.remove_entry(name)),
+                _ => [None, None],
+            };
             let keeps = filter(subject, &mut properties);
+            properties.extend(group.into_iter().flatten());
             serde_json::to_string(&properties).ok().filter(|_| keeps)
         }))
     }

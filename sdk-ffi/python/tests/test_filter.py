@@ -41,6 +41,18 @@ class Filters(FolderTestCase):
         )
         self.assertEqual(client.stats().rejected, 1)
 
+    def test_whose_profile_it_is_is_not_for_it_to_see_or_say(self) -> None:
+        def only_set(subject: refrain.Subject, properties: Dict[str, Any]) -> Mapping[str, Any]:
+            self.keep(subject, properties)
+            return {"$set": properties["$set"], "$group_key": "company", "$group_id": "another"}
+
+        client = self.client(default_consent="granted", filter=only_set)
+        self.assertTrue(client.group("company", "acme").set({"street": "Elm Street 9", "city": "Bonn"}))
+        self.assertTrue(client.flush(timeout=30))
+        self.assertEqual([list(properties) for _, properties in self.seen], [["$set"]])
+        (update,) = self.collector.updates
+        self.assertEqual((update["$group_id"], update["$set"]), ("acme", {"city": "Bonn"}))
+
     def test_what_is_held_has_passed_it(self) -> None:
         client = self.client(filter=self.keep)
         self.assertEqual(client.track("Early", {"street": "Elm Street 9"}).status, "held")

@@ -4,6 +4,7 @@ import copy
 import os
 import pickle
 import signal
+import socket
 import subprocess
 import sys
 import unittest
@@ -21,14 +22,18 @@ class ScriptTestCase(FolderTestCase):
 
     def run_script(self, script: str, *options: str) -> None:
         """Runs it with the collector's address and the folder, and expects that it says nothing."""
-        run = subprocess.run(
+        run = self.run_anyhow(script, *options)
+        self.assertEqual((run.returncode, run.stdout, run.stderr), (0, "", ""))
+
+    def run_anyhow(self, script: str, *options: str) -> "subprocess.CompletedProcess[str]":
+        """Runs it, whatever comes of it."""
+        return subprocess.run(
             [sys.executable, "-X", "dev", *options, "-c", script, self.collector.url, str(self.folder)],
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             universal_newlines=True,
             timeout=120,
         )
-        self.assertEqual((run.returncode, run.stdout, run.stderr), (0, "", ""))
 
 
 class Forks(ScriptTestCase):
@@ -250,6 +255,85 @@ class Ends(ScriptTestCase):
             "slow.begun.wait()\n"
             "other.close(timeout=0)\n"
         )
+
+    def test_a_script_ends_whatever_a_transport_hangs_in(self) -> None:
+        for takes, ends in (
+            ("pass", "pass"),
+            ("request.open()", "client.close(timeout=0)"),
+            ("request.open()", "del client"),
+        ):
+            with self.subTest(takes=takes, ends=ends):
+                self.run_script(
+                    "import sys, threading, time, refrain\n"
+                    "begun = threading.Event()\n"
+                    "def hang():\n"
+                    "    while True:\n"
+                    "        time.sleep(0.001)\n"
+                    "class Hangs(refrain.HttpTransport):\n"
+                    "    def send(self, request):\n"
+                    f"        {takes}\n"
+                    "        begun.set()\n"
+                    "        hang()\n"
+                    "    def cancel(self):\n"
+                    "        hang()\n"
+                    "client = refrain.Client('t', endpoint=sys.argv[1], transport=Hangs())\n"
+                    "client.opt_in()\n"
+                    "client.flush(timeout=0)\n"
+                    "begun.wait()\n"
+                    f"{ends}\n"
+                )
+
+    def test_a_script_ends_although_its_end_is_interrupted(self) -> None:
+        script = (
+            "import sys, threading, time, refrain\n"
+            "begun = threading.Event()\n"
+            "class Hangs(refrain.HttpTransport):\n"
+            "    def send(self, request):\n"
+            "        begun.set()\n"
+            "        while True:\n"
+            "            time.sleep(0.001)\n"
+            "    def cancel(self):\n"
+            "        pass\n"
+            "client = refrain.Client('t', endpoint=sys.argv[1], transport=Hangs())\n"
+            "client.opt_in()\n"
+            "client.flush(timeout=0)\n"
+            "begun.wait()\n"
+            "def interrupt(*_):\n"
+            "    raise KeyboardInterrupt\n"
+            "refrain.refrain_ffi.Client.shutdown = interrupt\n"
+        )
+        run = self.run_anyhow(script)
+        self.assertEqual(run.returncode, 0, run.stderr)
+        self.assertIn("KeyboardInterrupt", run.stderr)
+
+    def test_clients_that_nobody_closed_share_one_time(self) -> None:
+        self.run_script(
+            "import atexit, os, sys, time\n"
+            "given = []\n"
+            "def look():\n"
+            "    if len(given) != 3 or sum(given) > 1.0:\n"
+            "        print(given, flush=True)\n"
+            "atexit.register(look)\n"
+            "import refrain\n"
+            "clients = [refrain.Client('t', endpoint=sys.argv[1]) for _ in range(3)]\n"
+            "shutdown = refrain.refrain_ffi.Client.shutdown\n"
+            "def hang(client, timeout):\n"
+            "    given.append(timeout)\n"
+            "    time.sleep(timeout)\n"
+            "    return shutdown(client, 0.0)\n"
+            "refrain.refrain_ffi.Client.shutdown = hang\n"
+        )
+
+    def test_one_that_hangs_at_the_end_does_not_take_the_others_time(self) -> None:
+        with socket.create_server(("127.0.0.1", 0)) as silent:
+            self.run_script(
+                "import sys, refrain\n"
+                f"urls = [sys.argv[1], 'http://127.0.0.1:{silent.getsockname()[1]}', sys.argv[1]]\n"
+                "clients = [refrain.Client('t', endpoint=url, flush_interval=3600) for url in urls]\n"
+                "for client in clients:\n"
+                "    client.opt_in()\n"
+            )
+        self.assertEqual(self.collector.names(), ["$opt_in", "$opt_in"])
 
 
 if __name__ == "__main__":

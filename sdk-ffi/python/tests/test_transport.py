@@ -73,6 +73,21 @@ class Greedy(NeverUnderWay):
         return refrain.HttpAnswer.RESPONSE(status=200, retry_after=None, body="1")
 
 
+class Stuck(NeverUnderWay):
+    """A host transport that does not break off, and writes when it may."""
+
+    def __init__(self) -> None:
+        self.begun = threading.Event()
+        self.may_write = threading.Event()
+
+    def send(self, request: refrain.HttpRequest) -> refrain.HttpAnswer:
+        request.open()
+        self.begun.set()
+        self.may_write.wait()
+        request.started()
+        return refrain.HttpAnswer.UNREACHABLE()
+
+
 def _answer(listener: socket.socket, answer: bytes) -> None:
     connection, _ = listener.accept()
     with connection:
@@ -320,6 +335,29 @@ class Transports(FolderTestCase):
         self.assertIn(b'"event":"sent"', greedy.bodies[0] or b"")
         self.assertIsNone(greedy.bodies[1])
         client.opt_out()  # raises if the sending lock were still held
+
+    def test_c5_a_withdrawal_hears_of_one_that_does_not_break_off_and_may_still_write(self) -> None:
+        stuck = Stuck()
+        self.addCleanup(stuck.may_write.set)
+        client = self.client(default_consent="granted", transport=stuck)
+        client.track("under way")
+        client.flush(timeout=0)
+        self.assertTrue(stuck.begun.wait(60))
+        with self.assertRaises(refrain.ConsentError) as raised:
+            client.opt_out()
+        self.assertEqual(raised.exception.code, "not_fenced")
+        stuck.may_write.set()
+        client.opt_out()
+
+    def test_one_that_is_not_used_is_named(self) -> None:
+        first = self.client(transport=Mistaken(None))
+        with self.assertLogs("refrain", "WARNING") as logs:
+            self.client(transport=Mistaken(None))
+        self.assertIn("transport is not used", logs.output[0])
+        with self.assertRaises(AssertionError), self.assertLogs("refrain", "WARNING"):
+            self.client()
+            self.client(data_dir=None, transport=Mistaken(None))
+        self.assertEqual(first.consent().verdict, "hold")
 
     def test_nobody_listens(self) -> None:
         client = self.client(endpoint=nobody(), default_consent="granted")

@@ -19,6 +19,20 @@ class Hostile(dict):
         raise RuntimeError("not today")
 
 
+class NoTime(datetime.datetime):
+    """As the one of pandas, which stands for a time that there is not."""
+
+    def isoformat(self, *_: Any, **__: Any) -> str:
+        return "NaT"
+
+
+class NoDate(datetime.date):
+    """The same of a date."""
+
+    def isoformat(self) -> str:
+        return "NaT"
+
+
 class Array:
     """As those of numpy and pandas, neither true nor false."""
 
@@ -72,6 +86,8 @@ class Values(FolderTestCase):
             self.assertEqual(encode({"at": date}), '{"at":"%s"}' % text)
         # Which in UTC is in no year.
         self.refused({"at": datetime.datetime(1, 1, 1, tzinfo=zone)}, "unreadable_value", "properties.at", "OverflowError")
+        for none in (NoTime(1, 1, 1), NoDate(1, 1, 1)):
+            self.refused({"at": none}, "unreadable_value", "properties.at", "date")
 
     def test_signals(self) -> None:
         client = self.client(data_dir=self.folder / "signals")
@@ -103,6 +119,13 @@ class Values(FolderTestCase):
         self.refused({"digits": 10**5000}, "too_large", "properties.digits")
         outcome = self.recorder.track("Event", {"text": "x" * 2_000_000})
         self.assertEqual((outcome.status, outcome.reason), ("rejected", "too_large"))
+        self.assertEqual(self.recorder.track("x" * 1_000_001).reason, "too_large")
+        # Few in memory, and nothing that could be written out.
+        many: Any = {"a": "b"}
+        for _ in range(40):
+            many = [many, {"more": many}, (many,)]
+        self.refused({"many": many}, "too_large")
+        self.refused({"many": many, "ring": deep}, "too_large")
         while isinstance(deep, list):  # taking it apart here spares the interpreter a deep recursion
             deep = deep[0]
 

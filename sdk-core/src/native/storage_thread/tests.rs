@@ -29,7 +29,7 @@ impl Bench {
         config.default_consent = DefaultConsent::Granted;
         config.queue_limit_bytes = 4_000;
         let engine = Engine::new(config).unwrap();
-        let shared = Arc::new(Shared::new(engine, Clock::system(), Entropy::new(), None));
+        let shared = Arc::new(Shared::new(engine, Clock::system(), Entropy::new(), None, None));
         let thread = StorageThread::new(Arc::clone(&shared), Store::new(ledger.clone(), [1; 8]), None);
         let mut bench = Self { shared, thread, ledger, folder };
         bench.shared.call(|entropy| Input::Start { secret: entropy.secret() });

@@ -6,6 +6,7 @@ import operator
 import os
 import sys
 import threading
+import time
 import weakref
 from concurrent.futures import Future
 from ctypes import c_char_p, c_uint8, c_uint32, c_uint64
@@ -14,6 +15,7 @@ from types import TracebackType
 from typing import Any, Callable, Dict, Iterable, List, Mapping, NoReturn, Optional, Set, Type, TypeVar, Union
 
 from . import refrain_ffi as ffi
+from ._host import Host, detach
 from ._profile import Profile
 from ._transport import HttpClientTransport
 from ._types import (
@@ -29,8 +31,8 @@ from ._types import (
     Stats,
     Subject,
 )
-from ._values import Unusable, check_text, encode
-from ._warnings import LOG, Warnings
+from ._values import MAX_CHARACTERS, Unusable, check_text, encode, too_large
+from ._warnings import Warnings
 
 _T = TypeVar("_T")
 _ClientT = TypeVar("_ClientT", bound="Client")
@@ -52,7 +54,6 @@ _CONSENT_ERRORS: Dict[Type[BaseException], str] = {
 _ENTER = ffi._UniffiLib.refrain_call
 _ENTER.argtypes = (c_uint64, c_uint8, c_uint32, c_uint32, c_char_p)
 _ENTER.restype = c_uint8
-_U32 = 2**32 - 1
 # The numbers of its kinds.
 _TRACK, _IDENTIFY, _RESET, _REGISTER, _REGISTER_ONCE, _REGISTER_FOR_SESSION, _UNREGISTER, _SWITCH_USER = range(8)
 _ALIAS, _TIME_EVENT, _PROFILE, _GROUP, _SET_GROUP, _ADD_GROUP, _REMOVE_GROUP = range(8, 15)
@@ -107,7 +108,9 @@ class Client:
             groups, for which there is ``deny_list``, nor at what an earlier client has registered. It is told what they
             belong to, see :class:`Subject`, gets a dictionary of its own, on the thread that records, and returns what
             is to be recorded in its place; ``None``, and where it raises, the call is rejected (``filtered``).
-        transport: sends instead of the built-in HTTP client, which goes by no proxy, whatever the environment says.
+        transport: sends instead of the built-in HTTP client, which goes by no proxy, whatever the environment says. One
+            transport serves all clients of a project on a folder: that of the first one. One that a later client brings
+            is not used, which the log says.
 
     Raises:
         ConfigError: a setting cannot work.
@@ -160,16 +163,21 @@ class Client:
                 personal_data_allow=_names("personal_data_allow", personal_data_allow),
                 signals=_signals(signals),
             )
-            self._native = ffi.Client(config, _Host(HttpClientTransport() if transport is None else _transport(transport)))
+            host = Host(HttpClientTransport() if transport is None else _transport(transport))
+            self._native = ffi.Client(config, host)
         except ffi.ConfigError as error:
             raise ConfigError(error.reason) from None
         except ConfigError:
             raise
         except (TypeError, ValueError, OverflowError) as error:
             raise ConfigError(f"a setting has an unusable value: {error}") from None
+        used = weakref.ref(host)
+        del host
+        if transport is not None and used() is None:
+            self._warnings.say("another client that is open on this folder sends: this one's transport is not used")
         self._door = self._native.door()
-        # Also for a client that nobody closes: when it is collected, and at the latest when the interpreter ends.
-        weakref.finalize(self, _end, self._process, self._native, _AT_EXIT)
+        # Also for a client that nobody closes, when it is collected; those that are left when the interpreter ends, all at once.
+        weakref.finalize(self, _end, self._process, self._native, _AT_EXIT).atexit = False
         _CLIENTS.add(self)
         _PROCESSES.add(self._process)
 
@@ -218,11 +226,11 @@ class Client:
 
     def profile(self) -> Profile:
         """The profile of whoever is known at each of its calls."""
-        return Profile(partial(self._update, _PROFILE), {})
+        return Profile(partial(self._update, _PROFILE, {}))
 
     def group(self, key: str, group_id: str) -> Profile:
         """The profile of a group, such as ``group("company", "acme")``."""
-        return Profile(partial(self._update, _GROUP), {"$group_key": key, "$group_id": group_id})
+        return Profile(partial(self._update, _GROUP, {"$group_key": key, "$group_id": group_id}))
 
     def set_group(self, key: str, group_id: str) -> Outcome:
         """Later events are about this member of a group, and no other one of the same kind."""
@@ -334,8 +342,8 @@ class Client:
     ) -> None:
         self.close()
 
-    def _update(self, kind: int, operators: Mapping[str, Any]) -> Outcome:
-        return self._record(lambda: self._call(kind, "", self._kept(operators, "profile")))
+    def _update(self, kind: int, of: Mapping[str, str], operators: Mapping[str, Any]) -> Outcome:
+        return self._record(lambda: self._call(kind, "", self._kept(operators, "profile", of=of)))
 
     def _membership(self, kind: int, key: str, group_id: str) -> Outcome:
         def call() -> int:
@@ -347,11 +355,13 @@ class Client:
 
         return self._record(call)
 
-    def _kept(self, properties: Mapping[str, Any], kind: str, event: Optional[str] = None) -> str:
-        """The JSON text of what is to be recorded of properties."""
-        text = encode(properties)
+    def _kept(
+        self, properties: Mapping[str, Any], kind: str, event: Optional[str] = None, of: Mapping[str, str] = {}
+    ) -> str:
+        """The JSON text of what is to be recorded of properties, and of whose they are, which is not for the filter."""
         if self._filter is None:
-            return text
+            return encode({**properties, **of} if of else properties)
+        text = encode(properties)
         try:
             kept = self._filter(Subject(kind, event), json.loads(text))
         except Exception as error:  # what it cannot judge is not recorded
@@ -360,13 +370,11 @@ class Client:
             raise Unusable("filtered", f"the filter that this app has set has raised {name}") from None
         if kept is None:
             raise Unusable("filtered", "the filter that this app has set does not want it recorded")
-        return encode(kept)
+        return encode({**kept, **of} if of and isinstance(kept, Mapping) else kept)
 
     def _call(self, kind: int, name: str, text: str) -> int:
         size = len(name) if name.isascii() else len(name.encode())
         both = (name + text).encode()
-        if len(both) > _U32:
-            raise Unusable("too_large", "send less in one")
         code: int = _ENTER(self._door, kind, size, len(both), both)
         return code
 
@@ -421,7 +429,7 @@ if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_renew_lock)
 
 _AT_EXIT = 1.0
-"""What a client that was not closed gets at exit to send what is queued, in seconds."""
+"""What clients that were not closed get at exit to send what is queued, in seconds; all of them together."""
 _CLIENTS: "weakref.WeakSet[Client]" = weakref.WeakSet()
 _PROCESSES: Set[int] = set()
 """Those that made a client: a forked child has none of its parent's threads."""
@@ -431,10 +439,21 @@ _PROCESSES: Set[int] = set()
 def _detach() -> None:
     """Before the interpreter goes, and its threads with it: a thread of the library's that called into it afterwards
     would take the process down. Threads may outlive their client, and a closed client's transport may be another's."""
-    for client in list(_CLIENTS):
-        _end(client._process, client._native, _AT_EXIT)
-    if os.getpid() in _PROCESSES:
-        ffi.detach()
+    try:
+        _end_all()
+    finally:  # whoever interrupts that
+        if os.getpid() in _PROCESSES:
+            detach()
+
+
+def _end_all() -> None:
+    clients = [client for client in _CLIENTS if not client._forked()]
+    until = time.monotonic() + _AT_EXIT
+    # All begin at once: one whose collector hangs is not to take the others' time.
+    for client in clients:
+        client._native.flush(0.0)
+    for client in clients:
+        _end(client._process, client._native, max(0.0, until - time.monotonic()))
 
 
 def _end(process: int, native: ffi.Client, timeout: float) -> bool:
@@ -477,6 +496,8 @@ def _name(name: Any) -> str:
 
 
 def _text(value: Any, what: str, reason: str) -> str:
+    if isinstance(value, str) and len(value) > MAX_CHARACTERS:
+        raise too_large()
     check_text(value, what, reason)
     text: str = value
     return text
@@ -535,40 +556,6 @@ def _count(setting: str, value: Any, bits: int) -> Optional[int]:
     if not 0 <= count < 1 << bits:
         raise ConfigError(f"{setting} must be 0 or more, and less than 2**{bits}")
     return count
-
-
-class _Host(ffi.HttpTransport):
-    """A transport as the core calls it, with the log of this package."""
-
-    def __init__(self, transport: ffi.HttpTransport) -> None:
-        self._transport = transport
-        self._warnings = Warnings()
-
-    def send(self, request: ffi.HttpRequest) -> ffi.HttpAnswer:
-        try:
-            answer = self._transport.send(request)
-        except Exception as error:
-            self._warnings.say(f"the transport that this app has set raises {type(error).__name__}")
-            raise
-        if not _is_answer(answer):
-            self._warnings.say("the transport that this app has set returns what is no HttpAnswer; what it was to send is kept")
-            return ffi.HttpAnswer.UNREACHABLE()
-        return answer
-
-    def cancel(self) -> None:
-        self._transport.cancel()
-
-    def notice(self, text: str) -> None:
-        LOG.warning(text)
-
-
-def _is_answer(answer: Any) -> bool:
-    if not isinstance(answer, ffi.HttpAnswer):
-        return False
-    if not answer.is_RESPONSE():
-        return True
-    is_status = isinstance(answer.status, int) and 0 <= answer.status < 1 << 16
-    return is_status and isinstance(answer.retry_after, (str, type(None))) and isinstance(answer.body, str)
 
 
 def _transport(transport: Any) -> ffi.HttpTransport:

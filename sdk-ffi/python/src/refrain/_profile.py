@@ -9,9 +9,8 @@ class Profile:
     """The profile of a person or a group. Each call is a record of its own; like all recording calls it never raises
     and never waits."""
 
-    def __init__(self, update: Callable[[Mapping[str, Any]], Outcome], of: Mapping[str, str]) -> None:
+    def __init__(self, update: Callable[[Mapping[str, Any]], Outcome]) -> None:
         self._update = update
-        self._of = of
 
     def set(self, properties: Mapping[str, Any]) -> Outcome:
         """Sets properties."""
@@ -47,4 +46,4 @@ class Profile:
         return self._apply("$delete", "")
 
     def _apply(self, operator: str, value: Any) -> Outcome:
-        return self._update({**self._of, operator: value})
+        return self._update({operator: value})

@@ -2,11 +2,8 @@
 
 import gzip
 import http.client
-import queue
 import socket
 import ssl
-import threading
-import weakref
 from datetime import datetime, timezone
 from email.utils import parsedate_to_datetime
 from typing import Optional
@@ -31,10 +28,6 @@ class HttpClientTransport(HttpTransport):
     """HTTP and HTTPS by ``http.client``. Redirects are not followed, and requests go by no proxy: the environment's
     ``HTTPS_PROXY`` and the like are not looked at. Where only a proxy leads outside, pass a transport of your own.
 
-    The core calls :meth:`send` on a thread of its own. The exchange itself runs on one of Python's, so that
-    :meth:`cancel` can bring the core's thread home at once, even out of a name lookup that does not end: a thread
-    of the core's must not be in Python when the interpreter ends.
-
     Each client needs one of its own.
     """
 
@@ -42,24 +35,10 @@ class HttpClientTransport(HttpTransport):
         self._exchange: Optional[_Exchange] = None
         self._warnings = Warnings()
         self._compresses = True
-        self._worker: Optional[_Worker] = None
-        # At once, not at the first request: that may be the one at the end of the interpreter, and from Python 3.12 on
-        # there are no new threads then.
-        try:
-            self._hire()
-        except RuntimeError:
-            pass  # tried again when there is something to send
 
     def send(self, request: HttpRequest) -> HttpAnswer:
-        worker = self._worker
-        if worker is None or not worker.is_free():
-            try:
-                worker = self._hire()
-            except RuntimeError:
-                return HttpAnswer.UNREACHABLE()  # no thread is to be had, as at the end of the interpreter
         exchange = self._exchange = _Exchange(request, self._compresses)
-        worker.carry(exchange)
-        answer = exchange.wait()
+        answer = exchange.run()
         if exchange.distrust is not None:
             self._warnings.say(f"the collector's certificate is not trusted: {exchange.distrust}")
         if exchange.compressed and answer.is_RESPONSE() and answer.status in _NOT_IN_THIS_FORM:
@@ -68,53 +47,10 @@ class HttpClientTransport(HttpTransport):
             return HttpAnswer.UNREACHABLE()
         return answer
 
-    def _hire(self) -> "_Worker":
-        """A thread that has nothing to do; one that hangs in what was broken off is left behind."""
-        worker = _Worker()
-        if self._worker is not None:
-            self._worker.end()
-        self._worker = worker
-        # Not at exit: there it is needed to the last.
-        weakref.finalize(self, worker.end).atexit = False
-        return worker
-
     def cancel(self) -> None:
         exchange = self._exchange
         if exchange is not None:
             exchange.abort()
-
-
-class _Worker:
-    """A thread that carries out exchanges, one after the other.
-
-    Raises:
-        RuntimeError: there are no threads to be had.
-    """
-
-    def __init__(self) -> None:
-        self._exchanges: "queue.SimpleQueue[Optional[_Exchange]]" = queue.SimpleQueue()
-        self._last: Optional[_Exchange] = None
-        threading.Thread(target=_work, args=(self._exchanges,), name="refrain-http", daemon=True).start()
-
-    def is_free(self) -> bool:
-        return self._last is None or self._last.is_over
-
-    def carry(self, exchange: "_Exchange") -> None:
-        self._last = exchange
-        self._exchanges.put(exchange)
-
-    def end(self) -> None:
-        """Lets the thread go when it has done what it has."""
-        self._exchanges.put(None)
-
-
-def _work(exchanges: "queue.SimpleQueue[Optional[_Exchange]]") -> None:
-    exchange = exchanges.get()
-    while exchange is not None:
-        exchange.run()
-        # Not held while there is nothing to do.
-        exchange = None
-        exchange = exchanges.get()
 
 
 class _Exchange:
@@ -124,21 +60,12 @@ class _Exchange:
         self.compressed = False
         #: Why the peer is not believed to be the collector.
         self.distrust: Optional[str] = None
-        #: Whether its thread has come back from it.
-        self.is_over = False
         self._request = request
         self._compresses = compresses
         self._connection: Optional[http.client.HTTPConnection] = None
-        self._answer: HttpAnswer = HttpAnswer.UNREACHABLE()
         self._aborted = False
-        self._ended = threading.Event()
-
-    def wait(self) -> HttpAnswer:
-        self._ended.wait()
-        return self._answer
 
     def abort(self) -> None:
-        # In this order: what is written before the socket is shut down is written before `send` returns.
         self._aborted = True
         connection = self._connection
         sock = connection.sock if connection is not None else None
@@ -148,25 +75,20 @@ class _Exchange:
                 socket.socket.shutdown(sock, socket.SHUT_RDWR)
             except OSError:
                 pass
-        self._ended.set()
 
-    def run(self) -> None:
+    def run(self) -> HttpAnswer:
         try:
-            answer = self._talk()
+            return self._talk()
         except (socket.timeout, TimeoutError):
-            answer = HttpAnswer.TIMED_OUT()
+            return HttpAnswer.TIMED_OUT()
         except ssl.SSLCertVerificationError as error:
             self.distrust = error.verify_message
-            answer = HttpAnswer.UNREACHABLE()
+            return HttpAnswer.UNREACHABLE()
         except Exception:  # whatever a network, a proxy or a peer can come up with
-            answer = HttpAnswer.UNREACHABLE()
+            return HttpAnswer.UNREACHABLE()
         finally:
             if self._connection is not None:
                 self._connection.close()
-        if not self._aborted:
-            self._answer = answer
-        self.is_over = True
-        self._ended.set()
 
     def _talk(self) -> HttpAnswer:
         url = urlsplit(self._request.url())

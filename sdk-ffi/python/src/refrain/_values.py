@@ -1,13 +1,19 @@
 """Properties on their way to JSON text. A value that JSON cannot hold is named, with its place; nothing is guessed."""
 
 import datetime
+import itertools
 import json
 import math
-from typing import Any, Iterator, List, Mapping, Optional, Tuple
+import re
+from typing import Any, Iterable, Iterator, List, Mapping, Optional, Tuple
 
 _WORDS_AS_KEYS = ('"null":', '"true":', '"false":')
-# The core's limit; it is checked there too, for the text.
+# The core's limits; they are checked there too, for the text. What has more is not even written out.
 _MAX_DEPTH = 64
+MAX_CHARACTERS = 1_000_000
+_PLAIN = frozenset((int, float, bool, type(None)))
+# Some classes stand for a date that there is not, or write one in a way of their own.
+_DATE = re.compile(r"\d{4}-\d\d-\d\d(T\d\d:\d\d:\d\d)?", re.ASCII)
 
 
 class Unusable(Exception):
@@ -17,6 +23,10 @@ class Unusable(Exception):
         super().__init__(hint)
         self.reason = reason
         self.hint = hint
+
+
+def too_large() -> Unusable:
+    return Unusable("too_large", "a record has at most 1 MB; send less in one")
 
 
 def encode(properties: Mapping[str, Any]) -> str:
@@ -35,8 +45,12 @@ def encode(properties: Mapping[str, Any]) -> str:
     if not properties:
         return "{}"
     try:
+        # Lists that hold one another are few in memory and many as text.
+        _room_after(properties, MAX_CHARACTERS, 0)
         text = _encode(properties)
         text.encode("utf-8")
+    except Unusable:
+        raise
     except Exception as error:
         raise _explain(properties, error) from None
     # Keys that `json` makes texts of. Most texts hold none of these words, and nobody has to look at their parts.
@@ -57,17 +71,47 @@ def check_text(value: Any, what: str, reason: str) -> None:
             raise Unusable("lone_surrogate", f"{what} holds half of a surrogate pair") from None
 
 
+def _room_after(value: Any, room: int, depth: int) -> int:
+    """What is left of so many characters behind the parts of a value, each of which takes two at least."""
+    if isinstance(value, (list, tuple)):
+        parts: Iterable[Any] = value
+    elif isinstance(value, Mapping):
+        parts = itertools.chain(value, value.values())
+    else:
+        return room - len(value) if isinstance(value, str) else room
+    if depth == _MAX_DEPTH:
+        raise RecursionError
+    room -= 2 * len(value)
+    if room < 0:
+        raise too_large()
+    for part in parts:
+        kind = type(part)
+        if kind is str:
+            room -= len(part)
+        elif kind not in _PLAIN:
+            room = _room_after(part, room, depth + 1)
+    if room < 0:
+        raise too_large()
+    return room
+
+
 def _default(value: Any) -> Any:
     if isinstance(value, datetime.datetime):
         if value.tzinfo is not None:
             value = value.astimezone(datetime.timezone.utc).replace(tzinfo=None)
         # Not by `strftime`, whose year has as many digits as the C library likes.
-        return value.isoformat(timespec="seconds")
+        return _date(value.isoformat(timespec="seconds"))
     if isinstance(value, datetime.date):
-        return value.isoformat()
+        return _date(value.isoformat())
     if isinstance(value, Mapping):
         return dict(value)
     raise TypeError
+
+
+def _date(text: str) -> str:
+    if not _DATE.fullmatch(text):
+        raise ValueError
+    return text
 
 
 _encode = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":"), default=_default).encode

@@ -33,8 +33,14 @@ class HttpRequest:
 class HttpTransport:
     """What sends requests."""
 
-    def send(self, request: HttpRequest) -> HttpAnswer: ...
-    def cancel(self) -> None: ...
+    def send(self, request: HttpRequest) -> HttpAnswer:
+        """Connects, takes the body by ``request.open()``, writes it, calls ``request.started()``, and reads the answer. Runs
+        on a thread of Python's, which ends with the interpreter wherever it is."""
+    def cancel(self) -> None:
+        """Break off the request that is under way, where the platform can. Called from another thread; must not wait for
+        anything. A request that has its body and is not broken off keeps a withdrawal waiting until
+        ``request.started()``, or until :meth:`send` has returned; after five seconds that raises ``not_fenced``. A minute
+        after its begin it is left behind."""
 
 def version() -> str: ...
 def __getattr__(name: str) -> Any: ...

@@ -15,6 +15,10 @@ extension Refrain {
         /// the start, empty, and excluded from backups: a backup that is restored must bring neither this device's id
         /// to another one, nor a choice or a record back that has been withdrawn since. Elsewhere there is none
         /// unless it is given.
+        ///
+        /// It must not be in an App Group container: a client holds a file lock in its folder as long as it lives, and iOS
+        /// ends a suspended app that holds one in a shared container (`0xdead10cc`). An app and its extensions have a
+        /// folder each.
         public var dataDir: URL? = defaultDataDir
 
         /// What holds while the person has not decided.

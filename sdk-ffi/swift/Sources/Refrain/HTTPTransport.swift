@@ -19,7 +19,9 @@ extension Refrain {
         func send(_ request: HTTPRequest) throws -> HTTPAnswer
 
         /// Break off the request that is under way, where the platform can; its answer is of no interest any more.
-        /// Called from another thread than ``send(_:)``. Must not wait for anything.
+        /// Called from another thread than ``send(_:)``. Must not wait for anything. A request that has its body and is
+        /// not broken off keeps a withdrawal waiting until ``HTTPRequest/started()``, or until ``send(_:)`` has returned;
+        /// after five seconds that throws `notFenced`. A minute after its begin it is left behind.
         func cancel()
     }
 

@@ -2,11 +2,9 @@ extension Refrain {
     /// The profile of a person or a group. Each call is a record of its own; like all recording calls it never throws
     /// and never waits.
     public struct Profile: Sendable {
-        private let of: [String: String]
         private let update: @Sendable (Properties) -> Outcome
 
-        init(of: [String: String], update: @escaping @Sendable (Properties) -> Outcome) {
-            self.of = of
+        init(update: @escaping @Sendable (Properties) -> Outcome) {
             self.update = update
         }
 
@@ -70,11 +68,7 @@ extension Refrain {
         }
 
         private func apply(_ operation: String, _ value: some RefrainValue) -> Outcome {
-            var record: Properties = [operation: value]
-            for (name, text) in of {
-                record[name] = text
-            }
-            return update(record)
+            update([operation: value])
         }
     }
 }

@@ -15,8 +15,8 @@ internal import RefrainFFI
 /// ```
 ///
 /// The calls that record never throw and never wait: they say what became of the call. One client is enough for a
-/// process, may be used from any thread or task, and shares its folder with other processes, such as an app's
-/// extensions.
+/// process, may be used from any thread or task, and shares its folder with other processes; on Apple's phones and
+/// tablets see ``Configuration/dataDir``.
 ///
 /// A client that is let go without ``close(timeout:)`` keeps in its folder what it has not sent.
 public final class Refrain: Sendable {
@@ -124,12 +124,12 @@ public final class Refrain: Sendable {
 
     /// The profile of whoever is known at each of its calls.
     public func profile() -> Profile {
-        Profile(of: [:]) { self.call(.profile, "", $0) }
+        Profile { self.call(.profile, "", $0) }
     }
 
     /// The profile of a group, such as `group("company", "acme")`.
     public func group(_ key: String, _ id: String) -> Profile {
-        Profile(of: ["$group_key": key, "$group_id": id]) { self.call(.group, "", $0) }
+        Profile { self.call(.group, "", $0, of: ["$group_key": key, "$group_id": id]) }
     }
 
     /// Later events are about this member of a group, and no other one of the same kind.
@@ -247,12 +247,19 @@ public final class Refrain: Sendable {
         return await waiting { native.shutdown(timeout: timeout) }
     }
 
-    private func call(_ kind: Call, _ name: String = "", _ properties: Properties) -> Outcome {
+    private func call(
+        _ kind: Call, _ name: String = "", _ properties: Properties, of: [String: String] = [:]
+    ) -> Outcome {
         guard name.utf8.count <= JSONText.maxBytes else { return tooLarge() }
         do {
             var text = JSONText(after: name)
             let nameBytes = text.count
-            try text.append(try kept(kind, name, properties))
+            var record = try kept(kind, name, properties)
+            // Whose they are is not for a filter to see or say.
+            for (name, id) in of {
+                record[name] = id
+            }
+            try text.append(record)
             return cross(kind, nameBytes, text)
         } catch {
             native.countRejected()

@@ -63,8 +63,8 @@ final class URLSessionTransport: Refrain.HTTPTransport {
 
 /// Of the answer's body; no collector's is longer.
 private let answerBytes = 65_536
-/// What the session gets to let go of a connection, in seconds.
-private let closing = 0.2
+/// What the session gets to let go of a connection, in seconds. By then the library has left the request behind.
+private let closing = 60.0
 
 /// What the session tells, passed on to the exchange that it is about.
 private final class Line: NSObject, URLSessionDataDelegate, @unchecked Sendable {
@@ -130,6 +130,7 @@ private final class Exchange: @unchecked Sendable {
             self.task = task
             self.bodyLength = bodyLength
             isUnderWay = bodyLength == 0
+            isStarted = isUnderWay
             isWriting = answer == nil
             return isWriting
         }
@@ -140,6 +141,8 @@ private final class Exchange: @unchecked Sendable {
         state.withLock { self.task === task }
     }
 
+    /// Comes back when the body is written or will not be: what was broken off, or given up, the session ends by and by,
+    /// until then it may write, and a withdrawal waits for that.
     func wait(connectTimeout: TimeInterval) -> Refrain.HTTPAnswer {
         let deadline = Date(timeIntervalSinceNow: connectTimeout)
         let isConnected = state.withLock {
@@ -150,10 +153,10 @@ private final class Exchange: @unchecked Sendable {
         }
         if !isConnected { end(.unreachable) }
         return state.withLock {
-            while true {
-                if let answer { return answer }
-                state.wait()
-            }
+            while answer == nil { state.wait() }
+            let deadline = Date(timeIntervalSinceNow: closing)
+            while isWriting && !isStarted && state.wait(until: deadline) {}
+            return answer ?? .unreachable
         }
     }
 
@@ -167,13 +170,8 @@ private final class Exchange: @unchecked Sendable {
         task?.cancel()
     }
 
-    /// Breaks it off. The session does that by and by, and until then it may write.
     func abort() {
         end(.unreachable)
-        let deadline = Date(timeIntervalSinceNow: closing)
-        state.withLock {
-            while isWriting && state.wait(until: deadline) {}
-        }
     }
 
     func sent(_ bytes: Int64) {

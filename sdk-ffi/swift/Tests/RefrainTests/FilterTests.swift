@@ -43,6 +43,21 @@ private let address: Refrain.Properties = ["street": "Elm Street 9", "city": "Bo
         #expect(client.stats().rejected == 1)
     }
 
+    @Test func whoseProfileItIsIsNotForItToSeeOrSay() async throws {
+        let names = Kept<String>()
+        let client = try world.client(granted: true) {
+            $0.filter = { _, properties in
+                for name in properties.keys { names.add(name) }
+                return ["$set": properties["$set"] ?? nil, "$group_key": "company", "$group_id": "another"]
+            }
+        }
+        #expect(client.group("company", "acme").set(address) == .accepted)
+        #expect(await client.flush(timeout: 60))
+        #expect(names.all == ["$set"])
+        let groups = try await world.server.get("/mock/groups")["groups"].elements
+        #expect(groups.map { $0["group_id"] } == ["acme"])
+    }
+
     @Test func whatIsHeldHasPassedIt() async throws {
         let client = try world.client { $0.filter = withoutStreets }
         #expect(client.track("Early", address) == .held)

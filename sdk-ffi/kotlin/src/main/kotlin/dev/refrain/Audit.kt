@@ -33,9 +33,12 @@ public data class Audit(
 public data class AuditedFile(
     /** Its path in the folder. */
     val name: String,
-    /** What it holds: `consent` or `data`. */
+    /**
+     * What it holds: `consent` or `data`. `unlisted` is a file or folder that could not be looked at: it may hold
+     * anything.
+     */
     val kind: String,
-    /** Its length. */
+    /** Its length; 0 where that cannot be told. */
     val bytes: Long,
 )
 

@@ -22,7 +22,9 @@ public interface HttpTransport {
 
     /**
      * Break off the request that is under way, where the platform can; its answer is of no interest any more. Called
-     * from another thread than [send]. Must not wait for anything.
+     * from another thread than [send]. Must not wait for anything. A request that has its body and is not broken off
+     * keeps a withdrawal waiting until [HttpRequest.started], or until [send] has returned; after five seconds that
+     * throws `NOT_FENCED`. A minute after its begin it is left behind.
      */
     public fun cancel()
 }

@@ -4,8 +4,7 @@ package dev.refrain
  * The profile of a person or a group. Each call is a record of its own; like all calls that record it never throws and
  * never waits.
  */
-public class Profile
-internal constructor(private val of: Map<String, String?>, private val update: (Map<String, Any?>) -> Outcome) {
+public class Profile internal constructor(private val update: (Map<String, Any?>) -> Outcome) {
     /** Sets properties. */
     public fun set(properties: Map<String, Any?>): Outcome = apply("\$set", properties)
 
@@ -33,5 +32,5 @@ internal constructor(private val of: Map<String, String?>, private val update: (
     /** Deletes the profile. That erases no event. */
     public fun delete(): Outcome = apply("\$delete", "")
 
-    private fun apply(operator: String, value: Any?): Outcome = update(of + (operator to value))
+    private fun apply(operator: String, value: Any?): Outcome = update(mapOf(operator to value))
 }

@@ -69,11 +69,13 @@ public class Refrain private constructor(token: String, settings: Settings) : Au
     public fun timeEvent(name: String): Outcome = record { call(TIME_EVENT, named(name)) }
 
     /** The profile of whoever is known at each of its calls. */
-    public fun profile(): Profile = Profile(emptyMap()) { record { call(PROFILE, "") { json(Subject.Profile, it) } } }
+    public fun profile(): Profile = Profile { record { call(PROFILE, "") { json(Subject.Profile, it) } } }
 
     /** The profile of a group, such as `group("company", "acme")`. */
-    public fun group(key: String, id: String): Profile =
-        Profile(mapOf("\$group_key" to key, "\$group_id" to id)) { record { call(GROUP, "") { json(Subject.Profile, it) } } }
+    public fun group(key: String, id: String): Profile {
+        val of = mapOf("\$group_key" to key, "\$group_id" to id)
+        return Profile { record { call(GROUP, "") { json(Subject.Profile, it, of) } } }
+    }
 
     /** Later events are about this member of a group, and no other one of the same kind. */
     public fun setGroup(key: String, id: String): Outcome = member(SET_GROUP, key, id)
@@ -192,8 +194,10 @@ public class Refrain private constructor(token: String, settings: Settings) : Au
             call(kind, name) { append(text) }
         }
 
-    private fun StringBuilder.json(subject: Subject, properties: Map<String, Any?>?) {
-        appendJson(filter.kept(subject, properties, warnings))
+    /** Of properties what the filter keeps, and whose they are, which is not for it to see or say. */
+    private fun StringBuilder.json(subject: Subject, properties: Map<String, Any?>?, of: Map<String, Any?> = emptyMap()) {
+        val kept = filter.kept(subject, properties, warnings)
+        appendJson(if (of.isEmpty()) kept else kept.orEmpty() + of)
     }
 
     /** What crosses is one text: the name, and behind it properties or a group's id. */

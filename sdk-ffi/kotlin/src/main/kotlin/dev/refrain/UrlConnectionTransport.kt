@@ -51,7 +51,7 @@ private const val WORTH_COMPRESSING = 1024
 /** It is the form of a body that is refused, not what stands in it. */
 private val NOT_IN_THIS_FORM = setOf(411, 415, 501)
 
-/** To close a TLS connection in which another thread writes can take a while. */
+/** To close a TLS connection in which another thread writes can take a while. A withdrawal waits for that, not we. */
 private const val CLOSING_MS = 200L
 
 /**

@@ -40,6 +40,22 @@ class FilterTest : FolderTest() {
     }
 
     @Test
+    fun `whose profile it is, is not for it to see or say`() {
+        val names = mutableListOf<Set<String>>()
+        val client =
+            granted {
+                filter = Filter { _, properties ->
+                    names.add(properties.keys.toSet())
+                    mapOf("\$set" to properties["\$set"], "\$group_key" to "company", "\$group_id" to "another")
+                }
+            }
+        assertEquals(Outcome.Accepted, client.group("company", "acme").set(mapOf("city" to "Bonn")))
+        assertTrue(client.flushBlocking(30.0))
+        assertEquals(listOf(setOf("\$set")), names)
+        assertEquals("acme", collector.updates.single().text("\$group_id"))
+    }
+
+    @Test
     fun `what is held has passed it`() {
         val client = client { filter = withoutStreets }
         assertEquals(Outcome.Held, client.track("Early", mapOf("street" to "Elm Street 9")))
