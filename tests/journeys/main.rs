@@ -6,4 +6,6 @@ mod folders;
 #[path = "../../server-mock/tests/journeys/forensics.rs"]
 mod forensics;
 mod killed_server;
+#[path = "../../server-mock/tests/journeys/tool.rs"]
+mod tool;
 mod withdrawal;

@@ -6,7 +6,8 @@ use std::process::{Command, Output, Stdio};
 use refrain_mock::{MockServer, Options, StorePlace};
 use serde_json::{Value, json};
 
-use crate::support::{Folder, Process, Server, config, gzip, server, tool, try_send};
+use crate::support::{Folder, Process, Server, config, gzip, server, try_send};
+use crate::tool::tool;
 
 /// A device and its proof: the first 128 bits of the secret's SHA-256, as a UUID of version 4.
 const SECRET: &str = "07070707070707070707070707070707";

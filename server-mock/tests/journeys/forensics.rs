@@ -7,7 +7,7 @@ use chacha20poly1305::aead::{Aead, KeyInit, Payload};
 use chacha20poly1305::{XChaCha20Poly1305, XNonce};
 use rusqlite::Connection;
 
-use crate::support::tool;
+use crate::tool::tool;
 
 /// The bytes of a file, read by another process: when this one closes a file of a database, it lets go of the locks that
 /// its own connections to that database hold.

@@ -8,7 +8,8 @@ use std::process::Command;
 use refrain_mock::StorePlace;
 use serde_json::{Value, json};
 
-use crate::support::{Folder, Process, Server, config, server, tool};
+use crate::support::{Folder, Process, Server, config, server};
+use crate::tool::tool;
 
 const CONNECTIONS: usize = 1000;
 

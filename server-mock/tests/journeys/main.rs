@@ -25,3 +25,4 @@ mod replaying;
 mod retention;
 mod retrieving;
 mod support;
+mod tool;

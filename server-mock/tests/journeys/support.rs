@@ -1,7 +1,6 @@
 //! A plain HTTP client, the real binary as a child process, and folders that clean up after themselves.
 
 use std::cell::Cell;
-use std::ffi::OsStr;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
@@ -12,6 +11,8 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use refrain_mock::{Config, MockServer, Options, StorePlace};
 use serde_json::{Value, json};
+
+use crate::tool::tool;
 
 /// An answer.
 pub struct Answer {
@@ -159,14 +160,6 @@ pub fn config() -> Value {
 pub fn server(store: StorePlace) -> MockServer {
     let config = Config::from_json(&config()).unwrap();
     MockServer::start_with(Options { store, config, ..Options::default() }).unwrap()
-}
-
-/// What a program of the system's prints. The tests need few beside Rust, and say which one is missing.
-pub fn tool(name: &str, arguments: &[impl AsRef<OsStr> + std::fmt::Debug]) -> Vec<u8> {
-    let output = Command::new(name).args(arguments).output();
-    let output = output.unwrap_or_else(|error| panic!("this test needs `{name}`: {error}"));
-    assert!(output.status.success(), "`{name}` has failed with {arguments:?}");
-    output.stdout
 }
 
 /// The real binary.
