@@ -11,6 +11,7 @@ const REGISTER = 3;
 const UNREGISTER = 6;
 /** Updates of a profile, of a person or a group. */
 const PROFILE = 10;
+const GROUP = 11;
 /** From this kind on the second part is a text, too: a group's id. */
 const MEMBERSHIP = 12;
 
@@ -54,8 +55,19 @@ export const filtered = (filter: Filter, kind: number, parts: [string, string]):
         : kind >= PROFILE && kind < MEMBERSHIP && 'profile';
   if (!subject || text[0] != '{') return parts;
   try {
-    const kept = filter(subject, JSON.parse(text));
-    if (kept && !('then' in kept)) return texts(kind, name, kept, JSON.stringify(kept) + '');
+    let given = JSON.parse(text);
+    let group: object | undefined;
+    if (kind == GROUP) {
+      // Whose profile it is, is not for it to see or say.
+      const { $group_key, $group_id, ...operators } = given;
+      group = { $group_key, $group_id };
+      given = operators;
+    }
+    const said = filter(subject, given);
+    if (said && !('then' in said)) {
+      const kept = group ? { ...said, ...group } : said;
+      return texts(kind, name, kept, JSON.stringify(kept) + '');
+    }
   } catch {
     // What it cannot judge is not recorded.
   }

@@ -127,6 +127,27 @@ test('the filter of the app sees everything before it is recorded, also what cam
   ]);
 });
 
+test('whose profile it is, is not for a filter to see or say', async (t) => {
+  const { collector, open } = await world.person(t);
+  const page = await open();
+  const seen = await page.evaluate(async (endpoint) => {
+    const { init } = await import('/dist/index.js');
+    const seen = [];
+    const filter = (subject, properties) => {
+      seen.push(subject, Object.keys(properties));
+      return { ...properties, $group_id: 'another' };
+    };
+    const r = init('T', { endpoint, defaultConsent: 'granted', filter });
+    await r.ready;
+    seen.push(r.group('company', 'acme').set({ city: 'Bonn' }));
+    await r.flush();
+    return seen;
+  }, collector.url);
+  assert.deepEqual(seen, ['profile', ['$set'], 'accepted']);
+  const [{ $group_key, $group_id, $set }] = collector.updates();
+  assert.deepEqual([$group_key, $group_id, $set], ['company', 'acme', { city: 'Bonn' }]);
+});
+
 test('the first event after quiet leaves at once, the rest at the interval', async (t) => {
   const { collector, open } = await world.person(t);
   const page = await open({ defaultConsent: 'granted', flushInterval: 3_600_000 });

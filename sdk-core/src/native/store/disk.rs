@@ -197,6 +197,7 @@ impl Disk for Files {
     }
 
     fn create_folder(&self, path: &Path) -> io::Result<()> {
+        let above = above_missing(path);
         let mut builder = fs::DirBuilder::new();
         builder.recursive(true);
         #[cfg(unix)]
@@ -205,7 +206,11 @@ impl Disk for Files {
             // Something else than a folder.
             io::ErrorKind::AlreadyExists => io::ErrorKind::NotADirectory.into(),
             _ => error,
-        })
+        })?;
+        // A choice that is durable in a folder whose name is not would be lost with the power. Who may not read the folders
+        // above cannot do more.
+        above.into_iter().for_each(|folder| drop(self.sync_folder(folder)));
+        Ok(())
     }
 
     fn sync_folder(&self, path: &Path) -> io::Result<()> {
@@ -258,6 +263,13 @@ impl DiskFile for File {
     fn sync(&mut self) -> io::Result<()> {
         self.sync_all()
     }
+}
+
+/// The folders that get a new name in them when this folder is made with all above it.
+fn above_missing(path: &Path) -> Vec<&Path> {
+    let missing = path.ancestors().take_while(|folder| !folder.as_os_str().is_empty() && !folder.exists());
+    let above = |folder: &Path| if folder.as_os_str().is_empty() { Path::new(".") } else { folder };
+    missing.filter_map(Path::parent).map(above).collect()
 }
 
 /// Syncs what stands at a path.
@@ -313,6 +325,16 @@ mod tests {
         }
         let (denied, broken) = (13, 5);
         assert!(synced(denied).is_err() && synced(broken).is_err());
+    }
+
+    #[test]
+    fn c7_what_gets_a_new_name_in_it_is_known_up_to_what_is_there() {
+        let there = std::env::temp_dir();
+        let made = there.join("refrain-never-made/a/b");
+        let expected = [there.join("refrain-never-made/a"), there.join("refrain-never-made"), there.clone()];
+        assert_eq!(above_missing(&made), expected);
+        assert!(above_missing(&there).is_empty());
+        assert_eq!(above_missing(Path::new("refrain-never-made")), [Path::new(".")]);
     }
 
     /// A device that keeps nothing says so to who syncs it, and to nobody else.

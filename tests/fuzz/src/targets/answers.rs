@@ -381,7 +381,7 @@ fn is_refusal(answer: &Answer) -> bool {
 /// The wait that an answer asks for at least, in milliseconds, where it is one that is obeyed.
 fn asked_ms(answer: &Answer) -> Option<u64> {
     let Answer::Response { status, retry_after: Some(text), .. } = answer else { return None };
-    let retried = matches!(status, 408 | 425 | 429 | 500..=599 | 300..=399);
+    let retried = matches!(status, 408 | 425 | 429 | 500..=599);
     let whole = text.trim_ascii().split('.').next().unwrap_or_default();
     let seconds = whole.parse::<u64>().ok().filter(|_| retried)?;
     Some(seconds.saturating_mul(1_000).min(DAY_MS))

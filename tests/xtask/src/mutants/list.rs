@@ -237,7 +237,11 @@ pub const MUTANTS: &[Mutant] = &[
     Mutant {
         name: "segment-dropped-early",
         fault: "a segment goes while records in it are still to be delivered",
-        edits: &[edit(INSTANCE, "if !first.live.is_empty() {", "if first.live.len() > 1 {")],
+        edits: &[edit(
+            INSTANCE,
+            "filter(|first| first.live.is_empty())",
+            "filter(|first| first.live.len() < 2)",
+        )],
     },
     Mutant {
         name: "journal-checksum-ignored",
