@@ -268,8 +268,8 @@ impl DiskFile for File {
 /// The folders that get a new name in them when this folder is made with all above it.
 fn above_missing(path: &Path) -> Vec<&Path> {
     let missing = path.ancestors().take_while(|folder| !folder.as_os_str().is_empty() && !folder.exists());
-    let above = |folder: &Path| if folder.as_os_str().is_empty() { Path::new(".") } else { folder };
-    missing.filter_map(Path::parent).map(above).collect()
+    let above = missing.filter_map(Path::parent);
+    above.map(|folder| if folder.as_os_str().is_empty() { Path::new(".") } else { folder }).collect()
 }
 
 /// Syncs what stands at a path.
