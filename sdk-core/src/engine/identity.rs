@@ -211,13 +211,13 @@ impl Identity {
 
 /// Whether all members of an object stand in another one as they are.
 fn holds(properties: &str, text: &str) -> bool {
-    let properties = object(properties);
-    object(text).members().all(|(key, value)| at(properties, key) == Some(value))
+    let properties = Object::or_empty(properties);
+    Object::or_empty(text).members().all(|(key, value)| at(properties, key) == Some(value))
 }
 
 /// The members of an object that have changed since `base`, and of the other one all else.
 fn joined(ours: &str, base: &str, theirs: &str) -> String {
-    let (ours, base, theirs) = (object(ours), object(base), object(theirs));
+    let (ours, base, theirs) = (Object::or_empty(ours), Object::or_empty(base), Object::or_empty(theirs));
     let changed = |key| at(ours, key) != at(base, key);
     let mut out = String::from("{");
     let kept = theirs.members().filter(|(key, _)| !changed(*key));
@@ -234,16 +234,11 @@ fn at<'a>(object: Object<'a>, key: Key<'_>) -> Option<Value<'a>> {
     object.members().find(|(other, _)| other.same(key)).map(|(_, value)| value)
 }
 
-/// Text that is no object is none.
-fn object(text: &str) -> Object<'_> {
-    Object::parse(text).unwrap_or(Object::EMPTY)
-}
-
 /// Two objects as one without a member; the first is the stronger.
 pub(super) fn merged(strong: &str, weak: &str, without: &str) -> String {
     let mut out = String::from("{");
     let without = if without.is_empty() { &[][..] } else { &[without] };
-    write::merge(&mut out, &[object(strong), object(weak)], without, &[]);
+    write::merge(&mut out, &[Object::or_empty(strong), Object::or_empty(weak)], without, &[]);
     out.push('}');
     out
 }
@@ -256,7 +251,7 @@ fn membership(call: &Call<'_>, properties: &str) -> String {
     write::key(&mut change, call.name);
     change.push('[');
     let empty = change.len();
-    let old = Object::parse(properties).unwrap_or(Object::EMPTY).get(call.name);
+    let old = Object::or_empty(properties).get(call.name);
     if call.kind != CallKind::SetGroup
         && let Some(old) = old
     {

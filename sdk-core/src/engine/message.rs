@@ -233,8 +233,8 @@ fn objects<'a>(
     session: Object<'a>,
     config: &'a Config,
 ) -> [Object<'a>; 4] {
-    let parse = |text| Object::parse(text).unwrap_or(Object::EMPTY);
-    [own, session, parse(&identity.super_properties), parse(&config.automatic_properties)]
+    let super_properties = Object::or_empty(&identity.super_properties);
+    [own, session, super_properties, Object::or_empty(&config.automatic_properties)]
 }
 
 /// Whether the host wants to hear nothing of this property.

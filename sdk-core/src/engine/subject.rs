@@ -72,7 +72,7 @@ impl Subject {
             CallKind::Reset | CallKind::SwitchUser if is_other => (String::new(), true),
             _ => (self.session.clone(), false),
         };
-        let head = Head::new(&identity, Object::parse(&session).unwrap_or(Object::EMPTY), config);
+        let head = Head::new(&identity, Object::or_empty(&session), config);
         if !matches!(call.kind, CallKind::Reset | CallKind::Unregister | CallKind::RemoveGroup) {
             head.check_room(&identity)?;
         }
@@ -111,7 +111,7 @@ impl Subject {
     /// The identity, the beginning of its events, and the properties of this session.
     pub(super) fn head(&mut self, config: &Config) -> Option<(&Identity, &Head, Object<'_>)> {
         let identity = self.identity.as_ref()?;
-        let session = Object::parse(&self.session).unwrap_or(Object::EMPTY);
+        let session = Object::or_empty(&self.session);
         let head = self.head.get_or_insert_with(|| Head::new(identity, session, config));
         Some((identity, head, session))
     }

@@ -48,6 +48,11 @@ impl<'a> Object<'a> {
         Ok(Self(object))
     }
 
+    /// Reads an object; text that is none has no members.
+    pub(crate) fn or_empty(text: &'a str) -> Self {
+        Self::parse(text).unwrap_or(Self::EMPTY)
+    }
+
     /// The members in the order of the text, repeated keys included.
     pub fn members(self) -> Members<'a> {
         let mut scanner = Scanner::new(self.0);

@@ -13,8 +13,7 @@ impl Core {
     /// Takes the request of a device that has proven itself. Asked again, it is the same request.
     /// `None`: there is no such project, and no way in which the device could have sent anything.
     pub fn erase_device(&mut self, token: &str, device_id: &str) -> Result<Option<StoredTask>, StoreError> {
-        let Some(project) = self.answerable(token)? else { return Ok(None) };
-        let home = self.open_project(&project.token)?;
+        let Some(home) = self.answerable_home(token)? else { return Ok(None) };
         let device = strip(device_id).to_owned();
         if let Some(known) = self.store.device_task(home.project, &device)? {
             return Ok(Some(known));

@@ -115,6 +115,12 @@ impl Core {
         }
     }
 
+    /// The same, where its data is. It may have none yet: an objection or an erasure may come before the first event.
+    fn answerable_home(&mut self, token: &str) -> Result<Option<Home>, StoreError> {
+        let project = self.answerable(token)?;
+        project.map(|project| self.open_project(&project.token)).transpose()
+    }
+
     /// The project of a token under which there is something, or was.
     pub fn holding(&mut self, token: &str) -> Result<Option<Project>, StoreError> {
         Ok(self.store.find_project(token)?.map(|_| self.project_of(token)))

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use super::Core;
 use crate::domain::config::IdMerge;
 use crate::domain::identity::{DEVICE_PREFIX, strip};
-use crate::store::{Counts, Home, ProjectRow, StoreError};
+use crate::store::{Counts, ProjectRow, StoreError};
 
 /// What became of a change to a list.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -17,20 +17,11 @@ pub struct ListChange {
 }
 
 impl Core {
-    /// The project of a list: also one that has no data yet, since an objection may come before the first event. `None`
-    /// where nothing of such a project would be taken: an objection there would protect nobody.
-    fn objected_in(&mut self, token: &str) -> Result<Option<Home>, StoreError> {
-        match self.answerable(token)? {
-            Some(project) => self.open_project(&project.token).map(Some),
-            None => Ok(None),
-        }
-    }
-
     /// The hashes on the list of a project, if there can be one.
     pub fn suppressed(&mut self, token: &str) -> Result<Option<Vec<[u8; 16]>>, StoreError> {
         match self.store.find_project(token)? {
             Some(home) => self.store.objections(home.project).map(Some),
-            None => Ok(self.answerable(token)?.map(|_| Vec::new())),
+            None => Ok(self.shared.config().project_or_new(token).map(|_| Vec::new())),
         }
     }
 
@@ -123,7 +114,7 @@ impl Core {
         work: impl FnOnce(&mut Core, ProjectRow) -> Result<ListChange, StoreError>,
     ) -> Result<Option<ListChange>, StoreError> {
         let now = self.shared.now();
-        let Some(home) = self.objected_in(token)? else { return Ok(None) };
+        let Some(home) = self.answerable_home(token)? else { return Ok(None) };
         let change = work(self, home.project)?;
         let rule = format!("{} added, {} removed", change.added, change.removed);
         self.note(now, Some(home.project), "suppression.changed", &rule, None, Counts::default())?;
