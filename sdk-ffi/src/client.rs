@@ -203,6 +203,10 @@ mod tests {
             fn notice(&self, _: String) -> Result<(), TransportError> {
                 Ok(())
             }
+
+            fn consent_changed(&self, _consent: crate::Consent) -> Result<(), TransportError> {
+                Ok(())
+            }
         }
         let (folder, config) = on_a_folder("last");
         let ((begun, begins), (go, goes)) = (mpsc::channel(), mpsc::channel());
@@ -236,6 +240,10 @@ mod tests {
                 Ok(())
             }
             fn notice(&self, _: String) -> Result<(), TransportError> {
+                Ok(())
+            }
+
+            fn consent_changed(&self, _consent: crate::Consent) -> Result<(), TransportError> {
                 Ok(())
             }
         }

@@ -113,6 +113,10 @@ pub(crate) mod tests {
         fn notice(&self, _: String) -> Result<(), TransportError> {
             Ok(())
         }
+
+        fn consent_changed(&self, _consent: crate::Consent) -> Result<(), TransportError> {
+            Ok(())
+        }
     }
 
     pub(crate) fn config() -> Config {

@@ -121,13 +121,16 @@ impl HostTransport {
         Self(Arc::new(Line { host, current: Mutex::default(), inside: Arc::default(), patience }))
     }
 
-    /// Has the host log something. Who comes too late is not heard.
+    /// Has the host log something, or hear where consent stands. Who comes too late is not heard.
     pub(crate) fn tell(&self, notice: &Notice) {
         if matches!(notice, Notice::Settled { .. }) {
             return; // the call says so
         }
         if let Some(_visit) = Gate::enter(self.0.host.gate) {
-            self.0.host.call(|host| host.notice(notice.to_string()));
+            self.0.host.call(|host| match notice {
+                Notice::ConsentChanged(consent) => host.consent_changed((*consent).into()),
+                notice => host.notice(notice.to_string()),
+            });
         }
     }
 
@@ -240,6 +243,10 @@ mod tests {
         fn notice(&self, _: String) -> Result<(), TransportError> {
             Ok(())
         }
+
+        fn consent_changed(&self, _consent: crate::Consent) -> Result<(), TransportError> {
+            Ok(())
+        }
     }
 
     fn host<F>(behaviour: F) -> HostTransport
@@ -333,6 +340,10 @@ mod tests {
         fn notice(&self, _: String) -> Result<(), TransportError> {
             Ok(())
         }
+
+        fn consent_changed(&self, _consent: crate::Consent) -> Result<(), TransportError> {
+            Ok(())
+        }
     }
 
     impl Drop for LetGo {
@@ -389,6 +400,10 @@ mod tests {
             }
 
             fn notice(&self, _: String) -> Result<(), TransportError> {
+                Ok(())
+            }
+
+            fn consent_changed(&self, _consent: crate::Consent) -> Result<(), TransportError> {
                 Ok(())
             }
         }
@@ -452,6 +467,10 @@ mod tests {
             }
 
             fn notice(&self, _: String) -> Result<(), TransportError> {
+                Ok(())
+            }
+
+            fn consent_changed(&self, _consent: crate::Consent) -> Result<(), TransportError> {
                 Ok(())
             }
         }
@@ -518,6 +537,10 @@ mod tests {
             }
 
             fn notice(&self, _: String) -> Result<(), TransportError> {
+                Ok(())
+            }
+
+            fn consent_changed(&self, _consent: crate::Consent) -> Result<(), TransportError> {
                 Ok(())
             }
         }

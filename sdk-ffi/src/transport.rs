@@ -1,6 +1,7 @@
 //! What the host implements: its HTTP client, and a log; and what it gets for that.
 
 use crate::exchange::Exchange;
+use crate::state::Consent;
 use std::fmt;
 use std::sync::Arc;
 
@@ -37,6 +38,13 @@ pub trait HttpTransport: Send + Sync {
     /// # Errors
     /// Not looked at.
     fn notice(&self, text: String) -> Result<(), TransportError>;
+
+    /// Where consent stands: once the store has been read, and again whenever the decision or the verdict has changed, here
+    /// or in another process on the folder. Called on a thread of its own.
+    ///
+    /// # Errors
+    /// Not looked at.
+    fn consent_changed(&self, consent: Consent) -> Result<(), TransportError>;
 }
 
 /// How a request ended.

@@ -1,6 +1,6 @@
 //! Everything the engine asks of the outside.
 
-use super::consent::{ConsentChange, ConsentState, Decision};
+use super::consent::{Consent, ConsentChange, ConsentState, Decision};
 use super::identity::IdentityChange;
 use super::permit::{OutboxPermit, Permit, Refused};
 use alloc::boxed::Box;
@@ -581,6 +581,9 @@ pub enum Notice {
     },
     /// The store fails; records are kept in memory, or, where it cannot be read, not made unless somebody agrees (C8).
     StoreTrouble(StoreFault),
+    /// Where consent stands: once the store has been read, and again whenever the decision or the verdict has changed,
+    /// here or in another process or tab. Not while a choice is being carried out.
+    ConsentChanged(Consent),
     /// The queue has no room left: its oldest records go undelivered, for the first time. The books count them.
     QueueFull,
     /// Nothing can be sent, and nothing is lost: this environment variable names a proxy that cannot be used.
@@ -599,6 +602,7 @@ impl fmt::Display for Notice {
                 write!(f, "the collector answers {status}; sending rests, nothing is lost")
             }
             Self::StoreTrouble(fault) => write!(f, "{fault}; records are kept in memory at most"),
+            Self::ConsentChanged(consent) => f.write_str(consent.sentence()),
             Self::QueueFull => f.write_str("the queue is full; the oldest records go"),
             Self::UnusableProxy { variable } => {
                 write!(f, "{variable} names a proxy that cannot be used; nothing is sent, nothing is lost")

@@ -159,6 +159,8 @@ pub struct Engine {
     books: Stats,
     outcome: Outcome,
     effects: VecDeque<Effect>,
+    /// What the host has heard last of where consent stands.
+    announced: Option<Consent>,
     pending: Vec<(Op, Pending)>,
     last_number: u64,
 }
@@ -225,6 +227,7 @@ impl Engine {
             books: Stats::default(),
             outcome: Outcome::Nothing,
             effects: VecDeque::new(),
+            announced: None,
             pending: Vec::new(),
             last_number: 0,
         })
@@ -248,6 +251,7 @@ impl Engine {
             Input::Done { op, result } => self.done(op, &result),
         }
         self.settle();
+        self.announce_consent();
         Effects(self)
     }
 
@@ -542,6 +546,15 @@ impl Engine {
 
     fn notify(&mut self, notice: Notice) {
         self.effects.push_back(Effect::Notify(notice));
+    }
+
+    /// Has the host hear where consent stands, once that is known and whenever it has changed.
+    fn announce_consent(&mut self) {
+        let consent = self.consent();
+        if self.phase == Phase::Ready && self.choosing().is_none() && self.announced != Some(consent) {
+            self.announced = Some(consent);
+            self.notify(Notice::ConsentChanged(consent));
+        }
     }
 
     /// A number for jitter: nobody is harmed by guessing it (splitmix64).

@@ -1246,3 +1246,30 @@ fn c6_a_grant_over_a_record_that_was_deleted_does_not_cover_what_came_before() {
     let body = app.answer(ok());
     assert!(body.contains("after") && !body.contains("before"), "{body}");
 }
+
+#[test]
+fn where_consent_stands_is_said_once_it_is_known_and_again_when_it_has_changed_here_or_elsewhere() {
+    let mut store = Store::default();
+    let mut app = Driver::starting(0, config());
+    app.track("before");
+    assert!(app.announced.is_empty(), "the store is not open: nobody knows yet");
+    app.run(&mut store);
+    let mut other = Driver::started(1, config(), &mut store);
+    app.opt_in();
+    app.run(&mut store);
+    app.track("after");
+    app.run(&mut store);
+    other.input(Input::RecordChanged { name: RecordName::Consent, read: store.consent.clone() });
+    other.run(&mut store);
+    other.opt_out(false);
+    other.run(&mut store);
+    app.input(Input::RecordChanged { name: RecordName::Consent, read: store.consent.clone() });
+    app.run(&mut store);
+    let said = |driver: &Driver| driver.announced.iter().map(Consent::sentence).collect::<Vec<_>>();
+    let all = [
+        "Waiting: nothing is stored or sent until you decide.",
+        "Collecting: you have agreed.",
+        "Not collecting: you have objected.",
+    ];
+    assert_eq!((said(&app), said(&other)), (all.into(), all.into()));
+}

@@ -16,6 +16,7 @@ from typing import Any, Callable, Dict, Iterable, List, Mapping, NoReturn, Optio
 
 from . import refrain_ffi as ffi
 from ._host import Host, detach
+from ._listener import ConsentListener
 from ._profile import Profile
 from ._transport import HttpClientTransport
 from ._types import (
@@ -30,6 +31,7 @@ from ._types import (
     Signals,
     Stats,
     Subject,
+    copied,
 )
 from ._values import MAX_CHARACTERS, Unusable, check_text, encode, too_large
 from ._warnings import Warnings
@@ -108,6 +110,9 @@ class Client:
             groups, for which there is ``deny_list``, nor at what an earlier client has registered. It is told what they
             belong to, see :class:`Subject`, gets a dictionary of its own, on the thread that records, and returns what
             is to be recorded in its place; ``None``, and where it raises, the call is rejected (``filtered``).
+        on_consent: is called with where consent stands: once the folder has been read, and again whenever the decision or
+            the verdict has changed, here or in another process. On a thread of its own, for one change after the other;
+            it may call the client. As with ``transport``, that of the first client on a folder is used.
         transport: sends instead of the built-in HTTP client, which goes by no proxy, whatever the environment says. One
             transport serves all clients of a project on a folder: that of the first one. One that a later client brings
             is not used, which the log says.
@@ -135,6 +140,7 @@ class Client:
         personal_data_allow: Iterable[str] = (),
         signals: Signals = Signals(),
         filter: Optional[Filter] = None,
+        on_consent: Optional[Callable[[Consent], object]] = None,
         transport: Optional[ffi.HttpTransport] = None,
     ) -> None:
         self._process = os.getpid()
@@ -144,6 +150,8 @@ class Client:
         if filter is not None and not callable(filter):
             raise ConfigError(f"filter must be a function, not {type(filter).__name__}")
         self._filter = filter
+        if on_consent is not None and not callable(on_consent):
+            raise ConfigError(f"on_consent must be a function, not {type(on_consent).__name__}")
         try:
             config = ffi.Config(
                 token=_setting("token", token),
@@ -163,7 +171,10 @@ class Client:
                 personal_data_allow=_names("personal_data_allow", personal_data_allow),
                 signals=_signals(signals),
             )
-            host = Host(HttpClientTransport() if transport is None else _transport(transport))
+            host = Host(
+                HttpClientTransport() if transport is None else _transport(transport),
+                None if on_consent is None else ConsentListener(on_consent),
+            )
             self._native = ffi.Client(config, host)
         except ffi.ConfigError as error:
             raise ConfigError(error.reason) from None
@@ -173,8 +184,10 @@ class Client:
             raise ConfigError(f"a setting has an unusable value: {error}") from None
         used = weakref.ref(host)
         del host
-        if transport is not None and used() is None:
-            self._warnings.say("another client that is open on this folder sends: this one's transport is not used")
+        if used() is None:
+            for setting, value in (("transport", transport), ("on_consent", on_consent)):
+                if value is not None:
+                    self._warnings.say(f"another client is open on this folder: this one's {setting} is not used")
         self._door = self._native.door()
         # Also for a client that nobody closes, when it is collected; those that are left when the interpreter ends, all at once.
         weakref.finalize(self, _end, self._process, self._native, _AT_EXIT).atexit = False
@@ -277,7 +290,7 @@ class Client:
         """Where consent stands. Reading changes nothing. What was chosen in another process is heard within a second; it
         holds at once for whatever is sent. In a forked child and after :meth:`close` the decision is the one
         that stands in the folder; where a forked child can find out about none, it is an objection."""
-        return _copied(Consent, self._native.consent())
+        return copied(Consent, self._native.consent())
 
     def has_opted_out(self) -> bool:
         """Whether the person has objected."""
@@ -294,15 +307,15 @@ class Client:
 
     def stats(self) -> Stats:
         """What became of every record since the client was made."""
-        return _copied(Stats, self._native.stats())
+        return copied(Stats, self._native.stats())
 
     def audit(self) -> Audit:
         """Everything that the client holds now, in the folder and in memory. After an objection: the consent record,
         erasures that were asked for, and nothing else."""
         audit = self._native.audit()
-        audit.files = [_copied(AuditedFile, file) for file in audit.files]
-        audit.outbox = [_copied(AuditedErasure, erasure) for erasure in audit.outbox]
-        return _copied(Audit, audit)
+        audit.files = [copied(AuditedFile, file) for file in audit.files]
+        audit.outbox = [copied(AuditedErasure, erasure) for erasure in audit.outbox]
+        return copied(Audit, audit)
 
     @property
     def distinct_id(self) -> Optional[str]:
@@ -484,11 +497,6 @@ def _is_patched() -> bool:
     """Whether threads are none, for the modules that this package uses."""
     gevent, eventlet = sys.modules.get("gevent.monkey"), sys.modules.get("eventlet.patcher")
     return bool(gevent and gevent.is_module_patched("threading") or eventlet and eventlet.is_monkey_patched("thread"))
-
-
-def _copied(kind: Type[_T], record: Any) -> _T:
-    """A generated record as the package's own type."""
-    return kind(**{name: getattr(record, name) for name in kind.__dataclass_fields__})  # type: ignore[attr-defined]
 
 
 def _name(name: Any) -> str:

@@ -1,7 +1,9 @@
 """What the client tells."""
 
 from dataclasses import dataclass
-from typing import Any, Callable, Dict, List, Mapping, Optional, Tuple, Type
+from typing import Any, Callable, Dict, List, Mapping, Optional, Tuple, Type, TypeVar
+
+_T = TypeVar("_T")
 
 
 @dataclass(frozen=True)
@@ -178,3 +180,8 @@ class Audit:
     next_action_in: Optional[float]
     #: Erasures that were asked for.
     outbox: List[AuditedErasure]
+
+
+def copied(kind: Type[_T], record: Any) -> _T:
+    """A generated record as the package's own type."""
+    return kind(**{name: getattr(record, name) for name in kind.__dataclass_fields__})  # type: ignore[attr-defined]

@@ -62,6 +62,11 @@ extension Refrain {
         /// Sees the properties of everything that is about to be recorded, and says what is.
         public var filter: Filter?
 
+        /// Hears where consent stands: once the folder has been read, and again whenever the decision or the verdict has
+        /// changed, here or in another process. Called on a thread of the client's, for one change after the other; may call
+        /// the client. As with ``transport``, that of the first client on a folder is used.
+        public var onConsent: (@Sendable (Consent) -> Void)?
+
         /// Sends instead of `URLSession`. One serves all clients of a project on a folder: that of the first, and a
         /// later client's is not used.
         public var transport: (any HTTPTransport)?

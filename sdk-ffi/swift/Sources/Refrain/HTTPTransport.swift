@@ -65,10 +65,15 @@ extension Refrain {
 /// A transport as the library calls it.
 final class Host: RefrainFFI.HttpTransport {
     private let transport: any Refrain.HTTPTransport
+    private let onConsent: (@Sendable (Refrain.Consent) -> Void)?
     private let warnings: Warnings
 
-    init(_ transport: any Refrain.HTTPTransport, _ warnings: Warnings = Warnings()) {
+    init(
+        _ transport: any Refrain.HTTPTransport, _ onConsent: (@Sendable (Refrain.Consent) -> Void)?,
+        _ warnings: Warnings = Warnings()
+    ) {
         self.transport = transport
+        self.onConsent = onConsent
         self.warnings = warnings
     }
 
@@ -98,5 +103,9 @@ final class Host: RefrainFFI.HttpTransport {
 
     func notice(text: String) {
         log(text)
+    }
+
+    func consentChanged(consent: RefrainFFI.Consent) {
+        onConsent?(Refrain.Consent(consent))
     }
 }

@@ -46,7 +46,7 @@ public final class Refrain: Sendable {
 
     private init(_ token: String, _ configuration: Configuration) throws(ConfigError) {
         let config = try configuration.native(token: token)
-        let transport = Host(configuration.transport ?? URLSessionTransport())
+        let transport = Host(configuration.transport ?? URLSessionTransport(), configuration.onConsent)
         do {
             native = try Client(config: config, transport: transport)
         } catch let RefrainFFI.ConfigError.Unusable(reason) {

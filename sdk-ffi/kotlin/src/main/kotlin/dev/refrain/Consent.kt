@@ -12,6 +12,12 @@ public data class Consent(
     val sentence: String,
 )
 
+/** Hears where consent stands, see [Settings.onConsent]. */
+public fun interface ConsentListener {
+    /** Called on a thread of the client's, for one change after the other; may call the client. What it throws is named in the log, once. */
+    public fun onConsent(consent: Consent)
+}
+
 /** What the person chose. */
 public enum class Decision {
     GRANTED,

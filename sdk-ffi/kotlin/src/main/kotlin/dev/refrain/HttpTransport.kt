@@ -1,5 +1,6 @@
 package dev.refrain
 
+import dev.refrain.ffi.Consent as FfiConsent
 import dev.refrain.ffi.HttpAnswer as FfiHttpAnswer
 import dev.refrain.ffi.HttpRequest as FfiHttpRequest
 import dev.refrain.ffi.HttpRequestInterface
@@ -69,12 +70,12 @@ public sealed class HttpAnswer {
 }
 
 /** A transport as the library calls it, on threads of its own. Nothing may be thrown through native code. */
-internal class Host(private val transport: HttpTransport) : FfiHttpTransport {
+internal class Host(private val transport: HttpTransport, private val listener: ConsentListener?) : FfiHttpTransport {
     private val warnings = Warnings()
 
     override fun send(request: FfiHttpRequest): FfiHttpAnswer =
         try {
-            lendLoader()
+            lendLoader(transport)
             native(transport.send(HttpRequest(request)))
         } catch (error: Throwable) {
             warnings.say("the transport throws ${kind(error)}; what it was to send is kept, and sent later")
@@ -92,10 +93,20 @@ internal class Host(private val transport: HttpTransport) : FfiHttpTransport {
 
     override fun notice(text: String): Unit = log(text)
 
-    /** A thread that the library brings has no class loader, by which HTTP clients look for their own parts. */
-    private fun lendLoader() {
+    override fun consentChanged(consent: FfiConsent) {
+        if (listener == null) return
+        try {
+            lendLoader(listener)
+            listener.onConsent(consent.toConsent())
+        } catch (error: Throwable) {
+            warnings.say("the consent listener that this app has set throws ${kind(error)}")
+        }
+    }
+
+    /** A thread that the library brings has no class loader, by which HTTP clients, say, look for their own parts. */
+    private fun lendLoader(to: Any) {
         val thread = Thread.currentThread()
-        if (thread.contextClassLoader == null) thread.contextClassLoader = transport.javaClass.classLoader
+        if (thread.contextClassLoader == null) thread.contextClassLoader = to.javaClass.classLoader
     }
 
     private fun native(answer: HttpAnswer): FfiHttpAnswer =

@@ -278,7 +278,7 @@ public class Refrain private constructor(token: String, settings: Settings) : Au
         private fun client(token: String, settings: Settings): Client =
             try {
                 Library.check()
-                Client(settings.toConfig(token), Host(settings.transport ?: UrlConnectionTransport()))
+                Client(settings.toConfig(token), Host(settings.transport ?: UrlConnectionTransport(), settings.onConsent))
             } catch (error: FfiConfigException.Unusable) {
                 throw ConfigException(inKotlinsWords(error.reason))
             }

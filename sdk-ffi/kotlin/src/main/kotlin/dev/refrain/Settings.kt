@@ -59,6 +59,12 @@ public class Settings {
     public var filter: Filter? = null
 
     /**
+     * Hears where consent stands: once the folder has been read, and again whenever the decision or the verdict has changed,
+     * here or in another process. As with [transport], that of the first client on a folder is used.
+     */
+    public var onConsent: ConsentListener? = null
+
+    /**
      * Sends instead of the built-in HTTP client. One serves all clients of a project on a folder: that of the first,
      * and a later client's is not used.
      */
