@@ -51,7 +51,7 @@ pub struct HttpTransport {
 }
 
 impl HttpTransport {
-    /// Opens nothing before the first request.
+    /// Creates a transport. It opens no connection before the first request.
     pub fn new() -> Self {
         Self {
             agent: Arc::default(),
@@ -69,32 +69,32 @@ impl HttpTransport {
         self
     }
 
-    /// How long a whole request may take, from resolving the name to the end of the answer. Default: 60 seconds.
+    /// How long a whole request may take, from resolving the name to the end of the response. Default: 60 seconds.
     pub fn timeout(mut self, timeout: Duration) -> Self {
         self.timeout = timeout.min(LONGEST);
         self
     }
 
-    /// Sends by this proxy: `http://user:password@host:port`. Default: the first that can be used of those that the
-    /// environment variables `ALL_PROXY`, `HTTPS_PROXY` and `HTTP_PROXY` name, but not to the hosts in `NO_PROXY`
-    /// (`host.example,.domain.example`, or `*` for all). If all they name is what cannot be used, such as a SOCKS proxy,
-    /// nothing is sent past it: records wait, and a notice says why.
+    /// Sends through this proxy: `http://user:password@host:port`. Default: the first usable one of those named by the
+    /// environment variables `ALL_PROXY`, `HTTPS_PROXY` and `HTTP_PROXY`, except for the hosts in `NO_PROXY`
+    /// (`host.example,.domain.example`, or `*` for all). If they name only proxies that cannot be used, such as SOCKS
+    /// proxies, the proxy is not bypassed: records wait, and a notice says why.
     ///
     /// # Errors
-    /// It is no address of an HTTP proxy.
+    /// The address is not that of an HTTP proxy.
     pub fn proxy(mut self, url: &str) -> Result<Self, InvalidProxy> {
         self.route = Route::By(proxy::named(url)?);
         Ok(self)
     }
 
-    /// Sends by no proxy, whatever the environment says.
+    /// Uses no proxy, whatever the environment says.
     pub fn no_proxy(mut self) -> Self {
         self.route = Route::Direct;
         self
     }
 
-    /// Whether bodies are compressed. Default: yes, until somebody answers that it does not take that (415), or no body
-    /// whose length is not said before (411, 501).
+    /// Whether bodies are compressed. Default: yes, until a server answers that it does not accept compression (415),
+    /// or does not accept bodies whose length is not declared beforehand (411, 501).
     pub fn gzip(mut self, gzip: bool) -> Self {
         self.gzip = gzip;
         self

@@ -1,4 +1,5 @@
-//! The native client on real files, real sockets and real processes. Tests name the rule of CONSENT that they prove.
+//! The native client on real files, real sockets and real processes. Tests are named after the rule
+//! of `sdk-core/src/engine/rules.md` that they prove.
 
 mod damage;
 mod input;

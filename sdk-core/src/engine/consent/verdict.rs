@@ -10,12 +10,12 @@ pub struct Signals {
     pub gpc: bool,
     /// Do Not Track.
     pub dnt: bool,
-    /// A signal that the host application supplies.
+    /// A signal supplied by the host application.
     pub host: bool,
 }
 
 impl Signals {
-    /// What either of two says.
+    /// The union of two sets of signals.
     #[must_use]
     pub fn or(self, other: Self) -> Self {
         Self { gpc: self.gpc || other.gpc, dnt: self.dnt || other.dnt, host: self.host || other.host }
@@ -28,7 +28,7 @@ impl Signals {
 pub enum DenyReason {
     /// The person said no.
     Person,
-    /// The consent record cannot be read, or there is no place to keep one.
+    /// The consent record cannot be read, or there is nowhere to keep one.
     StoreUnavailable,
     /// Global Privacy Control.
     Gpc,
@@ -41,7 +41,7 @@ pub enum DenyReason {
 }
 
 impl DenyReason {
-    /// The word in bindings.
+    /// The name used in bindings.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Person => "person",
@@ -53,7 +53,7 @@ impl DenyReason {
         }
     }
 
-    /// One sentence that a person can read.
+    /// One sentence to show to the person.
     pub const fn sentence(self) -> &'static str {
         match self {
             Self::Person => "Not collecting: you have objected.",
@@ -75,12 +75,12 @@ pub enum Verdict {
     Allow,
     /// Keep calls in memory until the person decides.
     Hold,
-    /// Nothing.
+    /// Do nothing.
     Deny(DenyReason),
 }
 
 impl Verdict {
-    /// The word in bindings.
+    /// The name used in bindings.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Allow => "allow",
@@ -90,7 +90,7 @@ impl Verdict {
     }
 }
 
-/// The table that all else follows from. `in_process` is a decision that the store could not take.
+/// The table that everything else follows from. `in_process` is a decision that the store could not take.
 pub(in crate::engine) fn verdict(
     record: &ConsentState,
     in_process: Option<Decision>,
@@ -136,7 +136,7 @@ impl Consent {
         }
     }
 
-    /// One sentence that a person can read.
+    /// One sentence to show to the person.
     pub const fn sentence(&self) -> &'static str {
         match (self.verdict, self.decision) {
             (Verdict::Deny(reason), _) => reason.sentence(),
