@@ -6,9 +6,9 @@ public data class Consent(
     val decision: Decision,
     /** What may be done now. */
     val verdict: Verdict,
-    /** Why, a stable word: `person`, `gpc`, `dnt`, `host`, `default` or `store_unavailable`. */
+    /** Why, as a stable word: `person`, `gpc`, `dnt`, `host`, `default` or `store_unavailable`. */
     val reason: String,
-    /** One sentence that a person can read. */
+    /** One sentence to show to the person. */
     val sentence: String,
 )
 
@@ -17,7 +17,7 @@ public enum class Decision {
     GRANTED,
     DENIED,
 
-    /** Nothing yet. */
+    /** Nothing has been decided yet. */
     UNSET,
 }
 
@@ -29,6 +29,6 @@ public enum class Verdict {
     /** Keep calls in memory until the person decides. */
     HOLD,
 
-    /** Nothing. */
+    /** Do nothing. */
     DENY,
 }
