@@ -34,7 +34,7 @@ pub struct Audit {
     pub queued_bytes: u64,
     /// Calls waiting for a decision.
     pub held_records: u64,
-    /// Requests under way.
+    /// Requests in progress.
     pub requests_in_flight: usize,
     /// When the client next acts by itself.
     pub next_action_in: Option<Duration>,

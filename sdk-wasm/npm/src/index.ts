@@ -5,5 +5,5 @@ import type { Options, Refrain } from './types.js';
 
 export type { Audit, Consent, Filter, Options, Profile, Refrain, Rejected, Result, Signals, Stats } from './types.js';
 
-/** Starts a client for a project. Returns at once and never throws; `ready` says how it went. */
+/** Starts a client for a project. Returns at once and never throws; `ready` says whether it could start. */
 export const init: (token: string, options?: Options) => Refrain = entry(() => import('./client.js'), () => localStorage);

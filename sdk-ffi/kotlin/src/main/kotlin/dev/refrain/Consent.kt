@@ -6,15 +6,18 @@ public data class Consent(
     val decision: Decision,
     /** What may be done now. */
     val verdict: Verdict,
-    /** Why, a stable word: `person`, `gpc`, `dnt`, `host`, `default` or `store_unavailable`. */
+    /** Why, as a stable word: `person`, `gpc`, `dnt`, `host`, `default` or `store_unavailable`. */
     val reason: String,
-    /** One sentence that a person can read. */
+    /** One sentence to show to the person. */
     val sentence: String,
 )
 
-/** Hears where consent stands, see [Settings.onConsent]. */
+/** Is told where consent stands, see [Settings.onConsent]. */
 public fun interface ConsentListener {
-    /** Called on a thread of the client's, for one change after the other; may call the client. What it throws is named in the log, once. */
+    /**
+     * Called on a thread of the client's own, for one change after the other. It may call the client. The log names what it
+     * throws, once.
+     */
     public fun onConsent(consent: Consent)
 }
 
@@ -23,7 +26,7 @@ public enum class Decision {
     GRANTED,
     DENIED,
 
-    /** Nothing yet. */
+    /** Nothing has been decided yet. */
     UNSET,
 }
 
@@ -35,6 +38,6 @@ public enum class Verdict {
     /** Keep calls in memory until the person decides. */
     HOLD,
 
-    /** Nothing. */
+    /** Do nothing. */
     DENY,
 }
