@@ -568,7 +568,7 @@ impl Engine {
             return self.stop_if_denied(self.verdict());
         }
         while self.work.is_none() {
-            if self.wants.is_empty() {
+            if self.wants.is_empty() || self.purge_before_grant() {
                 break;
             }
             let want = self.wants.remove(0);

@@ -222,6 +222,23 @@ impl Engine {
         }
     }
 
+    /// What stands without a record goes before a grant could make it its own (C8), and a withdrawal that was cut off ends
+    /// before anything else happens (C4). Whether that is to be waited for. What cannot be deleted keeps nobody
+    /// from agreeing.
+    pub(in crate::engine) fn purge_before_grant(&mut self) -> bool {
+        let refused = self.consent.record().filter(|record| record.decision == Decision::Denied);
+        let (before, scope) = match (self.unclean, refused) {
+            (Unclean::Orphans, _) => (None, WipeScope::Own),
+            (Unclean::Data, Some(record)) => (Some(self.epoch.max(record.epoch)), WipeScope::Store),
+            _ => return false,
+        };
+        if self.retries.purge_failed || !matches!(self.wants.first(), Some(Want::Grant { .. })) {
+            return false;
+        }
+        self.purge(Withdrawal::purge(before, scope));
+        true
+    }
+
     /// Whether there may be data of this epoch.
     pub(super) fn collects(&self) -> bool {
         self.opened_epoch.is_some() || self.subject.identity().is_some()

@@ -76,3 +76,43 @@ fn c6_a_grant_before_the_store_is_open_does_not_cover_what_came_before_a_later_r
     assert_eq!(app.engine.consent().verdict, Verdict::Allow);
     assert_eq!(app.engine.stats().dropped_for(Dropped::Withdrawn), 1);
 }
+
+#[test]
+fn c8_data_without_a_record_is_wiped_before_a_grant_from_before_the_store_is_open() {
+    let mut store = Store::default();
+    let mut before = Driver::started(1, granted(), &mut store);
+    before.track("stray");
+    before.run(&mut store);
+    let device = before.engine.device_id();
+    store.consent = RecordRead::Absent;
+    let mut app = Driver::starting(0, config());
+    let ticket = app.opt_in();
+    while store.decision() != Decision::Granted {
+        assert!(app.step(&mut store));
+    }
+    assert!(!store.has_data());
+    app.run(&mut store);
+    assert_eq!(app.result(ticket), Some(&Ok(())));
+    assert_ne!(app.engine.device_id(), device);
+    assert_eq!((app.engine.stats().adopted, app.engine.stats().wiped), (0, 1));
+}
+
+#[test]
+fn c4_a_withdrawal_that_was_cut_off_is_gone_on_with_before_a_grant_from_before_the_store_is_open() {
+    let mut store = Store::default();
+    let mut before = Driver::started(1, granted(), &mut store);
+    before.track("old");
+    before.run(&mut store);
+    before.opt_out(false);
+    before.step(&mut store);
+    assert!(store.decision() == Decision::Denied && store.has_data());
+    let mut app = Driver::starting(0, config());
+    app.advance(1_000);
+    let ticket = app.opt_in();
+    while store.decision() != Decision::Granted {
+        assert!(app.step(&mut store));
+    }
+    assert!(!store.has_data());
+    app.run(&mut store);
+    assert_eq!(app.result(ticket), Some(&Ok(())));
+}
