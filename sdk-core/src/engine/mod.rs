@@ -508,7 +508,8 @@ impl Engine {
     /// The ground for permits.
     fn basis(&self) -> Basis {
         if self.in_process.is_some() || self.memory_only {
-            Basis::InProcess { revision: self.consent.record().map(|record| record.revision) }
+            let revision = self.consent.record().map(|record| record.revision);
+            Basis::InProcess { revision, decided: self.in_process.is_some() }
         } else {
             Basis::Recorded
         }

@@ -141,6 +141,11 @@ impl Engine {
             (Work::Establishing { known }, Done::Amended { read, changed }) => {
                 self.learn(ConsentState::of(read), Some(known.saturating_add(u64::from(*changed))));
             }
+            // It could be read before, and nobody has decided: what stands there may be a refusal (C8).
+            (Work::Establishing { .. }, Done::Failed(StoreFault::Unreadable)) => {
+                self.notify(Notice::StoreTrouble(StoreFault::Unreadable));
+                self.observe_consent(&RecordRead::Unreadable);
+            }
             (Work::Establishing { .. }, result) => self.go_memory_only(result),
 
             (Work::Recovering { epoch }, Done::Recovered(recovered)) => self.recovered(epoch, recovered),

@@ -1246,3 +1246,26 @@ fn c6_a_grant_over_a_record_that_was_deleted_does_not_cover_what_came_before() {
     let body = app.answer(ok());
     assert!(body.contains("after") && !body.contains("before"), "{body}");
 }
+
+#[test]
+fn c8_what_nobody_has_agreed_to_stops_when_the_record_cannot_be_read() {
+    // The store was empty at first, and then it can be neither read nor written.
+    let mut store = Store::default();
+    let mut app = Driver::starting(0, granted());
+    app.track("early");
+    app.step(&mut store);
+    store.consent = RecordRead::Unreadable;
+    app.run(&mut store);
+    assert_eq!(app.engine.consent().verdict, Verdict::Deny(DenyReason::StoreUnavailable));
+    assert!(app.notices.contains(&Notice::StoreTrouble(StoreFault::Unreadable)));
+    assert_eq!(app.track("a"), Outcome::Rejected(Rejection::Denied));
+
+    // It took nothing, and then cannot be read either.
+    let mut store = Store { fault: Some(StoreFault::Full), ..Store::default() };
+    let mut app = Driver::started(0, granted(), &mut store);
+    app.track("a");
+    app.input(Input::Flush);
+    store.consent = RecordRead::Unreadable;
+    assert!(!app.depart(&store));
+    assert_eq!(app.engine.consent().verdict, Verdict::Deny(DenyReason::StoreUnavailable));
+}
