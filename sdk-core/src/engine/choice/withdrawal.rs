@@ -97,10 +97,12 @@ impl Engine {
     }
 
     /// A refusal that could not be written is written as soon as it can be. It is about whom it was then: who has come
-    /// since has not objected.
+    /// since has not objected. While the record cannot be read nobody has come.
     pub(in crate::engine) fn retry_refusal(&mut self) {
-        if let Some(ConsentChange::Deny { at_ms, outbox, .. }) = self.retries.refusal.take() {
-            self.refuse(self.deny(at_ms, outbox, None), None);
+        if let Some(ConsentChange::Deny { at_ms, outbox, asked, .. }) = self.retries.refusal.take() {
+            let asked =
+                asked.filter(|_| outbox.is_empty() && matches!(self.consent, ConsentState::Unreadable));
+            self.refuse(self.deny(at_ms, outbox, asked), None);
         }
     }
 

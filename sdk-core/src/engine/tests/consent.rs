@@ -1269,3 +1269,26 @@ fn c8_what_nobody_has_agreed_to_stops_when_the_record_cannot_be_read() {
     assert!(!app.depart(&store));
     assert_eq!(app.engine.consent().verdict, Verdict::Deny(DenyReason::StoreUnavailable));
 }
+
+#[test]
+fn c12_a_refusal_where_no_record_can_be_read_is_about_whom_the_store_knows() {
+    for (consent, fails) in
+        [(RecordRead::Absent, false), (RecordRead::Unreadable, false), (RecordRead::Unreadable, true)]
+    {
+        let mut store = Store::default();
+        let before = Driver::started(1, granted(), &mut store);
+        let device = before.engine.device_id().unwrap();
+        store.consent = consent.clone();
+        let mut app = Driver::starting(0, granted());
+        app.opt_out(true);
+        if fails {
+            store.fault = Some(StoreFault::Full);
+            app.run(&mut store);
+            store.fault = None;
+            app.advance(60_000);
+        }
+        app.run(&mut store);
+        assert_eq!(asked(&store), [(device, None)], "{consent:?} {fails}");
+        assert!(!store.has_data());
+    }
+}
