@@ -59,7 +59,9 @@ impl Engine {
                 self.set_consent(state);
                 self.retries.arm(self.now);
             }
-            (ConsentState::Found(_), _) => self.learn(state, None),
+            (ConsentState::Found(_), _) => {
+                self.learn(state, None);
+            }
         }
     }
 
@@ -95,7 +97,8 @@ impl Engine {
             // (C6).
             self.stop(self.epoch.saturating_add(1));
             self.unclean = Unclean::Data;
-            return self.learn(state, None);
+            self.learn(state, None);
+            return;
         }
         // What stands there now stands without a record (C8). Others may have counted on since it was last read here;
         // whatever is written now is above that.
@@ -106,9 +109,9 @@ impl Engine {
 
     /// Takes a newer record as the truth. `asked` is the revision that a change made here would have; any other one
     /// tells of somebody else's word. If that was a refusal, standing or already taken back (the epoch tells), then
-    /// whatever this process has captured was captured before a withdrawal (C6).
-    pub(super) fn learn(&mut self, state: ConsentState, asked: Option<u64>) {
-        let Some(record) = state.record() else { return };
+    /// whatever this process has captured was captured before a withdrawal (C6). Whether it was one.
+    pub(super) fn learn(&mut self, state: ConsentState, asked: Option<u64>) -> bool {
+        let Some(record) = state.record() else { return false };
         let (epoch, denied, granted) =
             (record.epoch, record.decision == Decision::Denied, record.decision == Decision::Granted);
         let mine = asked == Some(record.revision);
@@ -142,5 +145,6 @@ impl Engine {
             self.epoch = epoch;
             self.fence.raise(epoch);
         }
+        withdrawn
     }
 }

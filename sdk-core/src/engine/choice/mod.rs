@@ -158,12 +158,14 @@ impl Engine {
             (Work::Naming { epoch, fresh }, result) => self.named(epoch, fresh, result),
 
             (Work::Granting { ticket, id, epoch, known }, Done::Amended { read, changed }) => {
-                let changed = *changed;
                 let state = ConsentState::of(read);
                 // A higher epoch than asked for tells of a refusal that this process had not seen.
                 let mine = state.record().is_some_and(|record| record.epoch <= epoch);
-                self.learn(state, mine.then_some(known.saturating_add(u64::from(changed))));
+                let announced = self.in_process == Some(Decision::Granted);
+                let withdrawn = self.learn(state, mine.then_some(known.saturating_add(u64::from(*changed))));
                 self.in_process = None;
+                // What held in this process already is no transition, unless somebody has refused in between.
+                let changed = *changed && (withdrawn || !announced);
                 let granted =
                     self.consent.record().is_some_and(|record| record.decision == Decision::Granted);
                 if changed && granted {

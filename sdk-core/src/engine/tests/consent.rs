@@ -1292,3 +1292,28 @@ fn c12_a_refusal_where_no_record_can_be_read_is_about_whom_the_store_knows() {
         assert!(!store.has_data());
     }
 }
+
+#[test]
+fn c11_a_grant_that_is_recorded_later_is_announced_once() {
+    for withdrawn in [false, true] {
+        let mut store = Store { fault: Some(StoreFault::Full), ..Store::default() };
+        let mut app = Driver::started(0, config(), &mut store);
+        let first = app.opt_in();
+        app.run(&mut store);
+        assert_eq!(app.result(first), Some(&Err(Trouble::NotRecorded(StoreFault::Full))));
+        app.input(Input::Flush);
+        assert!(app.exchange(&mut store, ok()).contains("$opt_in"));
+        store.fault = None;
+        if withdrawn {
+            // Nobody tells `app` of it.
+            let mut other = Driver::started(1, config(), &mut store);
+            other.opt_out(false);
+            other.run(&mut store);
+        }
+        app.advance(1);
+        let again = app.opt_in();
+        app.run(&mut store);
+        assert_eq!(app.result(again), Some(&Ok(())));
+        assert_eq!(app.engine.stats().tracked, if withdrawn { 2 } else { 1 });
+    }
+}
