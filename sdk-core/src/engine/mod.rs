@@ -117,6 +117,8 @@ pub struct Engine {
     in_process: Option<Decision>,
     /// The revision and the moment of the refusal in the record as it was last readable (C8).
     refused: Option<(u64, u64)>,
+    /// The epoch of the record as it was last readable; `None` where there was none.
+    known_epoch: Option<u64>,
     signals: Signals,
     /// At least the record's; + 1 whenever the verdict stops being `allow`.
     epoch: u64,
@@ -197,6 +199,7 @@ impl Engine {
             consent: ConsentState::Absent,
             in_process: None,
             refused: None,
+            known_epoch: None,
             signals: Signals::default(),
             epoch: 0,
             fence: Fence::default(),
@@ -379,7 +382,7 @@ impl Engine {
                 (
                     self.phase,
                     &self.consent,
-                    (self.in_process, self.refused),
+                    (self.in_process, self.refused, self.known_epoch),
                     self.signals,
                     self.epoch,
                     &self.wants,

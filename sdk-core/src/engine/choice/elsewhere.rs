@@ -19,6 +19,7 @@ impl Engine {
         if !matches!(state, ConsentState::Unreadable) {
             let denied = state.record().filter(|record| record.decision == Decision::Denied);
             self.refused = denied.map(|record| (record.revision, record.at_ms));
+            self.known_epoch = state.record().map(|record| record.epoch);
         }
         if let Some(record) = state.record() {
             self.seen_revision = self.seen_revision.max(record.revision);
@@ -118,8 +119,11 @@ impl Engine {
         let known = self.consent.record();
         // The same refusal with another note in its outbox is none.
         let same = known.is_some_and(|known| known.decision == Decision::Denied && known.epoch == epoch);
-        // Where the epoch is a lower one, the record known here was deleted, and what has happened since cannot be told.
-        let renewed = known.map_or(epoch > 1, |known| known.epoch != epoch);
+        // Where the epoch is a lower one, the record known here was deleted, and what has happened since cannot be told. Nor
+        // where one that could not be read for a while counts from an earlier revision now; else that is no news, and costs
+        // nothing that was accepted.
+        let anew = matches!(self.consent, ConsentState::Unreadable) && record.revision < self.seen_revision;
+        let renewed = anew || self.known_epoch.map_or(epoch > 1, |known| known != epoch);
         let withdrawn = !mine && (denied && !same || renewed);
         // A decision that could not be written ends with the record's; a refusal is still to be written.
         if mine || self.in_process == Some(Decision::Granted) && (withdrawn || granted) {

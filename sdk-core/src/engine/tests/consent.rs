@@ -1317,3 +1317,48 @@ fn c11_a_grant_that_is_recorded_later_is_announced_once() {
         assert_eq!(app.engine.stats().tracked, if withdrawn { 2 } else { 1 });
     }
 }
+
+#[test]
+fn c9_a_record_that_cannot_be_read_for_a_moment_costs_nothing_that_was_accepted() {
+    #[derive(Debug, PartialEq)]
+    enum Meanwhile {
+        Nothing,
+        Withdrawn,
+        MadeAnew,
+    }
+    for meanwhile in [Meanwhile::Nothing, Meanwhile::Withdrawn, Meanwhile::MadeAnew] {
+        let mut store = Store::default();
+        let mut app = Driver::started(0, config(), &mut store);
+        let mut other = Driver::started(1, config(), &mut store);
+        for _ in 0..2 {
+            app.opt_out(false);
+            app.opt_in();
+            app.run(&mut store);
+        }
+        app.track("waits");
+        app.run(&mut store);
+        let (device, queued) = (app.engine.device_id(), app.engine.stats().queued);
+        let changed = |read| Input::RecordChanged { name: RecordName::Consent, read };
+        app.input(changed(RecordRead::Unreadable));
+        assert_eq!(app.track("refused"), Outcome::Rejected(Rejection::Denied));
+        match meanwhile {
+            Meanwhile::Nothing => {}
+            Meanwhile::Withdrawn => {
+                other.input(changed(store.consent.clone()));
+                other.opt_out(false);
+                other.opt_in();
+            }
+            // With the same epoch, because as many have refused since.
+            Meanwhile::MadeAnew => {
+                let mut record = store.state().record().unwrap().clone();
+                record.revision -= 1;
+                store.consent = RecordRead::Content(record.encode());
+            }
+        }
+        other.run(&mut store);
+        app.input(changed(store.consent.clone()));
+        app.run(&mut store);
+        let kept = app.engine.device_id() == device && app.engine.stats().queued == queued;
+        assert_eq!(kept, meanwhile == Meanwhile::Nothing, "{meanwhile:?}");
+    }
+}
