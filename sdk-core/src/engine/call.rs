@@ -188,6 +188,11 @@ impl Kept {
         matches!(self.kind, CallKind::Reset | CallKind::SwitchUser)
     }
 
+    /// Whether it says who is here: its place among others of the kind is what it means.
+    pub(super) fn names_somebody(&self) -> bool {
+        self.is_another_person() || self.kind == CallKind::Identify
+    }
+
     pub(super) fn bytes(&self) -> usize {
         64 + self.name.len() + self.text.len()
     }

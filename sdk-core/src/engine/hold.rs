@@ -40,9 +40,10 @@ impl Ring {
         if self.can_hold(bytes, room) {
             self.make_room(1, bytes, room, books);
         } else {
-            // Two records that say the same are two.
+            // Two records that say the same are two, and so are two people who come one after the other.
             let same = |held: &Kept| {
                 !held.kind.is_record()
+                    && !held.names_somebody()
                     && (held.kind, &held.name, &held.text) == (call.kind, &call.name, &call.text)
             };
             let Some(before) = self.calls.iter().position(same) else { return false };

@@ -1362,3 +1362,20 @@ fn c9_a_record_that_cannot_be_read_for_a_moment_costs_nothing_that_was_accepted(
         assert_eq!(kept, meanwhile == Meanwhile::Nothing, "{meanwhile:?}");
     }
 }
+
+#[test]
+fn c9_who_was_here_in_which_order_is_known_also_where_no_more_calls_can_be_held() {
+    let mut store = Store::default();
+    let mut app = Driver::started(0, Config { hold_limit: 3, ..config() }, &mut store);
+    let id = EventId([9; 16]);
+    let switch = Call::switch_user("carol", Secret([8; 16]));
+    for call in [Call::identify("alice", id), Call::reset(Secret([7; 16])), switch] {
+        assert_eq!(app.input(Input::Call(call)), Outcome::Held);
+    }
+    for call in [Call::identify("alice", id), Call::reset(Secret([6; 16])), switch] {
+        assert_eq!(app.input(Input::Call(call)), Outcome::Rejected(Rejection::HoldFull), "{call:?}");
+    }
+    app.opt_in();
+    app.run(&mut store);
+    assert_eq!(app.engine.distinct_id().as_deref(), Some("carol"));
+}
