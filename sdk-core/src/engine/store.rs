@@ -244,9 +244,11 @@ impl Engine {
         if since <= self.now.wall_ms && self.ring.oldest().is_some_and(|at| at.wall_ms < since) {
             self.drop_ring();
         }
-        // What was called before the person agreed was called under a "no", that could only not be said yet.
-        if let Verdict::Deny(_) = self.recorded_verdict() {
-            let dropped = self.ring.drop_before_grant();
+        // What was called before the person agreed was called under a "no", that could only not be said yet. So was what was
+        // called while a signal said it, unless the person's word outranks that.
+        let denied = matches!(self.recorded_verdict(), Verdict::Deny(_));
+        if denied || !self.is_granted_already() {
+            let dropped = self.ring.drop_before_grant(denied);
             self.books.drop_records(Dropped::Withdrawn, dropped);
         }
     }

@@ -275,7 +275,7 @@ impl Engine {
     }
 
     /// Whether the record says so, and nobody has refused here since.
-    fn is_granted_already(&self) -> bool {
+    pub(super) fn is_granted_already(&self) -> bool {
         let granted =
             |record: &ConsentRecord| record.decision == Decision::Granted && record.epoch >= self.epoch;
         self.in_process.is_none() && self.consent.record().is_some_and(granted)

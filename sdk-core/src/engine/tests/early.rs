@@ -116,3 +116,29 @@ fn c4_a_withdrawal_that_was_cut_off_is_gone_on_with_before_a_grant_from_before_t
     app.run(&mut store);
     assert_eq!(app.result(ticket), Some(&Ok(())));
 }
+
+#[test]
+fn c1_what_is_called_while_a_signal_says_no_counts_as_such_though_the_store_is_not_open() {
+    for (agreed, honored, kept) in
+        [(false, true, &["after"][..]), (true, true, &["under", "after"]), (false, false, &["under", "after"])]
+    {
+        let mut store = Store::default();
+        if agreed {
+            let mut before = Driver::started(1, config(), &mut store);
+            before.opt_in();
+            before.run(&mut store);
+            store.records.clear();
+        }
+        let mut app = Driver::starting(0, Config { honor_gpc: honored, ..granted() });
+        app.input(Input::Signals(Signals { gpc: true, ..Signals::default() }));
+        assert_eq!(app.track("under"), Outcome::Held);
+        app.input(Input::Call(Call::register(CallKind::Register, r#"{"under":1}"#)));
+        app.input(Input::Signals(Signals::default()));
+        assert_eq!(app.track("after"), Outcome::Held);
+        app.run(&mut store);
+        let dropped = app.engine.stats().dropped_for(Dropped::Withdrawn);
+        assert_eq!(dropped as usize, 2 - kept.len(), "{agreed} {honored}");
+        assert_eq!(app.engine.super_properties() == "{}", kept.len() == 1);
+        assert_eq!(store.records.len(), kept.len());
+    }
+}
