@@ -559,7 +559,7 @@ impl Engine {
 
     fn tick(&mut self, secret: Secret) {
         self.spare.get_or_insert(secret);
-        self.ring.expire(self.now, &self.config, &mut self.books);
+        self.expire_ring();
         self.expire_queue();
         self.retry_store();
     }

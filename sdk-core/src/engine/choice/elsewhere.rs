@@ -116,6 +116,10 @@ impl Engine {
         let (epoch, denied, granted) =
             (record.epoch, record.decision == Decision::Denied, record.decision == Decision::Granted);
         let mine = asked == Some(record.revision);
+        if !mine {
+            // It may be a grant that comes before the tick.
+            self.expire_ring();
+        }
         let known = self.consent.record();
         // The same refusal with another note in its outbox is none.
         let same = known.is_some_and(|known| known.decision == Decision::Denied && known.epoch == epoch);

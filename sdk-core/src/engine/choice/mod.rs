@@ -56,6 +56,7 @@ pub(super) enum Work {
 
 impl Engine {
     pub(super) fn opt_in(&mut self, id: EventId, secret: Secret) {
+        self.expire_ring();
         let ticket = self.next_ticket();
         // A refusal that the person may have seen here; where the record is gone, or unreadable, none.
         let (known, at_ms) = (self.recorded_revision(), self.now.wall_ms);

@@ -213,6 +213,11 @@ impl Engine {
         self.books.drop_records(Dropped::Withdrawn, dropped);
     }
 
+    /// What has waited for too long goes: at the latest when a grant would release it, though its tick be late.
+    pub(in crate::engine) fn expire_ring(&mut self) {
+        self.ring.expire(self.now, &self.config, &mut self.books);
+    }
+
     /// A refusal ends what an `allow` has begun, also while other work is under way.
     pub(in crate::engine) fn stop_if_denied(&mut self, verdict: Verdict) {
         if let Verdict::Deny(reason) = verdict {

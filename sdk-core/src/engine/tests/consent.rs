@@ -1379,3 +1379,25 @@ fn c9_who_was_here_in_which_order_is_known_also_where_no_more_calls_can_be_held(
     app.run(&mut store);
     assert_eq!(app.engine.distinct_id().as_deref(), Some("carol"));
 }
+
+#[test]
+fn what_has_waited_for_too_long_does_not_leave_by_a_grant_for_want_of_a_tick() {
+    for elsewhere in [false, true] {
+        let mut store = Store::default();
+        let mut app = Driver::started(0, config(), &mut store);
+        app.track("old");
+        app.now.mono_ms += config().hold_limit_age_ms - 1;
+        app.track("new");
+        app.now.mono_ms += 1;
+        if elsewhere {
+            let mut other = Driver::started(1, config(), &mut store);
+            other.opt_in();
+            other.run(&mut store);
+            app.input(Input::RecordChanged { name: RecordName::Consent, read: store.consent.clone() });
+        } else {
+            app.opt_in();
+        }
+        assert_eq!(app.engine.stats().dropped_for(Dropped::HoldExpired), 1, "{elsewhere}");
+        assert_eq!(app.engine.stats().dropped_total(), 1);
+    }
+}
