@@ -110,6 +110,8 @@ pub struct Engine {
     config: Config,
     now: Now,
     phase: Phase,
+    /// Whether somebody has told of another consent record before the store was open: it is read once more then.
+    told: bool,
 
     /// The newest consent record seen, and what goes with it.
     consent: ConsentState,
@@ -196,6 +198,7 @@ impl Engine {
             config,
             now: Now::default(),
             phase: Phase::Created,
+            told: false,
             consent: ConsentState::Absent,
             in_process: None,
             refused: None,
@@ -380,7 +383,7 @@ impl Engine {
             "{:?}",
             (
                 (
-                    self.phase,
+                    (self.phase, self.told),
                     &self.consent,
                     (self.in_process, self.refused, self.known_epoch),
                     self.signals,

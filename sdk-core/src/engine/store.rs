@@ -208,6 +208,9 @@ impl Engine {
         if matches!(self.consent, ConsentState::Unreadable) {
             self.retries.arm(self.now);
         }
+        if self.told {
+            self.look();
+        }
         let recorded = self.consent.record().map_or(0, |record| record.epoch);
         let refused = self.wants.iter().any(|want| matches!(want, Want::Deny { .. }));
         // As it would be had the store been open at the call: the first epoch that is written is 1.

@@ -40,6 +40,8 @@ impl Engine {
     /// The consent record as somebody has just read it.
     pub(in crate::engine) fn observe_consent(&mut self, read: &RecordRead) {
         if self.phase != Phase::Ready {
+            // What is being read meanwhile may be older.
+            self.told = true;
             return;
         }
         let state = ConsentState::of(read);

@@ -142,3 +142,18 @@ fn c1_what_is_called_while_a_signal_says_no_counts_as_such_though_the_store_is_n
         assert_eq!(store.records.len(), kept.len());
     }
 }
+
+#[test]
+fn c5_a_refusal_that_is_told_while_the_store_is_being_opened_is_heard() {
+    let mut store = Store::default();
+    let mut other = Driver::started(1, granted(), &mut store);
+    let mut app = Driver::starting(0, granted());
+    let Some(Effect::Open { op }) = app.storage.pop_front() else { panic!("{:?}", app.storage) };
+    let (consent, identity) = (store.consent.clone(), store.identity.clone());
+    other.opt_out(false);
+    other.run(&mut store);
+    app.input(Input::RecordChanged { name: RecordName::Consent, read: store.consent.clone() });
+    app.input(Input::Done { op, result: Done::Opened { consent, identity, data: false } });
+    app.run(&mut store);
+    assert_eq!(app.engine.consent().decision, Decision::Denied);
+}
