@@ -139,6 +139,12 @@ impl Engine {
                 } else if let (IdentityChange::Call(kept), Some(known)) = (change, &mut self.retries.known) {
                     known.change(&kept.call());
                 }
+                let there = Identity::of(read).is_some_and(|identity| identity.epoch == self.epoch);
+                if !there && self.subject.identity().is_some() {
+                    // Somebody has deleted it, and nobody has refused: it is written again.
+                    self.retries.identity_missing = true;
+                    self.retries.arm(self.now);
+                }
                 self.adopt_identity(read);
             }
             (Pending::Identity(_), Done::Refused(read)) => self.observe_consent(read),

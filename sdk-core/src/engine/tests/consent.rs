@@ -1401,3 +1401,25 @@ fn what_has_waited_for_too_long_does_not_leave_by_a_grant_for_want_of_a_tick() {
         assert_eq!(app.engine.stats().dropped_total(), 1);
     }
 }
+
+#[test]
+fn c9_an_identity_that_somebody_has_deleted_is_stored_again() {
+    let mut store = Store::default();
+    let mut app = Driver::started(0, granted(), &mut store);
+    let device = app.engine.device_id();
+    for (gone, properties) in [
+        (RecordRead::Absent, r#"{"n":1}"#),
+        (RecordRead::Unreadable, r#"{"n":2}"#),
+        (RecordRead::Content("{".into()), r#"{"n":3}"#),
+    ] {
+        store.identity = gone;
+        app.input(Input::Call(Call::register(CallKind::Register, properties)));
+        app.run(&mut store);
+        assert!(!app.engine.is_identity_stored());
+        app.advance(60_000);
+        app.run(&mut store);
+        assert!(app.engine.is_identity_stored());
+        let next = Driver::started(1, granted(), &mut store);
+        assert_eq!((next.engine.device_id(), next.engine.super_properties()), (device.clone(), properties));
+    }
+}
