@@ -213,7 +213,8 @@ impl Core {
             (20, _) => Input::Start { secret },
             (21, _) => Input::Flush,
             (22, _) => Input::Tick { secret },
-            (23, _) => Input::OptIn { id, secret },
+            // Drawn anew: the id leaves with the event, and the secret stays on the device (C12).
+            (23, _) => Input::OptIn { id, secret: Secret(self.random.bits()) },
             (24..=27, _) => {
                 let also = Also { erase: kind & 1 != 0, delete_profile: kind & 2 != 0 };
                 Input::OptOut { also, id }

@@ -171,12 +171,14 @@ pub(super) struct Kept {
     pub(super) text: String,
     /// Whether the person had agreed before, in a word that was not recorded yet.
     pub(super) agreed: bool,
+    /// Whether a signal said no at the call, which may have been before anybody could know what the person had decided.
+    pub(super) signalled: bool,
 }
 
 impl Kept {
     pub(super) fn new(at: Now, call: Call<'_>) -> Self {
         let Call { kind, bits, name, text } = call;
-        Self { at, kind, bits, name: name.into(), text: text.into(), agreed: false }
+        Self { at, kind, bits, name: name.into(), text: text.into(), agreed: false, signalled: false }
     }
 
     pub(super) fn call(&self) -> Call<'_> {
@@ -186,6 +188,11 @@ impl Kept {
     /// Whether it is about another person from then on.
     pub(super) fn is_another_person(&self) -> bool {
         matches!(self.kind, CallKind::Reset | CallKind::SwitchUser)
+    }
+
+    /// Whether it says who is here: its place among others of the kind is what it means.
+    pub(super) fn names_somebody(&self) -> bool {
+        self.is_another_person() || self.kind == CallKind::Identify
     }
 
     pub(super) fn bytes(&self) -> usize {

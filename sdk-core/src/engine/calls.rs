@@ -241,6 +241,7 @@ impl Engine {
     /// Keeps a call until the gate opens.
     pub(super) fn hold(&mut self, mut call: Kept) -> bool {
         call.agreed = self.choosing() == Some(Decision::Granted);
+        call.signalled = self.signals.refusal(&self.config).is_some();
         let decision = self.phase == Phase::Ready && self.verdict() == Verdict::Hold;
         let room = if decision { Room::for_decision } else { Room::for_store };
         let held = self.ring.push(call, room(&self.config), &mut self.books);

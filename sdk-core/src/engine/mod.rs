@@ -110,6 +110,8 @@ pub struct Engine {
     config: Config,
     now: Now,
     phase: Phase,
+    /// Whether somebody has told of another consent record before the store was open: it is read once more then.
+    told: bool,
 
     /// The newest consent record seen, and what goes with it.
     consent: ConsentState,
@@ -117,6 +119,8 @@ pub struct Engine {
     in_process: Option<Decision>,
     /// The revision and the moment of the refusal in the record as it was last readable (C8).
     refused: Option<(u64, u64)>,
+    /// The epoch of the record as it was last readable; `None` where there was none.
+    known_epoch: Option<u64>,
     signals: Signals,
     /// At least the record's; + 1 whenever the verdict stops being `allow`.
     epoch: u64,
@@ -196,9 +200,11 @@ impl Engine {
             config,
             now: Now::default(),
             phase: Phase::Created,
+            told: false,
             consent: ConsentState::Absent,
             in_process: None,
             refused: None,
+            known_epoch: None,
             signals: Signals::default(),
             epoch: 0,
             fence: Fence::default(),
@@ -381,9 +387,9 @@ impl Engine {
             "{:?}",
             (
                 (
-                    self.phase,
+                    (self.phase, self.told),
                     &self.consent,
-                    (self.in_process, self.refused),
+                    (self.in_process, self.refused, self.known_epoch),
                     self.signals,
                     self.epoch,
                     &self.wants,
@@ -512,7 +518,8 @@ impl Engine {
     /// The ground for permits.
     fn basis(&self) -> Basis {
         if self.in_process.is_some() || self.memory_only {
-            Basis::InProcess { revision: self.consent.record().map(|record| record.revision) }
+            let revision = self.consent.record().map(|record| record.revision);
+            Basis::InProcess { revision, decided: self.in_process.is_some() }
         } else {
             Basis::Recorded
         }
@@ -568,7 +575,7 @@ impl Engine {
 
     fn tick(&mut self, secret: Secret) {
         self.spare.get_or_insert(secret);
-        self.ring.expire(self.now, &self.config, &mut self.books);
+        self.expire_ring();
         self.expire_queue();
         self.retry_store();
     }
@@ -581,7 +588,7 @@ impl Engine {
             return self.stop_if_denied(self.verdict());
         }
         while self.work.is_none() {
-            if self.wants.is_empty() {
+            if self.wants.is_empty() || self.purge_before_grant() {
                 break;
             }
             let want = self.wants.remove(0);

@@ -139,6 +139,12 @@ impl Engine {
                 } else if let (IdentityChange::Call(kept), Some(known)) = (change, &mut self.retries.known) {
                     known.change(&kept.call());
                 }
+                let there = Identity::of(read).is_some_and(|identity| identity.epoch == self.epoch);
+                if !there && self.subject.identity().is_some() {
+                    // Somebody has deleted it, and nobody has refused: it is written again.
+                    self.retries.identity_missing = true;
+                    self.retries.arm(self.now);
+                }
                 self.adopt_identity(read);
             }
             (Pending::Identity(_), Done::Refused(read)) => self.observe_consent(read),
@@ -208,6 +214,9 @@ impl Engine {
         if matches!(self.consent, ConsentState::Unreadable) {
             self.retries.arm(self.now);
         }
+        if self.told {
+            self.look();
+        }
         let recorded = self.consent.record().map_or(0, |record| record.epoch);
         let refused = self.wants.iter().any(|want| matches!(want, Want::Deny { .. }));
         // As it would be had the store been open at the call: the first epoch that is written is 1.
@@ -244,9 +253,11 @@ impl Engine {
         if since <= self.now.wall_ms && self.ring.oldest().is_some_and(|at| at.wall_ms < since) {
             self.drop_ring();
         }
-        // What was called before the person agreed was called under a "no", that could only not be said yet.
-        if let Verdict::Deny(_) = self.recorded_verdict() {
-            let dropped = self.ring.drop_before_grant();
+        // What was called before the person agreed was called under a "no", that could only not be said yet. So was what was
+        // called while a signal said it, unless the person's word outranks that.
+        let denied = matches!(self.recorded_verdict(), Verdict::Deny(_));
+        if denied || !self.is_granted_already() {
+            let dropped = self.ring.drop_before_grant(denied);
             self.books.drop_records(Dropped::Withdrawn, dropped);
         }
     }

@@ -189,6 +189,8 @@ export const load = async (token: string, options: Options, host: Host) => {
       const tabs = await gone();
       const [notBefore, wiped] = queue.recover(epoch, tabs, (...event) => !!turn(Turn.Found, ...event));
       queue.tabs.forEach((tab, at) => turn(Turn.Tab, at, 0, tab));
+      // What was called meanwhile is of whoever is there now: another tab may have said so while this page was frozen.
+      tell(Turn.IdentityChanged, 0, 0, await records.read('identity'));
       tell(Turn.Recovered, notBefore, wiped);
     },
     amend('consent', 'identity'),

@@ -43,6 +43,26 @@ test('C3 C13 while the decision is pending nothing is written and nobody connect
   assert.deepEqual((await names(page)).databases, { 'refrain:T': ['consent', 'identity'] });
 });
 
+test('C12 nothing that is sent holds the secret of a device, but for its erasure', async (t) => {
+  const { collector, open } = await world.person(t);
+  const page = await open({});
+  const secrets = [];
+  for (const change of ['optIn', 'reset', 'switchUser']) {
+    await page.evaluate(async (change) => {
+      await window.r[change]('u1');
+      window.r.track(change);
+      await window.r.flush();
+    }, change);
+    secrets.push(JSON.parse((await kept(page)).databases['refrain:T'].identity).secret);
+  }
+  await collector.arrived('switchUser');
+  assert.equal(new Set(secrets).size, 3);
+  assert.deepEqual(collector.requests.filter(({ text }) => secrets.some((secret) => text.includes(secret))), []);
+  await page.evaluate(() => window.r.optOut({ erase: true }));
+  const taken = () => collector.requests.find(({ path, method }) => method === 'POST' && path === '/refrain/v1/erasures');
+  assert.equal(JSON.parse((await collector.until('an erasure', taken)).text).secret, secrets[2]);
+});
+
 test('C3 C4 C14 after optOut only the choice is kept, and nothing arrives any more', async (t) => {
   const { collector, open } = await world.person(t);
   const page = await open({ defaultConsent: 'granted', flushInterval: 3_600_000 });

@@ -147,6 +147,34 @@ test('a page that comes back from the back/forward cache goes on', async (t) => 
   await collector.arrived('Back');
 });
 
+test('C9 what a page records as it comes back from the back/forward cache is of whoever is there by then', async (t) => {
+  const { collector, open } = await world.person(t);
+  const page = await quietPage(collector, open, { ...SLOW, flushInterval: 50 });
+  await page.evaluate(() => {
+    // The read that the page begins with is the last one to end.
+    const get = IDBObjectStore.prototype.get;
+    let first = true;
+    addEventListener('pageshow', ({ persisted }) => persisted && window.r.track('Back'));
+    IDBObjectStore.prototype.get = function (key) {
+      if (key !== 'identity' || !window.persisted || !first) return get.call(this, key);
+      first = false;
+      for (let n = 0; n < 500; n++) get.call(this, 'nothing');
+      return get.call(this, key);
+    };
+  });
+  let user;
+  await thereAndBack(page, async () => {
+    const other = await open(SLOW);
+    await other.evaluate(async () => {
+      window.r.switchUser('u2');
+      await window.r.flush();
+    });
+    user = await other.evaluate(() => window.r.deviceId());
+  });
+  const [back] = await collector.arrived('Back');
+  assert.deepEqual([back.properties.$user_id, back.properties.$device_id], ['u2', user]);
+});
+
 test('what another tab has sent while a page was frozen is not sent again by it', async (t) => {
   const { collector, open } = await world.person(t);
   const page = await quietPage(collector, open);

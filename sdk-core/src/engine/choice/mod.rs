@@ -56,6 +56,7 @@ pub(super) enum Work {
 
 impl Engine {
     pub(super) fn opt_in(&mut self, id: EventId, secret: Secret) {
+        self.expire_ring();
         let ticket = self.next_ticket();
         // A refusal that the person may have seen here; where the record is gone, or unreadable, none.
         let (known, at_ms) = (self.recorded_revision(), self.now.wall_ms);
@@ -141,6 +142,11 @@ impl Engine {
             (Work::Establishing { known }, Done::Amended { read, changed }) => {
                 self.learn(ConsentState::of(read), Some(known.saturating_add(u64::from(*changed))));
             }
+            // It could be read before, and nobody has decided: what stands there may be a refusal (C8).
+            (Work::Establishing { .. }, Done::Failed(StoreFault::Unreadable)) => {
+                self.notify(Notice::StoreTrouble(StoreFault::Unreadable));
+                self.observe_consent(&RecordRead::Unreadable);
+            }
             (Work::Establishing { .. }, result) => self.go_memory_only(result),
 
             (Work::Recovering { epoch }, Done::Recovered(recovered)) => self.recovered(epoch, recovered),
@@ -153,12 +159,14 @@ impl Engine {
             (Work::Naming { epoch, fresh }, result) => self.named(epoch, fresh, result),
 
             (Work::Granting { ticket, id, epoch, known }, Done::Amended { read, changed }) => {
-                let changed = *changed;
                 let state = ConsentState::of(read);
                 // A higher epoch than asked for tells of a refusal that this process had not seen.
                 let mine = state.record().is_some_and(|record| record.epoch <= epoch);
-                self.learn(state, mine.then_some(known.saturating_add(u64::from(changed))));
+                let announced = self.in_process == Some(Decision::Granted);
+                let withdrawn = self.learn(state, mine.then_some(known.saturating_add(u64::from(*changed))));
                 self.in_process = None;
+                // What held in this process already is no transition, unless somebody has refused in between.
+                let changed = *changed && (withdrawn || !announced);
                 let granted =
                     self.consent.record().is_some_and(|record| record.decision == Decision::Granted);
                 if changed && granted {
@@ -268,7 +276,7 @@ impl Engine {
     }
 
     /// Whether the record says so, and nobody has refused here since.
-    fn is_granted_already(&self) -> bool {
+    pub(super) fn is_granted_already(&self) -> bool {
         let granted =
             |record: &ConsentRecord| record.decision == Decision::Granted && record.epoch >= self.epoch;
         self.in_process.is_none() && self.consent.record().is_some_and(granted)

@@ -99,7 +99,7 @@ impl ConsentChange {
                 new.at_ms = if decision == Decision::Denied { new.at_ms.max(*at_ms) } else { *at_ms };
                 // After a refusal nobody is known any more; what is left of them is about to be purged.
                 let asked = asked.filter(|_| decision != Decision::Denied);
-                let stored = asked.and_then(|asked| asked.of(identity, old_epoch));
+                let stored = asked.and_then(|asked| asked.of(identity, (!absent).then_some(old_epoch)));
                 new.entrust(stored.as_ref().unwrap_or(outbox));
                 forget_finished(&mut new.outbox);
             }

@@ -20,6 +20,17 @@ impl Signals {
     pub fn or(self, other: Self) -> Self {
         Self { gpc: self.gpc || other.gpc, dnt: self.dnt || other.dnt, host: self.host || other.host }
     }
+
+    /// Which of those that are honoured says no.
+    pub(in crate::engine) fn refusal(self, config: &Config) -> Option<DenyReason> {
+        if self.gpc && config.honor_gpc {
+            Some(DenyReason::Gpc)
+        } else if self.dnt && config.honor_dnt {
+            Some(DenyReason::Dnt)
+        } else {
+            self.host.then_some(DenyReason::Host)
+        }
+    }
 }
 
 /// Why nothing is collected.
@@ -106,13 +117,11 @@ pub(in crate::engine) fn verdict(
     match decision {
         Decision::Denied => Verdict::Deny(DenyReason::Person),
         Decision::Granted => Verdict::Allow,
-        Decision::Unset if signals.gpc && config.honor_gpc => Verdict::Deny(DenyReason::Gpc),
-        Decision::Unset if signals.dnt && config.honor_dnt => Verdict::Deny(DenyReason::Dnt),
-        Decision::Unset if signals.host => Verdict::Deny(DenyReason::Host),
-        Decision::Unset => match config.default_consent {
-            DefaultConsent::Granted => Verdict::Allow,
-            DefaultConsent::Denied => Verdict::Deny(DenyReason::Default),
-            DefaultConsent::Pending => Verdict::Hold,
+        Decision::Unset => match (signals.refusal(config), config.default_consent) {
+            (Some(reason), _) => Verdict::Deny(reason),
+            (None, DefaultConsent::Granted) => Verdict::Allow,
+            (None, DefaultConsent::Denied) => Verdict::Deny(DenyReason::Default),
+            (None, DefaultConsent::Pending) => Verdict::Hold,
         },
     }
 }

@@ -91,7 +91,7 @@ pub const MUTANTS: &[Mutant] = &[
     Mutant {
         name: "early-no-forgotten",
         fault: "what was called before the store is open leaves with an early grant, although the record refused (C6)",
-        edits: &[edit(STORE, "let dropped = self.ring.drop_before_grant();", "let dropped = 0;")],
+        edits: &[edit(STORE, "let dropped = self.ring.drop_before_grant(denied);", "let dropped = 0;")],
     },
     Mutant {
         name: "early-refusal-not-counted",
