@@ -54,6 +54,29 @@ class Forks(ScriptTestCase):
         self.assertTrue(client.flush(timeout=30))
         self.assertEqual(self.collector.names(), ["parent"])
 
+    def test_a_childs_own_client_outlives_the_one_that_it_has_inherited(self) -> None:
+        self.run_script(
+            "import os, signal, sys, refrain\n"
+            "def client():\n"
+            "    return refrain.Client('project-token', endpoint=sys.argv[1], data_dir=sys.argv[2],\n"
+            "        default_consent='granted', flush_interval=3600)\n"
+            "inherited = client()\n"
+            "inherited.track('parent')\n"
+            "child = os.fork()\n"
+            "if child == 0:\n"
+            "    signal.alarm(60)\n"
+            "    own = client()\n"
+            "    del inherited\n"
+            "    outcome = own.track('child')\n"
+            "    os._exit(0 if outcome and own.flush(timeout=30) else 1)\n"
+            "status = os.waitpid(child, 0)[1]\n"
+            "inherited.close()\n"
+            "os._exit(status)\n",
+            "-W",
+            "ignore::DeprecationWarning",  # of a fork where threads are
+        )
+        self.assertEqual(sorted(self.collector.names()), ["child", "parent"])
+
     def test_a_child_hears_what_the_person_has_decided(self) -> None:
         client = self.client(default_consent="granted", flush_interval=3600)
         client.opt_out()

@@ -69,10 +69,11 @@ const fn step(name: &'static str, run: fn() -> Result<Outcome>) -> Step {
 }
 
 /// In this order: what is quick to fail comes first, and `rust tests` builds what the later rows start.
-const STEPS: [Step; 17] = [
+const STEPS: [Step; 18] = [
     step("format", format),
     step("clippy", clippy),
     step("clippy for the browser", clippy_for_the_browser),
+    step("check for Android", check_for_android),
     step("rust tests", rust_tests),
     step("simulation", simulation),
     step("docs", docs),
@@ -162,6 +163,13 @@ fn clippy_for_the_browser() -> Result<Outcome> {
     passed(lint.args(["--", "-D", "warnings"]))
 }
 
+/// What the Android package ships. It is only checked: to link it takes Android's own tools. Without clippy, to which every
+/// thread-local is one that ought to be constant there, also one that is.
+fn check_for_android() -> Result<Outcome> {
+    need!(machine::rust_target(ANDROID));
+    passed(&mut cargo(["check", "--quiet", "--package", "refrain-ffi", "--lib", "--target", ANDROID]))
+}
+
 fn rust_tests() -> Result<Outcome> {
     // Told which server there is, tests do not build another one, of the one package: dependencies have other features then.
     let server = server()?;
@@ -196,6 +204,9 @@ fn conformance() -> Result<Outcome> {
     ensure!(is_one_test(&listed, VECTORS_TEST), "there is no test {VECTORS_TEST}: {listed}");
     passed(&mut vectors(&["--nocapture"]))
 }
+
+/// What an Android device of today runs.
+const ANDROID: &str = "aarch64-linux-android";
 
 /// Whether what a test program lists is this one test.
 fn is_one_test(listed: &str, name: &str) -> bool {

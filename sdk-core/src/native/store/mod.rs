@@ -2,6 +2,7 @@
 
 mod disk;
 mod fault;
+mod flock;
 #[cfg(test)]
 mod guarded;
 mod instance;
