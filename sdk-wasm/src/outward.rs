@@ -4,6 +4,7 @@ use super::{Core, copies};
 use alloc::string::String;
 use refrain::engine::{Answer, ConsentState, Done, Effect, Input, Notice, Op, RecordRead, Trouble};
 
+const FAILS: &str = ": events are kept in memory at most; is the storage full, or forbidden?";
 const FULL: &str = "the queue is full; the oldest events go";
 
 impl Core {
@@ -24,6 +25,7 @@ impl Core {
             Effect::Notify(Notice::Paused { status }) => (5, u64::from(*status)),
             Effect::Notify(Notice::StoreTrouble(fault)) => {
                 self.text = String::from(fault.as_str());
+                self.text.push_str(FAILS);
                 (6, 0)
             }
             Effect::Notify(Notice::QueueFull) => {
@@ -47,8 +49,9 @@ impl Core {
     pub(super) fn redeem(&mut self, op: Op, copy: Option<String>, leaving: bool) -> Option<String> {
         let held = self.take_held(op)?;
         let state = self.consent_state(copy, leaving);
-        let result = if leaving && !matches!(state, ConsentState::Found(_)) {
-            // A mirror that is missing proves nothing but that this request cannot leave this way.
+        let result = if leaving && matches!(state, ConsentState::Absent) {
+            // A mirror that is missing proves nothing but that this request cannot leave this way. Where none can be read, the
+            // permit tells whether the person has agreed for this page.
             Done::Answered(Answer::Unreachable)
         } else {
             let redeemed = match held {
