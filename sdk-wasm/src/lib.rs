@@ -178,6 +178,12 @@ impl Core {
             55 => self.answer(|core| core.agree(one)),
             // Whether an erasure is on its way.
             56 => self.engine.is_erasing().into(),
+            // Without the detector this is an answer to no request, and 0.
+            #[cfg(feature = "personal-data")]
+            57 => {
+                self.personal_data(x as u32, &text(one));
+                1.0
+            }
             _ => {
                 self.tell(what, one, two, x, y);
                 0.0

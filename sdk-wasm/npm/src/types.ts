@@ -35,8 +35,21 @@ export interface Options {
   idMerge?: 'simplified' | 'original' | undefined;
   /** Names of properties that are never recorded, no matter who sets them. Nested properties are not inspected. */
   denyList?: readonly string[] | undefined;
+  /**
+   * What is done about e-mail addresses, card numbers, IBANs and JSON web tokens in what is recorded: they are counted
+   * (`observe`), replaced by a placeholder (`redact`), or the call is rejected. Default: `off`. Needs a module that was built
+   * with `cargo xtask wasm --features personal-data`; with another one the client does not start.
+   */
+  personalData?: 'off' | 'observe' | 'redact' | 'reject' | undefined;
+  /** Names of properties and kinds of groups under which personal data may stand on purpose. */
+  personalDataAllow?: readonly string[] | undefined;
   /** Sees all properties just before they are recorded, on the device. */
   filter?: Filter | undefined;
+  /**
+   * Called with where consent stands once the store has been read, and again whenever the decision or the verdict has changed,
+   * here or in another tab: for a banner that has to come and go.
+   */
+  onConsent?: ((consent: Consent) => void) | undefined;
   /** Where the WebAssembly file is, unless it is beside this package's script. */
   wasmUrl?: string | URL | undefined;
   /** The compiled WebAssembly file, a `WebAssembly.Module`, if the page already has it. */
@@ -95,6 +108,17 @@ export interface Consent {
   sentence: string;
 }
 
+/** Why a choice did not end as it should. */
+export interface ConsentError extends Error {
+  /**
+   * `not_recorded`: nothing durable was written; a refusal holds in this page all the same. `overruled`: a refusal was given
+   * elsewhere after this agreement, and counts. `not_fenced`: the refusal is durable, but a sender did not let go in time.
+   * `not_purged`: the refusal is durable, but some data could not be deleted. `closed`: the client was shut down. `unknown_option`:
+   * the refusal is carried out, but `optOut` has no such option.
+   */
+  code: 'not_recorded' | 'overruled' | 'not_fenced' | 'not_purged' | 'closed' | 'unknown_option';
+}
+
 /**
  * What became of every event since the page was loaded. At all times `tracked + recovered + adopted = delivered +
  * queued + held + all that was dropped + givenUp`.
@@ -112,6 +136,8 @@ export interface Stats {
   wiped: number;
   rejected: number;
   dropped: Record<string, number>;
+  /** What was found of personal data, in a module that looks for it. */
+  personalData?: Record<'email' | 'card' | 'iban' | 'jwt', number>;
 }
 
 /** Everything that this page's client and its stores hold now. */

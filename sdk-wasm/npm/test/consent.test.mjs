@@ -203,6 +203,33 @@ test('Global Privacy Control says no, in words, and nothing is written', async (
   await collector.arrived('$opt_in');
 });
 
+test('an objection with an option that there is not counts, and fails', async (t) => {
+  const { open } = await world.person(t);
+  const page = await open({ defaultConsent: 'granted' });
+  const seen = await page.evaluate(async () => {
+    const { init } = await import('/dist/index.js');
+    const early = init('U', { defaultConsent: 'granted' });
+    const say = ({ code, message }) => `${code} ${message}`;
+    const errors = await Promise.all([window.r, early].map((r) => r.optOut({ delete_profile: true }).then(() => '', say)));
+    await window.r.optOut(null);
+    return [errors, window.r.consent().decision, early.consent().decision];
+  });
+  const error = 'unknown_option unknown_option: no option delete_profile; there are: erase, deleteProfile';
+  assert.deepEqual(seen, [[error, error], 'denied', 'denied']);
+});
+
+test('C1 a browser that begins to say no while the page is open is heard when it comes into view', async (t) => {
+  const { open } = await world.person(t);
+  const page = await open({ defaultConsent: 'granted', signals: { dnt: false } });
+  assert.equal(await page.evaluate(() => window.r.consent().verdict), 'allow');
+  const reason = await page.evaluate(() => {
+    Object.defineProperty(navigator, 'globalPrivacyControl', { value: true });
+    document.dispatchEvent(new Event('visibilitychange'));
+    return window.r.consent().reason;
+  });
+  assert.equal(reason, 'gpc');
+});
+
 test('Do Not Track says no, unless the host does not honour it', async (t) => {
   const { context, open } = await world.person(t);
   await context.addInitScript(() => Object.defineProperty(navigator, 'doNotTrack', { value: '1' }));

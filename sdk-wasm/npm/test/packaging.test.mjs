@@ -32,7 +32,7 @@ const run = (program, args, cwd = project) => {
 };
 
 const TYPED = `
-import { init, type Consent, type Options, type Refrain, type Result } from '@refrain/web';
+import { init, type Consent, type ConsentError, type Options, type Refrain, type Result } from '@refrain/web';
 import { pageContext } from '@refrain/web/context';
 import { testPage, type SentEvent, type TestPage } from '@refrain/web/testing';
 const page: TestPage = testPage({ gpc: true });
@@ -49,7 +49,8 @@ const names: readonly string[] = ['a'];
 init('T', { denyList: names }).profile().union({ names });
 testPage({ dnt: perhaps }).answerNext({ status: 429, body: undefined });
 r.profile().unset(names);
-r.optOut({ erase: perhaps });
+r.optOut({ erase: perhaps }).catch((error: ConsentError) => error.code == 'not_recorded');
+init('T', { personalData: 'redact', personalDataAllow: names });
 // @ts-expect-error: a name is a text
 r.track(7);
 // @ts-expect-error: there is no such word

@@ -130,3 +130,21 @@ test('a service worker, which has one file and no `import()`, obeys the same rec
   assert.equal(await page.evaluate(() => window.r.track('After').rejected), 'denied');
   assert.deepEqual(await worker.evaluate(async () => (await r.audit()).items), ['indexedDB refrain:T consent']);
 });
+
+test('C9 an agreement in a worker ends a refusal of before, in pages and in those that are opened later', async (t) => {
+  const { collector, open } = await world.person(t);
+  const page = await open({ defaultConsent: 'granted' });
+  const worker = await startWorker(page, collector);
+  for (const there of [true, false]) {
+    await page.evaluate(() => window.r.optOut());
+    const other = there ? page : await open();
+    if (!there) await page.goto(world.site.url + '?elsewhere');
+    const agreeing = there ? worker : await startWorker(other, collector);
+    await agreeing.evaluate(() => r.optIn());
+    const device = await agreeing.evaluate(() => r.deviceId());
+    if (there) await page.waitForFunction(() => window.r.consent().verdict === 'allow');
+    const later = await open({});
+    assert.deepEqual(await later.evaluate(() => [window.r.consent().verdict, window.r.deviceId()]), ['allow', device]);
+    await later.close();
+  }
+});
