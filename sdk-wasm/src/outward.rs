@@ -9,8 +9,8 @@ const FULL: &str = "the queue is full; the oldest events go";
 
 impl Core {
     /// The next effect: 0 none, 1 send, 2 cancel, 3 a consent call has ended well, 4 it has ended badly (the text says
-    /// how), 5 the collector refuses this client, 6 the store fails (the text: which way) or drops records, 7 send for the outbox, 8 where consent stands has changed. `number`
-    /// is the request's number, the ticket or the HTTP status.
+    /// how), 5 the collector refuses this client, 6 the store fails (the text: which way) or drops records, 7 send for the
+    /// outbox, 8 where consent stands has changed. `number` is the request's number, the ticket or the HTTP status.
     pub(super) fn next_outward(&mut self) -> u32 {
         let Some(effect) = self.outward.pop_front() else { return 0 };
         let (kind, number) = match &effect {
