@@ -225,6 +225,7 @@ fn c14_what_cannot_be_looked_at_is_not_passed_over() {
     ready(&client);
     let kinds = || client.audit().files.iter().map(|file| file.kind).collect::<Vec<_>>();
     assert!(!kinds().contains(&"unlisted"));
+    fs::remove_dir_all(folder.data().join("queue")).unwrap();
     fs::write(folder.data().join("queue"), "not ours").unwrap();
     let audit = client.audit();
     let unlisted: Vec<_> = audit.files.iter().filter(|file| file.kind == "unlisted").collect();

@@ -181,8 +181,9 @@ export const load = async (token: string, options: Options, host: Host) => {
   };
   const own = () => locks.take(queue.tabs[0]!, true);
 
-  /** Whether the last wipe left what belongs to living tabs, so that listing passes it over too. */
+  /** Whether the last wipe left what belongs to living tabs, so that listing passes it over too; and the device, which is theirs. */
   let ownOnly = false;
+  let shared = false;
   const wipe = (only: boolean) => () =>
     locks.changing(async () => {
       const tabs = await gone();
@@ -190,7 +191,11 @@ export const load = async (token: string, options: Options, host: Host) => {
       const stale = turn(Turn.Stale, 0, 0, await records.read('consent'), identity);
       const before = number();
       let wiped = queue.wipe(before, (ownOnly = only), tabs);
-      if (stale) {
+      // Where nothing may stay there is no device that could be theirs.
+      shared = only && before < 1e18 && (await locks.others());
+      // Until it is allowed again, this tab is none of those either.
+      if (only) locks.release();
+      if (stale && !shared) {
         wiped++;
         await records.remove('identity');
       }
@@ -228,7 +233,7 @@ export const load = async (token: string, options: Options, host: Host) => {
     async () => {
       const identity = await records.read('identity');
       queue.list(ownOnly, (key, epoch, length) => turn(Turn.Item, epoch, length, key));
-      if (identity !== undefined) {
+      if (identity !== undefined && !shared) {
         let epoch;
         try {
           ({ epoch } = JSON.parse(identity));

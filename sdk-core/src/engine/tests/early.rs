@@ -119,9 +119,11 @@ fn c4_a_withdrawal_that_was_cut_off_is_gone_on_with_before_a_grant_from_before_t
 
 #[test]
 fn c1_what_is_called_while_a_signal_says_no_counts_as_such_though_the_store_is_not_open() {
-    for (agreed, honored, kept) in
-        [(false, true, &["after"][..]), (true, true, &["under", "after"]), (false, false, &["under", "after"])]
-    {
+    for (agreed, honored, kept) in [
+        (false, true, &["after"][..]),
+        (true, true, &["under", "after"]),
+        (false, false, &["under", "after"]),
+    ] {
         let mut store = Store::default();
         if agreed {
             let mut before = Driver::started(1, config(), &mut store);

@@ -291,7 +291,11 @@ impl<D: Disk> Store<D> {
         if wipe_before(None, &read).is_some_and(|before| before > epoch) {
             return Done::Recovered(Recovered::default());
         }
-        let result = self.claim_orphans().and_then(|()| self.load(epoch));
+        let claimed = self.claim_orphans();
+        // Also where nothing is recorded yet: whoever purges for its own sake alone sees by it that somebody lives here who
+        // may have an identity (C9).
+        let _ = self.own_instance();
+        let result = claimed.and_then(|()| self.load(epoch));
         match result {
             Ok(recovered) => Done::Recovered(recovered),
             Err(error) => Done::Failed(fault(&error)),

@@ -319,6 +319,23 @@ fn c9_who_cannot_tell_whether_others_live_leaves_them_their_device() {
 }
 
 #[test]
+fn c9_who_is_allowed_and_has_recorded_nothing_yet_keeps_the_device_when_another_one_purges_its_own() {
+    let folder = Folder::new("quiet");
+    let living = Process::start(&folder.0, 1);
+    let layout = Layout::on(Files, folder.0.clone(), "T");
+    let mut other = Store::new(Ledger::new(Some(layout.clone())), [9; 8]);
+    let mut purge = || {
+        assert!(matches!(other.wipe(Some(2), WipeScope::Own), Done::Wiped { .. }));
+        let Done::Listed(left) = other.list() else { panic!("it can be listed") };
+        assert!(!left.iter().any(|item| matches!(item.kind, ItemKind::Data(_))), "{left:?}");
+        layout.slots(RecordName::Identity).iter().all(|slot| slot.exists())
+    };
+    assert!(purge());
+    drop(living);
+    assert!(!purge());
+}
+
+#[test]
 fn c4_no_withdrawal_passes_while_a_damaged_queue_is_repaired_and_after_one_nothing_is() {
     let folder = Folder::new("repaired");
     orphans(&folder, 1);
