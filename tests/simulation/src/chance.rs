@@ -4,6 +4,7 @@ use crate::action::Action;
 use crate::collector::Mood;
 use crate::dice::Dice;
 use crate::disk::Trouble;
+use crate::mishap::{Failure, Mishap};
 use crate::process::Process;
 use crate::world::{Laws, PLACES, World};
 use refrain::engine::{Also, CallKind, Config, DefaultConsent, IdMerge, Lane, Lifecycle};
@@ -54,6 +55,7 @@ fn laws(dice: &mut Dice) -> Laws {
     config.flush_interval_ms = *dice.pick(&[0, 1_000, 5_000]);
     Laws {
         config,
+        segment_bytes: *dice.pick(&[128, 1 << 10, 256 << 10]),
         flips: dice.once_in(6),
         signals: dice.once_in(5),
         poison: *dice.pick(&[0, 0, 5]),
@@ -71,7 +73,12 @@ fn choose(dice: &mut Dice, processes: usize, laws: &Laws) -> Action {
         }
         22..=23 => Action::Call(place, CallKind::Identify),
         24..=26 => Action::Call(place, *dice.pick(&CallKind::ALL)),
-        27..=44 => Action::Step(place),
+        27..=39 => Action::Step(place),
+        40..=42 => {
+            let other = dice.below(processes as u64) as usize;
+            Action::Meanwhile(place, dice.below(16) as u32, other, 1 + dice.below(6) as u32)
+        }
+        43..=44 => Action::AtCall(place, dice.below(20) as u32, mishap(dice)),
         45..=48 => Action::Run(place),
         49..=52 => Action::Watch(place),
         53..=60 => Action::Depart(place),
@@ -123,4 +130,9 @@ fn choose(dice: &mut Dice, processes: usize, laws: &Laws) -> Action {
             Mood::Away,
         ])),
     }
+}
+
+fn mishap(dice: &mut Dice) -> Mishap {
+    let failure = *dice.pick(&[Failure::Broken, Failure::Full, Failure::Descriptors]);
+    *dice.pick(&[Mishap::Kill, Mishap::Kill, Mishap::PowerCut, Mishap::Fail(failure)])
 }

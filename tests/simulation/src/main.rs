@@ -89,7 +89,15 @@ fn all_histories(depth: usize) -> ExitCode {
             let mut config = Config::new("T");
             config.default_consent = default;
             config.batch_size = 1;
-            let laws = Laws { config, flips: false, signals: false, poison: 0, jumps: false, loses: false };
+            let laws = Laws {
+                config,
+                segment_bytes: 128,
+                flips: false,
+                signals: false,
+                poison: 0,
+                jumps: false,
+                loses: false,
+            };
             let start = Instant::now();
             (search(&laws, depth, 16), start.elapsed().as_secs_f64())
         });

@@ -159,6 +159,13 @@ impl Oracle {
         self.records.values_mut().for_each(|record| record.excused = true);
     }
 
+    /// These records may be lost without fault.
+    pub fn excuse(&mut self, markers: &[u64]) {
+        for (marker, record) in &mut self.records {
+            record.excused |= markers.contains(marker);
+        }
+    }
+
     /// A process is gone. What the store had taken is still there; after a power cut, what was synced.
     pub fn gone(&mut self, maker: (usize, u8), power: bool) {
         self.refusals.retain(|refusal| refusal.maker != maker);

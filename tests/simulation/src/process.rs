@@ -2,9 +2,11 @@
 
 use crate::disk::{SimDisk, SimLock};
 use crate::flight::replay;
+use crate::mishap::Mishap;
+use crate::world::Laws;
 use refrain::engine::{
-    Also, Call, Config, Done, Effect, Engine, Entry, EventId, Input, Lane, Lifecycle, Notice, Now, Op,
-    OutboxPermit, Outcome, Permit, RecordName, RecordRead, Request, Secret, Signals, Ticket, Trouble,
+    Also, Call, Done, Effect, Engine, Entry, EventId, Input, Lane, Lifecycle, Notice, Now, Op, OutboxPermit,
+    Outcome, Permit, RecordName, RecordRead, Request, Secret, Signals, Ticket, Trouble,
 };
 use refrain::engine::{Answer, ConsentState};
 use refrain::native::flight::{Contents, Recording};
@@ -93,7 +95,7 @@ impl Process {
     /// A process that has just begun. Its engine is started.
     pub fn start(
         disk: &SimDisk,
-        config: Config,
+        laws: &Laws,
         signals: Signals,
         now: Now,
         number: u8,
@@ -101,7 +103,9 @@ impl Process {
         recorded: bool,
     ) -> Self {
         let disk = disk.process();
-        let ledger = Ledger::new(Some(Layout::on(disk.clone(), folder(), "T")));
+        let layout = Layout::on(disk.clone(), folder(), "T").with_segments_of(laws.segment_bytes);
+        let ledger = Ledger::new(Some(layout));
+        let config = laws.config.clone();
         let id = [number, generation, 0, 0, 0, 0, 0, 1];
         let flight = recorded
             .then(|| Recording::in_memory(Contents::Kept, &config, u64::from(id[0]) << 8 | u64::from(id[1])));
@@ -147,6 +151,51 @@ impl Process {
     pub fn kill(self) {
         self.replays();
         self.disk.kill();
+    }
+
+    /// After so many disk calls this goes wrong. Of a write so many quarters stand there.
+    pub fn set_mishap(&self, calls: u32, mishap: Mishap, quarters: u64) {
+        self.disk.fate().set(calls, mishap, quarters);
+    }
+
+    /// What is still to go wrong, and after how many disk calls.
+    pub fn mishap(&self) -> Option<(u32, Mishap)> {
+        self.disk.fate().to_come()
+    }
+
+    /// Nothing goes wrong any more.
+    pub fn forget_mishap(&self) {
+        self.disk.fate().forget_mishap();
+    }
+
+    /// After so many disk calls of its next step others have a turn.
+    pub fn set_turn(&self, calls: u32, turn: Box<dyn FnOnce()>) {
+        self.disk.fate().set_turn(calls, turn);
+    }
+
+    /// The others have no turn any more.
+    pub fn forget_turn(&self) {
+        self.disk.fate().forget_turn();
+    }
+
+    /// Whether it has died in the middle of a step.
+    pub fn is_dead(&self) -> bool {
+        !self.disk.is_alive()
+    }
+
+    /// Whether a look at the disk has failed since this was last asked.
+    pub fn was_blind(&self) -> bool {
+        self.disk.fate().was_blind()
+    }
+
+    /// Whether its next step begins with waiting for what another process is in the middle of.
+    pub fn would_wait(&self) -> bool {
+        let is_record_lock = |name: &str| name.ends_with(".lock") && name.matches('.').count() == 1;
+        match self.next_step() {
+            None | Some(Effect::List { .. }) => false,
+            Some(Effect::Fence { .. }) => self.disk.is_locked(|name| name.ends_with(".send.lock"), true),
+            Some(_) => self.disk.is_locked(is_record_lock, false),
+        }
     }
 
     /// Bits that no other process draws, and this one only once.
@@ -233,7 +282,8 @@ impl Process {
 
     /// Looks for what other processes have changed.
     pub fn watch(&mut self) {
-        for (name, read) in self.store.changes() {
+        let changes = self.store.changes();
+        for (name, read) in if self.is_dead() { Vec::new() } else { changes } {
             self.input(Input::RecordChanged { name, read });
         }
     }
@@ -243,20 +293,35 @@ impl Process {
         ConsentState::of(&self.ledger.read(RecordName::Consent))
     }
 
-    /// Executes the next storage effect, or the next appends together. `false` if there is none.
-    pub fn step(&mut self) -> bool {
+    /// Where the next storage effect stands.
+    fn next_place(&self) -> usize {
         let choice = self.storage.iter().position(is_choice).filter(|_| self.hurries);
-        let Some(effect) = self.storage.remove(choice.unwrap_or_default()) else { return false };
+        choice.unwrap_or_default()
+    }
+
+    /// The next storage effect.
+    pub fn next_step(&self) -> Option<&Effect> {
+        self.storage.get(self.next_place())
+    }
+
+    /// Executes the next storage effect, or the next appends together. `false` if there is none, or the process has died
+    /// meanwhile: then nobody has seen how it ended.
+    pub fn step(&mut self) -> bool {
+        if self.is_dead() {
+            return false;
+        }
+        let Some(effect) = self.storage.remove(self.next_place()) else { return false };
+        let sync = matches!(effect, Effect::Sync { .. });
         let (op, done) = match effect {
             Effect::Append { op, permit } => {
                 self.keep(op, permit);
-                return true;
+                return !self.is_dead();
             }
             Effect::Open { op } => (op, self.store.open()),
             Effect::Recover { op, epoch } => (op, self.store.recover(epoch)),
             Effect::Amend { op, amendment } => (op, self.store.amend(amendment)),
             Effect::Acknowledge { op, records } => (op, self.store.acknowledge(&records)),
-            Effect::Sync { op } => (op, self.sync()),
+            Effect::Sync { op } => (op, self.store.sync()),
             Effect::Fence { op } => (op, self.store.fence()),
             Effect::Wipe { op, before, scope } => (op, self.store.wipe(before, scope)),
             Effect::List { op } => (op, self.store.list()),
@@ -264,6 +329,12 @@ impl Process {
                 unreachable!("sorted out by `input`")
             }
         };
+        if self.is_dead() {
+            return false;
+        }
+        if matches!((sync, &done), (true, Done::Stored)) {
+            self.taken.iter_mut().for_each(|(_, synced)| *synced = true);
+        }
         self.input(Input::Done { op, result: done });
         true
     }
@@ -289,6 +360,9 @@ impl Process {
             }
         }
         let results = self.store.append(permits);
+        if self.is_dead() {
+            return;
+        }
         for (op, result) in ops.into_iter().zip(results) {
             if matches!(result, Done::Stored) {
                 self.taken.push((op, false));
@@ -300,6 +374,9 @@ impl Process {
                 Done::Failed(fault) => Some(fault),
                 _ => None,
             };
+            if self.is_dead() {
+                return;
+            }
             for op in acknowledges {
                 let result = fault.map_or(Done::Stored, Done::Failed);
                 self.input(Input::Done { op, result });
@@ -307,18 +384,14 @@ impl Process {
         }
     }
 
-    fn sync(&mut self) -> Done {
-        let done = self.store.sync();
-        if matches!(done, Done::Stored) {
-            self.taken.iter_mut().for_each(|(_, synced)| *synced = true);
-        }
-        done
-    }
-
     /// Redeems the permit of the oldest request that waits, under the sending lock.
     pub fn depart(&mut self) -> Departure {
         let Some((op, waiting)) = self.waiting.pop_front() else { return Departure::None };
-        let Ok((sending, read)) = self.ledger.enter() else {
+        let entered = self.ledger.enter();
+        if self.is_dead() {
+            return Departure::None;
+        }
+        let Ok((sending, read)) = entered else {
             self.input(Input::Done { op, result: Done::Answered(Answer::Unreachable) });
             return Departure::Refused;
         };

@@ -2,8 +2,10 @@
 
 use crate::action::Action;
 use crate::collector::{Collector, Mood, marker_text, markers};
+use crate::damage;
 use crate::dice::Dice;
 use crate::disk::{SimDisk, Trouble};
+use crate::guest::Guest;
 use crate::oracle::Oracle;
 use crate::process::{Departure, Process};
 use refrain::engine::{
@@ -23,6 +25,8 @@ const WALL_MS: u64 = 1_788_220_800_000;
 pub struct Laws {
     /// The settings of all processes.
     pub config: Config,
+    /// The length at which a segment of the queue is closed.
+    pub segment_bytes: u64,
     /// Bits of the disk may flip.
     pub flips: bool,
     /// Signals may say no.
@@ -95,6 +99,7 @@ impl World {
     pub fn act(&mut self, action: Action) {
         let epoch = self.oracle.epoch();
         self.perform(action);
+        self.bury();
         if self.trace {
             self.tell(action);
         }
@@ -204,22 +209,20 @@ impl World {
                 }
             }
             Action::PowerCut => self.cut_power(),
+            Action::AtCall(place, calls, mishap) => {
+                let quarters = self.dice.below(4);
+                if let Some(process) = self.running(place) {
+                    process.set_mishap(calls, mishap, quarters);
+                }
+            }
+            Action::Meanwhile(place, calls, other, steps) => self.meanwhile(place, calls, other, steps),
             Action::Disk(trouble) => {
                 if trouble == Some(Trouble::Unreadable) {
                     self.oracle.blinded();
                 }
                 self.disk.set_trouble(trouble);
             }
-            Action::Flip => {
-                let before = crate::oracle::slots_on(&self.disk);
-                if self.disk.flip(&mut self.dice).is_some() {
-                    crate::oracle::no_other_record(&self.disk, &before);
-                    self.oracle.damaged = true;
-                    if crate::oracle::record_on(&self.disk).is_none() {
-                        self.oracle.blinded();
-                    }
-                }
-            }
+            Action::Flip => self.flip(),
             Action::LoseRecord(alone) => self.lose_record(alone),
             Action::Mood(mood) => self.collector.mood = Some(mood),
             Action::Wait(ms) => self.wait(ms),
@@ -324,11 +327,18 @@ impl World {
         }
         self.generations[place] += 1;
         let now = Now { wall_ms: self.wall_ms, mono_ms: self.mono_ms };
-        let (config, signals) = (self.laws.config.clone(), self.signals[place]);
+        let signals = self.signals[place];
         self.may_collect(place);
         let number = place as u8 + 1;
-        let mut process =
-            Process::start(&self.disk, config, signals, now, number, self.generations[place], self.recorded);
+        let mut process = Process::start(
+            &self.disk,
+            &self.laws,
+            signals,
+            now,
+            number,
+            self.generations[place],
+            self.recorded,
+        );
         // A person may have had a word before the store is open.
         if !self.dice.once_in(4) {
             process.step();
@@ -367,12 +377,50 @@ impl World {
             while process.step() {
                 self.oracle.watch_decision(&self.disk);
             }
+            if process.is_dead() {
+                self.processes[place] = Some(process);
+                return;
+            }
             self.oracle.look((place, self.generations[place]), &mut process, &self.disk);
             self.oracle.gone((place, self.generations[place]), false);
             self.lost_on_the_way(&process);
             process.replays();
         }
         self.forget_waits(place);
+    }
+
+    /// A process takes a step, and after so many disk calls, in the middle of it, another one takes so many.
+    fn meanwhile(&mut self, place: usize, calls: u32, other: usize, steps: u32) {
+        if place == other || self.running(place).is_none() || self.running(other).is_none() {
+            return;
+        }
+        // Who holds a lock for longer than others wait was stopped.
+        let patient = !self.dice.once_in(8);
+        let Some(guest) = self.processes[other].take() else { return };
+        if let Some(host) = &mut self.processes[place] {
+            let (oracle, disk) = (&mut self.oracle, &self.disk);
+            self.processes[other] = Some(Guest::visit(host, calls, guest, oracle, disk, (steps, patient)));
+        }
+    }
+
+    /// Who has died in the middle of a step is dead.
+    fn bury(&mut self) {
+        for process in self.processes.iter().flatten() {
+            if process.was_blind() {
+                self.oracle.blinded();
+            }
+        }
+        if !self.disk.is_powered() {
+            self.cut_power();
+            self.oracle.watch_decision(&self.disk);
+        }
+        for place in 0..PLACES {
+            if self.processes[place].as_ref().is_some_and(Process::is_dead) {
+                self.kill(place);
+                // What it was about to write it may have written.
+                self.oracle.watch_decision(&self.disk);
+            }
+        }
     }
 
     fn cut_power(&mut self) {
@@ -386,6 +434,21 @@ impl World {
         }
         self.oracle.gone((PLACES, 0), true);
         self.disk.lose_power(&mut self.dice);
+    }
+
+    fn flip(&mut self) {
+        let (slots, files) = (crate::oracle::slots_on(&self.disk), self.disk.files());
+        let Some(path) = self.disk.flip(&mut self.dice) else { return };
+        crate::oracle::no_other_record(&self.disk, &slots);
+        let after = self.disk.files();
+        let mut bytes = files.iter().zip(&after).filter(|((name, _), _)| *name == path);
+        match bytes.next().and_then(|((_, before), (_, after))| damage::lost(&path, before, after)) {
+            Some(lost) => self.oracle.excuse(&lost),
+            None => self.oracle.damaged = true,
+        }
+        if crate::oracle::record_on(&self.disk).is_none() {
+            self.oracle.blinded();
+        }
     }
 
     fn lose_record(&mut self, alone: bool) {
@@ -530,6 +593,7 @@ impl World {
         self.act(Action::Mood(Mood::Well));
         for process in self.processes.iter_mut().flatten() {
             process.stopped = false;
+            process.forget_mishap();
         }
         self.settle();
         for process in self.processes.iter().flatten() {

@@ -439,4 +439,36 @@ pub const MUTANTS: &[Mutant] = &[
             "kind == ErasureKind::Profile && entry.state.is_final();",
         )],
     },
+    Mutant {
+        name: "first-word-torn",
+        fault: "who is killed while writing the first word leaves a record that nobody can read (C8)",
+        edits: &[edit(
+            RECORD,
+            "(RecordName::Consent, Slots::Absent) => write_first",
+            "(RecordName::Consent, Slots::Absent) if false => write_first",
+        )],
+    },
+    Mutant {
+        name: "record-changed-without-its-lock",
+        fault: "two processes change a record at the same time, and one of the changes is lost (C9)",
+        edits: &[edit(
+            RECORD,
+            "let _held = layout.disk.lock(&layout.record_lock(), Hold::Exclusive, true, PATIENCE)?;",
+            "let _ = layout.disk.lock(&layout.record_lock(), Hold::Exclusive, true, PATIENCE)?;",
+        )],
+    },
+    Mutant {
+        name: "damage-costs-what-follows",
+        fault: "behind a damaged record nothing of the segment is read",
+        edits: &[edit(
+            SEGMENT,
+            "while self.at < self.bytes.len() && self.record_at(self.at).is_none() {",
+            "while self.at < self.bytes.len() {",
+        )],
+    },
+    Mutant {
+        name: "segment-replaced-where-it-stands",
+        fault: "what takes a segment's place is written over it, so that a kill leaves half of it",
+        edits: &[edit(INSTANCE, "let draft = layout::draft(segment);", "let draft = segment.to_path_buf();")],
+    },
 ];
