@@ -40,11 +40,11 @@ pub trait HttpTransport: Send + Sync {
     /// Ignored.
     fn notice(&self, text: String) -> Result<(), TransportError>;
 
-    /// Where consent stands: once the store has been read, and again whenever the decision or the verdict has changed, here
-    /// or in another process on the folder. Called on a thread of its own.
+    /// Reports the state of consent once the store has been read, and again whenever the decision or the verdict
+    /// changes, here or in another process on the folder. Called on a thread of its own.
     ///
     /// # Errors
-    /// Not looked at.
+    /// Ignored.
     fn consent_changed(&self, consent: Consent) -> Result<(), TransportError>;
 }
 

@@ -582,8 +582,8 @@ pub enum Notice {
     /// The store fails. Records are kept in memory or, if the store cannot be read, not made unless somebody agrees
     /// (C8).
     StoreTrouble(StoreFault),
-    /// Where consent stands: told once the store has been read, and again whenever the decision or the verdict has changed,
-    /// here or in another process or tab. Not told while a choice is being carried out.
+    /// The state of consent. Sent once the store has been read, and again whenever the decision or the verdict changes,
+    /// here or in another process or tab; not while a choice is being carried out.
     ConsentChanged(Consent),
     /// The queue is full for the first time, and its oldest records are dropped. [`Stats`](super::Stats) counts them.
     QueueFull,

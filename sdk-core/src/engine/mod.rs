@@ -14,11 +14,12 @@
 //! * [`Engine::handle`] takes one input and its moment and lends out [`Effects`]: a second input before they are taken
 //!   does not compile. Effects that were not taken stay queued, in order. Across bindings, where a borrow
 //!   cannot pass, [`Engine::next_effect`] reads the same queue.
-//! * Storage effects are executed in order, but for these liberties: the steps of a person's choice (amendments of the
-//!   consent record, fence, wipe, list) may go before all others, in order among themselves; and records may be let go of
-//!   after records have been appended that were asked for later. A page that is being left, which comes to nothing else,
-//!   may append records and let go of them before everything that stands before them. Every effect with an [`Op`] ends in exactly one
-//!   [`Input::Done`]; late and unknown ones do nothing. The steps of a withdrawal (C4) advance only on them.
+//! * Storage effects are executed in order, with these exceptions: the steps of a person's choice (amendments of the
+//!   consent record, fence, wipe, list) may overtake all others, in order among themselves; records may be released
+//!   after records have been appended that were asked for later. A page that is being left, and will get to nothing
+//!   else, may append and release records before everything queued ahead of them. Every effect with an [`Op`] ends in
+//!   exactly one [`Input::Done`]; late and unknown ones do nothing. The steps of a withdrawal (C4) advance only on
+//!   them.
 //! * [`Engine::next_wakeup`] says when the next [`Input::Tick`] is due. Spurious ticks do nothing.
 //! * No clock, no randomness, no environment, no hash order: the same inputs give the same effects.
 //! * It never panics, never blocks, and does bounded work for each input.

@@ -36,18 +36,18 @@ export interface Options {
   /** Names of properties that are never recorded, no matter who sets them. Nested properties are not inspected. */
   denyList?: readonly string[] | undefined;
   /**
-   * What is done about e-mail addresses, card numbers, IBANs and JSON web tokens in what is recorded: they are counted
-   * (`observe`), replaced by a placeholder (`redact`), or the call is rejected. Default: `off`. Needs a module that was built
-   * with `cargo xtask wasm --features personal-data`; with another one the client does not start.
+   * What to do about e-mail addresses, card numbers, IBANs and JSON web tokens in what is recorded: they are counted
+   * (`observe`), replaced by a placeholder (`redact`), or the call is rejected (`reject`). Default: `off`. Needs a
+   * module built with `cargo xtask wasm --features personal-data`; with any other the client does not start.
    */
   personalData?: 'off' | 'observe' | 'redact' | 'reject' | undefined;
-  /** Names of properties and kinds of groups under which personal data may stand on purpose. */
+  /** Names of properties and kinds of groups that may contain personal data on purpose. */
   personalDataAllow?: readonly string[] | undefined;
   /** Sees all properties just before they are recorded, on the device. */
   filter?: Filter | undefined;
   /**
-   * Called with where consent stands once the store has been read, and again whenever the decision or the verdict has changed,
-   * here or in another tab: for a banner that has to come and go.
+   * Called with the state of consent once the store has been read, and again whenever the decision or the verdict
+   * changes, here or in another tab: for a banner that has to appear and disappear.
    */
   onConsent?: ((consent: Consent) => void) | undefined;
   /** Where the WebAssembly file is, unless it is beside this package's script. */
@@ -108,13 +108,13 @@ export interface Consent {
   sentence: string;
 }
 
-/** Why a choice did not end as it should. */
+/** Why a choice could not be fully carried out. */
 export interface ConsentError extends Error {
   /**
-   * `not_recorded`: nothing durable was written; a refusal holds in this page all the same. `overruled`: a refusal was given
-   * elsewhere after this agreement, and counts. `not_fenced`: the refusal is durable, but a sender did not let go in time.
-   * `not_purged`: the refusal is durable, but some data could not be deleted. `closed`: the client was shut down. `unknown_option`:
-   * the refusal is carried out, but `optOut` has no such option.
+   * `not_recorded`: nothing durable was written; a refusal holds in this page all the same. `overruled`: the person has
+   * refused elsewhere since this agreement, and the refusal counts. `not_fenced`: the refusal is durable, but a sender
+   * did not release its request in time. `not_purged`: the refusal is durable, but some data could not be deleted.
+   * `closed`: the client was shut down. `unknown_option`: the refusal was carried out, but `optOut` has no such option.
    */
   code: 'not_recorded' | 'overruled' | 'not_fenced' | 'not_purged' | 'closed' | 'unknown_option';
 }
@@ -136,7 +136,7 @@ export interface Stats {
   wiped: number;
   rejected: number;
   dropped: Record<string, number>;
-  /** What was found of personal data, in a module that looks for it. */
+  /** Personal data that was found, if the module looks for it. */
   personalData?: Record<'email' | 'card' | 'iban' | 'jwt', number>;
 }
 

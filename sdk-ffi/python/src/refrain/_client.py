@@ -112,9 +112,9 @@ class Client:
             the recording thread with what the properties belong to (see :class:`Subject`) and a dictionary of its own,
             and returns what to record instead. If it returns ``None`` or raises, the call is rejected (``filtered``).
         on_consent: a function that is called with the :class:`Consent` once the folder has been read, and again
-            whenever the decision or the verdict has changed, here or in another process. It runs on a thread of its
-            own, for one change after the other, and may call the client. All clients of a project on one folder share
-            that of the first.
+            whenever the decision or the verdict changes, here or in another process. It runs on a thread of its own,
+            for one change at a time, and may call the client. All clients of a project on one folder share that of the
+            first.
         transport: replaces the built-in HTTP client, which uses no proxy, whatever the environment says. All clients
             of a project on one folder share the transport of the first; a later client's is not used, and the log says
             so.

@@ -63,9 +63,9 @@ extension Refrain {
         /// Sees all properties just before they are recorded, and decides what is recorded.
         public var filter: Filter?
 
-        /// Called with where consent stands once the folder has been read, and again whenever the decision or the verdict
-        /// has changed, here or in another process. It runs on a thread of its own, for one change after the other, and may
-        /// call the client. All clients of a project on one folder share that of the first.
+        /// Called with the state of consent once the folder has been read, and again whenever the decision or the
+        /// verdict changes, here or in another process. It runs on a thread of its own, for one change at a time, and
+        /// may call the client. All clients of a project on one folder share that of the first.
         public var onConsent: (@Sendable (Consent) -> Void)?
 
         /// Replaces `URLSession`. All clients of a project on one folder share the transport of the first; a later

@@ -12,11 +12,11 @@ public data class Consent(
     val sentence: String,
 )
 
-/** Is told where consent stands, see [Settings.onConsent]. */
+/** Listens to changes of consent, see [Settings.onConsent]. */
 public fun interface ConsentListener {
     /**
-     * Called on a thread of the client's own, for one change after the other. It may call the client. The log names what it
-     * throws, once.
+     * Called on a thread of its own, for one change at a time. It may call the client. The log names what it throws,
+     * once.
      */
     public fun onConsent(consent: Consent)
 }

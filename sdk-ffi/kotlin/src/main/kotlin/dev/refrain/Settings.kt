@@ -61,8 +61,8 @@ public class Settings {
     public var filter: Filter? = null
 
     /**
-     * Called with where consent stands once the folder has been read, and again whenever the decision or the verdict has
-     * changed, here or in another process. All clients of a project on one folder share the listener of the first.
+     * Called with the state of consent once the folder has been read, and again whenever the decision or the verdict
+     * changes, here or in another process. All clients of a project on one folder share the listener of the first.
      */
     public var onConsent: ConsentListener? = null
 
