@@ -129,3 +129,10 @@ test('every run is the same, and no page knows of the one before', async () => {
   };
   assert.deepEqual(await run(), await run());
 });
+
+test('a module without the detector for personal data does not start a client that wants it', async () => {
+  const page = testPage();
+  const r = page.init('T', { personalData: 'redact' });
+  await assert.rejects(r.ready, /^Error: personalData needs a module .* --features personal-data$/);
+  await page.init('T', { personalData: 'off' }).ready;
+});
