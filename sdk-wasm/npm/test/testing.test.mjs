@@ -148,3 +148,10 @@ test('an app hears where consent stands, once it is known and at every change, a
   assert.deepEqual(heard, ['unset hold', 'granted allow', 'denied deny']);
   await assert.rejects(testPage().init('T', { onConsent: 'later' }).ready, /onConsent must be a function/);
 });
+
+test('a module without the detector for personal data does not start a client that wants it', async () => {
+  const page = testPage();
+  const r = page.init('T', { personalData: 'redact' });
+  await assert.rejects(r.ready, /^Error: personalData needs a module .* --features personal-data$/);
+  await page.init('T', { personalData: 'off' }).ready;
+});
