@@ -257,7 +257,7 @@ test('C4 C14 after an opt-out the folder holds the refusal, whatever else was le
   const audit = await two.evaluate(() => r.audit());
   assert.deepEqual([audit.queued, audit.outbox.map(({ kind }) => kind)], [0, ['device']]);
   const state = await two.evaluate(async () => {
-    for (const end = Date.now() + 30_000; ; ) {
+    for (const end = Date.now() + 60_000; ; ) {
       const { outbox } = await r.audit();
       if (outbox[0].state !== 'requested') return outbox[0].state;
       if (Date.now() > end) throw Error('the erasure is not asked for');
