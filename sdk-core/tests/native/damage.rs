@@ -4,7 +4,7 @@ use crate::player::Player;
 use crate::support::{
     Collector, Folder, PATIENCE, accepted, delivered, file_ending, files, holds, quiet, ready, tool,
 };
-use refrain::engine::{FlushState, Outcome, Rejection, StoreFault, Trouble};
+use refrain::engine::{Decision, FlushState, Outcome, Rejection, StoreFault, Trouble};
 use refrain::native::OptOut;
 use serde_json::json;
 use std::fs::{self, OpenOptions};
@@ -52,6 +52,27 @@ fn c8_a_damaged_record_is_a_no_and_stays_untouched() {
     let client = quiet(&folder, &collector).build().unwrap();
     client.sync(PATIENCE);
     assert!(client.has_opted_out(), "a refusal replaces what cannot be read");
+}
+
+/// What a kill leaves between the making of the first record's file and its first byte.
+#[test]
+fn c8_a_first_record_of_which_nothing_was_written_is_none() {
+    for name in ["consent", "identity"] {
+        let (folder, collector) = (Folder::new(), Collector::start());
+        recorded(&folder, &collector, &[]);
+        for slot in ["a", "b"] {
+            fs::remove_file(file_ending(&folder.data(), &format!(".{name}.{slot}"))).ok();
+        }
+        let other = file_ending(&folder.data(), ".send.lock").to_string_lossy().into_owned();
+        fs::write(other.replace("send.lock", &format!("{name}.a")), "").unwrap();
+        let client = quiet(&folder, &collector).build().unwrap();
+        ready(&client);
+        assert_eq!(client.opt_in(), Ok(()));
+        client.shutdown(PATIENCE);
+        let client = quiet(&folder, &collector).build().unwrap();
+        ready(&client);
+        assert_eq!(client.consent().decision, Decision::Granted, "{name}: the choice is remembered");
+    }
 }
 
 #[test]

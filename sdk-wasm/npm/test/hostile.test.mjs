@@ -5,6 +5,7 @@ import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import { build } from 'esbuild';
 import { frameWithoutOrigin, kept, start, startWorld } from './support/browser.mjs';
+import { nobody } from './support/nobody.mjs';
 
 let world;
 before(async () => (world = await startWorld()));
@@ -230,7 +231,7 @@ test('without Web Locks two clients of a page have a queue each, also after a re
   await context.addInitScript(() => Object.defineProperty(navigator, 'locks', { value: undefined }));
   const page = await open({ defaultConsent: 'granted' });
   // A collector that does not answer: what is recorded stays.
-  const options = { endpoint: 'http://127.0.0.1:9', defaultConsent: 'granted', flushInterval: 3_600_000 };
+  const options = { endpoint: await nobody(), defaultConsent: 'granted', flushInterval: 3_600_000 };
   const startTwo = () =>
     page.evaluate(async (options) => {
       const { init } = await import('/dist/index.js');

@@ -9,6 +9,7 @@ import { after, before, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { build } from 'esbuild';
 import { startServer } from '../../../tests/e2e/node/mock-server.mjs';
+import { nobody } from './support/nobody.mjs';
 
 const PACKAGE = fileURLToPath(new URL('..', import.meta.url));
 const TSC = join(PACKAGE, 'node_modules/typescript/bin/tsc');
@@ -110,10 +111,10 @@ test('the test kit is whole, too', () => {
   assert.equal(run(process.execPath, ['--input-type=module', '--eval', script]), 'Signed up\n');
 });
 
-test('Node takes it as it is', () => {
+test('Node takes it as it is', async () => {
   const script = `
     import { init } from '@refrain/web';
-    const r = init('T', { endpoint: 'http://127.0.0.1:9' });
+    const r = init('T', { endpoint: '${await nobody()}' });
     await r.ready;
     await r.optIn();
     console.log(r.track('E'), r.consent().verdict);`;
@@ -121,7 +122,7 @@ test('Node takes it as it is', () => {
 });
 
 test('a bundle for Node that has the script alone says what it lacks', async () => {
-  const init = "init('T', { endpoint: 'http://127.0.0.1:9' }).ready.catch((error) => console.log(error.message));";
+  const init = `init('T', { endpoint: '${await nobody()}' }).ready.catch((error) => console.log(error.message));`;
   await writeFile(join(project, 'server.js'), `import { init } from '@refrain/web'; ${init}`);
   for (const [format, outfile, place] of [['cjs', 'server.cjs', 'in this bundle'], ['esm', 'server.mjs', 'at file:']]) {
     const options = { entryPoints: [join(project, 'server.js')], outfile: join(project, 'bundled', outfile), logLevel: 'silent' };

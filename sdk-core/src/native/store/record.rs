@@ -130,7 +130,12 @@ impl SlotFiles {
 fn read_slots<D: Disk>(layout: &Layout<D>, name: RecordName) -> io::Result<SlotFiles> {
     let [first, second] = layout.slots(name);
     let read = |path: &Path| if_there(layout.disk.read(path, LIMIT + 1));
-    Ok(SlotFiles::Read([read(&first)?, read(&second)?]))
+    Ok(SlotFiles::Read(match [read(&first)?, read(&second)?] {
+        // Whoever was to write the first record of all was killed before its first byte. Nothing was ever chosen here,
+        // and a grant could not be written over what cannot be read.
+        [Some(empty), None] if empty.is_empty() => [None, None],
+        slots => slots,
+    }))
 }
 
 /// The slot with the older content first: a crash in between leaves one that is whole. Then the other one, so that
