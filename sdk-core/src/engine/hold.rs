@@ -122,6 +122,14 @@ impl Ring {
         self.records
     }
 
+    #[cfg(feature = "simulation")]
+    pub(super) fn fingerprint(&self) -> impl core::fmt::Debug + '_ {
+        self.calls
+            .iter()
+            .map(|held| (held.at, held.kind, held.bits, &held.name, &held.text, held.agreed))
+            .collect::<Vec<_>>()
+    }
+
     /// Drops what was called before the person agreed; how many records that were.
     pub(super) fn drop_before_grant(&mut self) -> u64 {
         self.drop_calls(Old::BeforeGrant)
