@@ -123,6 +123,14 @@ impl Ring {
         self.records
     }
 
+    #[cfg(feature = "simulation")]
+    pub(super) fn fingerprint(&self) -> impl core::fmt::Debug + '_ {
+        self.calls
+            .iter()
+            .map(|held| (held.at, held.kind, held.bits, &held.name, &held.text, held.agreed, held.signalled))
+            .collect::<Vec<_>>()
+    }
+
     /// Drops what was called before the person agreed, be it all or only where a signal said no; how many records that were.
     pub(super) fn drop_before_grant(&mut self, all: bool) -> u64 {
         self.drop_calls(Old::BeforeGrant { all })

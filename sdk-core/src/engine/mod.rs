@@ -378,7 +378,7 @@ impl Engine {
         self.consent.record().map_or(&[], |record| &record.outbox)
     }
 
-    /// What the engine will do next, as far as it is not contents: two engines that say the same here behave alike.
+    /// What the engine will do next, and with what: two engines that say the same here behave alike.
     /// For the project's own search through states.
     #[cfg(feature = "simulation")]
     pub fn fingerprint(&self) -> String {
@@ -402,7 +402,7 @@ impl Engine {
                     self.memory_only,
                     self.subject.identity(),
                     self.spare.is_some(),
-                    self.ring.records(),
+                    self.ring.fingerprint(),
                     self.queue.fingerprint()
                 ),
                 (

@@ -282,11 +282,7 @@ impl Engine {
         if let Some(wall_ms) = recovered.not_before_ms {
             self.resume_wait(wall_ms);
         }
-        for &lane in &Lane::ALL {
-            if self.queue.waiting(lane) > 0 {
-                self.record_queued(lane);
-            }
-        }
+        self.gather();
         self.opened_epoch = Some(epoch);
         self.opened_through = self.queue.next_number();
     }

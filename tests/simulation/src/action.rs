@@ -44,6 +44,10 @@ pub enum Action {
     Answer(usize),
     /// A request reaches the collector, and the answer is lost.
     LoseAnswer(usize),
+    /// A request on its way is answered with garbage of this kind, by somebody who is not the collector.
+    Garbage(usize, usize),
+    /// What the outbox asks for is refused for good.
+    TurnAway(usize),
     /// A request is lost before it arrives.
     LoseRequest(usize),
     /// A request arrives a second time.

@@ -155,12 +155,36 @@ impl SimDisk {
         state.names.iter().map(|(path, inode)| (path.clone(), state.inodes[*inode].bytes.clone())).collect()
     }
 
+    /// What tells this disk from others: what processes see, and what a power cut may leave of it.
+    pub fn fingerprint(&self) -> String {
+        let state = self.state.borrow();
+        let inode = |number: &usize| {
+            let Inode { bytes, durable, unsynced } = &state.inodes[*number];
+            (bytes, durable, unsynced)
+        };
+        let named = |names: &BTreeMap<PathBuf, usize>| {
+            let files = names.iter().map(|(path, number)| format!("{path:?} {:?}", inode(number)));
+            files.collect::<Vec<_>>().join(" ")
+        };
+        let durable =
+            if state.durable_names == state.names { None } else { Some(named(&state.durable_names)) };
+        let folders = (&state.folders, &state.durable_folders);
+        format!("{} {durable:?} {folders:?} {:?}", named(&state.names), state.trouble)
+    }
+
     /// The bytes of the first file whose path ends so.
     pub fn file(&self, end: &str) -> Option<Vec<u8>> {
         let state = self.state.borrow();
         let ends = |path: &Path| path.as_os_str().as_encoded_bytes().ends_with(end.as_bytes());
         let (_, inode) = state.names.iter().find(|(path, _)| ends(path))?;
         Some(state.inodes[*inode].bytes.clone())
+    }
+
+    /// Whether anything stands in a queue.
+    pub fn holds_data(&self) -> bool {
+        let state = self.state.borrow();
+        let in_queue = |path: &Path| path.extension().is_some_and(|extension| extension == "log");
+        state.names.iter().any(|(path, inode)| in_queue(path) && !state.inodes[*inode].bytes.is_empty())
     }
 
     /// Whether these bytes stand in any file.
@@ -452,12 +476,17 @@ impl Disk for SimDisk {
 }
 
 /// A file that a process has open.
-#[derive(Debug)]
 pub struct SimFile {
     disk: SimDisk,
     inode: usize,
     /// Where to write; `None`: at the end.
     at: Option<usize>,
+}
+
+impl std::fmt::Debug for SimFile {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("SimFile")
+    }
 }
 
 impl DiskFile for SimFile {

@@ -15,6 +15,7 @@ pub mod damage;
 pub mod dice;
 pub mod disk;
 pub mod flight;
+pub mod garbage;
 pub mod guest;
 pub mod mishap;
 pub mod oracle;

@@ -52,6 +52,8 @@ pub struct Oracle {
     withdrawn_devices: BTreeSet<String>,
     /// What was asked for.
     asked: Vec<Asked>,
+    /// Devices of which an erasure or deletion was refused for good.
+    turned_away: BTreeSet<String>,
     /// What was asked for with a refusal that could not be written: as long as the process lives.
     owed: Vec<((usize, u8), Asked)>,
     /// The last word of the person is a refusal that has ended well.
@@ -146,6 +148,16 @@ impl Oracle {
         self.may_write = true;
         self.refused = false;
         self.refusals.iter_mut().for_each(|refusal| refusal.overtaken = true);
+    }
+
+    /// What this request of the outbox asks for was refused for good.
+    pub fn turned_away(&mut self, body: &str) {
+        let devices = self.asked.iter().chain(self.owed.iter().map(|(_, asked)| asked));
+        let named: Vec<_> =
+            devices.flat_map(|asked| &asked.devices).filter(|id| body.contains(*id)).collect();
+        let named: Vec<_> = named.into_iter().cloned().collect();
+        self.turned_away.extend(named);
+        self.turned_away.extend(text_of(body, "device_id").map(String::from));
     }
 
     /// From now on the record cannot be read.
@@ -339,7 +351,8 @@ impl Oracle {
     /// was asked for all the same (C12), once there is a record to keep it.
     pub fn paid(&self, collector: &Collector, disk: &SimDisk) {
         if !(self.damaged || self.lossy) && record_on(disk).is_some() {
-            self.owed.iter().for_each(|(_, asked)| asked.has_arrived(collector));
+            let owed = self.owed.iter().map(|(_, asked)| asked);
+            owed.filter(|asked| self.is_promised(asked)).for_each(|asked| asked.has_arrived(collector));
         }
     }
 
@@ -355,12 +368,17 @@ impl Oracle {
             assert!(!poison(*marker), "poison was taken");
         }
         if !(self.damaged || self.lossy || self.in_process) {
-            self.asked.iter().for_each(|asked| asked.has_arrived(collector));
+            let asked = self.asked.iter().filter(|asked| self.is_promised(asked));
+            asked.for_each(|asked| asked.has_arrived(collector));
         }
         let ids: BTreeSet<_> =
             collector.records.values().filter_map(|text| text_of(text, "$insert_id")).collect();
         let events = collector.records.values().filter(|text| text.starts_with("{\"event\"")).count();
         assert_eq!(ids.len(), events, "every event has an id of its own");
+    }
+
+    fn is_promised(&self, asked: &Asked) -> bool {
+        asked.devices.is_disjoint(&self.turned_away)
     }
 
     /// C4, C8: where the record refuses, or there is none, and somebody lives there, nothing is left.

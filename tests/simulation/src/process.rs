@@ -5,14 +5,17 @@ use crate::flight::replay;
 use crate::mishap::Mishap;
 use crate::world::Laws;
 use refrain::engine::{
-    Also, Call, Done, Effect, Engine, Entry, EventId, Input, Lane, Lifecycle, Notice, Now, Op, OutboxPermit,
-    Outcome, Permit, RecordName, RecordRead, Request, Secret, Signals, Ticket, Trouble,
+    Also, Call, Config, Done, Effect, Engine, Entry, EventId, Input, Lane, Lifecycle, Notice, Now, Op,
+    OutboxPermit, Outcome, Permit, RecordName, RecordRead, Request, Secret, Signals, Ticket, Trouble,
 };
 use refrain::engine::{Answer, ConsentState};
 use refrain::native::flight::{Contents, Recording};
 use refrain::native::simulation::{Layout, Ledger, Store, is_choice};
 use std::collections::VecDeque;
 use std::path::PathBuf;
+
+/// The longest wait that a server may ask for.
+const DAY_MS: u64 = 24 * 60 * 60 * 1_000;
 
 /// The data folder of all worlds.
 pub fn folder() -> PathBuf {
@@ -68,6 +71,8 @@ pub struct Process {
     drawn: u16,
     /// Its clocks.
     pub now: Now,
+    /// Its settings.
+    pub limits: Config,
     /// Whether it does the steps of a choice before all else, and lets go of records after it has stored others, as the
     /// native driver does; or everything strictly in order.
     hurries: bool,
@@ -106,6 +111,7 @@ impl Process {
         let layout = Layout::on(disk.clone(), folder(), "T").with_segments_of(laws.segment_bytes);
         let ledger = Ledger::new(Some(layout));
         let config = laws.config.clone();
+        let limits = config.clone();
         let id = [number, generation, 0, 0, 0, 0, 0, 1];
         let flight = recorded
             .then(|| Recording::in_memory(Contents::Kept, &config, u64::from(id[0]) << 8 | u64::from(id[1])));
@@ -118,6 +124,7 @@ impl Process {
             generation,
             drawn: 0,
             now,
+            limits,
             hurries: (number ^ generation) & 1 == 0,
             stopped: false,
             storage: VecDeque::new(),
@@ -196,6 +203,33 @@ impl Process {
             Some(Effect::Fence { .. }) => self.disk.is_locked(|name| name.ends_with(".send.lock"), true),
             Some(_) => self.disk.is_locked(is_record_lock, false),
         }
+    }
+
+    /// Whoever waits for something is woken for it, and not after the longest wait that a server may ask for.
+    pub fn is_woken(&self) {
+        let busy = !(self.storage.is_empty() && self.waiting.is_empty() && self.open.is_empty());
+        if self.stopped || busy {
+            return;
+        }
+        let (engine, stats) = (&self.engine, self.engine.stats());
+        let open = engine.erasure_outbox().iter().any(|entry| !entry.state.is_final());
+        if stats.queued > 0 || stats.held > 0 || open || !engine.is_settled() {
+            let due = engine.next_wakeup();
+            let soon = due.is_some_and(|due| due <= self.now.mono_ms + DAY_MS);
+            assert!(soon, "liveness: something waits, and nothing wakes it: {due:?}, {stats:?}");
+        }
+    }
+
+    /// What tells this process from others: what it holds in memory, and what it is about to do.
+    pub fn fingerprint(&self) -> String {
+        let wants = (&self.storage, &self.waiting, &self.open);
+        format!(
+            "{} {wants:?} {:?} {} {:?}",
+            self.engine.fingerprint(),
+            self.store,
+            self.stopped,
+            self.mishap()
+        )
     }
 
     /// Bits that no other process draws, and this one only once.

@@ -5,12 +5,13 @@ use crate::collector::{Collector, Mood, marker_text, markers};
 use crate::damage;
 use crate::dice::Dice;
 use crate::disk::{SimDisk, Trouble};
+use crate::garbage;
 use crate::guest::Guest;
 use crate::oracle::Oracle;
 use crate::process::{Departure, Process};
 use refrain::engine::{
     Answer, Call, CallKind, Config, DefaultConsent, DenyReason, Dropped, Effect, Input, Lane, Lifecycle, Now,
-    Outcome, Signals, Verdict,
+    Outcome, Signals, Stats, Verdict,
 };
 use refrain::journal::segment::{Found, Records};
 use std::collections::BTreeMap;
@@ -55,6 +56,12 @@ pub struct World {
     failed: BTreeMap<(usize, u8), u64>,
     /// Records that each process has dropped because of a withdrawal: then its waits are over, too.
     withdrawn: [u64; PLACES],
+    /// Whether there was data when the person last objected in each process.
+    found_data: [bool; PLACES],
+    /// Whether a withdrawal has ended well that found data, while another process was open.
+    pub withdrawn_beside_others: bool,
+    /// Records that a full queue has dropped, by place.
+    evicted: [u64; PLACES],
     /// Whether pages that leave have sent beside the lanes.
     left: [bool; PLACES],
     /// The collector.
@@ -84,6 +91,9 @@ impl World {
             waits: BTreeMap::new(),
             failed: BTreeMap::new(),
             withdrawn: [0; PLACES],
+            found_data: [false; PLACES],
+            withdrawn_beside_others: false,
+            evicted: [0; PLACES],
             left: [false; PLACES],
             collector: Collector::default(),
             oracle,
@@ -104,10 +114,13 @@ impl World {
             self.tell(action);
         }
         let mut ended_well = false;
+        let open = self.processes.iter().flatten().filter(|process| process.engine.is_open()).count();
         for place in 0..PLACES {
             let maker = (place, self.generations[place]);
             if let Some(process) = &mut self.processes[place] {
-                ended_well |= self.oracle.look(maker, process, &self.disk);
+                let withdrawn = self.oracle.look(maker, process, &self.disk);
+                self.withdrawn_beside_others |= withdrawn && self.found_data[place] && open > 1;
+                ended_well |= withdrawn;
                 let verdict = process.engine.consent().verdict;
                 let denies =
                     matches!(verdict, Verdict::Deny(reason) if reason != DenyReason::StoreUnavailable);
@@ -125,8 +138,14 @@ impl World {
                 }
             }
         }
+        for place in 0..PLACES {
+            if let Some(stats) = self.processes[place].as_ref().map(|process| process.engine.stats()) {
+                self.look_for_evicted(place, &stats);
+            }
+        }
         for (place, process) in self.processes.iter().enumerate() {
             if let Some(process) = process {
+                process.is_woken();
                 if ended_well {
                     self.oracle.writes(process);
                 }
@@ -229,6 +248,7 @@ impl World {
             Action::Record(place, lane) => self.record(place, lane),
             Action::Refuse(place, also) => {
                 let maker = (place, self.generations[place]);
+                self.found_data[place] = self.disk.holds_data();
                 if let Some(process) = self.running(place) {
                     let device = process.engine.device_id();
                     let ticket = process.opt_out(also);
@@ -256,6 +276,8 @@ impl World {
             Action::Depart(place) => self.depart(place),
             Action::Answer(place) => self.answer(place, true, false),
             Action::LoseAnswer(place) => self.answer(place, false, false),
+            Action::Garbage(place, kind) => self.garbage(place, kind),
+            Action::TurnAway(place) => self.turn_away(place),
             Action::Repeat(place) => self.answer(place, true, true),
             Action::Jump(place, minutes) => {
                 if let Some(process) = &mut self.processes[place] {
@@ -275,6 +297,10 @@ impl World {
             }
             Action::Lifecycle(place, state) => {
                 self.left[place] |= state == Lifecycle::Leaving;
+                if state == Lifecycle::Resumed {
+                    // What it knew is as after a restart.
+                    self.forget_waits(place);
+                }
                 self.hurry(place);
                 if let Some(process) = self.running(place) {
                     process.lifecycle(state);
@@ -326,6 +352,7 @@ impl World {
             return;
         }
         self.generations[place] += 1;
+        self.evicted[place] = 0;
         let now = Now { wall_ms: self.wall_ms, mono_ms: self.mono_ms };
         let signals = self.signals[place];
         self.may_collect(place);
@@ -355,6 +382,7 @@ impl World {
 
     fn kill(&mut self, place: usize) {
         if let Some(process) = self.processes[place].take() {
+            self.look_for_evicted(place, &process.engine.stats());
             self.oracle.gone((place, self.generations[place]), false);
             self.lost_on_the_way(&process);
             process.kill();
@@ -381,6 +409,7 @@ impl World {
                 self.processes[place] = Some(process);
                 return;
             }
+            self.look_for_evicted(place, &process.engine.stats());
             self.oracle.look((place, self.generations[place]), &mut process, &self.disk);
             self.oracle.gone((place, self.generations[place]), false);
             self.lost_on_the_way(&process);
@@ -426,6 +455,7 @@ impl World {
     fn cut_power(&mut self) {
         for place in 0..PLACES {
             if let Some(process) = self.processes[place].take() {
+                self.look_for_evicted(place, &process.engine.stats());
                 self.oracle.gone((place, self.generations[place]), true);
                 self.lost_on_the_way(&process);
                 process.kill();
@@ -498,6 +528,7 @@ impl World {
         let Some(process) = self.running(place) else { return };
         let name = marker_text(marker);
         let id = process.bits();
+        let idle = process.waiting.is_empty() && process.open.is_empty();
         let outcome = match lane {
             Lane::Events => process.track(&name, r#"{"plan":"pro","n":[1,{"a":"\"}"}]}"#),
             Lane::Profiles => {
@@ -509,7 +540,17 @@ impl World {
                 process.input(Input::Call(Call::new(CallKind::Group, "", &operators, id)))
             }
         };
-        let asked = process.asked.clone();
+        let (stats, asked) = (process.engine.stats(), process.asked.clone());
+        // No request carries anything: nothing keeps the queue from being within its bytes.
+        if idle && process.waiting.is_empty() {
+            let most = process.limits.queue_limit_bytes;
+            assert!(stats.queued_bytes <= most, "{} bytes are queued, over {most}", stats.queued_bytes);
+        }
+        let undecided = process.engine.consent().verdict == Verdict::Hold && process.engine.is_open();
+        if undecided && outcome == Outcome::Held {
+            let (held, most) = (process.engine.held_calls(), process.limits.hold_limit);
+            assert!(held <= most, "{held} calls wait for a decision, over {most}");
+        }
         match outcome {
             Outcome::Accepted => self.oracle.made(maker, &asked, refused),
             Outcome::Held => self.oracle.made(maker, &[], refused),
@@ -574,6 +615,36 @@ impl World {
             self.failed.insert((place, lane), process.now.mono_ms);
         }
         process.answered(at, answer);
+    }
+
+    fn garbage(&mut self, place: usize, kind: usize) {
+        let Some(process) = self.processes[place].as_mut().filter(|process| !process.stopped) else { return };
+        let Some(at) = self.dice.place(process.open.len()) else { return };
+        let open = &mut process.open[at];
+        open.sending = None;
+        let (outbox, lane) = (open.outbox, lane_of(&open.request.path));
+        let answer = garbage::garbage(kind, outbox);
+        if !outbox && is_failure(&answer) {
+            self.failed.insert((place, lane), process.now.mono_ms);
+        }
+        process.answered(at, answer);
+    }
+
+    fn turn_away(&mut self, place: usize) {
+        let Some(process) = self.processes[place].as_mut().filter(|process| !process.stopped) else { return };
+        let Some(at) = process.open.iter().position(|open| open.outbox) else { return };
+        process.open[at].sending = None;
+        self.oracle.turned_away(&process.open[at].request.body);
+        process.answered(at, garbage::refusal());
+    }
+
+    /// Records that a full queue has dropped are lost without fault.
+    fn look_for_evicted(&mut self, place: usize, stats: &Stats) {
+        let evicted = stats.dropped_for(Dropped::Evicted);
+        if evicted != self.evicted[place] {
+            self.evicted[place] = evicted;
+            self.oracle.excuse_all();
+        }
     }
 
     fn forget_waits(&mut self, place: usize) {

@@ -141,9 +141,9 @@ impl<D: Disk> Instance<D> {
         self
     }
 
-    /// Whether nobody has deleted the folder.
+    /// Whether nobody has deleted the folder. Where it cannot be told it is there: what was not synced must not be forgotten.
     pub(super) fn is_there(&self) -> bool {
-        self.disk.len(&layout::owner(&self.folder)).is_ok()
+        if_there(self.disk.len(&layout::owner(&self.folder))).map_or(true, |found| found.is_some())
     }
 
     pub(super) fn folder(&self) -> &Path {

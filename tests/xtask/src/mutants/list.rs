@@ -467,8 +467,44 @@ pub const MUTANTS: &[Mutant] = &[
         )],
     },
     Mutant {
-        name: "segment-replaced-where-it-stands",
-        fault: "what takes a segment's place is written over it, so that a kill leaves half of it",
-        edits: &[edit(INSTANCE, "let draft = layout::draft(segment);", "let draft = segment.to_path_buf();")],
+        name: "queue-without-end",
+        fault: "a queue grows over its bytes",
+        edits: &[edit(
+            SENDING,
+            "let evicted = self.queue.evict(self.config.queue_limit_bytes);",
+            "let evicted = self.queue.evict(u64::MAX);",
+        )],
+    },
+    Mutant {
+        name: "given-up-not-counted",
+        fault: "what a page gives up when it goes on is missing in the books (C15)",
+        edits: &[edit(SENDING, "self.books.given_up += self.queue.give_up();", "self.queue.give_up();")],
+    },
+    Mutant {
+        name: "memory-waits-for-a-store",
+        fault: "when a page goes on, what no store holds is not sent until something else is recorded",
+        edits: &[edit(
+            SENDING,
+            "            // What lives in memory only waits for no store.\n            self.gather();\n",
+            "",
+        )],
+    },
+    Mutant {
+        name: "unseen-folder-forgotten",
+        fault: "a queue that cannot be looked at for a moment is forgotten, and a flush does not sync it",
+        edits: &[edit(
+            INSTANCE,
+            "map_or(true, |found| found.is_some())",
+            "map_or(false, |found| found.is_some())",
+        )],
+    },
+    Mutant {
+        name: "hold-without-end",
+        fault: "more calls wait for a decision than may",
+        edits: &[edit(
+            CALLS,
+            "let room = if decision { Room::for_decision } else { Room::for_store };",
+            "let room = if decision && false { Room::for_decision } else { Room::for_store };",
+        )],
     },
 ];
