@@ -32,7 +32,7 @@ impl Client {
         let transport = HostTransport::new(transport);
         let (log, sender) = (transport.clone(), transport.clone());
         let builder = config.builder().transport_if_first(transport);
-        let builder = builder.on_end(move || sender.leave());
+        let builder = builder.on_end(move |left| sender.leave(left));
         let native = builder.on_notice(move |notice| log.tell(notice)).build()?;
         let door = Door::open(native.clone());
         Ok(Self { native, door })
@@ -118,8 +118,8 @@ impl Client {
 
     /// Sends what is queued, and what an objection has asked the server for, waiting at most so many seconds, and ends the
     /// client. What could not be sent is kept in the folder. The answer is that of [`flush`](Self::flush). Afterwards no
-    /// thread that sends is in the host's code, unless for another client on the folder; what a host needs whose runtime
-    /// ends is [`detach`](crate::detach).
+    /// thread that sends is in the host's code, unless for another client on the folder, or one that does not come back in
+    /// that time and a second; what a host needs whose runtime ends is [`detach`](crate::detach).
     pub fn shutdown(&self, timeout: f64) -> bool {
         self.native.shutdown(seconds(timeout)) == FlushState::Done
     }

@@ -37,7 +37,7 @@ pub struct Builder {
 }
 
 pub(super) type NoticeHook = Arc<dyn Fn(&Notice) + Send + Sync>;
-pub(super) type EndHook = Box<dyn Fn() + Send + Sync>;
+pub(super) type EndHook = Box<dyn Fn(Duration) + Send + Sync>;
 
 impl Builder {
     pub(super) fn new(settings: Settings) -> Self {
@@ -189,7 +189,8 @@ impl Builder {
         self
     }
 
-    /// Is told when the collector refuses this client, the store fails, or the queue has no room left; as a text, for a log,
+    /// Is told when the collector refuses this client or cannot prove that it is the
+    /// collector, the store fails, or the queue has no room left; as a text, for a log,
     /// a notice is a sentence. Called on a thread of its own, for one notice after the other, and may call the client.
     /// [`shutdown`](super::Client::shutdown) waits for it, within its time. Only the client that opens a folder can have
     /// one: see [`build`](Self::build).
@@ -199,9 +200,10 @@ impl Builder {
     }
 
     /// Called when the last client on a folder has been shut down, on its thread, of the one that opened the folder: by
-    /// whose [`transport_if_first`](Self::transport_if_first) all have sent. For the project's own bindings.
+    /// whose [`transport_if_first`](Self::transport_if_first) all have sent; with what is left of the shutdown's time. For
+    /// the project's own bindings.
     #[doc(hidden)]
-    pub fn on_end(mut self, hook: impl Fn() + Send + Sync + 'static) -> Self {
+    pub fn on_end(mut self, hook: impl Fn(Duration) + Send + Sync + 'static) -> Self {
         self.on_end = Some(Box::new(hook));
         self
     }
@@ -223,11 +225,11 @@ impl Builder {
         self
     }
 
-    /// Makes the client. Returns at once: nothing is read, written or sent on the calling thread.
+    /// Makes the client. Returns at once: no file is read or written and nothing is sent on the calling thread.
     ///
     /// A second client for the same token and folder shares the first one's engine and threads, so it must be set up
-    /// alike, and brings no transport and no [`on_notice`](Self::on_notice) of its own. Folders are compared as
-    /// absolute paths; one that is reached by a symbolic link is shared as two processes share it.
+    /// alike, and brings no transport and no [`on_notice`](Self::on_notice) of its own. A folder is the same by whichever
+    /// path it is reached, also by a symbolic link.
     ///
     /// # Errors
     /// A setting that cannot work, or one that differs from an open client's on the same folder.

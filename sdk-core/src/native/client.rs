@@ -247,8 +247,12 @@ impl Client {
     fn settle(&self, ticket: Ticket, carry_out: impl FnOnce()) -> Result<(), Trouble> {
         let wait = || self.0.shared.wait_settled(ticket);
         let carried_out = || {
-            carry_out();
-            wait()
+            // Of two that come at once one carries out what both have said.
+            let _alone = self.0.shared.carry_out_alone();
+            wait().or_else(|| {
+                carry_out();
+                wait()
+            })
         };
         wait().or_else(carried_out).unwrap_or(Err(Trouble::NotRecorded(StoreFault::Other)))
     }
@@ -383,7 +387,7 @@ impl Client {
             self.0.shared.wait_erased(left());
         }
         if self.close(left) {
-            self.0.shared.on_end.iter().for_each(|end| end());
+            self.0.shared.on_end.iter().for_each(|end| end(left()));
         }
         state
     }
@@ -493,7 +497,8 @@ fn start(
         let store = Store::new(store_ledger, draw_array());
         StorageThread::new(storage, store, breaker).run(predecessor);
     })?;
-    let requests = RequestThread { shared: Arc::clone(shared), transport, ledger: ledger.clone(), endpoint };
+    let (ledger, served) = (ledger.clone(), Arc::clone(shared));
+    let requests = RequestThread { shared: served, transport, ledger, endpoint, distrust: None };
     spawn("refrain-request", shared, move || requests.run())
 }
 

@@ -36,6 +36,12 @@ pub trait Transport: Send {
         None
     }
 
+    /// Why the peer of the request that has just failed is not believed to be the collector, if that is why. The app hears of
+    /// it once.
+    fn distrust(&self) -> Option<String> {
+        None
+    }
+
     /// Something that breaks off the request under way from another thread, where there is such a thing.
     fn breaker(&self) -> Option<Box<dyn Fn() + Send + Sync>> {
         None
