@@ -135,6 +135,7 @@ impl Client {
             (None, None) => None,
         };
         let terms = Terms::new(&settings, &config);
+        let room = config.queue_limit_bytes;
         let folder = settings.data_dir.as_deref().map(registry::absolute);
         #[cfg(feature = "flight-recorder")]
         let store = folder.as_ref().map(|folder| registry::key(folder, &settings.token));
@@ -180,7 +181,7 @@ impl Client {
                 if let Some(variable) = transport.unusable_proxy() {
                     shared.tell(Notice::UnusableProxy { variable });
                 }
-                let started = start(&shared, predecessor, transport, &ledger, endpoint);
+                let started = start(&shared, predecessor, transport, &ledger, endpoint, room);
                 if started.is_err() {
                     shared.enter_state(State::Dead);
                 }
@@ -489,12 +490,13 @@ fn start(
     transport: Box<dyn Transport>,
     ledger: &Ledger,
     endpoint: String,
+    room: u64,
 ) -> std::io::Result<()> {
     let breaker = transport.breaker();
     let store_ledger = ledger.clone();
     let storage = Arc::clone(shared);
     spawn("refrain-storage", shared, move || {
-        let store = Store::new(store_ledger, draw_array());
+        let store = Store::new(store_ledger, draw_array()).with_room(room);
         StorageThread::new(storage, store, breaker).run(predecessor);
     })?;
     let (ledger, served) = (ledger.clone(), Arc::clone(shared));
