@@ -10,13 +10,15 @@ use std::mem;
 use std::panic::{self, AssertUnwindSafe};
 use std::sync::{Arc, Mutex, Weak};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// How long a whole request may take. Hosts limit how long nothing comes, which a peer that sends a byte now and then
 /// makes last for days; and no other request leaves meanwhile.
 const WHOLE: Duration = Duration::from_secs(60);
 /// How long is waited for the host to break off, and for its code to come back after that.
 const LEAVING: Duration = Duration::from_secs(2);
+/// What of that it has at the end of its client, however little of the caller's time is left.
+const AT_LEAST: Duration = Duration::from_secs(1);
 /// How long it has until it is asked once more: the first time it may not have begun yet.
 const ASKING: Duration = Duration::from_millis(50);
 
@@ -30,7 +32,7 @@ pub(crate) fn detach() {
     GATE.close();
     let lines: Vec<_> = lock(LINES.get()).iter().filter_map(Weak::upgrade).collect();
     for line in &lines {
-        line.cancel();
+        line.cancel(LEAVING);
     }
     let mut tries = LEAVING.as_millis() / ASKING.as_millis();
     while !GATE.wait_empty(ASKING) && tries > 0 {
@@ -134,10 +136,12 @@ impl HostTransport {
         }
     }
 
-    /// Has the host break off, and waits until no thread that sends is in the host's code.
-    pub(crate) fn leave(&self) {
-        self.0.cancel();
-        self.0.inside.wait_empty(LEAVING);
+    /// Has the host break off, and waits until no thread that sends is in the host's code, within what is left of the
+    /// caller's time where that is enough.
+    pub(crate) fn leave(&self, left: Duration) {
+        let (start, patience) = (Instant::now(), left.clamp(AT_LEAST, LEAVING));
+        self.0.cancel(patience);
+        self.0.inside.wait_empty(patience.saturating_sub(start.elapsed()));
     }
 
     /// Has the host carry out a request. `open` redeems its permit and gives out the body with what holds the
@@ -184,14 +188,14 @@ impl Line {
     /// Breaks off what is under way, unless the host's runtime ends.
     fn break_off(&self) {
         if let Some(_visit) = Gate::enter(self.host.gate) {
-            self.cancel();
+            self.cancel(LEAVING);
         }
     }
 
     /// Breaks off what is under way. Called by a thread that may be in the host's code.
-    fn cancel(&self) {
+    fn cancel(&self, patience: Duration) {
         if let Some(exchange) = lock(&self.current).take() {
-            self.host.cancel(LEAVING, Some(exchange));
+            self.host.cancel(patience, Some(exchange));
         }
     }
 }
@@ -416,7 +420,7 @@ mod tests {
             let running = scope.spawn(|| run(&transport, guard.clone()));
             let request = begins.recv().unwrap();
             gate.close();
-            transport.0.cancel();
+            transport.0.cancel(LEAVING);
             drop(go);
             assert!(gate.wait_empty(LEAVING));
             request.open(); // is answered after it has come home

@@ -592,6 +592,11 @@ pub enum Notice {
         /// Its name.
         variable: &'static str,
     },
+    /// Nothing can be sent, and nothing is lost: who answers in the collector's place cannot prove that it is the collector.
+    UntrustedCertificate {
+        /// What is wrong with its certificate.
+        why: String,
+    },
 }
 
 impl fmt::Display for Notice {
@@ -608,6 +613,11 @@ impl fmt::Display for Notice {
             Self::UnusableProxy { variable } => {
                 write!(f, "{variable} names a proxy that cannot be used; nothing is sent, nothing is lost")
             }
+            Self::UntrustedCertificate { why } => write!(
+                f,
+                "the collector's certificate is not trusted: {why}; nothing is sent, nothing is lost; look at the clock, \
+                 and for a proxy that opens what is encrypted"
+            ),
         }
     }
 }

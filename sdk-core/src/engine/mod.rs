@@ -256,7 +256,7 @@ impl Engine {
             Input::Tick { secret } => self.tick(secret),
             Input::RecordChanged { name: RecordName::Consent, read } => self.observe_consent(&read),
             Input::RecordChanged { name: RecordName::Identity, read } => self.observe_identity(&read),
-            Input::Done { op, result } => self.done(op, &result),
+            Input::Done { op, result } => self.done(op, result),
         }
         self.settle();
         self.announce_consent();

@@ -117,15 +117,16 @@ impl Engine {
     }
 
     /// An effect has ended.
-    pub(super) fn done(&mut self, op: Op, result: &Done) {
+    pub(super) fn done(&mut self, op: Op, mut result: Done) {
         if let Some(number) = op.appended() {
-            return self.append_done(number, result);
+            return self.append_done(number, &result);
         }
         let Some(at) = self.pending.iter().position(|(other, _)| *other == op) else { return };
         let (_, pending) = self.pending.remove(at);
-        match (&pending, result) {
-            (Pending::Work, result) => self.work_done(result),
-
+        if let Pending::Work = pending {
+            return self.work_done(&mut result);
+        }
+        match (&pending, &result) {
             (Pending::Look { known }, Done::Opened { consent, .. }) if *known == self.recorded_revision() => {
                 self.looked(consent);
             }
@@ -263,7 +264,7 @@ impl Engine {
     }
 
     /// The queue of this epoch has been taken over.
-    pub(super) fn recovered(&mut self, epoch: u64, recovered: &Recovered) {
+    pub(super) fn recovered(&mut self, epoch: u64, recovered: &mut Recovered) {
         if epoch != self.epoch {
             return;
         }
@@ -272,7 +273,8 @@ impl Engine {
         if self.durable() {
             self.append_missing();
         }
-        for record in &recovered.records {
+        // Each text goes when it is in the queue, so that none of them stands in memory twice for long.
+        for record in recovered.records.drain(..) {
             *(if record.adopted { &mut self.books.adopted } else { &mut self.books.recovered }) += 1;
             self.queue.restore(record.id, &record.text, self.now);
         }

@@ -37,7 +37,7 @@ pub struct Builder {
 }
 
 pub(super) type NoticeHook = Arc<dyn Fn(&Notice) + Send + Sync>;
-pub(super) type EndHook = Box<dyn Fn() + Send + Sync>;
+pub(super) type EndHook = Box<dyn Fn(Duration) + Send + Sync>;
 
 impl Builder {
     pub(super) fn new(settings: Settings) -> Self {
@@ -190,20 +190,21 @@ impl Builder {
         self
     }
 
-    /// Calls this hook when the collector refuses the client, the store fails, or the queue is full. Displayed as text,
-    /// a notice is a sentence for a log. The hook runs on a thread of its own, for one notice at a time, and may call
-    /// the client. [`shutdown`](super::Client::shutdown) waits for it, within its timeout. Only the client that opens a
-    /// folder can have a hook, see [`build`](Self::build).
+    /// Calls this hook when the collector refuses the client or cannot prove that it is the collector, when the store
+    /// fails, when the queue is full, and when consent has changed. Displayed as text, a notice is a sentence for a log.
+    /// The hook runs on a thread of its own, for one notice at a time, and may call the client.
+    /// [`shutdown`](super::Client::shutdown) waits for it, within its timeout. Only the client that opens a folder can
+    /// have a hook, see [`build`](Self::build).
     pub fn on_notice(mut self, hook: impl Fn(&Notice) + Send + Sync + 'static) -> Self {
         self.on_notice = Some(Arc::new(hook));
         self
     }
 
-    /// Calls this hook when the last client on a folder has been shut down, on that client's thread. The hook called is
-    /// the one of the client that opened the folder, whose [`transport_if_first`](Self::transport_if_first) all of them
-    /// have used. For the project's own bindings.
+    /// Calls this hook when the last client on a folder has been shut down, on that client's thread, with what is left of
+    /// the shutdown's time. The hook called is the one of the client that opened the folder, whose
+    /// [`transport_if_first`](Self::transport_if_first) all of them have used. For the project's own bindings.
     #[doc(hidden)]
-    pub fn on_end(mut self, hook: impl Fn() + Send + Sync + 'static) -> Self {
+    pub fn on_end(mut self, hook: impl Fn(Duration) + Send + Sync + 'static) -> Self {
         self.on_end = Some(Box::new(hook));
         self
     }
@@ -225,11 +226,11 @@ impl Builder {
         self
     }
 
-    /// Builds the client. Returns at once: nothing is read, written or sent on the calling thread.
+    /// Builds the client. Returns at once: no file is read or written and nothing is sent on the calling thread.
     ///
     /// A second client for the same token and folder shares the first one's engine and threads. So it must have the
-    /// same settings, and cannot have a transport or [`on_notice`](Self::on_notice) of its own. Folders are compared as
-    /// absolute paths; a folder reached through a symbolic link is shared as between two processes.
+    /// same settings, and cannot have a transport or [`on_notice`](Self::on_notice) of its own. A folder is the same
+    /// however it is reached, also through a symbolic link.
     ///
     /// # Errors
     /// A setting that cannot work, or that differs from an open client's on the same folder.

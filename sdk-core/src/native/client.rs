@@ -135,6 +135,7 @@ impl Client {
             (None, None) => None,
         };
         let terms = Terms::new(&settings, &config);
+        let room = config.queue_limit_bytes;
         let folder = settings.data_dir.as_deref().map(registry::absolute);
         #[cfg(feature = "flight-recorder")]
         let store = folder.as_ref().map(|folder| registry::key(folder, &settings.token));
@@ -180,7 +181,7 @@ impl Client {
                 if let Some(variable) = transport.unusable_proxy() {
                     shared.tell(Notice::UnusableProxy { variable });
                 }
-                let started = start(&shared, predecessor, transport, &ledger, endpoint);
+                let started = start(&shared, predecessor, transport, &ledger, endpoint, room);
                 if started.is_err() {
                     shared.enter_state(State::Dead);
                 }
@@ -250,8 +251,12 @@ impl Client {
     fn settle(&self, ticket: Ticket, carry_out: impl FnOnce()) -> Result<(), Trouble> {
         let wait = || self.0.shared.wait_settled(ticket);
         let carried_out = || {
-            carry_out();
-            wait()
+            // Of two that come at once one carries out what both have said.
+            let _alone = self.0.shared.carry_out_alone();
+            wait().or_else(|| {
+                carry_out();
+                wait()
+            })
         };
         wait().or_else(carried_out).unwrap_or(Err(Trouble::NotRecorded(StoreFault::Other)))
     }
@@ -387,7 +392,7 @@ impl Client {
             self.0.shared.wait_erased(left());
         }
         if self.close(left) {
-            self.0.shared.on_end.iter().for_each(|end| end());
+            self.0.shared.on_end.iter().for_each(|end| end(left()));
         }
         state
     }
@@ -489,15 +494,17 @@ fn start(
     transport: Box<dyn Transport>,
     ledger: &Ledger,
     endpoint: String,
+    room: u64,
 ) -> std::io::Result<()> {
     let breaker = transport.breaker();
     let store_ledger = ledger.clone();
     let storage = Arc::clone(shared);
     spawn("refrain-storage", shared, move || {
-        let store = Store::new(store_ledger, draw_array());
+        let store = Store::new(store_ledger, draw_array()).with_room(room);
         StorageThread::new(storage, store, breaker).run(predecessor);
     })?;
-    let requests = RequestThread { shared: Arc::clone(shared), transport, ledger: ledger.clone(), endpoint };
+    let (ledger, served) = (ledger.clone(), Arc::clone(shared));
+    let requests = RequestThread { shared: served, transport, ledger, endpoint, distrust: None };
     spawn("refrain-request", shared, move || requests.run())
 }
 

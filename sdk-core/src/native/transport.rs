@@ -36,6 +36,12 @@ pub trait Transport: Send {
         None
     }
 
+    /// Why the peer of the request that has just failed is not believed to be the collector, if that is why. The app is
+    /// told once.
+    fn distrust(&self) -> Option<String> {
+        None
+    }
+
     /// Aborts the request in progress from another thread, if the transport supports that.
     fn breaker(&self) -> Option<Box<dyn Fn() + Send + Sync>> {
         None

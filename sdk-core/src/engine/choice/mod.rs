@@ -130,7 +130,7 @@ impl Engine {
     }
 
     /// The effect of the work under way has ended.
-    pub(super) fn work_done(&mut self, result: &Done) {
+    pub(super) fn work_done(&mut self, result: &mut Done) {
         let Some(work) = self.work.take() else { return };
         match (work, result) {
             (Work::Opening, Done::Opened { consent, identity, data }) => {
@@ -152,7 +152,7 @@ impl Engine {
             (Work::Recovering { epoch }, Done::Recovered(recovered)) => self.recovered(epoch, recovered),
             (Work::Recovering { epoch }, result) => {
                 self.go_memory_only(result);
-                self.recovered(epoch, &super::Recovered::default());
+                self.recovered(epoch, &mut super::Recovered::default());
             }
 
             (Work::Naming { .. }, Done::Refused(read)) => self.observe_consent(read),
