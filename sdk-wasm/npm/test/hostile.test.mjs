@@ -64,6 +64,8 @@ for (const [where, forbidden] of [
     // And as it is left.
     await page.evaluate(async () => {
       await window.r.flush();
+      // The first one after quiet leaves at once.
+      window.r.track('First');
       window.r.track('Left');
       dispatchEvent(new PageTransitionEvent('pagehide', { persisted: true }));
     });
