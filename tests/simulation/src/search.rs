@@ -126,6 +126,7 @@ impl History {
 
 /// A state that was reached, and what may come next.
 struct Reached {
+    beginning: usize,
     choices: Vec<usize>,
     actions: Vec<Action>,
     next: Vec<Action>,
@@ -139,37 +140,38 @@ struct Reached {
 pub fn search(laws: &Laws, depth: usize) -> Seen {
     let mut seen = Seen::default();
     let mut known = HashSet::new();
-    for (beginning, actions) in beginnings().into_iter().enumerate() {
-        let default = laws.config.default_consent;
+    let default = laws.config.default_consent;
+    let begun = beginnings().into_iter().enumerate().map(|(beginning, actions)| {
         let next = possible(&replay(laws, &actions));
-        let mut ends = vec![Reached { choices: Vec::new(), actions, next }];
-        for _ in 0..depth {
-            let mut further = Vec::new();
-            for end in &ends {
-                for (choice, action) in end.next.iter().enumerate() {
-                    let choices = [end.choices.as_slice(), &[choice]].concat();
-                    let actions = [end.actions.as_slice(), &[*action]].concat();
-                    let witness = Witness(History { default, beginning, choices }, &actions);
-                    let mut world = replay(laws, &actions);
-                    seen.steps += 1;
-                    let state = fingerprint(&world);
-                    if !known.insert(state) {
-                        continue;
-                    }
-                    seen.states += 1;
-                    seen.withdrawals += usize::from(world.withdrawn_beside_others);
-                    let next = possible(&world);
-                    if beginning > 0 || seen.states.is_multiple_of(CALM) {
-                        seen.endings += 1;
-                        world.calm_down();
-                    }
-                    let choices = witness.0.choices.clone();
-                    drop(witness);
-                    further.push(Reached { choices, actions, next });
+        Reached { beginning, choices: Vec::new(), actions, next }
+    });
+    // From all beginnings at once: whoever comes to a state first may go furthest from it.
+    let mut ends: Vec<_> = begun.collect();
+    for _ in 0..depth {
+        let mut further = Vec::new();
+        for Reached { beginning, choices, actions, next } in ends {
+            for (choice, action) in next.into_iter().enumerate() {
+                let choices = [choices.as_slice(), &[choice]].concat();
+                let actions = [actions.as_slice(), &[action]].concat();
+                let witness = Witness(History { default, beginning, choices }, &actions);
+                let mut world = replay(laws, &actions);
+                seen.steps += 1;
+                if !known.insert(fingerprint(&world)) {
+                    continue;
                 }
+                seen.states += 1;
+                seen.withdrawals += usize::from(world.withdrawn_beside_others);
+                let next = possible(&world);
+                if beginning > 0 || seen.states.is_multiple_of(CALM) {
+                    seen.endings += 1;
+                    world.calm_down();
+                }
+                let choices = witness.0.choices.clone();
+                drop(witness);
+                further.push(Reached { beginning, choices, actions, next });
             }
-            ends = further;
         }
+        ends = further;
     }
     seen
 }

@@ -183,7 +183,7 @@ fn rust_tests() -> Result<Outcome> {
 }
 
 fn simulation() -> Result<Outcome> {
-    for arguments in [["--worlds", "2000"], ["--search", "4"]] {
+    for arguments in [["--worlds", "2000"], ["--search", "3"]] {
         command::run(&mut simulate::command(arguments))?;
     }
     Ok(Outcome::Passed)
