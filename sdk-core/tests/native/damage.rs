@@ -4,7 +4,7 @@ use crate::player::Player;
 use crate::support::{
     Collector, Folder, PATIENCE, accepted, delivered, file_ending, files, holds, quiet, ready, tool,
 };
-use refrain::engine::{Decision, FlushState, Outcome, Rejection, StoreFault, Trouble};
+use refrain::engine::{FlushState, Outcome, Rejection, StoreFault, Trouble};
 use refrain::native::OptOut;
 use serde_json::json;
 use std::fs::{self, OpenOptions};
@@ -54,10 +54,11 @@ fn c8_a_damaged_record_is_a_no_and_stays_untouched() {
     assert!(client.has_opted_out(), "a refusal replaces what cannot be read");
 }
 
-/// What a kill leaves between the making of the first record's file and its first byte.
+/// What a kill leaves between the making of the first identity's file and its first byte. A consent record is never written
+/// like that: an empty one may have been a refusal.
 #[test]
-fn c8_a_first_record_of_which_nothing_was_written_is_none() {
-    for name in ["consent", "identity"] {
+fn c8_an_identity_of_which_nothing_was_written_is_none_and_an_empty_choice_is_a_refusal() {
+    for (name, remembered) in [("identity", "person"), ("consent", "store_unavailable")] {
         let (folder, collector) = (Folder::new(), Collector::start());
         recorded(&folder, &collector, &[]);
         for slot in ["a", "b"] {
@@ -66,12 +67,14 @@ fn c8_a_first_record_of_which_nothing_was_written_is_none() {
         let other = file_ending(&folder.data(), ".send.lock").to_string_lossy().into_owned();
         fs::write(other.replace("send.lock", &format!("{name}.a")), "").unwrap();
         let client = quiet(&folder, &collector).build().unwrap();
-        ready(&client);
+        assert!(client.sync(PATIENCE));
+        assert_eq!(client.device_id().is_some(), name == "identity");
         assert_eq!(client.opt_in(), Ok(()));
+        ready(&client);
         client.shutdown(PATIENCE);
         let client = quiet(&folder, &collector).build().unwrap();
-        ready(&client);
-        assert_eq!(client.consent().decision, Decision::Granted, "{name}: the choice is remembered");
+        assert!(client.sync(PATIENCE));
+        assert_eq!(client.consent().reason(), remembered, "{name}");
     }
 }
 

@@ -131,9 +131,9 @@ fn read_slots<D: Disk>(layout: &Layout<D>, name: RecordName) -> io::Result<SlotF
     let [first, second] = layout.slots(name);
     let read = |path: &Path| if_there(layout.disk.read(path, LIMIT + 1));
     Ok(SlotFiles::Read(match [read(&first)?, read(&second)?] {
-        // Whoever was to write the first record of all was killed before its first byte. Nothing was ever chosen here,
-        // and a grant could not be written over what cannot be read.
-        [Some(empty), None] if empty.is_empty() => [None, None],
+        // Whoever was to write the first identity of all was killed before its first byte. A consent record is never found
+        // like that (see `write`): one that is empty was emptied, and may have been a refusal (C8).
+        [Some(empty), None] if empty.is_empty() && name == RecordName::Identity => [None, None],
         slots => slots,
     }))
 }

@@ -7,7 +7,7 @@
 use crate::bytes::Bytes;
 use crate::segment;
 use refrain::engine::{
-    Answer, Config, ConsentRecord, ConsentState, Decision, DefaultConsent, DenyReason, Done, EventId, Input,
+    Answer, ConsentRecord, ConsentState, Decision, DefaultConsent, DenyReason, Done, EventId, Input,
     Now, Outcome, RecordName, Signals, Verdict,
 };
 use refrain::engine::{Call, Recovered};
@@ -16,6 +16,7 @@ use refrain::journal::slot::{self, Slots};
 use refrain::native::simulation::{Disk, DiskFile, Layout, Ledger, Mode, Store};
 use refrain_simulation::disk::SimDisk;
 use refrain_simulation::process::{Departure, Process, folder};
+use refrain_simulation::search::laws;
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
@@ -212,11 +213,10 @@ struct Folder {
 impl Folder {
     fn process(&mut self) -> Process {
         self.processes += 1;
-        let mut config = Config::new("T");
-        config.default_consent = DefaultConsent::Granted;
-        config.batch_size = 2;
+        let mut laws = laws(DefaultConsent::Granted);
+        laws.config.batch_size = 2;
         let mut process =
-            Process::start(&self.disk, config, Signals::default(), self.now, 1, self.processes, false);
+            Process::start(&self.disk, &laws, Signals::default(), self.now, 1, self.processes, false);
         while process.step() {}
         process
     }
