@@ -107,7 +107,7 @@ export const entry = (loader: () => Promise<Loader>, storage?: () => Storage) =>
     };
 
   return {
-    // In an order that compresses well, by zlib and by what Node has in its place.
+    // In an order that compresses well.
     track: (name, properties) => call(0, name, properties),
     removeGroup: (key, id) => call(14, key, id),
     reset: () => call(2),
