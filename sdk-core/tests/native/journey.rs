@@ -275,7 +275,10 @@ fn a_host_hears_when_its_client_is_not_welcome() {
     assert_eq!(client.flush(PATIENCE), FlushState::Failing);
     let notice = told.recv_timeout(PATIENCE).unwrap();
     assert_eq!(notice, Notice::Paused { status: 401 });
-    assert_eq!(notice.to_string(), "the collector answers 401; sending rests, nothing is lost");
+    assert_eq!(
+        notice.to_string(),
+        "the collector answers 401: check the token and the endpoint; sending is paused, nothing is lost"
+    );
     assert_eq!(client.stats().queued, 1);
 }
 

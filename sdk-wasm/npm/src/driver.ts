@@ -96,7 +96,7 @@ export const load = async (token: string, options: Options, host: Host) => {
           .then(options.onConsent)
           .catch((error) => warn('onConsent throws ' + error));
       } else {
-        warn(kind == 5 ? `the collector answers ${of}; sending rests` : core.text());
+        warn(kind == 5 ? `the collector answers ${of}: check the token and the endpoint; sending is paused` : core.text());
       }
     }
     flushes.forEach(([until, done], mark) => {

@@ -76,5 +76,5 @@ export const filtered = (filter: Filter, kind: number, parts: [string, string]):
   } catch {
     // What it cannot judge is not recorded.
   }
-  return { rejected: 'filtered', hint: "the app's filter does not want it recorded" };
+  return { rejected: 'filtered', hint: "the app's own filter rejected it" };
 };

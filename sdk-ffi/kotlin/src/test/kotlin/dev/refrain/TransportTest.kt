@@ -68,7 +68,7 @@ class TransportTest : FolderTest() {
             assertFalse(client.flushBlocking(30.0))
             val record = logged.records.poll(60, TimeUnit.SECONDS)
             assertEquals(Level.WARNING, record?.level)
-            assertEquals("the collector answers 401; sending rests, nothing is lost", record?.message)
+            assertEquals("the collector answers 401: check the token and the endpoint; sending is paused, nothing is lost", record?.message)
         } finally {
             logged.close()
         }
