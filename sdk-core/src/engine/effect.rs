@@ -593,6 +593,7 @@ pub enum Notice {
         variable: &'static str,
     },
     /// Nothing can be sent, and nothing is lost: who answers in the collector's place cannot prove that it is the collector.
+    #[cfg(feature = "http")]
     UntrustedCertificate {
         /// What is wrong with its certificate.
         why: String,
@@ -612,15 +613,11 @@ impl fmt::Display for Notice {
             }
             Self::StoreTrouble(fault) => write!(f, "{fault}; records are kept in memory at most"),
             Self::ConsentChanged(consent) => f.write_str(consent.sentence()),
-            Self::QueueFull => f.write_str(
-                "the queue is full: the oldest records are dropped; is the collector out of reach?",
-            ),
+            Self::QueueFull => f.write_str("the queue is full: the oldest records are dropped"),
             Self::UnusableProxy { variable } => {
-                write!(
-                    f,
-                    "{variable} names a proxy that cannot be used: set an HTTP proxy; nothing is sent, nothing is lost"
-                )
+                write!(f, "{variable} names a proxy that cannot be used; nothing is sent, nothing is lost")
             }
+            #[cfg(feature = "http")]
             Self::UntrustedCertificate { why } => write!(
                 f,
                 "the collector's certificate is not trusted: {why}; nothing is sent, nothing is lost; look at the clock, \

@@ -504,7 +504,7 @@ fn start(
         StorageThread::new(storage, store, breaker).run(predecessor);
     })?;
     let (ledger, served) = (ledger.clone(), Arc::clone(shared));
-    let requests = RequestThread { shared: served, transport, ledger, endpoint, distrust: None };
+    let requests = RequestThread { shared: served, transport, ledger, endpoint };
     spawn("refrain-request", shared, move || requests.run())
 }
 

@@ -48,7 +48,9 @@ pub struct HttpTransport {
     timeout: Duration,
     route: Route,
     gzip: bool,
+    /// Why the peer was not believed to be the collector, as far as the app has heard, and what it has not heard yet.
     distrust: Option<String>,
+    news: Option<String>,
 }
 
 impl HttpTransport {
@@ -62,6 +64,7 @@ impl HttpTransport {
             route: Route::of_environment(),
             gzip: true,
             distrust: None,
+            news: None,
         }
     }
 
@@ -165,7 +168,11 @@ impl Transport for HttpTransport {
         let passing = Passing::begin(&self.gate);
         let result = if request.is_get() { self.get(request) } else { self.post(request, gzip) };
         drop(passing);
-        self.distrust = result.as_ref().err().and_then(distrust);
+        let distrust = result.as_ref().err().and_then(distrust);
+        if distrust.is_some() && distrust != self.distrust {
+            self.distrust.clone_from(&distrust);
+            self.news = distrust;
+        }
         if result.as_ref().map_or(true, |response| response.headers().contains_key("Set-Cookie")) {
             // Where another crate of the program has the HTTP client keep cookies, the collector's would join the device before
             // a withdrawal to the one after it. The next request makes a new one. After a failure, too: of an answer that
@@ -202,8 +209,8 @@ impl Transport for HttpTransport {
         }
     }
 
-    fn distrust(&self) -> Option<String> {
-        self.distrust.clone()
+    fn distrust(&mut self) -> Option<String> {
+        self.news.take()
     }
 
     fn breaker(&self) -> Option<Box<dyn Fn() + Send + Sync>> {

@@ -3,7 +3,9 @@
 use super::shared::{Core, RequestJob, Shared, State};
 use super::store::{FileLock, Ledger};
 use super::transport::{Opening, PendingRequest, Sendable, Transport};
-use crate::engine::{Answer, Done, Input, Notice};
+#[cfg(feature = "http")]
+use crate::engine::Notice;
+use crate::engine::{Answer, Done, Input};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, PoisonError};
 
@@ -12,8 +14,6 @@ pub(super) struct RequestThread {
     pub(super) transport: Box<dyn Transport>,
     pub(super) ledger: Ledger,
     pub(super) endpoint: String,
-    /// Why the collector was last not believed to be itself.
-    pub(super) distrust: Option<String>,
 }
 
 impl RequestThread {
@@ -65,11 +65,10 @@ impl RequestThread {
         let (ledger, on_its_way) = (&self.ledger, &self.shared.on_its_way);
         let request = PendingRequest { url: &url, job, ledger, on_its_way, outcome: &mut outcome };
         // The host's code may panic; its request has failed then, and its guard is dropped.
-        let send = || (self.transport.send(request), self.transport.distrust());
-        let (answer, distrust) = catch_unwind(AssertUnwindSafe(send)).unwrap_or((Answer::Unreachable, None));
-        // It is so at every retry, for hours.
-        if let Some(why) = distrust.filter(|why| self.distrust.as_ref() != Some(why)) {
-            self.distrust = Some(why.clone());
+        let send = AssertUnwindSafe(|| self.transport.send(request));
+        let answer = catch_unwind(send).unwrap_or(Answer::Unreachable);
+        #[cfg(feature = "http")]
+        if let Some(why) = catch_unwind(AssertUnwindSafe(|| self.transport.distrust())).unwrap_or_default() {
             self.shared.tell(Notice::UntrustedCertificate { why });
         }
         match outcome {

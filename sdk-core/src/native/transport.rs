@@ -36,9 +36,10 @@ pub trait Transport: Send {
         None
     }
 
-    /// Why the peer of the request that has just failed is not believed to be the collector, if that is why. The app is
-    /// told once.
-    fn distrust(&self) -> Option<String> {
+    /// Why the peer of the request that has just failed is not believed to be the collector, if that is news: it may be so
+    /// at every retry, for hours.
+    #[cfg(feature = "http")]
+    fn distrust(&mut self) -> Option<String> {
         None
     }
 

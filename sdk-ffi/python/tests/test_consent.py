@@ -52,8 +52,9 @@ class OnConsent(FolderTestCase):
 
         with self.assertLogs("refrain", "WARNING") as logs:
             client = self.client(on_consent=fail)
+            self.assertEqual(self.hear(1), [("unset", "hold")])
             client.opt_in()
-            self.hear(2)
+            self.assertEqual(self.hear(1), [("granted", "allow")])
             client.close()
         self.assertIn("raises LookupError", logs.output[0])
 

@@ -56,6 +56,7 @@ pub fn digest(effect: &Effect) -> String {
         Effect::Notify(Notice::QueueFull) => "queue_full".into(),
         // Never of the engine's.
         Effect::Notify(Notice::UnusableProxy { variable }) => format!("unusable_proxy {variable}"),
+        #[cfg(feature = "http")]
         Effect::Notify(Notice::UntrustedCertificate { .. }) => "untrusted_certificate".into(),
     }
 }
