@@ -9,7 +9,7 @@ use refrain::engine::{
 use refrain::engine::{Answer, ConsentState};
 use refrain::native::flight::{Contents, Recording};
 use refrain::native::simulation::{Layout, Ledger, Store, is_choice};
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::path::PathBuf;
 
 /// The data folder of all worlds.
@@ -26,6 +26,13 @@ pub enum Waiting {
     Outbox(OutboxPermit),
 }
 
+impl Waiting {
+    /// Whether it is the outbox's.
+    pub fn is_outbox(&self) -> bool {
+        matches!(self, Self::Outbox(_))
+    }
+}
+
 /// A request whose permit was redeemed: bytes are on their way.
 #[derive(Debug)]
 pub struct Open {
@@ -37,8 +44,19 @@ pub struct Open {
     pub outbox: bool,
     /// Held until the last byte is out.
     pub sending: Option<SimLock>,
-    /// Whether the collector has it.
-    pub stored: bool,
+    /// Whether the engine has given it up: it may arrive, and be answered, all the same.
+    pub cancelled: bool,
+}
+
+/// What a store has done.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kept {
+    /// An append stands in it.
+    Taken(Op),
+    /// All that stands in it is durable.
+    Synced,
+    /// It has noted that records need no longer be kept.
+    LetGo(Op),
 }
 
 /// What came of trying to let a request leave.
@@ -81,8 +99,14 @@ pub struct Process {
     pub settled: Vec<(Ticket, Result<(), Trouble>)>,
     /// Appends that the last input asked for.
     pub asked: Vec<Op>,
-    /// Appends that the store has taken since they were last looked at, and whether they were synced.
-    pub taken: Vec<(Op, bool)>,
+    /// The acknowledgement that the last input asked for.
+    pub lets_go: Option<Op>,
+    /// What the store has done since it was last looked at.
+    pub kept: Vec<Kept>,
+    /// Records in requests that were answered by "delivered", and that the engine had not given up.
+    pub delivered: u64,
+    /// The last requests of a page that leaves.
+    leaving: BTreeSet<Op>,
     /// Effects so far.
     pub effects: u64,
     /// What its engine is told, in worlds that are recorded.
@@ -102,7 +126,7 @@ impl Process {
     ) -> Self {
         let disk = disk.process();
         let ledger = Ledger::new(Some(Layout::on(disk.clone(), folder(), "T")));
-        let id = [number, generation, 0, 0, 0, 0, 0, 1];
+        let id = queue_id(number, generation);
         let flight = recorded
             .then(|| Recording::in_memory(Contents::Kept, &config, u64::from(id[0]) << 8 | u64::from(id[1])));
         let mut process = Self {
@@ -121,7 +145,10 @@ impl Process {
             open: Vec::new(),
             settled: Vec::new(),
             asked: Vec::new(),
-            taken: Vec::new(),
+            lets_go: None,
+            kept: Vec::new(),
+            delivered: 0,
+            leaving: BTreeSet::new(),
             effects: 0,
             flight,
         };
@@ -161,6 +188,8 @@ impl Process {
     /// Hands an input to the engine and sorts what it wants done.
     pub fn input(&mut self, input: Input<'_>) -> Outcome {
         self.asked.clear();
+        self.lets_go = None;
+        let leaves = matches!(input, Input::Lifecycle(Lifecycle::Leaving));
         if let Some(flight) = &mut self.flight {
             flight.input(self.now, &input);
         }
@@ -172,17 +201,24 @@ impl Process {
                 flight.effect(&effect);
             }
             match effect {
-                Effect::Send { op, permit } => self.waiting.push_back((op, Waiting::Records(*permit))),
+                Effect::Send { op, permit } => {
+                    if leaves {
+                        self.leaving.insert(op);
+                    }
+                    self.waiting.push_back((op, Waiting::Records(*permit)));
+                }
                 Effect::SendErasure { op, permit } => self.waiting.push_back((op, Waiting::Outbox(*permit))),
                 Effect::Cancel { op } => {
                     self.waiting.retain(|(other, _)| *other != op);
-                    self.open.retain(|open| open.op != op || open.stored);
+                    cancel(&mut self.open, op, self.hurries);
                 }
                 Effect::Notify(Notice::Settled { ticket, result }) => self.settled.push((ticket, result)),
                 Effect::Notify(_) => {}
                 effect => {
-                    if let Effect::Append { op, .. } = &effect {
-                        self.asked.push(*op);
+                    match &effect {
+                        Effect::Append { op, .. } => self.asked.push(*op),
+                        Effect::Acknowledge { op, .. } => self.lets_go = Some(*op),
+                        _ => {}
                     }
                     self.storage.push_back(effect);
                 }
@@ -193,11 +229,12 @@ impl Process {
         }
         let stats = self.engine.stats();
         assert!(stats.balance(), "C15: the books do not balance: {stats:?}");
+        assert_eq!(stats.delivered, self.delivered, "C15: the collector has answered otherwise: {stats:?}");
         outcome
     }
 
     /// A call of the app.
-    pub fn call(&mut self, make: impl FnOnce([u8; 16]) -> Call<'static>) -> Outcome {
+    pub fn call<'c>(&mut self, make: impl FnOnce([u8; 16]) -> Call<'c>) -> Outcome {
         let bits = self.bits();
         self.input(Input::Call(make(bits)))
     }
@@ -208,10 +245,10 @@ impl Process {
         self.input(Input::Call(Call::track(name, properties, id)))
     }
 
-    /// The person agrees.
-    pub fn opt_in(&mut self) -> Ticket {
+    /// The person agrees. The ticket, and the id of what announces it.
+    pub fn opt_in(&mut self) -> (Ticket, String) {
         let (id, secret) = (EventId(self.bits()), Secret(self.bits()));
-        ticket(self.input(Input::OptIn { id, secret }))
+        (ticket(self.input(Input::OptIn { id, secret })), id.to_hex())
     }
 
     /// The person objects.
@@ -238,6 +275,12 @@ impl Process {
         }
     }
 
+    /// The end of the name of its own queue's folder.
+    pub fn queue_name(&self) -> String {
+        let id = queue_id(self.number, self.generation);
+        id.iter().map(|byte| format!("{byte:02x}")).collect()
+    }
+
     /// The consent record as it reads now.
     pub fn consent_read(&self) -> ConsentState {
         ConsentState::of(&self.ledger.read(RecordName::Consent))
@@ -255,7 +298,11 @@ impl Process {
             Effect::Open { op } => (op, self.store.open()),
             Effect::Recover { op, epoch } => (op, self.store.recover(epoch)),
             Effect::Amend { op, amendment } => (op, self.store.amend(amendment)),
-            Effect::Acknowledge { op, records } => (op, self.store.acknowledge(&records)),
+            Effect::Acknowledge { op, records } => {
+                let done = self.store.acknowledge(&records);
+                self.let_go(op, &done);
+                (op, done)
+            }
             Effect::Sync { op } => (op, self.sync()),
             Effect::Fence { op } => (op, self.store.fence()),
             Effect::Wipe { op, before, scope } => (op, self.store.wipe(before, scope)),
@@ -291,7 +338,7 @@ impl Process {
         let results = self.store.append(permits);
         for (op, result) in ops.into_iter().zip(results) {
             if matches!(result, Done::Stored) {
-                self.taken.push((op, false));
+                self.kept.push(Kept::Taken(op));
             }
             self.input(Input::Done { op, result });
         }
@@ -302,15 +349,22 @@ impl Process {
             };
             for op in acknowledges {
                 let result = fault.map_or(Done::Stored, Done::Failed);
+                self.let_go(op, &result);
                 self.input(Input::Done { op, result });
             }
+        }
+    }
+
+    fn let_go(&mut self, op: Op, done: &Done) {
+        if matches!(done, Done::Stored) {
+            self.kept.push(Kept::LetGo(op));
         }
     }
 
     fn sync(&mut self) -> Done {
         let done = self.store.sync();
         if matches!(done, Done::Stored) {
-            self.taken.iter_mut().for_each(|(_, synced)| *synced = true);
+            self.kept.push(Kept::Synced);
         }
         done
     }
@@ -329,7 +383,7 @@ impl Process {
         };
         match redeemed {
             Ok(request) => {
-                self.open.push(Open { op, request, outbox, sending, stored: false });
+                self.open.push(Open { op, request, outbox, sending, cancelled: false });
                 Departure::Left
             }
             Err(_) => {
@@ -347,6 +401,10 @@ impl Process {
     /// The answer to a request on its way.
     pub fn answered(&mut self, at: usize, answer: Answer) {
         let open = self.open.remove(at);
+        let delivers = matches!(&answer, Answer::Response { status: 200, body, .. } if body == "1");
+        if delivers && !open.outbox && !open.cancelled {
+            self.delivered += open.request.records as u64;
+        }
         self.input(Input::Done { op: open.op, result: Done::Answered(answer) });
     }
 
@@ -360,14 +418,28 @@ impl Process {
             };
             path.starts_with(wanted)
         };
-        let waiting = self.waiting.iter().filter(|(_, waiting)| match waiting {
-            Waiting::Records(permit) => path(permit.path()),
+        let waiting = self.waiting.iter().filter(|(op, waiting)| match waiting {
+            Waiting::Records(permit) => path(permit.path()) && !self.leaving.contains(op),
             Waiting::Outbox(_) => false,
         });
-        let open =
-            self.open.iter().filter(|open| !open.outbox && !open.request.leaving && path(&open.request.path));
+        let lives = |open: &&Open| !open.outbox && !open.request.leaving && !open.cancelled;
+        let open = self.open.iter().filter(lives).filter(|open| path(&open.request.path));
         waiting.count() + open.count()
     }
+}
+
+/// Breaks a request off, as far as that can be done. Where the transport can be stopped, one that has not left whole arrives
+/// as nothing; elsewhere it goes on leaving, and a fence waits for it. What has left may arrive, and be answered.
+fn cancel(open: &mut Vec<Open>, op: Op, stops: bool) {
+    if stops {
+        open.retain(|open| open.op != op || open.sending.is_none());
+    }
+    open.iter_mut().filter(|open| open.op == op).for_each(|open| open.cancelled = true);
+}
+
+/// The id in the name of a process's own queue.
+fn queue_id(number: u8, generation: u8) -> [u8; 8] {
+    [number, generation, 0, 0, 0, 0, 0, 1]
 }
 
 fn ticket(outcome: Outcome) -> Ticket {

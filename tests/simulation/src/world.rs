@@ -4,14 +4,13 @@ use crate::action::Action;
 use crate::collector::{Collector, Mood, marker_text, markers};
 use crate::dice::Dice;
 use crate::disk::{SimDisk, Trouble};
-use crate::oracle::Oracle;
+use crate::oracle::{Maker, Oracle, Said, Whom, objects};
 use crate::process::{Departure, Process};
 use refrain::engine::{
-    Answer, Call, CallKind, Config, DefaultConsent, DenyReason, Dropped, Effect, Input, Lane, Lifecycle, Now,
-    Outcome, Signals, Verdict,
+    Answer, Call, CallKind, Config, Decision, DefaultConsent, DenyReason, Dropped, Effect, Input, Lane,
+    Lifecycle, Now, Outcome, Signals, Verdict,
 };
 use refrain::journal::segment::{Found, Records};
-use std::collections::BTreeMap;
 
 /// Places for processes on the folder.
 pub const PLACES: usize = 3;
@@ -27,6 +26,8 @@ pub struct Laws {
     pub flips: bool,
     /// Signals may say no.
     pub signals: bool,
+    /// Settings may be others after a restart.
+    pub settings: bool,
     /// One record in so many is poison; 0: none.
     pub poison: u64,
     /// Clocks may jump by days.
@@ -45,14 +46,13 @@ pub struct World {
     pub processes: [Option<Process>; PLACES],
     generations: [u8; PLACES],
     signals: [Signals; PLACES],
-    /// Before this, on its own clock, a process must not send in a lane, because the collector has asked it not to.
-    waits: BTreeMap<(usize, u8), u64>,
-    /// When each process's last request of a lane failed, unless it was told to hurry since.
-    failed: BTreeMap<(usize, u8), u64>,
+    /// The settings of whoever lives at a place, and of who will.
+    settings: [Config; PLACES],
+    next_settings: [Config; PLACES],
     /// Records that each process has dropped because of a withdrawal: then its waits are over, too.
     withdrawn: [u64; PLACES],
-    /// Whether pages that leave have sent beside the lanes.
-    left: [bool; PLACES],
+    /// Properties and the like that apps have registered.
+    said: u64,
     /// The collector.
     pub collector: Collector,
     /// The witness.
@@ -69,20 +69,19 @@ pub struct World {
 impl World {
     /// A world with these laws; chance is only asked where an action leaves something open.
     pub fn new(laws: Laws, dice: Dice) -> Self {
-        let mut oracle = Oracle::default();
-        oracle.lossy = laws.jumps;
+        let settings: [Config; PLACES] = std::array::from_fn(|_| laws.config.clone());
         Self {
             laws,
             disk: SimDisk::new(),
             processes: [const { None }; PLACES],
             generations: [0; PLACES],
             signals: [Signals::default(); PLACES],
-            waits: BTreeMap::new(),
-            failed: BTreeMap::new(),
+            next_settings: settings.clone(),
+            settings,
             withdrawn: [0; PLACES],
-            left: [false; PLACES],
+            said: 0,
             collector: Collector::default(),
-            oracle,
+            oracle: Oracle::default(),
             wall_ms: WALL_MS,
             mono_ms: 1_000,
             dice,
@@ -93,47 +92,77 @@ impl World {
 
     /// Lets something happen, and checks the rules.
     pub fn act(&mut self, action: Action) {
-        let epoch = self.oracle.epoch();
+        self.oracle.acting = match action {
+            Action::Step(place) | Action::Run(place) | Action::End(place) => Some(self.maker(place)),
+            _ => None,
+        };
         self.perform(action);
         if self.trace {
             self.tell(action);
         }
         let mut ended_well = false;
+        let blind = self.is_blind();
+        if blind {
+            self.oracle.blinded(self.living().into_iter());
+        }
+        self.oracle.excuse_troubled(&self.disk);
+        let living = self.living();
+        let latest = self.processes.iter().flatten().map(|process| process.now.wall_ms).max();
+        self.oracle.excuse_expired(latest.unwrap_or_default());
         for place in 0..PLACES {
-            let maker = (place, self.generations[place]);
+            let maker = self.maker(place);
+            let (objects, denied) = (self.objects(place), self.denied(place));
             if let Some(process) = &mut self.processes[place] {
                 ended_well |= self.oracle.look(maker, process, &self.disk);
-                let verdict = process.engine.consent().verdict;
-                let denies =
-                    matches!(verdict, Verdict::Deny(reason) if reason != DenyReason::StoreUnavailable);
-                if denies || process.storage.iter().any(|effect| matches!(effect, Effect::Wipe { .. })) {
-                    self.oracle.excuse_all();
+                let consent = process.engine.consent();
+                let holds = consent.verdict == Verdict::Hold && consent.decision == Decision::Unset;
+                let denies = matches!(consent.verdict, Verdict::Deny(reason) if reason != DenyReason::StoreUnavailable);
+                let wipes = process.storage.iter().any(|effect| matches!(effect, Effect::Wipe { .. }));
+                if denies || wipes || holds && process.engine.is_open() {
+                    self.oracle.closed(maker, holds, |other| living.contains(&other));
                 }
                 let withdrawn = process.engine.stats().dropped_for(Dropped::Withdrawn);
                 if withdrawn != self.withdrawn[place] {
                     self.withdrawn[place] = withdrawn;
-                    self.waits.retain(|(of, _), _| *of != place);
-                    self.failed.retain(|(of, _), _| *of != place);
+                    self.oracle.pace.0.forget(place);
                 }
                 for lane in Lane::ALL {
-                    assert!(self.left[place] || process.in_lane(lane) <= 1, "two requests in a lane");
+                    assert!(process.in_lane(lane) <= 1, "two requests in a lane");
                 }
+                if objects && !blind {
+                    self.oracle.under_signal(maker, process);
+                }
+                self.oracle.excuse_held(maker, process, denied);
             }
         }
-        for (place, process) in self.processes.iter().enumerate() {
-            if let Some(process) = process {
+        for place in 0..PLACES {
+            let maker = self.maker(place);
+            if let Some(process) = &self.processes[place] {
                 if ended_well {
                     self.oracle.writes(process);
                 }
-                self.oracle.holds((place, self.generations[place]), process);
+                self.oracle.holds(maker, process);
             }
         }
-        if self.oracle.epoch() != epoch {
-            // A withdrawal ends every wait with the requests that it was for.
-            self.waits.clear();
-            self.failed.clear();
-        }
         self.oracle.check(&self.disk, &self.collector);
+    }
+
+    fn maker(&self, place: usize) -> Maker {
+        (place, self.generations[place])
+    }
+
+    fn living(&self) -> Vec<Maker> {
+        (0..PLACES).filter(|place| self.processes[*place].is_some()).map(|place| self.maker(place)).collect()
+    }
+
+    /// Whether an honoured signal says no at a place.
+    fn objects(&self, place: usize) -> bool {
+        objects(self.signals[place], &self.settings[place])
+    }
+
+    /// Whether nobody can read what the record says.
+    fn is_blind(&self) -> bool {
+        self.disk.trouble() == Some(Trouble::Unreadable)
     }
 
     fn tell(&self, action: Action) {
@@ -205,18 +234,26 @@ impl World {
             }
             Action::PowerCut => self.cut_power(),
             Action::Disk(trouble) => {
-                if trouble == Some(Trouble::Unreadable) {
-                    self.oracle.blinded();
+                if trouble.is_some() {
+                    // Nobody promises to keep a wait on a disk that is full or cannot be read.
+                    self.oracle.pace.0.lost();
                 }
                 self.disk.set_trouble(trouble);
             }
             Action::Flip => {
                 let before = crate::oracle::slots_on(&self.disk);
-                if self.disk.flip(&mut self.dice).is_some() {
+                let record = crate::oracle::record_on(&self.disk);
+                let identity = crate::oracle::identity_on(&self.disk);
+                let files = self.disk.files();
+                if let Some(path) = self.disk.flip(&mut self.dice) {
                     crate::oracle::no_other_record(&self.disk, &before);
-                    self.oracle.damaged = true;
+                    let bytes = files.into_iter().find(|(other, _)| *other == path).map(|(_, bytes)| bytes);
+                    let decides = crate::oracle::record_on(&self.disk) != record;
+                    let identifies = crate::oracle::identity_on(&self.disk) != identity;
+                    self.oracle.flipped(&bytes.unwrap_or_default(), decides, identifies);
                     if crate::oracle::record_on(&self.disk).is_none() {
-                        self.oracle.blinded();
+                        let living = self.living();
+                        self.oracle.blinded(living.into_iter());
                     }
                 }
             }
@@ -225,30 +262,41 @@ impl World {
             Action::Wait(ms) => self.wait(ms),
             Action::Record(place, lane) => self.record(place, lane),
             Action::Refuse(place, also) => {
-                let maker = (place, self.generations[place]);
+                let maker = self.maker(place);
                 if let Some(process) = self.running(place) {
-                    let device = process.engine.device_id();
+                    let whom = whom(process);
                     let ticket = process.opt_out(also);
-                    self.oracle.refuses(maker, ticket, device, also);
-                    self.forget_waits(place);
+                    self.oracle.refuses(maker, ticket, whom, also);
+                    self.oracle.pace.0.forget(place);
                 }
             }
             Action::Agree(place) => {
-                let maker = (place, self.generations[place]);
+                let maker = self.maker(place);
                 if let Some(process) = self.running(place) {
-                    let ticket = process.opt_in();
-                    self.oracle.agrees(maker, ticket);
-                    self.forget_waits(place);
+                    let (ticket, id) = process.opt_in();
+                    self.oracle.agrees(maker, ticket, id);
+                    self.oracle.pace.0.forget(place);
                 }
             }
-            Action::Signal(place, on) => {
-                self.signals[place].gpc = on;
-                let signals = self.signals[place];
+            // Who is stopped hears of nothing.
+            Action::Signal(place, _) if self.processes[place].as_ref().is_some_and(|it| it.stopped) => {}
+            Action::Signal(place, signals) => {
+                self.signals[place] = signals;
                 self.may_collect(place);
+                let (maker, objects) = (self.maker(place), self.objects(place));
                 if let Some(process) = self.running(place) {
                     process.input(Input::Signals(signals));
-                    self.forget_waits(place);
+                    let heard = matches!(process.engine.consent().reason(), "gpc" | "dnt" | "host");
+                    if objects && heard {
+                        self.oracle.silenced(maker);
+                    }
+                    self.oracle.pace.0.forget(place);
                 }
+            }
+            Action::Settings(place, default, honoured) => {
+                let settings = &mut self.next_settings[place];
+                settings.default_consent = default;
+                (settings.honor_gpc, settings.honor_dnt) = (honoured.gpc, honoured.dnt);
             }
             Action::Depart(place) => self.depart(place),
             Action::Answer(place) => self.answer(place, true, false),
@@ -257,29 +305,32 @@ impl World {
             Action::Jump(place, minutes) => {
                 if let Some(process) = &mut self.processes[place] {
                     process.now.wall_ms = process.now.wall_ms.saturating_add_signed(minutes * 60_000);
+                    self.oracle.jumps();
                 }
             }
-            Action::Call(place, kind) => {
-                if let Some(process) = self.running(place) {
-                    call(process, kind);
-                }
-            }
+            Action::Call(place, kind) => self.call(place, kind),
             Action::Flush(place) => {
-                self.hurry(place);
+                self.oracle.pace.0.hurry(place);
                 if let Some(process) = self.running(place) {
                     process.input(Input::Flush);
                 }
             }
             Action::Lifecycle(place, state) => {
-                self.left[place] |= state == Lifecycle::Leaving;
-                self.hurry(place);
+                if state != Lifecycle::Leaving {
+                    self.oracle.pace.0.hurry(place);
+                }
                 if let Some(process) = self.running(place) {
                     process.lifecycle(state);
                 }
             }
             Action::Watch(place) => {
+                let blind = self.is_blind();
+                let maker = self.maker(place);
                 if let Some(process) = self.running(place) {
                     process.watch();
+                    if process.engine.is_open() && !blind {
+                        self.oracle.reads(maker);
+                    }
                 }
             }
             Action::Step(place) => {
@@ -324,14 +375,20 @@ impl World {
         }
         self.generations[place] += 1;
         let now = Now { wall_ms: self.wall_ms, mono_ms: self.mono_ms };
-        let (config, signals) = (self.laws.config.clone(), self.signals[place]);
+        self.settings[place].clone_from(&self.next_settings[place]);
+        let (config, signals) = (self.settings[place].clone(), self.signals[place]);
         self.may_collect(place);
+        let (maker, living) = (self.maker(place), self.living());
+        self.oracle.pace.0.begins(maker, |other| !living.contains(&other));
         let number = place as u8 + 1;
         let mut process =
             Process::start(&self.disk, config, signals, now, number, self.generations[place], self.recorded);
         // A person may have had a word before the store is open.
         if !self.dice.once_in(4) {
             process.step();
+            if !self.is_blind() {
+                self.oracle.reads(maker);
+            }
         }
         self.oracle.started(&process);
         self.processes[place] = Some(process);
@@ -339,17 +396,16 @@ impl World {
 
     /// Where nobody has to be asked, something may be written unless a signal says no (C3).
     fn may_collect(&mut self, place: usize) {
-        let granted = self.laws.config.default_consent == DefaultConsent::Granted;
-        self.oracle.may_write |= granted && !self.signals[place].gpc;
+        let granted = self.settings[place].default_consent == DefaultConsent::Granted;
+        self.oracle.may_write |= granted && !self.objects(place);
     }
 
     fn kill(&mut self, place: usize) {
         if let Some(process) = self.processes[place].take() {
-            self.oracle.gone((place, self.generations[place]), false);
+            self.oracle.gone(self.maker(place), false, &self.disk);
             self.lost_on_the_way(&process);
             process.kill();
         }
-        self.forget_waits(place);
     }
 
     /// Requests of a dead process may still arrive.
@@ -367,24 +423,23 @@ impl World {
             while process.step() {
                 self.oracle.watch_decision(&self.disk);
             }
-            self.oracle.look((place, self.generations[place]), &mut process, &self.disk);
-            self.oracle.gone((place, self.generations[place]), false);
+            self.oracle.look(self.maker(place), &mut process, &self.disk);
+            self.oracle.gone(self.maker(place), false, &self.disk);
             self.lost_on_the_way(&process);
             process.replays();
         }
-        self.forget_waits(place);
     }
 
     fn cut_power(&mut self) {
         for place in 0..PLACES {
             if let Some(process) = self.processes[place].take() {
-                self.oracle.gone((place, self.generations[place]), true);
+                self.oracle.gone(self.maker(place), true, &self.disk);
                 self.lost_on_the_way(&process);
                 process.kill();
             }
-            self.forget_waits(place);
         }
-        self.oracle.gone((PLACES, 0), true);
+        self.oracle.gone((PLACES, 0), true, &self.disk);
+        self.oracle.pace.0.lost();
         self.disk.lose_power(&mut self.dice);
     }
 
@@ -401,8 +456,6 @@ impl World {
             }
         }
         self.oracle.record_lost(self.processes.iter().all(Option::is_none));
-        self.waits.clear();
-        self.failed.clear();
     }
 
     fn wait(&mut self, ms: u64) {
@@ -436,7 +489,10 @@ impl World {
         let name = marker_text(marker);
         let id = process.bits();
         let outcome = match lane {
-            Lane::Events => process.track(&name, r#"{"plan":"pro","n":[1,{"a":"\"}"}]}"#),
+            Lane::Events => {
+                let properties = format!(r#"{{"plan":"pro","n":[1,{{"a":"\"}}"}}],"marker":"{name}"}}"#);
+                process.track("Read", &properties)
+            }
             Lane::Profiles => {
                 let operators = format!(r#"{{"$set":{{"{name}":1}}}}"#);
                 process.input(Input::Call(Call::new(CallKind::Profile, "", &operators, id)))
@@ -446,51 +502,78 @@ impl World {
                 process.input(Input::Call(Call::new(CallKind::Group, "", &operators, id)))
             }
         };
-        let asked = process.asked.clone();
+        let event = (lane == Lane::Events).then_some("Read");
+        if self.trace {
+            println!("    {name}: {outcome:?}");
+        }
+        let Some(process) = &self.processes[place] else { return };
         match outcome {
-            Outcome::Accepted => self.oracle.made(maker, &asked, refused),
-            Outcome::Held => self.oracle.made(maker, &[], refused),
+            Outcome::Accepted | Outcome::Held => self.oracle.made(maker, process, outcome, refused, event),
             Outcome::Rejected(_) => {}
             other => panic!("a record is answered with {other:?}"),
         }
     }
 
+    /// An app says who it is about. Every value is another one, so that an old one is known.
+    fn call(&mut self, place: usize, kind: CallKind) {
+        self.said += 1;
+        let (maker, number) = (self.maker(place), self.said);
+        let other = number.is_multiple_of(2);
+        let key = if other { "tier" } else { "visit" };
+        let (name, value) = match kind {
+            CallKind::Track | CallKind::Profile | CallKind::Group => return,
+            CallKind::Identify => (if other { "u1" } else { "u3" }, String::new()),
+            CallKind::SwitchUser => ("u2", String::new()),
+            CallKind::Alias => ("also", String::new()),
+            CallKind::Register | CallKind::RegisterOnce => ("tier", format!("\"v{number}\"")),
+            CallKind::RegisterForSession => (key, format!("\"v{number}\"")),
+            CallKind::Unregister => (key, String::new()),
+            CallKind::TimeEvent => ("Read", String::new()),
+            CallKind::SetGroup | CallKind::AddGroup | CallKind::RemoveGroup => {
+                ("company", String::from(if other { "acme" } else { "initech" }))
+            }
+            CallKind::Reset => ("", String::new()),
+        };
+        let registers =
+            matches!(kind, CallKind::Register | CallKind::RegisterOnce | CallKind::RegisterForSession);
+        let text = if registers { format!("{{\"{name}\":{value}}}") } else { value.clone() };
+        let Some(process) = self.running(place) else { return };
+        let outcome = process.call(|bits| Call::new(kind, if registers { "" } else { name }, &text, bits));
+        if let (Some(process), Outcome::Accepted | Outcome::Held) = (&self.processes[place], outcome) {
+            self.oracle.said(maker, process, Said { kind, name, value }, outcome == Outcome::Held);
+        }
+    }
+
     fn depart(&mut self, place: usize) {
-        let maker = (place, self.generations[place]);
-        let lossy = self.oracle.lossy;
+        let (maker, objects) = (self.maker(place), self.objects(place));
         let Some(process) = self.processes[place].as_mut().filter(|process| !process.stopped) else { return };
         if process.depart() != Departure::Left {
             return;
         }
         let Some(open) = process.open.last() else { return };
+        let (oracle, disk) = (&mut self.oracle, &self.disk);
         if open.outbox {
             let carries = open.request.body.contains("\"event\"") || open.request.body.contains("\"$set\"");
             assert!(!carries, "C12: the outbox carries a record");
+            let alone = || crate::oracle::asks_once(disk);
+            oracle.pace.0.asks(maker, process, &open.request, alone, &mut oracle.tally);
             return;
         }
         // Who cannot read the record can obey nobody else's word.
-        if self.disk.trouble() == Some(Trouble::Unreadable) {
+        if disk.trouble() == Some(Trouble::Unreadable) {
             return;
         }
-        self.oracle.departed(maker, process, &open.request);
+        oracle.departed(maker, process, &open.request, objects, disk);
         // What a record had asked for that is gone is asked for again under the same epoch, which others may not have seen
         // yet.
-        if !(self.oracle.renumbered || self.oracle.in_process) {
-            crate::oracle::stays_behind(&self.disk, &open.request);
+        if !(oracle.renumbered || oracle.in_process()) {
+            crate::oracle::stays_behind(oracle, disk, &open.request);
         }
-        let lane = lane_of(&open.request.path);
-        let leaves = self.left[place];
-        if let Some(at) = self.failed.remove(&(place, lane)) {
-            let pause = process.now.mono_ms - at;
-            assert!(pause >= 100 || leaves, "a collector that fails is asked again after {pause} ms");
-        }
-        if let Some(until) = self.waits.get(&(place, lane)) {
-            assert!(process.now.mono_ms >= *until || lossy || leaves, "Retry-After was not honoured");
-        }
+        oracle.paces(maker, process, open.op, &open.request);
     }
 
     fn answer(&mut self, place: usize, told: bool, twice: bool) {
-        let poison = self.laws.poison;
+        let (maker, poison) = (self.maker(place), self.laws.poison);
         let Some(process) = self.processes[place].as_mut().filter(|process| !process.stopped) else { return };
         let Some(at) = self.dice.place(process.open.len()) else { return };
         let open = &mut process.open[at];
@@ -499,28 +582,15 @@ impl World {
         if twice {
             self.collector.take(&open.request, &|marker| is_poison(poison, marker));
         }
-        open.stored = true;
-        let lane = lane_of(&open.request.path);
-        let outbox = open.outbox;
         let answer = if told { answer } else { Answer::TimedOut };
-        if let (false, Answer::Response { retry_after: Some(seconds), .. }) = (outbox, &answer) {
-            let ms = seconds.parse::<u64>().unwrap_or_default() * 1_000;
-            self.waits.insert((place, lane), process.now.mono_ms + ms);
+        let (request, outbox, cancelled) = (open.request.clone(), open.outbox, open.cancelled);
+        process.answered(at, answer.clone());
+        if !cancelled {
+            self.oracle.pace.0.told(maker, process, &request, outbox, &answer);
+            if !outbox {
+                self.oracle.answered(maker, process, &request, &answer);
+            }
         }
-        if !outbox && is_failure(&answer) {
-            self.failed.insert((place, lane), process.now.mono_ms);
-        }
-        process.answered(at, answer);
-    }
-
-    fn forget_waits(&mut self, place: usize) {
-        self.waits.retain(|(of, _), _| *of != place);
-        self.hurry(place);
-    }
-
-    /// A process is told not to wait for the interval.
-    fn hurry(&mut self, place: usize) {
-        self.failed.retain(|(of, _), _| *of != place);
     }
 
     /// The world calms down: the disk and the collector are well, whoever is stopped goes on, and time passes until
@@ -532,15 +602,24 @@ impl World {
             process.stopped = false;
         }
         self.settle();
-        for process in self.processes.iter().flatten() {
+        let poison = self.laws.poison;
+        let poison = |marker| is_poison(poison, marker);
+        for place in 0..PLACES {
+            let (maker, objects) = (self.maker(place), self.objects(place));
+            let Some(process) = &self.processes[place] else { continue };
             let stats = process.engine.stats();
-            assert!(stats.queued == 0 || self.oracle.damaged, "liveness: {stats:?} stays queued");
+            assert!(stats.queued == 0 || self.oracle.is_damaged(), "liveness: {stats:?} stays queued");
             assert!(process.engine.is_settled(), "liveness: a choice is never carried out");
+            self.oracle.rests(maker, process, &self.disk, objects, &self.settings[place]);
+            let collects = process.engine.consent().verdict == Verdict::Allow;
+            self.oracle.delivered(maker, collects, &self.collector, &poison);
+            if self.denied(place) {
+                self.oracle.purged_by_signal(maker, process, &self.disk);
+            }
         }
-        // One device for all, where anybody may collect (C9).
-        let devices: Vec<_> = self.processes.iter().flatten().filter_map(|p| p.engine.device_id()).collect();
-        let same = devices.windows(2).all(|pair| pair[0] == pair[1]);
-        assert!(same || self.oracle.damaged || self.oracle.in_process, "C9: {devices:?}");
+        let living = self.living();
+        self.oracle.announced(&self.collector, |maker| living.contains(&maker));
+        self.oracle.one_person(self.processes.iter().flatten(), &self.disk);
         self.oracle.paid(&self.collector, &self.disk);
         // What the dead have left behind is adopted by the next one.
         for place in 0..PLACES {
@@ -548,15 +627,20 @@ impl World {
         }
         self.act(Action::Start(0));
         self.settle();
-        let poison = self.laws.poison;
         let allowed =
             self.processes[0].as_ref().is_some_and(|p| p.engine.consent().verdict == Verdict::Allow);
         if !allowed {
             self.oracle.excuse_all();
         }
-        self.oracle.purged(&self.disk);
-        crate::oracle::receipts(&self.disk);
-        self.oracle.ended(&self.collector, &|marker| is_poison(poison, marker));
+        self.oracle.announced(&self.collector, |_| allowed);
+        self.oracle.purged(&self.disk, self.denied(0));
+        crate::oracle::receipts(&mut self.oracle, &self.disk);
+        self.oracle.ended(&self.collector, &poison);
+    }
+
+    /// Whether nobody who has not decided may collect at a place.
+    fn denied(&self, place: usize) -> bool {
+        self.objects(place) || self.settings[place].default_consent == DefaultConsent::Denied
     }
 
     fn settle(&mut self) {
@@ -599,37 +683,11 @@ impl World {
     }
 }
 
-/// Whether an answer says that the collector, or the way there, is not well. What it does not like about the records
-/// is another matter.
-fn is_failure(answer: &Answer) -> bool {
-    match answer {
-        Answer::Response { status, .. } => !matches!(status, 200 | 400 | 413),
-        _ => true,
-    }
-}
-
-fn call(process: &mut Process, kind: CallKind) {
-    let (name, text) = match kind {
-        CallKind::Track | CallKind::Profile | CallKind::Group => return,
-        CallKind::Identify => ("u1", ""),
-        CallKind::SwitchUser => ("u2", ""),
-        CallKind::Alias => ("also", ""),
-        CallKind::Register | CallKind::RegisterOnce | CallKind::RegisterForSession => {
-            ("", r#"{"plan":"super"}"#)
-        }
-        CallKind::Unregister => ("plan", ""),
-        CallKind::TimeEvent => ("Read", ""),
-        CallKind::SetGroup | CallKind::AddGroup | CallKind::RemoveGroup => ("company", "acme"),
-        CallKind::Reset => ("", ""),
-    };
-    process.call(|bits| Call::new(kind, name, text, bits));
-}
-
-fn lane_of(path: &str) -> u8 {
-    Lane::ALL
-        .iter()
-        .position(|lane| path.starts_with(["/track/", "/engage/", "/groups/"][*lane as usize]))
-        .unwrap_or(9) as u8
+/// Whom a process knows.
+fn whom(process: &Process) -> Option<Whom> {
+    let device = process.engine.device_id()?;
+    let user = process.engine.distinct_id().filter(|id| !id.starts_with("$device:"));
+    Some(Whom { device, user })
 }
 
 /// Some records are refused wherever they are.

@@ -12,7 +12,7 @@ fn laws(default: DefaultConsent) -> Laws {
     let mut config = Config::new("T");
     config.default_consent = default;
     config.batch_size = 1;
-    Laws { config, flips: false, signals: false, poison: 0, jumps: false, loses: false }
+    Laws { config, flips: false, signals: false, settings: false, poison: 0, jumps: false, loses: false }
 }
 
 /// A world in which this has happened.
