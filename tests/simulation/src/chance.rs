@@ -135,6 +135,7 @@ fn choose(dice: &mut Dice, processes: usize, laws: &Laws) -> Action {
             Mood::Busy(Some(0)),
             Mood::Limited(60),
             Mood::Small(1),
+            Mood::Small(1),
             Mood::Portal,
             Mood::Missing,
             Mood::Away,

@@ -584,9 +584,12 @@ impl World {
         }
         let answer = if told { answer } else { Answer::TimedOut };
         let (request, outbox, cancelled) = (open.request.clone(), open.outbox, open.cancelled);
+        self.oracle.pace.0.hears(maker, process);
         process.answered(at, answer.clone());
         if !cancelled {
-            self.oracle.pace.0.told(maker, process, &request, outbox, &answer);
+            if !outbox || crate::oracle::asks_once(&self.disk) {
+                self.oracle.pace.0.told(maker, process, &request, outbox, &answer);
+            }
             if !outbox {
                 self.oracle.answered(maker, process, &request, &answer);
             }

@@ -182,6 +182,19 @@ fn c8_a_refusal_replaces_an_unreadable_record() {
 }
 
 #[test]
+fn c12_a_refusal_over_what_cannot_be_read_keeps_what_an_earlier_one_has_asked_for() {
+    let mut store = Store::default();
+    let mut app = Driver::started(0, granted(), &mut store);
+    app.opt_out(true);
+    app.run(&mut store);
+    assert_eq!(store.state().record().map(|record| record.outbox.len()), Some(1));
+    store.consent = RecordRead::Unreadable;
+    app.opt_out(false);
+    while store.consent == RecordRead::Unreadable && app.step(&mut store) {}
+    assert_eq!(store.state().record().map(|record| record.outbox.len()), Some(1));
+}
+
+#[test]
 fn c8_data_without_a_record_is_wiped_before_anything_else() {
     let mut store = Store::default();
     store.records.push((7, 3, 1, "{}".into()));

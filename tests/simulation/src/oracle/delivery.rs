@@ -33,6 +33,8 @@ pub(super) struct Record {
     silenced: bool,
     /// A withdrawal, a signal or a crash may have cost it.
     excused: bool,
+    /// It had to be delivered, at some time of rest.
+    demanded: bool,
     /// The store has noted that it is delivered.
     let_go: bool,
     /// When it was made, on the wall clock and the monotonic clock of its maker.
@@ -71,6 +73,7 @@ impl Oracle {
             withdrawn: refused,
             silenced: false,
             excused: self.last_epoch > 0 && !self.current.contains(&maker),
+            demanded: false,
             let_go: false,
             made: Aside((process.now.wall_ms, process.now.mono_ms)),
             expected: Aside(expected),
@@ -255,7 +258,7 @@ impl Oracle {
         collector: &Collector,
         poison: &dyn Fn(u64) -> bool,
     ) {
-        for (marker, record) in self.records.iter().filter(|(_, record)| record.maker == maker) {
+        for (marker, record) in self.records.iter_mut().filter(|(_, record)| record.maker == maker) {
             // Where the record could not be read, what stands in the store waits until somebody can.
             let set_aside = record.taken && self.troubled.contains(&maker);
             if record.excused || set_aside || record.held && !record.taken && !collects {
@@ -264,6 +267,7 @@ impl Oracle {
             let arrived = collector.records.contains_key(marker) || poison(*marker);
             let promise = if record.held { Promise::HeldDelivered } else { Promise::AcceptedDelivered };
             self.tally.test(promise);
+            record.demanded = true;
             assert!(
                 arrived,
                 "C1: {} was accepted or agreed to, and is lost: {record:?}",
@@ -274,13 +278,14 @@ impl Oracle {
 
     /// The world has calmed down: everything was delivered that had to be.
     pub fn ended(&mut self, collector: &Collector, poison: &dyn Fn(u64) -> bool) {
-        for (marker, record) in &self.records {
+        for (marker, record) in &mut self.records {
             self.tally.made += 1;
-            let arrived = collector.records.contains_key(marker);
-            if self.damaged || !record.taken || record.excused && !arrived || poison(*marker) {
+            let demanded = record.taken && !record.excused && !self.damaged && !poison(*marker);
+            self.tally.demanded += u64::from(demanded || record.demanded);
+            if !demanded {
                 continue;
             }
-            self.tally.demanded += u64::from(!record.excused);
+            let arrived = collector.records.contains_key(marker);
             self.tally.test(Promise::TakenDelivered);
             assert!(arrived, "{} was taken, and is lost", marker_text(*marker));
         }

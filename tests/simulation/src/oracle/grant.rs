@@ -64,7 +64,8 @@ impl Oracle {
             return;
         }
         self.granted = true;
-        if grant.before.is_some_and(|before| before + 1 == self.grants) {
+        let made_it = grant.before.is_some_and(|before| before + 1 == self.grants);
+        if made_it && self.granted_epoch == self.last_epoch {
             self.announcing.push((grant.maker, grant.id.clone()));
         }
     }

@@ -79,6 +79,8 @@ pub struct Oracle {
     grants: usize,
     /// Grants that ended where the record could not be written, or read.
     unrecorded_grants: usize,
+    /// The epoch of the record when it last came to say `granted`.
+    granted_epoch: u64,
     last_decision: Option<Decision>,
     last_epoch: u64,
     /// What those two were read from.
@@ -184,6 +186,7 @@ impl Oracle {
         let decision = record.as_ref().map(|record| record.decision);
         if decision == Some(Decision::Granted) && self.last_decision != decision {
             self.grants += 1;
+            self.granted_epoch = record.as_ref().map_or(0, |record| record.epoch);
         }
         self.last_decision = decision;
         // A withdrawal takes what was captured before it was written, not only before it was called for.

@@ -34,6 +34,11 @@ pub struct Pace {
 }
 
 impl Pace {
+    /// A process is about to hear an answer: what is on its way by then was asked for before.
+    pub fn hears(&mut self, maker: Maker, process: &Process) {
+        self.exempt.extend(process.waiting.iter().map(|(op, _)| (maker.0, *op)));
+    }
+
     /// A process has heard an answer, to a request that it had not given up.
     pub fn told(
         &mut self,
@@ -60,8 +65,6 @@ impl Pace {
             return;
         }
         let lane = (place, lane_of(&request.path));
-        let on_its_way = process.waiting.iter().map(|(op, _)| (place, *op));
-        self.exempt.extend(on_its_way);
         self.asked.remove(&lane);
         self.failed.remove(&lane);
         self.too_large.remove(&lane);
@@ -158,6 +161,11 @@ impl Pace {
         self.asked.retain(|(of, _), _| *of != place);
         self.too_large.retain(|(of, _), _| *of != place);
         self.hurry(place);
+    }
+
+    /// There may be a new entry in the outbox that asks for the same as another one.
+    pub(super) fn asked_anew(&mut self) {
+        self.outbox.clear();
     }
 
     /// A process is told not to wait for its interval.

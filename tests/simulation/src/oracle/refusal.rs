@@ -60,6 +60,8 @@ impl Oracle {
         self.may_write = true;
         self.granted = false;
         self.announcing.clear();
+        // It may ask for the same as an earlier one, and need not wait for that.
+        self.pace.0.asked_anew();
         self.grants_under_way.iter_mut().for_each(|grant| {
             grant.overtaken = true;
             grant.unclear();
@@ -141,7 +143,8 @@ impl Oracle {
     ) {
         let here = process.engine.consent().decision;
         assert!(here != Decision::Denied, "C5: a process sends after its own refusal: {maker:?}");
-        if objects && !self.agreed.contains(&maker) {
+        // A request that was under way when the record could not be read is bound to what it says afterwards.
+        if objects && !self.agreed.contains(&maker) && !self.troubled.contains(&maker) {
             let decision = record_on(disk).map(|record| record.decision).unwrap_or_default();
             assert!(decision != Decision::Unset, "C5: a request leaves although a signal says no: {maker:?}");
         }
