@@ -22,5 +22,10 @@ pub mod native;
 #[cfg(feature = "testing")]
 #[doc(inline)]
 pub use native::testing;
+// What apps say to a client, and hear from it.
+#[cfg(feature = "native")]
+pub use engine::{
+    Consent, Decision, DefaultConsent, FlushState, Notice, Outcome, Rejection, Signals, Stats, Verdict,
+};
 #[cfg(feature = "native")]
 pub use native::{Builder, Client, OptOut};

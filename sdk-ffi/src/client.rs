@@ -11,10 +11,10 @@ use refrain::native;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// How long a question waits for the folder to be read; the disk would have to be stuck.
+/// How long a query waits for the folder to be read; it only takes that long if the disk is stuck.
 const READING: Duration = Duration::from_secs(5);
 
-/// Records what happens, by the person's choice.
+/// A client that records what happens, as far as the person's choice allows.
 #[derive(uniffi::Object)]
 pub struct Client {
     native: native::Client,
@@ -23,27 +23,29 @@ pub struct Client {
 
 #[uniffi::export]
 impl Client {
-    /// Makes a client. Returns at once: files are read on a thread of the client's.
+    /// Makes a client. Returns at once: files are read on one of the client's threads.
     ///
     /// # Errors
-    /// A setting that cannot work.
+    /// A setting has a value that cannot work.
     #[uniffi::constructor]
     pub fn new(config: Config, transport: Arc<dyn HttpTransport>) -> Result<Self, ConfigError> {
         let transport = HostTransport::new(transport);
         let (log, sender) = (transport.clone(), transport.clone());
         let builder = config.builder().transport_if_first(transport);
-        let builder = builder.on_end(move || sender.leave());
+        let builder = builder.on_end(move |left| sender.leave(left));
         let native = builder.on_notice(move |notice| log.tell(notice)).build()?;
         let door = Door::open(native.clone());
         Ok(Self { native, door })
     }
 
-    /// Counts in [`Stats::rejected`] a call that the host has refused itself, because no text can hold what it was given.
+    /// Counts a call in [`Stats::rejected`] that the host has rejected itself, because no text can hold what it was
+    /// given.
     pub fn count_rejected(&self) {
         self.native.count_rejected();
     }
 
-    /// The number by which [`refrain_call`](crate::refrain_call), by which everything is recorded, finds this client.
+    /// The number by which [`refrain_call`](crate::refrain_call), through which everything is recorded, finds this
+    /// client.
     pub fn door(&self) -> u64 {
         self.door.number()
     }
@@ -56,42 +58,42 @@ impl Client {
         Ok(self.native.opt_in()?)
     }
 
-    /// The person objects; with `erase` the server is asked to erase what this device has sent under the id that it has
-    /// now, with `delete_profile` to delete the profiles of this device and its user, which erases no event. Both take a data folder, in which the
-    /// request stands until it is answered. Waits until the refusal is durable, what was collected is deleted and no
-    /// request can start any more.
+    /// The person objects. With `erase` the server is also asked to erase what this device has sent under its current
+    /// id; with `delete_profile`, to delete the profiles of this device and its user, which erases no events. Both need
+    /// a data folder, in which the request stays until it is answered. Waits until the refusal is durable, what was
+    /// collected is deleted, and no request with records can start any more.
     ///
     /// # Errors
-    /// One of the steps failed. Nothing is collected or sent by this process all the same.
+    /// One of the steps failed. Even so, nothing is collected or sent by this process any more.
     #[uniffi::method(default(erase = false, delete_profile = false))]
     pub fn opt_out(&self, erase: bool, delete_profile: bool) -> Result<(), ConsentError> {
         Ok(self.native.opt_out(native::OptOut::default().erase(erase).delete_profile(delete_profile))?)
     }
 
     /// Where consent stands. The first call may wait for the folder to be read. Reading changes nothing. After
-    /// [`shutdown`](Self::shutdown) the decision is the one that stands in the folder.
+    /// [`shutdown`](Self::shutdown) the decision is the one in the folder.
     pub fn consent(&self) -> Consent {
         self.native.ready(READING);
         self.native.consent().into()
     }
 
-    /// What the environment says now; `true` means "do not track".
+    /// Sets what the environment says; `true` means "do not track".
     pub fn signals(&self, gpc: bool, dnt: bool, host: bool) {
         self.native.signals(Signals { gpc, dnt, host });
     }
 
-    /// What became of every record.
+    /// Counts what became of every record.
     pub fn stats(&self) -> Stats {
         self.native.stats().into()
     }
 
-    /// Everything that the client holds now.
+    /// Lists everything that the client holds now.
     pub fn audit(&self) -> Audit {
         self.native.ready(READING);
         self.native.audit().into()
     }
 
-    /// Whom the records are about; `None` while no identifier exists.
+    /// The `distinct_id` that records carry; `None` while no identifier exists.
     pub fn distinct_id(&self) -> Option<String> {
         self.native.ready(READING);
         self.native.distinct_id()
@@ -103,29 +105,32 @@ impl Client {
         self.native.device_id()
     }
 
-    /// The app has gone to the background (`true`), or come back. There it looks for what other processes change only when
-    /// it has something to do or is asked, by [`consent`](Self::consent) for example; what is queued is on its way at once, which [`flush`](Self::flush) waits for.
+    /// Tells the client that the app has gone to the background (`true`), or come back. Queued records are sent at
+    /// once, and [`flush`](Self::flush) waits for them. In the background the client looks for changes by other
+    /// processes only when it has something to do or is asked, for example by [`consent`](Self::consent).
     pub fn in_background(&self, is_there: bool) {
         self.native.lifecycle(if is_there { Lifecycle::Background } else { Lifecycle::Foreground });
     }
 
-    /// Sends what is queued, and waits for it at most so many seconds. Whether nothing was left then of what was queued
-    /// at the call: delivered, or refused by the collector and dropped, as [`stats`](Self::stats) tells. What is held
-    /// before a decision is not queued.
+    /// Sends what is queued, and waits for it at most `timeout` seconds. Returns whether everything that was queued at
+    /// the call has left the queue: delivered, or refused by the collector and dropped, as [`stats`](Self::stats)
+    /// tells. Calls that are held until a decision are not queued.
     pub fn flush(&self, timeout: f64) -> bool {
         self.native.flush(seconds(timeout)) == FlushState::Done
     }
 
-    /// Sends what is queued, and what an objection has asked the server for, waiting at most so many seconds, and ends the
-    /// client. What could not be sent is kept in the folder. The answer is that of [`flush`](Self::flush). Afterwards no
-    /// thread that sends is in the host's code, unless for another client on the folder; what a host needs whose runtime
-    /// ends is [`detach`](crate::detach).
+    /// Sends what is queued, and what an objection has asked the server for, waiting at most `timeout` seconds, and
+    /// ends the client. What could not be sent is kept in the folder. The result is that of [`flush`](Self::flush).
+    /// Afterwards no sending thread is in the host's code, except on behalf of another client on the folder, or one that
+    /// has not come back within that time and a second. A host whose runtime ends before the process does needs
+    /// [`detach`](crate::detach) too.
     pub fn shutdown(&self, timeout: f64) -> bool {
         self.native.shutdown(seconds(timeout)) == FlushState::Done
     }
 }
 
-/// What is no duration is none, and one beyond reason is a century.
+/// Converts seconds to a duration: negative values and NaN become zero, and very large ones are capped at about a
+/// century.
 fn seconds(timeout: f64) -> Duration {
     // Not by `min`, which takes what is no number for the longest of all.
     if timeout > f64::from(u32::MAX) {
@@ -203,6 +208,10 @@ mod tests {
             fn notice(&self, _: String) -> Result<(), TransportError> {
                 Ok(())
             }
+
+            fn consent_changed(&self, _consent: crate::Consent) -> Result<(), TransportError> {
+                Ok(())
+            }
         }
         let (folder, config) = on_a_folder("last");
         let ((begun, begins), (go, goes)) = (mpsc::channel(), mpsc::channel());
@@ -236,6 +245,10 @@ mod tests {
                 Ok(())
             }
             fn notice(&self, _: String) -> Result<(), TransportError> {
+                Ok(())
+            }
+
+            fn consent_changed(&self, _consent: crate::Consent) -> Result<(), TransportError> {
                 Ok(())
             }
         }

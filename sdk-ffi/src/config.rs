@@ -1,15 +1,15 @@
-//! What a host may set.
+//! The settings of a client.
 
 use std::fmt;
 
-/// What holds while the person has not decided.
+/// What applies until the person decides.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, uniffi::Enum)]
 pub enum DefaultConsent {
     /// Collect until the person objects.
     Granted,
     /// Collect nothing until the person agrees.
     Denied,
-    /// Keep calls in memory, bounded, until the person decides.
+    /// Keep a bounded number of calls in memory until the person decides.
     Pending,
 }
 
@@ -23,12 +23,12 @@ impl From<DefaultConsent> for refrain::engine::DefaultConsent {
     }
 }
 
-/// How the project at the collector joins ids.
+/// How the project at the collector merges ids.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, uniffi::Enum)]
 pub enum IdMerge {
     /// Records carry the device's and the user's id.
     Simplified,
-    /// An event of its own joins an anonymous id to a user.
+    /// A separate event joins an anonymous id to a user.
     Original,
 }
 
@@ -41,10 +41,10 @@ impl From<IdMerge> for refrain::engine::IdMerge {
     }
 }
 
-/// What is done about e-mail addresses, card numbers, IBANs and JSON web tokens in what is recorded.
+/// What to do about e-mail addresses, card numbers, IBANs and JSON web tokens in what is recorded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, uniffi::Enum)]
 pub enum PersonalDataMode {
-    /// Nothing: they are not looked for.
+    /// Nothing; they are not looked for.
     Off,
     /// They are counted.
     Observe,
@@ -65,7 +65,7 @@ impl From<PersonalDataMode> for refrain::engine::PersonalDataMode {
     }
 }
 
-/// What the environment says; `true` means "do not track".
+/// What the environment says. `true` means "do not track".
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, uniffi::Record)]
 pub struct Signals {
     /// Global Privacy Control.
@@ -85,7 +85,7 @@ impl From<Signals> for refrain::engine::Signals {
     }
 }
 
-/// The client's configuration. What is absent has the core's default.
+/// The client's configuration. Settings that are absent have the core's defaults.
 #[derive(Debug, Clone, uniffi::Record)]
 pub struct Config {
     /// The project's token.
@@ -93,47 +93,47 @@ pub struct Config {
     /// Where the collector is: `https://host` or `http://host:port`.
     #[uniffi(default = None)]
     pub endpoint: Option<String>,
-    /// The folder for the person's choice and for what waits to be sent. Without one nothing is kept, nothing
-    /// collected until the person agrees in this process, and no erasure can be asked for.
+    /// The folder that stores the person's choice and undelivered records. Without one nothing is remembered, nothing
+    /// is collected until the person agrees in this process, and no erasure can be asked for.
     #[uniffi(default = None)]
     pub data_dir: Option<String>,
-    /// What holds while the person has not decided.
+    /// What applies until the person decides.
     #[uniffi(default = None)]
     pub default_consent: Option<DefaultConsent>,
-    /// Whether Global Privacy Control counts as a "no" while the person has not decided.
+    /// Whether Global Privacy Control counts as a "no" until the person decides.
     #[uniffi(default = true)]
     pub honor_gpc: bool,
-    /// Whether Do Not Track counts as a "no" while the person has not decided.
+    /// Whether Do Not Track counts as a "no" until the person decides.
     #[uniffi(default = true)]
     pub honor_dnt: bool,
     /// How long records are gathered before they are sent, in seconds.
     #[uniffi(default = None)]
     pub flush_interval: Option<f64>,
-    /// Records in one request at most.
+    /// The maximum number of records in one request.
     #[uniffi(default = None)]
     pub batch_size: Option<u32>,
-    /// Bytes that may wait to be sent; above it the oldest records go, counted.
+    /// The maximum size of the queue in bytes. Beyond it the oldest records are dropped, and counted.
     #[uniffi(default = None)]
     pub queue_limit_bytes: Option<u64>,
-    /// How long a record may wait to be sent, in seconds.
+    /// The maximum age of queued records, in seconds.
     #[uniffi(default = None)]
     pub queue_limit_age: Option<f64>,
-    /// How ids are joined.
+    /// How ids are merged.
     #[uniffi(default = None)]
     pub id_merge: Option<IdMerge>,
-    /// Names of properties that are never recorded, whoever sets them.
+    /// Names of properties that are never recorded, no matter who sets them.
     #[uniffi(default = [])]
     pub deny_list: Vec<String>,
-    /// The name of the host's package, as records carry it.
+    /// The name of the host's package that records carry.
     #[uniffi(default = None)]
     pub library: Option<String>,
-    /// What is done about personal data in what is recorded.
+    /// What to do about personal data in what is recorded.
     #[uniffi(default = None)]
     pub personal_data: Option<PersonalDataMode>,
-    /// Names of properties and kinds of groups that may hold personal data on purpose.
+    /// Names of properties and kinds of groups that may contain personal data on purpose.
     #[uniffi(default = [])]
     pub personal_data_allow: Vec<String>,
-    /// What the environment says already, before anything is read or written; later, see
+    /// Signals that are known at the start, before anything is read or written. For later ones, see
     /// [`Client::signals`](crate::Client::signals).
     #[uniffi(default = None)]
     pub signals: Option<Signals>,
@@ -164,10 +164,10 @@ impl Config {
     }
 }
 
-/// A setting that cannot work.
+/// A setting has a value that cannot work.
 #[derive(Debug, uniffi::Error)]
 pub enum ConfigError {
-    /// It is named in the reason.
+    /// The reason names the setting.
     Unusable {
         /// Which, and what to do about it.
         reason: String,

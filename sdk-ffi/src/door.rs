@@ -4,17 +4,21 @@
 use crate::exchange::lock;
 use crate::outcome::{NO_SUCH_CALL, code};
 use refrain::engine::CallKind;
-use refrain::native::{self, PerProcess};
+use refrain::native::{self, PerProcess, process};
 use std::panic::{self, AssertUnwindSafe};
 use std::slice;
 use std::sync::Mutex;
 
-/// Clients by number. A number is not an address: one whose client is gone leads nowhere.
+/// Clients by number. A number is not an address: one whose client is gone leads nowhere. Nor does a parent's in its forked
+/// child, which counts anew: the process stands in it.
 static OPEN: PerProcess<Mutex<Open>> = PerProcess::new();
+
+/// In a number, where the process stands that it is of.
+const PROCESS: u32 = 32;
 
 #[derive(Default)]
 struct Open {
-    last: u64,
+    last: u32,
     /// A process has few.
     clients: Vec<(u64, native::Client)>,
 }
@@ -31,8 +35,8 @@ pub(crate) struct Door(u64);
 impl Door {
     pub(crate) fn open(client: native::Client) -> Self {
         let mut open = lock(OPEN.get());
-        open.last += 1;
-        let number = open.last;
+        open.last = open.last.wrapping_add(1);
+        let number = u64::from(process::id()) << PROCESS | u64::from(open.last);
         open.clients.push((number, client));
         Self(number)
     }
@@ -113,6 +117,10 @@ pub(crate) mod tests {
         fn notice(&self, _: String) -> Result<(), TransportError> {
             Ok(())
         }
+
+        fn consent_changed(&self, _consent: crate::Consent) -> Result<(), TransportError> {
+            Ok(())
+        }
     }
 
     pub(crate) fn config() -> Config {
@@ -162,6 +170,17 @@ pub(crate) mod tests {
         assert_eq!(call(u64::MAX, 7, b"Crossed{}"), NO_SUCH_CALL);
         drop(client);
         assert_eq!(call(door, 7, b"Crossed{}"), NO_SUCH_CALL);
+    }
+
+    #[test]
+    fn a_door_is_of_its_process() {
+        let client = client();
+        assert_eq!(client.door() >> 32, u64::from(std::process::id()));
+        // As a client has it that was inherited from a parent.
+        drop(Door(client.door() ^ 1 << 32));
+        client.opt_in().unwrap();
+        assert_eq!(call(client.door(), 7, b"Crossed{}"), 0);
+        assert_eq!(call(client.door() ^ 1 << 32, 7, b"Crossed{}"), NO_SUCH_CALL);
     }
 
     #[test]

@@ -10,13 +10,15 @@ use std::mem;
 use std::panic::{self, AssertUnwindSafe};
 use std::sync::{Arc, Mutex, Weak};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// How long a whole request may take. Hosts limit how long nothing comes, which a peer that sends a byte now and then
 /// makes last for days; and no other request leaves meanwhile.
 const WHOLE: Duration = Duration::from_secs(60);
 /// How long is waited for the host to break off, and for its code to come back after that.
 const LEAVING: Duration = Duration::from_secs(2);
+/// What of that it has at the end of its client, however little of the caller's time is left.
+const AT_LEAST: Duration = Duration::from_secs(1);
 /// How long it has until it is asked once more: the first time it may not have begun yet.
 const ASKING: Duration = Duration::from_millis(50);
 
@@ -30,7 +32,7 @@ pub(crate) fn detach() {
     GATE.close();
     let lines: Vec<_> = lock(LINES.get()).iter().filter_map(Weak::upgrade).collect();
     for line in &lines {
-        line.cancel();
+        line.cancel(LEAVING);
     }
     let mut tries = LEAVING.as_millis() / ASKING.as_millis();
     while !GATE.wait_empty(ASKING) && tries > 0 {
@@ -121,20 +123,25 @@ impl HostTransport {
         Self(Arc::new(Line { host, current: Mutex::default(), inside: Arc::default(), patience }))
     }
 
-    /// Has the host log something. Who comes too late is not heard.
+    /// Has the host log something, or hear where consent stands. Who comes too late is not heard.
     pub(crate) fn tell(&self, notice: &Notice) {
         if matches!(notice, Notice::Settled { .. }) {
             return; // the call says so
         }
         if let Some(_visit) = Gate::enter(self.0.host.gate) {
-            self.0.host.call(|host| host.notice(notice.to_string()));
+            self.0.host.call(|host| match notice {
+                Notice::ConsentChanged(consent) => host.consent_changed((*consent).into()),
+                notice => host.notice(notice.to_string()),
+            });
         }
     }
 
-    /// Has the host break off, and waits until no thread that sends is in the host's code.
-    pub(crate) fn leave(&self) {
-        self.0.cancel();
-        self.0.inside.wait_empty(LEAVING);
+    /// Has the host break off, and waits until no thread that sends is in the host's code, within what is left of the
+    /// caller's time where that is enough.
+    pub(crate) fn leave(&self, left: Duration) {
+        let (start, patience) = (Instant::now(), left.clamp(AT_LEAST, LEAVING));
+        self.0.cancel(patience);
+        self.0.inside.wait_empty(patience.saturating_sub(start.elapsed()));
     }
 
     /// Has the host carry out a request. `open` redeems its permit and gives out the body with what holds the
@@ -181,14 +188,14 @@ impl Line {
     /// Breaks off what is under way, unless the host's runtime ends.
     fn break_off(&self) {
         if let Some(_visit) = Gate::enter(self.host.gate) {
-            self.cancel();
+            self.cancel(LEAVING);
         }
     }
 
     /// Breaks off what is under way. Called by a thread that may be in the host's code.
-    fn cancel(&self) {
+    fn cancel(&self, patience: Duration) {
         if let Some(exchange) = lock(&self.current).take() {
-            self.host.cancel(LEAVING, Some(exchange));
+            self.host.cancel(patience, Some(exchange));
         }
     }
 }
@@ -238,6 +245,10 @@ mod tests {
         }
 
         fn notice(&self, _: String) -> Result<(), TransportError> {
+            Ok(())
+        }
+
+        fn consent_changed(&self, _consent: crate::Consent) -> Result<(), TransportError> {
             Ok(())
         }
     }
@@ -333,6 +344,10 @@ mod tests {
         fn notice(&self, _: String) -> Result<(), TransportError> {
             Ok(())
         }
+
+        fn consent_changed(&self, _consent: crate::Consent) -> Result<(), TransportError> {
+            Ok(())
+        }
     }
 
     impl Drop for LetGo {
@@ -391,6 +406,10 @@ mod tests {
             fn notice(&self, _: String) -> Result<(), TransportError> {
                 Ok(())
             }
+
+            fn consent_changed(&self, _consent: crate::Consent) -> Result<(), TransportError> {
+                Ok(())
+            }
         }
 
         let (gate, (begun, begins), (go, goes)) = (gate(), mpsc::channel(), mpsc::channel());
@@ -401,7 +420,7 @@ mod tests {
             let running = scope.spawn(|| run(&transport, guard.clone()));
             let request = begins.recv().unwrap();
             gate.close();
-            transport.0.cancel();
+            transport.0.cancel(LEAVING);
             drop(go);
             assert!(gate.wait_empty(LEAVING));
             request.open(); // is answered after it has come home
@@ -452,6 +471,10 @@ mod tests {
             }
 
             fn notice(&self, _: String) -> Result<(), TransportError> {
+                Ok(())
+            }
+
+            fn consent_changed(&self, _consent: crate::Consent) -> Result<(), TransportError> {
                 Ok(())
             }
         }
@@ -518,6 +541,10 @@ mod tests {
             }
 
             fn notice(&self, _: String) -> Result<(), TransportError> {
+                Ok(())
+            }
+
+            fn consent_changed(&self, _consent: crate::Consent) -> Result<(), TransportError> {
                 Ok(())
             }
         }

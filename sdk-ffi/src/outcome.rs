@@ -1,16 +1,16 @@
-//! What calls get to hear.
+//! The results of calls.
 
 use refrain::engine::{self, Rejection};
 use std::fmt;
 
-/// What became of a call that records.
+/// The result of a recording call.
 #[derive(Debug, Clone, PartialEq, Eq, uniffi::Enum)]
 pub enum Outcome {
-    /// Recorded.
+    /// The call was recorded.
     Accepted,
-    /// Kept in memory until the person decides.
+    /// The call is kept in memory until the person decides.
     Held,
-    /// Not recorded.
+    /// The call was not recorded.
     Rejected {
         /// Why: a stable word.
         reason: String,
@@ -21,12 +21,12 @@ pub enum Outcome {
 
 const ACCEPTED: u8 = 0;
 const HELD: u8 = 1;
-/// From here on they are rejections, in the order of [`Rejection::ALL`].
+/// From here on, rejections in the order of [`Rejection::ALL`].
 const REJECTED: u8 = 2;
 /// The call itself made no sense.
 pub(crate) const NO_SUCH_CALL: u8 = u8::MAX;
 
-/// What the number means that a call has returned.
+/// Decodes the number that a call has returned.
 #[uniffi::export]
 pub fn outcome(code: u8) -> Outcome {
     let rejection = code.checked_sub(REJECTED).and_then(|place| Rejection::ALL.get(usize::from(place)));
@@ -40,7 +40,7 @@ pub fn outcome(code: u8) -> Outcome {
     }
 }
 
-/// The number of what became of a call.
+/// Encodes the result of a call as a number.
 pub(crate) fn code(outcome: engine::Outcome) -> u8 {
     match outcome {
         engine::Outcome::Held => HELD,
@@ -55,7 +55,7 @@ pub(crate) fn code(outcome: engine::Outcome) -> u8 {
     }
 }
 
-/// A consent call that did not end as it should.
+/// A consent call that could not be fully carried out.
 #[derive(Debug, uniffi::Error)]
 pub enum ConsentError {
     /// The decision could not be written. A refusal holds for this process all the same.
@@ -63,12 +63,12 @@ pub enum ConsentError {
         /// What is wrong with the store.
         reason: String,
     },
-    /// A refusal was given elsewhere after this grant, and counts.
+    /// The person has refused elsewhere since this grant was given, and the refusal counts.
     Overruled {
-        /// In words.
+        /// A description.
         reason: String,
     },
-    /// The refusal is durable, but a sender did not let go in time.
+    /// The refusal is durable, but a sender did not release its request in time.
     NotFenced {
         /// Who.
         reason: String,

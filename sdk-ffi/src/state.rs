@@ -1,4 +1,4 @@
-//! Where things stand.
+//! The state of a client, as bindings see it.
 
 use refrain::{engine, native};
 use std::collections::HashMap;
@@ -12,7 +12,7 @@ pub struct Consent {
     pub verdict: String,
     /// Why: `person`, `gpc`, `dnt`, `host`, `default` or `store_unavailable`.
     pub reason: String,
-    /// One sentence that a person can read.
+    /// One sentence to show to the person.
     pub sentence: String,
 }
 
@@ -27,8 +27,8 @@ impl From<engine::Consent> for Consent {
     }
 }
 
-/// What became of every record since the client was made. At all times
-/// `tracked + recovered + adopted` = `delivered + queued + held + dropped + given_up`.
+/// What became of every record since the client was made. At all times `tracked + recovered + adopted` =
+/// `delivered + queued + held + dropped + given_up`.
 #[derive(Debug, Clone, PartialEq, Eq, uniffi::Record)]
 pub struct Stats {
     /// Records made here.
@@ -37,25 +37,25 @@ pub struct Stats {
     pub recovered: u64,
     /// Records found in queues whose owner is gone.
     pub adopted: u64,
-    /// Records that the collector has.
+    /// Records that the collector has accepted.
     pub delivered: u64,
     /// Records waiting to be delivered.
     pub queued: u64,
     /// Calls waiting for a decision.
     pub held: u64,
-    /// Records that were dropped, by reason; every reason is there.
+    /// Records that were dropped, by reason. Every reason is present.
     pub dropped: HashMap<String, u64>,
-    /// Records that another owner delivers.
+    /// Records that were handed over to another owner, which delivers them.
     pub given_up: u64,
     /// Bytes waiting to be delivered.
     pub queued_bytes: u64,
-    /// Stored records that could not be read again. Not part of the balance.
+    /// Stored records that could not be read back. Not part of the balance.
     pub damaged: u64,
     /// Files deleted unread because consent was withdrawn. Not part of the balance.
     pub wiped: u64,
-    /// Calls refused, so that nothing was recorded.
+    /// Calls that were rejected, so that nothing was recorded.
     pub rejected: u64,
-    /// Personal data found in calls that were recorded or refused, by kind; every kind is there. Not part of the
+    /// Personal data found in calls, whether recorded or rejected, by kind. Every kind is present. Not part of the
     /// balance.
     pub personal_data: HashMap<String, u64>,
 }
@@ -84,15 +84,15 @@ impl From<engine::Stats> for Stats {
     }
 }
 
-/// Everything that the client holds now, in memory and in its folder. After a withdrawal: the consent record, the
-/// erasure outbox, and nothing else.
+/// Everything that the client holds now, in memory and in its folder. After an objection that is the consent record,
+/// any erasures that were asked for, and nothing else.
 #[derive(Debug, Clone, PartialEq, uniffi::Record)]
 pub struct Audit {
-    /// The files of this project in the folder, but for empty ones that only serve as locks.
+    /// The files of this project in the folder, except for empty ones that only serve as locks.
     pub files: Vec<AuditedFile>,
     /// The device id.
     pub device_id: Option<String>,
-    /// Whom the records are about.
+    /// The `distinct_id` that records carry.
     pub distinct_id: Option<String>,
     /// The names of the super properties.
     pub super_properties: Vec<String>,
@@ -104,9 +104,9 @@ pub struct Audit {
     pub queued_bytes: u64,
     /// Calls waiting for a decision.
     pub held_records: u64,
-    /// Requests under way.
+    /// Requests in progress.
     pub requests_in_flight: u64,
-    /// In how many seconds the client next acts by itself.
+    /// The number of seconds until the client next acts on its own.
     pub next_action_in: Option<f64>,
     /// Erasures that were asked for.
     pub outbox: Vec<AuditedErasure>,
@@ -135,10 +135,10 @@ impl From<native::Audit> for Audit {
 pub struct AuditedFile {
     /// Its path in the folder.
     pub name: String,
-    /// What it holds: `consent` or `data`. `unlisted` is a file or folder that could not be looked at: it may hold
+    /// What it holds: `consent` or `data`. `unlisted` is a file or folder that could not be inspected; it may hold
     /// anything.
     pub kind: String,
-    /// Its length; 0 where that cannot be told.
+    /// Its length; 0 if that is unknown.
     pub bytes: u64,
 }
 
@@ -148,7 +148,7 @@ impl From<native::AuditedFile> for AuditedFile {
     }
 }
 
-/// A request to the server to erase what this device has sent. The proof that goes with it is not shown.
+/// A request to the server to erase what this device has sent. The proof that accompanies it is not shown.
 #[derive(Debug, Clone, PartialEq, Eq, uniffi::Record)]
 pub struct AuditedErasure {
     /// Its id.
@@ -159,7 +159,7 @@ pub struct AuditedErasure {
     pub device_id: String,
     /// How far it has come: `requested`, `accepted`, `completed` or `refused`.
     pub state: String,
-    /// What the server has said last, where that is a JSON object: its text, with the receipt at the end.
+    /// The server's last response, if it was a JSON object: its text, with the receipt at the end.
     pub answer: Option<String>,
 }
 

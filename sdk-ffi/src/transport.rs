@@ -1,6 +1,7 @@
-//! What the host implements: its HTTP client, and a log; and what it gets for that.
+//! What the host implements (its HTTP client and a log), and what it is given for that.
 
 use crate::exchange::Exchange;
+use crate::state::Consent;
 use std::fmt;
 use std::sync::Arc;
 
@@ -8,52 +9,60 @@ use std::sync::Arc;
 #[uniffi::export(foreign)]
 pub trait HttpTransport: Send + Sync {
     /// Sends one request and returns its answer. Called on a thread of its own, without a lock held, and one call at a
-    /// time: before the next one, this one has returned or was asked to [`cancel`](Self::cancel).
+    /// time: before the next call, this one has returned or was asked to [`cancel`](Self::cancel).
     ///
-    /// In this order: connect to [`HttpRequest::url`]; take the body by [`HttpRequest::open`], and give up if there
-    /// is none; write headers and body of a `POST`, or those of a `GET` if the body is empty; call
-    /// [`HttpRequest::started`]; read the answer, without following redirects. Between `open` and `started` a withdrawal
-    /// waits for the request, so nothing else may be waited for there. A client that has to know its method or its
-    /// headers before it connects asks [`HttpRequest::body_length`].
+    /// In this order: connect to [`HttpRequest::url`]; take the body with [`HttpRequest::open`], and give up if there
+    /// is none; write headers and body of a `POST`, or the headers of a `GET` if the body is empty; call
+    /// [`HttpRequest::started`]; read the response, without following redirects. A withdrawal waits for the request
+    /// between `open` and `started`, so do not wait for anything else there. An HTTP client that has to know its method
+    /// or headers before it connects asks [`HttpRequest::body_length`].
     ///
     /// # Errors
-    /// Whatever the host throws counts as a network failure: the records are kept and sent later.
+    /// Anything the host throws counts as a network failure: the records are kept and sent later.
     fn send(&self, request: Arc<HttpRequest>) -> Result<HttpAnswer, TransportError>;
 
-    /// Break off the request that is under way, where the platform can; its answer is of no interest any more.
-    /// Called from another thread than [`send`](Self::send). Must not wait for anything.
+    /// Aborts the request in progress, if the platform can; its answer no longer matters. Called from another thread
+    /// than [`send`](Self::send). Must not wait for anything.
     ///
-    /// A request that has its body and is not broken off keeps a withdrawal waiting until [`HttpRequest::started`], or until
-    /// `send` has returned; after five seconds that ends as [`ConsentError::NotFenced`](crate::ConsentError::NotFenced). A
-    /// minute after its begin it is left behind.
+    /// A request that has its body and is not aborted keeps a withdrawal waiting until [`HttpRequest::started`] is
+    /// called or `send` has returned; after five seconds the withdrawal ends with
+    /// [`ConsentError::NotFenced`](crate::ConsentError::NotFenced). One minute after it began, the request is
+    /// abandoned.
     ///
     /// # Errors
-    /// Not looked at.
+    /// Ignored.
     fn cancel(&self) -> Result<(), TransportError>;
 
-    /// Something that a developer wants to find in a log, without anything that was recorded: that the collector refuses
+    /// A message for the developer's log, without anything that was recorded: for example that the collector refuses
     /// this client, or that the store fails. Called on a thread of its own.
     ///
     /// # Errors
-    /// Not looked at.
+    /// Ignored.
     fn notice(&self, text: String) -> Result<(), TransportError>;
+
+    /// Reports the state of consent once the store has been read, and again whenever the decision or the verdict
+    /// changes, here or in another process on the folder. Called on a thread of its own.
+    ///
+    /// # Errors
+    /// Ignored.
+    fn consent_changed(&self, consent: Consent) -> Result<(), TransportError>;
 }
 
-/// How a request ended.
+/// The outcome of a request.
 #[derive(Debug, Clone, PartialEq, Eq, uniffi::Enum)]
 pub enum HttpAnswer {
-    /// Somebody answered.
+    /// There was a response.
     Response {
         /// The HTTP status.
         status: u16,
-        /// The `Retry-After` header in seconds. Where it is a date, the host counts from the answer's `Date`.
+        /// The `Retry-After` header in seconds. If it is a date, the host counts from the response's `Date`.
         retry_after: Option<String>,
-        /// The body; its first 64 KiB are plenty.
+        /// The body; the first 64 KiB are enough.
         body: String,
     },
-    /// No connection, or it broke; also where [`HttpRequest::open`] gave no body.
+    /// No connection, or it broke. Also if [`HttpRequest::open`] returned no body.
     Unreachable,
-    /// No answer in time.
+    /// No response in time.
     TimedOut,
 }
 
@@ -81,10 +90,10 @@ impl From<uniffi::UnexpectedUniFFICallbackError> for TransportError {
     }
 }
 
-/// One request, for the host to carry out.
+/// One request, for the host to send.
 ///
-/// It only passes the host's calls on to the request thread, which holds the permit and the sending lock: a request
-/// whose [`HttpTransport::send`] has returned has nobody to call, and gives out nothing any more.
+/// It only passes the host's calls on to the request thread, which holds the permit and the sending lock. Once
+/// [`HttpTransport::send`] has returned, the request returns nothing any more.
 #[derive(uniffi::Object)]
 pub struct HttpRequest {
     url: String,
@@ -105,18 +114,18 @@ impl HttpRequest {
         self.url.clone()
     }
 
-    /// How many bytes the body has that [`open`](Self::open) gives out; 0 is a `GET`.
+    /// The number of bytes that [`open`](Self::open) will return; 0 means `GET`.
     pub fn body_length(&self) -> u64 {
         self.body_length
     }
 
-    /// The body, if it may be sent at this moment: consent is read again here. Gives it out once. From now until
-    /// [`started`](Self::started) a withdrawal, of any process on the folder, waits for this request.
+    /// The body, if it may be sent at this moment: consent is read again here. Returned once only. From now until
+    /// [`started`](Self::started), withdrawals by any process on the folder wait for this request.
     pub fn open(&self) -> Option<Vec<u8>> {
         self.exchange.open()
     }
 
-    /// Headers and body are written, or will not be.
+    /// Reports that headers and body have been written, or will not be.
     pub fn started(&self) {
         self.exchange.started();
     }

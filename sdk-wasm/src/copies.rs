@@ -1,7 +1,7 @@
 //! The consent record stands in IndexedDB and, as a mirror, in `localStorage`: what the two copies mean together (C5).
 
 use alloc::string::String;
-use refrain::engine::{ConsentState, RecordRead};
+use refrain::engine::{ConsentRecord, ConsentState, Decision, RecordRead};
 
 /// What JavaScript has read: nothing there, not readable, or the record.
 pub fn read_of(copy: Option<String>) -> RecordRead {
@@ -35,10 +35,37 @@ pub fn ground(stored: &RecordRead, mirror: &RecordRead) -> RecordRead {
     as_read(&state)
 }
 
+/// A refusal for the mirror that the record may not hold yet: it ends with a space, which means nothing in JSON. One that
+/// ends without was in the record, so that whatever stands there in its place was decided after it.
+pub fn unrecorded(mut text: String) -> String {
+    text.push(' ');
+    text
+}
+
+/// What makes the copies agree where they do not: which text to write, and whether it is the mirror's, for the record. A
+/// refusal that is there is never replaced by what is none, but for an agreement that has taken its place in the record:
+/// whose it was cannot be told of any other.
+pub fn agreed(stored: &RecordRead, mirror: &RecordRead) -> Option<(bool, String)> {
+    let denied = |record: &ConsentRecord| record.decision == Decision::Denied;
+    match (ConsentState::of(stored), ConsentState::of(mirror)) {
+        (ConsentState::Absent, ConsentState::Found(late)) if denied(&late) => Some((true, late.encode())),
+        (ConsentState::Found(record), ConsentState::Found(late)) if denied(&late) => {
+            if late.outranks(&record) {
+                return Some((true, late.encode()));
+            }
+            let recorded = matches!(mirror, RecordRead::Content(text) if !text.ends_with(' '));
+            let ended = denied(&record) || recorded && record.decision == Decision::Granted;
+            ended.then(|| (false, record.encode()))
+        }
+        (ConsentState::Found(record), ConsentState::Unreadable) if !denied(&record) => None,
+        (ConsentState::Found(record), _) => Some((false, record.encode())),
+        _ => None,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use refrain::engine::{ConsentRecord, Decision};
 
     fn copy(decision: Decision, revision: u64, epoch: u64) -> RecordRead {
         let record = ConsentRecord { decision, revision, epoch, ..Default::default() };
@@ -52,6 +79,25 @@ mod tests {
             panic!("two readable copies are readable")
         };
         assert_eq!((record.decision, record.revision, record.epoch), (Decision::Denied, 5, 3));
+    }
+
+    #[test]
+    fn c7_an_agreement_ends_a_refusal_only_if_that_was_in_the_record() {
+        let text = |read: &RecordRead| match read {
+            RecordRead::Content(text) => text.clone(),
+            _ => String::new(),
+        };
+        let (granted, denied) = (copy(Decision::Granted, 5, 2), copy(Decision::Denied, 4, 2));
+        assert_eq!(agreed(&granted, &denied), Some((false, text(&granted))));
+        let unrecorded = RecordRead::Content(unrecorded(text(&denied)));
+        assert_eq!(agreed(&granted, &unrecorded), None, "whose it was cannot be told");
+        assert_eq!(agreed(&copy(Decision::Unset, 5, 2), &denied), None, "it is no agreement");
+        assert_eq!(agreed(&denied, &unrecorded), Some((false, text(&denied))), "it was recorded");
+        let earlier = copy(Decision::Granted, 3, 1);
+        for mirror in [&denied, &unrecorded] {
+            assert_eq!(agreed(&earlier, mirror), Some((true, text(&denied))));
+            assert_eq!(agreed(&RecordRead::Absent, mirror), Some((true, text(&denied))));
+        }
     }
 
     #[test]

@@ -2,6 +2,7 @@
 //! does the part that needs promises, and hands over what it read or how it ended.
 
 use super::{Core, copies};
+use alloc::collections::VecDeque;
 use alloc::string::String;
 use refrain::engine::{
     Amended, Answer, ConsentRecord, ConsentState, Decision, Done, Effect, Input, Item, ItemKind, Op,
@@ -35,6 +36,7 @@ impl Core {
     pub(super) fn mirror_refusal(&mut self) {
         let before = self.ground_of_mirror();
         if let Some(text) = self.engine.refusal_over(&before) {
+            let text = copies::unrecorded(text);
             self.store.set_mirror(&text);
             self.refusal = Some(Refusal { text, before });
         }
@@ -49,26 +51,18 @@ impl Core {
     }
 
     /// Makes the copies of the consent record agree, given the one that was read under the lock. Gives out what to write
-    /// in its place: a page was left before its refusal stood anywhere but in the mirror. A refusal that is there is never
-    /// replaced by what is none: whose it was cannot be told.
+    /// in its place: a page was left before its refusal stood anywhere but in the mirror.
     pub(super) fn agree(&mut self, copy: Option<String>) -> Option<String> {
         if self.refusal.is_some() {
             return None;
         }
-        let mirror = self.store.mirror();
-        let denied = |record: &ConsentRecord| record.decision == Decision::Denied;
-        match (ConsentState::of(&copies::read_of(copy)), ConsentState::of(&mirror)) {
-            (ConsentState::Absent, ConsentState::Found(late)) if denied(&late) => Some(late.encode()),
-            (ConsentState::Found(record), ConsentState::Found(late)) if denied(&late) => {
-                late.outranks(&record).then(|| late.encode())
-            }
-            (ConsentState::Found(record), ConsentState::Unreadable) if !denied(&record) => None,
-            (ConsentState::Found(record), _) => {
-                self.store.set_mirror(&record.encode());
-                None
-            }
-            _ => None,
+        let (of_mirror, text) = copies::agreed(&copies::read_of(copy), &self.store.mirror())?;
+        if of_mirror {
+            return Some(text);
         }
+        self.store.set_mirror(&text);
+        self.feed(Input::RecordChanged { name: RecordName::Consent, read: RecordRead::Content(text) });
+        None
     }
 
     /// What the storage effect under way is: 0 none, 1 open, 2 recover (`number`: the epoch), 3 amend the consent
@@ -156,14 +150,15 @@ impl Core {
     }
 
     /// Does what is next for the queue, given the consent record as read now. `leaving`: the page cannot wait, and
-    /// only the mirror was read.
+    /// only the mirror was read; then it is everything for the queue, whatever stands before it.
     pub(super) fn queue(&mut self, copy: Option<String>, leaving: bool) {
         let state = self.consent_state(copy, leaving);
         if leaving && !matches!(state, ConsentState::Found(_)) {
             return;
         }
+        let mut others = VecDeque::new();
         for _ in 0..if leaving { usize::MAX } else { APPENDS } {
-            if self.step() != 5 {
+            if !leaving && self.step() != 5 {
                 return;
             }
             let mut result = Done::Stored;
@@ -186,9 +181,16 @@ impl Core {
                 }
                 // What `localStorage` has taken is as durable as it will get.
                 Some(Effect::Sync { op }) => op,
-                _ => return,
+                Some(other) => {
+                    others.push_back(other);
+                    continue;
+                }
+                None => break,
             };
             self.feed(Input::Done { op, result });
+        }
+        if leaving {
+            self.lane = others;
         }
     }
 
@@ -248,6 +250,8 @@ impl Core {
                 return self.feed(Input::RecordChanged { name: RecordName::Identity, read });
             }
             _ => {
+                // If it never came so far as to be redeemed.
+                self.take_held(Op(x as u64));
                 let answer = match y as u16 {
                     0 => Answer::Unreachable,
                     1 => Answer::TimedOut,
@@ -263,13 +267,17 @@ impl Core {
         if let Some(op) = op {
             self.feed(Input::Done { op, result });
         }
+        if kind == 63 {
+            // A refusal that was given while this was written has to stand there all the same.
+            self.mirror_refusal();
+        }
     }
 
     fn write(&mut self, op: Op, record: RecordName, text: String, changed: bool) -> Option<String> {
         let refuses = |record: ConsentRecord| record.decision == Decision::Denied;
         if record == RecordName::Consent && ConsentRecord::decode(&text).is_some_and(refuses) {
             // A refusal is in the mirror first: a page that is leaving reads nothing else.
-            self.store.set_mirror(&text);
+            self.store.set_mirror(&copies::unrecorded(text.clone()));
         }
         self.writing = Some(Writing { op, record, text: text.clone(), changed });
         Some(text)

@@ -178,6 +178,12 @@ impl Core {
             55 => self.answer(|core| core.agree(one)),
             // Whether an erasure is on its way.
             56 => self.engine.is_erasing().into(),
+            // Without the detector this is an answer to no request, and 0.
+            #[cfg(feature = "personal-data")]
+            57 => {
+                self.personal_data(x as u32, &text(one));
+                1.0
+            }
             _ => {
                 self.tell(what, one, two, x, y);
                 0.0
@@ -213,7 +219,8 @@ impl Core {
             (20, _) => Input::Start { secret },
             (21, _) => Input::Flush,
             (22, _) => Input::Tick { secret },
-            (23, _) => Input::OptIn { id, secret },
+            // Drawn anew: the id leaves with the event, and the secret stays on the device (C12).
+            (23, _) => Input::OptIn { id, secret: Secret(self.random.bits()) },
             (24..=27, _) => {
                 let also = Also { erase: kind & 1 != 0, delete_profile: kind & 2 != 0 };
                 Input::OptOut { also, id }

@@ -4,12 +4,13 @@ use super::{Core, copies};
 use alloc::string::String;
 use refrain::engine::{Answer, ConsentState, Done, Effect, Input, Notice, Op, RecordRead, Trouble};
 
+const FAILS: &str = ": events are kept in memory at most; is the storage full, or forbidden?";
 const FULL: &str = "the queue is full; the oldest events go";
 
 impl Core {
     /// The next effect: 0 none, 1 send, 2 cancel, 3 a consent call has ended well, 4 it has ended badly (the text says
-    /// how), 5 the collector refuses this client, 6 the store fails (the text: which way) or drops records, 7 send for the outbox. `number`
-    /// is the request's number, the ticket or the HTTP status.
+    /// how), 5 the collector refuses this client, 6 the store fails (the text: which way) or drops records, 7 send for the
+    /// outbox, 8 where consent stands has changed. `number` is the request's number, the ticket or the HTTP status.
     pub(super) fn next_outward(&mut self) -> u32 {
         let Some(effect) = self.outward.pop_front() else { return 0 };
         let (kind, number) = match &effect {
@@ -24,12 +25,14 @@ impl Core {
             Effect::Notify(Notice::Paused { status }) => (5, u64::from(*status)),
             Effect::Notify(Notice::StoreTrouble(fault)) => {
                 self.text = String::from(fault.as_str());
+                self.text.push_str(FAILS);
                 (6, 0)
             }
             Effect::Notify(Notice::QueueFull) => {
                 self.text = String::from(FULL);
                 (6, 0)
             }
+            Effect::Notify(Notice::ConsentChanged(_)) => (8, 0),
             _ => return self.next_outward(),
         };
         self.number = number as f64;
@@ -47,8 +50,9 @@ impl Core {
     pub(super) fn redeem(&mut self, op: Op, copy: Option<String>, leaving: bool) -> Option<String> {
         let held = self.take_held(op)?;
         let state = self.consent_state(copy, leaving);
-        let result = if leaving && !matches!(state, ConsentState::Found(_)) {
-            // A mirror that is missing proves nothing but that this request cannot leave this way.
+        let result = if leaving && matches!(state, ConsentState::Absent) {
+            // A mirror that is missing proves nothing but that this request cannot leave this way. Where none can be read, the
+            // permit tells whether the person has agreed for this page.
             Done::Answered(Answer::Unreachable)
         } else {
             let redeemed = match held {

@@ -8,7 +8,7 @@ use refrain::json::write;
 impl Core {
     /// A text: 0 where the request goes that was redeemed last; 1 why the last call was rejected, in a word, 2 what to do about it;
     /// where consent stands: 3 decision, 4 verdict, 5 reason, 6 sentence; 7 what goes as `distinct_id` now, 8 the
-    /// device id; 9 requests under way, running timers and the books (C15), as numbers in the order of `Stats`; 10 the erasure outbox
+    /// device id; 9 requests under way, running timers and the books (C15), as numbers in the order of `Stats`, and in a module with the detector what it has found; 10 the erasure outbox
     /// (C14), as a JSON array.
     pub(super) fn read(&self, kind: u32) -> Option<String> {
         let consent = self.engine.consent();
@@ -59,6 +59,10 @@ impl Core {
             add(*number);
         }
         for number in &stats.dropped {
+            add(*number);
+        }
+        #[cfg(feature = "personal-data")]
+        for number in &stats.personal_data {
             add(*number);
         }
         out

@@ -9,7 +9,7 @@
 //!             http/: one file per family of routes. Decodes, asks, renders. No rule, no SQL.
 //!                 │ pure calls                     │ jobs
 //!                 v                                v
-//!             domain/: rules of the protocol   core.rs: what a job may do, on the worker's thread
+//!             domain/: rules of the protocol   core/: what a job may do, on the worker's thread
 //!             and of privacy. No HTTP, no SQL,    │   (worker.rs: one thread, group commit)
 //!             no clock of its own.                v
 //!                                              store/: the `Store` trait; sqlite.rs (rows), vault.rs (keys)

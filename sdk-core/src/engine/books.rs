@@ -1,4 +1,4 @@
-//! The books (C15): what became of every record, since this process or page began.
+//! The counters behind [`Stats`] (C15): what became of every record since this process or page began.
 
 #[cfg(feature = "personal-data")]
 use super::personal::PersonalDataKind;
@@ -9,20 +9,20 @@ use super::personal::PersonalDataKind;
 pub enum Dropped {
     /// Consent was withdrawn, or a signal or setting now says no.
     Withdrawn,
-    /// More calls waited for a decision than may.
+    /// More calls were waiting for a decision than the limit allows.
     HoldFull,
-    /// A decision did not come in time.
+    /// No decision came in time.
     HoldExpired,
-    /// The queue had grown over its byte budget.
+    /// The queue exceeded its byte budget.
     Evicted,
-    /// It stayed in the queue for too long.
+    /// It was in the queue for too long.
     Expired,
-    /// Too large for the collector, alone.
+    /// Too large for the collector, even on its own.
     Oversize,
-    /// The collector refused it, alone.
+    /// The collector refused it, even on its own.
     Refused,
-    /// It was held, and could not be recorded when its turn came: with what had been registered meanwhile it was too
-    /// large.
+    /// It was held, and could not be recorded when its turn came: with what had been registered in the meantime it was
+    /// too large. Or it was to tell of a call, as `$identify` does, and was too large.
     Unrecordable,
 }
 
@@ -39,7 +39,7 @@ impl Dropped {
         Self::Unrecordable,
     ];
 
-    /// The word in bindings.
+    /// The name used in bindings.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Withdrawn => "withdrawn",
@@ -54,8 +54,8 @@ impl Dropped {
     }
 }
 
-/// What [`Engine::stats`](super::Engine::stats) shows. At all times
-/// `tracked + recovered + adopted == delivered + queued + held + dropped + given_up`.
+/// What [`Engine::stats`](super::Engine::stats) returns. At all times `tracked + recovered + adopted == delivered +
+/// queued + held + dropped + given_up`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub struct Stats {
@@ -65,7 +65,7 @@ pub struct Stats {
     pub recovered: u64,
     /// Records found in queues whose owner is gone.
     pub adopted: u64,
-    /// Records that the collector has.
+    /// Records that the collector has accepted.
     pub delivered: u64,
     /// Records waiting to be delivered.
     pub queued: u64,
@@ -73,41 +73,41 @@ pub struct Stats {
     pub held: u64,
     /// Records that were dropped, by reason; see [`Dropped::ALL`].
     pub dropped: [u64; Dropped::ALL.len()],
-    /// Records that a page gave up when it had been frozen, because the store may have another owner since. What stood
-    /// there still counts as recovered, too.
+    /// Records that a page gave up after it had been frozen, because their place in the store may have another owner
+    /// since. Those that were found there at the start still count as recovered as well.
     pub given_up: u64,
     /// Bytes waiting to be delivered.
     pub queued_bytes: u64,
-    /// Stored records that could not be read again. Not part of the balance: they were never seen.
+    /// Stored records that could not be read back. Not part of the balance: they were never seen.
     pub damaged: u64,
     /// Files or keys deleted unread because consent was withdrawn. Not part of the balance.
     pub wiped: u64,
-    /// Calls refused, so that nothing was recorded.
+    /// Calls that were rejected, so that nothing was recorded.
     pub rejected: u64,
-    /// Personal data found, in calls that were recorded or refused, by kind; see [`PersonalDataKind::ALL`]. Not part of
+    /// Personal data found in calls, whether recorded or rejected, by kind; see [`PersonalDataKind::ALL`]. Not part of
     /// the balance.
     #[cfg(feature = "personal-data")]
     pub personal_data: [u64; PersonalDataKind::ALL.len()],
 }
 
 impl Stats {
-    /// All drops together.
+    /// The number of dropped records, for all reasons together.
     pub fn dropped_total(&self) -> u64 {
         self.dropped.iter().sum()
     }
 
-    /// Drops for one reason.
+    /// The number of records dropped for one reason.
     pub fn dropped_for(&self, reason: Dropped) -> u64 {
         self.dropped.get(reason as usize).copied().unwrap_or_default()
     }
 
-    /// Personal data found of one kind.
+    /// How often personal data of one kind was found.
     #[cfg(feature = "personal-data")]
     pub fn personal_data_of(&self, kind: PersonalDataKind) -> u64 {
         self.personal_data.get(kind as usize).copied().unwrap_or_default()
     }
 
-    /// Whether the books balance.
+    /// Whether the counters add up.
     pub fn balance(&self) -> bool {
         self.tracked + self.recovered + self.adopted
             == self.delivered + self.queued + self.held + self.dropped_total() + self.given_up

@@ -9,13 +9,13 @@ use alloc::string::String;
 pub enum CallKind {
     /// An event.
     Track = 0,
-    /// The person is known as this user from now on.
+    /// From now on the person is known as this user.
     Identify = 1,
     /// Another person from now on: a new device id, no user, no super properties. Consent stays (C7).
     Reset = 2,
     /// Properties for every later event.
     Register = 3,
-    /// The same, for those that are not registered yet.
+    /// The same, only for properties that are not registered yet.
     RegisterOnce = 4,
     /// The same, in memory only.
     RegisterForSession = 5,
@@ -23,24 +23,24 @@ pub enum CallKind {
     Unregister = 6,
     /// Another known person from now on: [`Reset`](Self::Reset) and [`Identify`](Self::Identify) in one.
     SwitchUser = 7,
-    /// A second name for whoever is known now.
+    /// A second name for the current person.
     Alias = 8,
     /// The next event of this name says how long it took from now.
     TimeEvent = 9,
-    /// Operators on the profile of whoever is known now (SPEC §9).
+    /// Operators on the profile of the current person (SPEC §9).
     Profile = 10,
     /// Operators on the profile of a group (SPEC §10).
     Group = 11,
-    /// Later events are about this member of a group, and no other one of the same kind.
+    /// Later events belong to this group, and to no other of the same kind.
     SetGroup = 12,
-    /// Later events are about this member of a group, too.
+    /// Later events belong to this group too.
     AddGroup = 13,
-    /// Later events are no longer about this member of a group.
+    /// Later events no longer belong to this group.
     RemoveGroup = 14,
 }
 
 impl CallKind {
-    /// All kinds, each at the place of its number.
+    /// All kinds, each at the index of its number.
     pub const ALL: [Self; 15] = [
         Self::Track,
         Self::Identify,
@@ -59,13 +59,13 @@ impl CallKind {
         Self::RemoveGroup,
     ];
 
-    /// Whether it makes a record; the others change whom records are about.
+    /// Whether the call makes a record; the others change whom records are about.
     pub fn is_record(self) -> bool {
         matches!(self, Self::Track | Self::Alias | Self::Profile | Self::Group)
     }
 }
 
-/// A call of the app. Make one by the function that is named after it.
+/// A call of the app. Make one with the function named after its kind.
 #[derive(Clone, Copy)]
 pub struct Call<'a> {
     pub(super) kind: CallKind,
@@ -78,7 +78,7 @@ pub struct Call<'a> {
 }
 
 impl<'a> Call<'a> {
-    /// Any call, from its parts; bindings have these. Parts that the kind does not have are not looked at.
+    /// Any call from its parts, as bindings have them. Parts that the kind does not have are ignored.
     pub fn new(kind: CallKind, name: &'a str, text: &'a str, bits: [u8; 16]) -> Self {
         Self { kind, name, text, bits }
     }
@@ -88,7 +88,7 @@ impl<'a> Call<'a> {
         Self::new(CallKind::Track, name, properties, id.0)
     }
 
-    /// The person is known as this user from now on; `id` is for the `$identify` event.
+    /// From now on the person is known as this user; `id` is for the `$identify` event.
     pub fn identify(user: &'a str, id: EventId) -> Self {
         Self::new(CallKind::Identify, user, "", id.0)
     }
@@ -103,7 +103,7 @@ impl<'a> Call<'a> {
         Self::new(CallKind::SwitchUser, user, "", secret.0)
     }
 
-    /// A second name for whoever is known now; `id` is for the `$create_alias` event.
+    /// A second name for the current person; `id` is for the `$create_alias` event.
     pub fn alias(alias: &'a str, id: EventId) -> Self {
         Self::new(CallKind::Alias, alias, "", id.0)
     }
@@ -123,12 +123,12 @@ impl<'a> Call<'a> {
         Self::new(CallKind::TimeEvent, name, "", [0; 16])
     }
 
-    /// Operators on the profile of whoever is known now: the text of a JSON object such as `{"$set":{"plan":"pro"}}`.
+    /// Operators on the profile of the current person: the text of a JSON object such as `{"$set":{"plan":"pro"}}`.
     pub fn profile(operators: &'a str) -> Self {
         Self::new(CallKind::Profile, "", operators, [0; 16])
     }
 
-    /// Operators on a group's profile: the text of a JSON object that holds `$group_key` and `$group_id`, too.
+    /// Operators on a group's profile: the text of a JSON object that also contains `$group_key` and `$group_id`.
     pub fn group(operators: &'a str) -> Self {
         Self::new(CallKind::Group, "", operators, [0; 16])
     }
@@ -171,12 +171,14 @@ pub(super) struct Kept {
     pub(super) text: String,
     /// Whether the person had agreed before, in a word that was not recorded yet.
     pub(super) agreed: bool,
+    /// Whether a signal said no at the call, which may have been before anybody could know what the person had decided.
+    pub(super) signalled: bool,
 }
 
 impl Kept {
     pub(super) fn new(at: Now, call: Call<'_>) -> Self {
         let Call { kind, bits, name, text } = call;
-        Self { at, kind, bits, name: name.into(), text: text.into(), agreed: false }
+        Self { at, kind, bits, name: name.into(), text: text.into(), agreed: false, signalled: false }
     }
 
     pub(super) fn call(&self) -> Call<'_> {
@@ -186,6 +188,11 @@ impl Kept {
     /// Whether it is about another person from then on.
     pub(super) fn is_another_person(&self) -> bool {
         matches!(self.kind, CallKind::Reset | CallKind::SwitchUser)
+    }
+
+    /// Whether it says who is here: its place among others of the kind is what it means.
+    pub(super) fn names_somebody(&self) -> bool {
+        self.is_another_person() || self.kind == CallKind::Identify
     }
 
     pub(super) fn bytes(&self) -> usize {

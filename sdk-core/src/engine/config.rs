@@ -1,4 +1,4 @@
-//! What a host may set, and what it gets if it sets nothing.
+//! Settings of the engine, and their defaults.
 
 use super::limits;
 #[cfg(feature = "personal-data")]
@@ -9,18 +9,19 @@ use alloc::vec::Vec;
 use core::fmt;
 
 const DAY_MS: u64 = 24 * 60 * 60 * 1000;
-/// Most automatic properties, and bytes of them with the names of token and library: an event needs room for its own.
+/// The maximum number of automatic properties, and of their bytes together with token and library name: an event needs
+/// room for its own.
 const AUTOMATIC_COUNT: usize = 200;
 const AUTOMATIC_BYTES: usize = 400_000;
 
-/// What holds while the person has not decided.
+/// What applies until the person decides.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum DefaultConsent {
     /// Collect until the person objects.
     Granted,
     /// Collect nothing until the person agrees.
     Denied,
-    /// Keep calls in memory, bounded, until the person decides; the default.
+    /// Keep a bounded number of calls in memory until the person decides; the default.
     #[default]
     Pending,
 }
@@ -41,48 +42,49 @@ pub enum IdMerge {
 pub struct Config {
     /// The project's token, part of every record.
     pub token: String,
-    /// What holds while nobody has decided.
+    /// What applies until somebody decides.
     pub default_consent: DefaultConsent,
-    /// Whether Global Privacy Control counts as a "no" while nobody has decided. Default: yes.
+    /// Whether Global Privacy Control counts as a "no" until somebody decides. Default: yes.
     pub honor_gpc: bool,
-    /// Whether Do Not Track counts as a "no" while nobody has decided. Default: yes.
+    /// Whether Do Not Track counts as a "no" until somebody decides. Default: yes.
     pub honor_dnt: bool,
     /// How long records are gathered before they are sent, in milliseconds. Default: 5,000.
     pub flush_interval_ms: u64,
-    /// Whether the first record after a quiet interval is sent at once (browsers). Default: no.
+    /// Whether the first record after a quiet interval is sent at once (for browsers). Default: no.
     pub leading_edge: bool,
-    /// Records in one request at most. Default: 50.
+    /// The maximum number of records in one request. Default: 50.
     pub batch_size: usize,
-    /// Bytes in one request at most, before compression. Default: 1 MiB.
+    /// The maximum size of one request in bytes, before compression. Default: 1 MiB.
     pub batch_bytes: usize,
-    /// Bytes in one request of a page that is leaving. Default: 60 KiB, below the browsers' 64 KiB.
+    /// The maximum size in bytes of one request from a page that is being left. Default: 60 KiB, below the browsers' 64
+    /// KiB.
     pub leaving_bytes: usize,
-    /// Bytes of undelivered records; over it the oldest go, counted. Default: 10 MiB.
+    /// The maximum size of the queue in bytes. Beyond it the oldest records are dropped, and counted. Default: 10 MiB.
     pub queue_limit_bytes: u64,
-    /// Age of undelivered records in milliseconds; older ones go, counted. Default: 5 days, after which the
-    /// collector refuses them anyway (SPEC §6.3).
+    /// The maximum age of queued records in milliseconds. Older ones are dropped, and counted. Default: 5 days, after
+    /// which the collector refuses them anyway (SPEC §6.3).
     pub queue_limit_age_ms: u64,
-    /// Calls kept in memory while a decision is pending. Default: 1,000.
+    /// The maximum number of calls kept in memory while a decision is pending. Default: 1,000.
     pub hold_limit: usize,
-    /// Bytes of calls kept in memory while a decision is pending. Default: 256 KiB.
+    /// The maximum size in bytes of the calls kept in memory while a decision is pending. Default: 256 KiB.
     pub hold_limit_bytes: usize,
     /// How long a call waits for a decision, in milliseconds. Default: 30 minutes.
     pub hold_limit_age_ms: u64,
     /// How ids are joined.
     pub id_merge: IdMerge,
-    /// Properties that the host adds to every event: the text of a JSON object within the limits of an event, 200 members and
-    /// 400 kB at most. They yield to all others.
+    /// Properties that the host adds to every event: the text of a JSON object within the limits of an event, with at
+    /// most 200 members and 400 kB. Any other property of the same name takes precedence.
     pub automatic_properties: String,
-    /// Names of properties that are never recorded, whoever sets them: in events, registered, as groups or in profiles. Those inside
-    /// of other values are not looked at.
+    /// Names of properties that are never recorded, no matter who sets them: in events, registered, as groups or in
+    /// profiles. Names nested inside other values are not inspected.
     pub deny_list: Vec<String>,
     /// The name of this library on the wire (`mp_lib`).
     pub library: String,
-    /// What is done about personal data in what the host records. Default: nothing.
+    /// What to do about personal data in what the host records. Default: nothing.
     #[cfg(feature = "personal-data")]
     pub personal_data: PersonalDataMode,
-    /// Names of properties and kinds of groups that may hold personal data on purpose, such as a profile's `$email`:
-    /// nothing under them is looked at, at any depth. Default: none.
+    /// Names of properties and kinds of groups that may contain personal data on purpose, such as a profile's `$email`;
+    /// nothing under them is inspected, at any depth. Default: none.
     #[cfg(feature = "personal-data")]
     pub personal_data_allow: Vec<String>,
 }
@@ -116,7 +118,7 @@ impl Config {
         }
     }
 
-    /// Checks what types cannot.
+    /// Checks what the types cannot express.
     ///
     /// # Errors
     /// The first setting that cannot work.
@@ -146,10 +148,10 @@ pub enum ConfigError {
     EmptyToken,
     /// A request takes 1 to 2,000 records (SPEC §2.4).
     BatchSize,
-    /// The automatic properties are not the text of a JSON object, break the limits of an event's properties, or leave an
-    /// event no room for its own.
+    /// The automatic properties are not the text of a JSON object, exceed the limits of an event's properties, or leave
+    /// an event no room for its own.
     AutomaticProperties,
-    /// The automatic properties hold personal data, and the detector is set to refuse that.
+    /// The automatic properties contain personal data, and the detector is set to reject that.
     #[cfg(feature = "personal-data")]
     PersonalData,
 }

@@ -1,6 +1,6 @@
 //! Everything the engine asks of the outside.
 
-use super::consent::{ConsentChange, ConsentState, Decision};
+use super::consent::{Consent, ConsentChange, ConsentState, Decision};
 use super::identity::IdentityChange;
 use super::permit::{OutboxPermit, Permit, Refused};
 use alloc::boxed::Box;
@@ -468,21 +468,21 @@ pub enum ItemKind {
     Lock,
 }
 
-/// How a request ended.
+/// The outcome of a request.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Answer {
-    /// Somebody answered.
+    /// There was a response.
     Response {
         /// The HTTP status.
         status: u16,
         /// The `Retry-After` header, as sent.
         retry_after: Option<String>,
-        /// The beginning of the body; 4 KiB are plenty.
+        /// The beginning of the body; 4 KiB are enough.
         body: String,
     },
     /// No connection, or it broke.
     Unreachable,
-    /// No answer in time.
+    /// No response in time.
     TimedOut,
 }
 
@@ -492,13 +492,14 @@ pub enum Answer {
 pub enum StoreFault {
     /// No space, or no quota.
     Full,
-    /// Read-only, or no rights.
+    /// Read-only, or no permission.
     ReadOnly,
-    /// A record is damaged, or of a later version, and must not be overwritten.
+    /// A record is damaged or of a later version, and must not be overwritten.
     Unreadable,
     /// There is no store: no data folder was given, or the platform has none.
     Absent,
-    /// Nobody serves it any more: the client was closed, or belongs to the process from which this one was forked.
+    /// Nobody serves the store any more: the client was closed, or belongs to the process from which this one was
+    /// forked.
     Closed,
     /// Anything else.
     Other,
@@ -531,18 +532,17 @@ impl fmt::Display for StoreFault {
     }
 }
 
-/// Why a consent call did not end as it should.
+/// Why a consent call could not be fully carried out.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Trouble {
-    /// The decision could not be written. A refusal holds for this process all the same, and writing is tried again.
+    /// The decision could not be written. A refusal holds for this process all the same, and writing is retried.
     NotRecorded(StoreFault),
-    /// The person has refused elsewhere, after this grant was given and before it could be written: that is the last
-    /// word.
+    /// The person refused elsewhere after this grant was given and before it could be written. The refusal counts.
     Overruled,
-    /// The refusal is durable, but one sender did not let go in time; who, in words.
+    /// The refusal is durable, but one sender did not release its request in time. The text says which.
     NotFenced(String),
-    /// The refusal is durable, but these could not be deleted.
+    /// The refusal is durable, but these files or keys could not be deleted.
     NotPurged(Vec<String>),
 }
 
@@ -569,24 +569,33 @@ impl core::error::Error for Trouble {}
 pub enum Notice {
     /// A consent call has ended.
     Settled {
-        /// The call's.
+        /// The call's ticket.
         ticket: Ticket,
-        /// How.
+        /// How it ended.
         result: Result<(), Trouble>,
     },
-    /// The collector refuses this client (401, 403, 404, …): sending rests, nothing is lost.
+    /// The collector refuses this client (401, 403, 404, …). Sending is paused; nothing is lost.
     Paused {
         /// The HTTP status.
         status: u16,
     },
-    /// The store fails; records are kept in memory, or, where it cannot be read, not made unless somebody agrees (C8).
+    /// The store fails. Records are kept in memory or, if the store cannot be read, not made unless somebody agrees
+    /// (C8).
     StoreTrouble(StoreFault),
-    /// The queue has no room left: its oldest records go undelivered, for the first time. The books count them.
+    /// The state of consent. Sent once the store has been read, and again whenever the decision or the verdict changes,
+    /// here or in another process or tab; not while a choice is being carried out.
+    ConsentChanged(Consent),
+    /// The queue is full for the first time, and its oldest records are dropped. [`Stats`](super::Stats) counts them.
     QueueFull,
-    /// Nothing can be sent, and nothing is lost: this environment variable names a proxy that cannot be used.
+    /// Nothing can be sent, because this environment variable names a proxy that cannot be used. Nothing is lost.
     UnusableProxy {
         /// Its name.
         variable: &'static str,
+    },
+    /// Nothing can be sent, and nothing is lost: who answers in the collector's place cannot prove that it is the collector.
+    UntrustedCertificate {
+        /// What is wrong with its certificate.
+        why: String,
     },
 }
 
@@ -599,10 +608,16 @@ impl fmt::Display for Notice {
                 write!(f, "the collector answers {status}; sending rests, nothing is lost")
             }
             Self::StoreTrouble(fault) => write!(f, "{fault}; records are kept in memory at most"),
+            Self::ConsentChanged(consent) => f.write_str(consent.sentence()),
             Self::QueueFull => f.write_str("the queue is full; the oldest records go"),
             Self::UnusableProxy { variable } => {
                 write!(f, "{variable} names a proxy that cannot be used; nothing is sent, nothing is lost")
             }
+            Self::UntrustedCertificate { why } => write!(
+                f,
+                "the collector's certificate is not trusted: {why}; nothing is sent, nothing is lost; look at the clock, \
+                 and for a proxy that opens what is encrypted"
+            ),
         }
     }
 }

@@ -40,9 +40,10 @@ impl Ring {
         if self.can_hold(bytes, room) {
             self.make_room(1, bytes, room, books);
         } else {
-            // Two records that say the same are two.
+            // Two records that say the same are two, and so are two people who come one after the other.
             let same = |held: &Kept| {
                 !held.kind.is_record()
+                    && !held.names_somebody()
                     && (held.kind, &held.name, &held.text) == (call.kind, &call.name, &call.text)
             };
             let Some(before) = self.calls.iter().position(same) else { return false };
@@ -122,9 +123,17 @@ impl Ring {
         self.records
     }
 
-    /// Drops what was called before the person agreed; how many records that were.
-    pub(super) fn drop_before_grant(&mut self) -> u64 {
-        self.drop_calls(Old::BeforeGrant)
+    #[cfg(feature = "simulation")]
+    pub(super) fn fingerprint(&self) -> impl core::fmt::Debug + '_ {
+        self.calls
+            .iter()
+            .map(|held| (held.at, held.kind, held.bits, &held.name, &held.text, held.agreed, held.signalled))
+            .collect::<Vec<_>>()
+    }
+
+    /// Drops what was called before the person agreed, be it all or only where a signal said no; how many records that were.
+    pub(super) fn drop_before_grant(&mut self, all: bool) -> u64 {
+        self.drop_calls(Old::BeforeGrant { all })
     }
 
     /// Drops calls, asking oldest first; how many records that were. All in one go: there may be very many.
@@ -133,7 +142,7 @@ impl Ring {
         self.calls.retain(|held| {
             let is_record = held.kind.is_record();
             let goes = match &mut old {
-                Old::BeforeGrant => !held.agreed,
+                Old::BeforeGrant { all } => !held.agreed && (*all || held.signalled),
                 Old::Records { calls, bytes, until_ms } => {
                     let is_over = *calls > 0 || *bytes > 0;
                     let goes =
@@ -157,8 +166,8 @@ impl Ring {
 
 /// What goes.
 enum Old {
-    /// What was called before the person agreed.
-    BeforeGrant,
+    /// What was called before the person agreed; if not `all`, where a signal said no.
+    BeforeGrant { all: bool },
     /// So many records, so many bytes of them, and those made until a moment on the monotonic clock.
     Records { calls: usize, bytes: usize, until_ms: Option<u64> },
 }

@@ -106,7 +106,7 @@ impl IdentityChange {
 
     /// Whether it says who is here.
     pub(super) fn names_somebody(&self) -> bool {
-        self.may_be_another_device() || matches!(self, Self::Call(call) if call.kind == CallKind::Identify)
+        !matches!(self, Self::Call(call) if !call.names_somebody())
     }
 
     pub(super) fn apply(&self, epoch: u64, read: &RecordRead) -> Amended {

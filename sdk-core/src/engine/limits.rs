@@ -1,24 +1,24 @@
-//! What a call may hold: the protocol's limits (SPEC §9.2, §10, §20.2), checked before anything is written down.
+//! What a call may contain: the protocol's limits (SPEC §9.2, §10, §20.2), checked before anything is stored.
 //!
-//! Over-long strings are no fault: the collector cuts them to 255 characters.
+//! Overlong strings are not an error: the collector truncates them to 255 characters.
 
 use super::call::{Call, CallKind};
 use super::outcome::Rejection;
 use crate::json::{JsonError, MAX_DEPTH, Object, Survey, Value};
 
-/// The largest event or profile update that a collector takes (SPEC §2.4).
+/// The largest event or profile update that a collector accepts (SPEC §2.4).
 pub(super) const RECORD_BYTES: usize = 1_000_000;
-/// Most properties of an event, members of an object and elements of a list.
+/// The maximum number of properties of an event, members of an object and elements of a list.
 pub(super) const COUNT: usize = 255;
-/// Deepest object below a property.
+/// The maximum depth of objects below a property.
 const DEPTH: u32 = 3;
-/// Deepest nesting of arrays and objects in a text that becomes part of a record, which has a few levels of its own and
-/// must be readable as a whole.
+/// The maximum nesting of arrays and objects in a text that becomes part of a record. The record has a few levels of
+/// its own and must be readable as a whole.
 pub(super) const LEVELS: u32 = MAX_DEPTH - 4;
-/// Longest name of an event, in Unicode scalar values.
+/// The maximum length of an event's name, in Unicode scalar values.
 const NAME_CHARS: usize = 255;
 
-/// Checks a call; the survey is of its properties.
+/// Checks a call; the survey covers its properties.
 pub(super) fn check(call: &Call<'_>, survey: &mut Survey) -> Result<(), Rejection> {
     survey.clear();
     match call.kind {
@@ -81,7 +81,7 @@ fn measure<'a>(text: &'a str, survey: &mut Survey) -> Result<Object<'a>, Rejecti
     if survey.long_key { Err(Rejection::KeyTooLong) } else { Ok(object) }
 }
 
-/// A profile update holds at least one operator, each with a value of its kind.
+/// A profile update contains at least one operator, each with a value of its kind.
 fn check_operators(call: &Call<'_>, survey: &mut Survey) -> Result<(), Rejection> {
     let object = measure(call.text, survey)?;
     // An operator is an object already.

@@ -14,10 +14,12 @@
 //! * [`Engine::handle`] takes one input and its moment and lends out [`Effects`]: a second input before they are taken
 //!   does not compile. Effects that were not taken stay queued, in order. Across bindings, where a borrow
 //!   cannot pass, [`Engine::next_effect`] reads the same queue.
-//! * Storage effects are executed in order, but for two liberties: the steps of a person's choice (amendments of the
-//!   consent record, fence, wipe, list) may go before all others, in order among themselves; and records may be let go of
-//!   after records have been appended that were asked for later. Every effect with an [`Op`] ends in exactly one
-//!   [`Input::Done`]; late and unknown ones do nothing. The steps of a withdrawal (C4) advance only on them.
+//! * Storage effects are executed in order, with these exceptions: the steps of a person's choice (amendments of the
+//!   consent record, fence, wipe, list) may overtake all others, in order among themselves; records may be released
+//!   after records have been appended that were asked for later. A page that is being left, and will get to nothing
+//!   else, may append and release records before everything queued ahead of them. Every effect with an [`Op`] ends in
+//!   exactly one [`Input::Done`]; late and unknown ones do nothing. The steps of a withdrawal (C4) advance only on
+//!   them.
 //! * [`Engine::next_wakeup`] says when the next [`Input::Tick`] is due. Spurious ticks do nothing.
 //! * No clock, no randomness, no environment, no hash order: the same inputs give the same effects.
 //! * It never panics, never blocks, and does bounded work for each input.
@@ -110,6 +112,8 @@ pub struct Engine {
     config: Config,
     now: Now,
     phase: Phase,
+    /// Whether somebody has told of another consent record before the store was open: it is read once more then.
+    told: bool,
 
     /// The newest consent record seen, and what goes with it.
     consent: ConsentState,
@@ -117,6 +121,8 @@ pub struct Engine {
     in_process: Option<Decision>,
     /// The revision and the moment of the refusal in the record as it was last readable (C8).
     refused: Option<(u64, u64)>,
+    /// The epoch of the record as it was last readable; `None` where there was none.
+    known_epoch: Option<u64>,
     signals: Signals,
     /// At least the record's; + 1 whenever the verdict stops being `allow`.
     epoch: u64,
@@ -159,6 +165,8 @@ pub struct Engine {
     books: Stats,
     outcome: Outcome,
     effects: VecDeque<Effect>,
+    /// What the host has heard last of where consent stands.
+    announced: Option<Consent>,
     pending: Vec<(Op, Pending)>,
     last_number: u64,
 }
@@ -194,9 +202,11 @@ impl Engine {
             config,
             now: Now::default(),
             phase: Phase::Created,
+            told: false,
             consent: ConsentState::Absent,
             in_process: None,
             refused: None,
+            known_epoch: None,
             signals: Signals::default(),
             epoch: 0,
             fence: Fence::default(),
@@ -225,6 +235,7 @@ impl Engine {
             books: Stats::default(),
             outcome: Outcome::Nothing,
             effects: VecDeque::new(),
+            announced: None,
             pending: Vec::new(),
             last_number: 0,
         })
@@ -245,9 +256,10 @@ impl Engine {
             Input::Tick { secret } => self.tick(secret),
             Input::RecordChanged { name: RecordName::Consent, read } => self.observe_consent(&read),
             Input::RecordChanged { name: RecordName::Identity, read } => self.observe_identity(&read),
-            Input::Done { op, result } => self.done(op, &result),
+            Input::Done { op, result } => self.done(op, result),
         }
         self.settle();
+        self.announce_consent();
         Effects(self)
     }
 
@@ -366,7 +378,7 @@ impl Engine {
         self.consent.record().map_or(&[], |record| &record.outbox)
     }
 
-    /// What the engine will do next, as far as it is not contents: two engines that say the same here behave alike.
+    /// What the engine will do next, and with what: two engines that say the same here behave alike.
     /// For the project's own search through states.
     #[cfg(feature = "simulation")]
     pub fn fingerprint(&self) -> String {
@@ -377,9 +389,9 @@ impl Engine {
             "{:?}",
             (
                 (
-                    self.phase,
+                    (self.phase, self.told),
                     &self.consent,
-                    (self.in_process, self.refused),
+                    (self.in_process, self.refused, self.known_epoch),
                     self.signals,
                     self.epoch,
                     &self.wants,
@@ -390,7 +402,7 @@ impl Engine {
                     self.memory_only,
                     self.subject.identity(),
                     self.spare.is_some(),
-                    self.ring.records(),
+                    self.ring.fingerprint(),
                     self.queue.fingerprint()
                 ),
                 (
@@ -508,7 +520,8 @@ impl Engine {
     /// The ground for permits.
     fn basis(&self) -> Basis {
         if self.in_process.is_some() || self.memory_only {
-            Basis::InProcess { revision: self.consent.record().map(|record| record.revision) }
+            let revision = self.consent.record().map(|record| record.revision);
+            Basis::InProcess { revision, decided: self.in_process.is_some() }
         } else {
             Basis::Recorded
         }
@@ -544,6 +557,15 @@ impl Engine {
         self.effects.push_back(Effect::Notify(notice));
     }
 
+    /// Has the host hear where consent stands, once that is known and whenever it has changed.
+    fn announce_consent(&mut self) {
+        let consent = self.consent();
+        if self.phase == Phase::Ready && self.choosing().is_none() && self.announced != Some(consent) {
+            self.announced = Some(consent);
+            self.notify(Notice::ConsentChanged(consent));
+        }
+    }
+
     /// A number for jitter: nobody is harmed by guessing it (splitmix64).
     fn random_below(&mut self, bound: u64) -> u64 {
         self.random = self.random.wrapping_add(0x9E37_79B9_7F4A_7C15);
@@ -555,7 +577,7 @@ impl Engine {
 
     fn tick(&mut self, secret: Secret) {
         self.spare.get_or_insert(secret);
-        self.ring.expire(self.now, &self.config, &mut self.books);
+        self.expire_ring();
         self.expire_queue();
         self.retry_store();
     }
@@ -568,7 +590,7 @@ impl Engine {
             return self.stop_if_denied(self.verdict());
         }
         while self.work.is_none() {
-            if self.wants.is_empty() {
+            if self.wants.is_empty() || self.purge_before_grant() {
                 break;
             }
             let want = self.wants.remove(0);

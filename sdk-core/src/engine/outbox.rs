@@ -63,9 +63,11 @@ pub(super) struct Asked {
 }
 
 impl Asked {
-    /// The entries for whom the store knows in this epoch; `None` where it cannot say.
-    pub(super) fn of(self, identity: &RecordRead, epoch: u64) -> Option<Vec<Erasure>> {
-        let identity = Identity::of(identity).filter(|identity| identity.epoch == epoch)?;
+    /// The entries for whom the store knows in this epoch, or in whichever, where no record tells of one; `None` where it
+    /// cannot say.
+    pub(super) fn of(self, identity: &RecordRead, epoch: Option<u64>) -> Option<Vec<Erasure>> {
+        let of_then = |identity: &Identity| epoch.is_none_or(|epoch| identity.epoch == epoch);
+        let identity = Identity::of(identity).filter(of_then)?;
         Some(erasures(&identity, self.also, self.id))
     }
 }

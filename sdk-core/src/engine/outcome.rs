@@ -1,32 +1,32 @@
-//! What a call gets to hear.
+//! The results of calls.
 
 use super::effect::Ticket;
 use crate::json::JsonError;
 use core::fmt;
 
-/// What became of the last input.
+/// The result of the last input.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Outcome {
-    /// There is nothing to say.
+    /// There is nothing to report.
     #[default]
     Nothing,
-    /// Recorded; the queue has it.
+    /// Recorded and queued.
     Accepted,
-    /// Kept in memory until the person decides, or the store is open.
+    /// Kept in memory until the person decides, or until the store is open.
     Held,
     /// Not recorded.
     Rejected(Rejection),
-    /// A consent call under way: [`Notice::Settled`](super::Notice::Settled) ends it.
+    /// A consent call in progress; [`Notice::Settled`](super::Notice::Settled) ends it.
     Pending(Ticket),
-    /// A flush under way, see [`Engine::flush_end`](super::Engine::flush_end).
+    /// A flush in progress, see [`Engine::flush_end`](super::Engine::flush_end).
     Flushing(FlushMark),
 }
 
-/// Why a call was not recorded.
+/// The reason why a call was not recorded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Rejection {
-    /// Nothing may be collected; call again after a grant.
+    /// Nothing may be collected. Call again after a grant.
     Denied,
     /// An event needs a name.
     EmptyName,
@@ -34,7 +34,7 @@ pub enum Rejection {
     NameTooLong,
     /// A user id must not be empty.
     EmptyUser,
-    /// The device's own id, and ids that begin with `$device:`, are no users (SPEC §16.1).
+    /// The device's own id, and ids that begin with `$device:`, are not valid users (SPEC §16.1).
     ReservedUser,
     /// The properties cannot be used.
     InvalidProperties(JsonError),
@@ -46,31 +46,31 @@ pub enum Rejection {
     NestedTooDeep,
     /// A profile update needs operators such as `$set`, each with a value of its kind (SPEC §9.2).
     InvalidOperator,
-    /// A group needs a key and an id. A key on the deny list is none.
+    /// A group needs a key and an id. A key on the deny list does not count.
     EmptyGroup,
-    /// The properties hold personal data, and the detector is set to refuse that.
+    /// The properties contain personal data, and the detector is set to reject that.
     #[cfg(feature = "personal-data")]
     PersonalData,
-    /// The record is larger than the 1 MB that a collector takes (SPEC §2.4), or than the queue's limit.
+    /// The record is larger than the 1 MB that a collector accepts (SPEC §2.4), or than the queue's limit.
     TooLarge,
     /// Too much is waiting for the person's decision.
     HoldFull,
-    /// The host's own filter does not want it recorded; said by drivers.
+    /// The app's own filter declined it. Reported by drivers.
     #[cfg(feature = "native")]
     Filtered,
-    /// A number is infinite or not a number, which JSON cannot hold; said by drivers.
+    /// A number is infinite or NaN, which JSON cannot represent. Reported by drivers.
     #[cfg(feature = "native")]
     NotFinite,
-    /// The store cannot keep up; said by drivers.
+    /// The store cannot keep up. Reported by drivers.
     #[cfg(feature = "native")]
     Overloaded,
-    /// The client has been shut down, or belongs to another process; said by drivers.
+    /// The client has been shut down, or belongs to another process. Reported by drivers.
     #[cfg(feature = "native")]
     Closed,
 }
 
 impl Rejection {
-    /// All of them. A binding may name one by its place here, which is not the same in every version.
+    /// All reasons. A binding may refer to one by its index here, which can differ between versions.
     #[cfg(feature = "native")]
     pub const ALL: &'static [Self] = &[
         Self::Denied,
@@ -97,7 +97,7 @@ impl Rejection {
         Self::Closed,
     ];
 
-    /// A stable word for logs and bindings.
+    /// A stable name for logs and bindings.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Denied => "denied",
@@ -126,7 +126,7 @@ impl Rejection {
         }
     }
 
-    /// One sentence that says what to do.
+    /// One sentence on what to do about it.
     pub const fn hint(self) -> &'static str {
         match self {
             Self::Denied => "nothing may be collected now; call again after a grant",
@@ -164,21 +164,22 @@ impl fmt::Display for Rejection {
 
 impl core::error::Error for Rejection {}
 
-/// A point in the queue that a flush wants to reach.
+/// The point in the queue up to which a flush is to deliver.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct FlushMark {
-    /// The number in the queue before which everything is meant; `None`: what comes into it when it is opened.
+    /// Everything before this number in the queue is included; `None` means everything that is queued when the store is
+    /// opened.
     pub(super) through: Option<u64>,
     pub(super) failures: u64,
 }
 
-/// How far a flush has come.
+/// The progress of a flush.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum FlushState {
     /// Everything that was queued at the call has been delivered or dropped.
     Done,
-    /// Under way, or to be tried again only later than anybody waits for it.
+    /// In progress, or to be retried only later than the caller waits.
     Underway,
-    /// A request has failed since the call; the rest is kept and tried again later.
+    /// A request has failed since the call. The rest is kept and retried later.
     Failing,
 }

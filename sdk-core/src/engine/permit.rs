@@ -28,8 +28,9 @@ pub(super) enum Basis {
     /// A record in the store: it must be found there again, unchanged in epoch and not a refusal.
     Recorded,
     /// A decision or default that the store could not take, for this process only. The store must still say
-    /// nothing, or the same record (by revision) as when the decision was made.
-    InProcess { revision: Option<u64> },
+    /// nothing, or the same record (by revision) as when the decision was made. Where it cannot be read, a refusal may stand
+    /// there (C8): only what the person has said since goes above that, and no default does.
+    InProcess { revision: Option<u64>, decided: bool },
 }
 
 /// Something that may be written or sent, if the record allows it at that moment.
@@ -53,9 +54,9 @@ impl Terms {
                 r.epoch == self.epoch && r.decision != Decision::Denied
             }
             (Basis::Recorded, _) => false,
-            (Basis::InProcess { .. }, ConsentState::Unreadable) => true,
-            (Basis::InProcess { revision }, ConsentState::Absent) => revision.is_none(),
-            (Basis::InProcess { revision }, ConsentState::Found(r)) => {
+            (Basis::InProcess { decided, .. }, ConsentState::Unreadable) => decided,
+            (Basis::InProcess { revision, .. }, ConsentState::Absent) => revision.is_none(),
+            (Basis::InProcess { revision, .. }, ConsentState::Found(r)) => {
                 revision == Some(r.revision) && r.decision != Decision::Denied
             }
         };
@@ -178,10 +179,12 @@ mod tests {
 
     #[test]
     fn c2_an_in_process_permit_dies_with_the_first_word_of_the_store() {
-        let basis = Basis::InProcess { revision: None };
+        let basis = Basis::InProcess { revision: None, decided: true };
         assert!(redeem(basis, &ConsentState::Unreadable) && redeem(basis, &ConsentState::Absent));
+        let undecided = Basis::InProcess { revision: None, decided: false };
+        assert!(!redeem(undecided, &ConsentState::Unreadable) && redeem(undecided, &ConsentState::Absent));
         assert!(!redeem(basis, &found(Decision::Granted, 3, 1)));
-        let basis = Basis::InProcess { revision: Some(4) };
+        let basis = Basis::InProcess { revision: Some(4), decided: false };
         assert!(redeem(basis, &found(Decision::Unset, 1, 4)));
         assert!(
             !redeem(basis, &found(Decision::Unset, 1, 5)) && !redeem(basis, &found(Decision::Denied, 1, 4))

@@ -154,6 +154,15 @@ impl Engine {
         delivery(&mut self.deliveries, lane).record_queued(self.now, &self.config, waiting);
     }
 
+    /// What waits is to leave as if it had joined the queue just now.
+    pub(super) fn gather(&mut self) {
+        for &lane in &Lane::ALL {
+            if self.queue.waiting(lane) > 0 {
+                self.record_queued(lane);
+            }
+        }
+    }
+
     /// When a request may leave, on the monotonic clock.
     pub(super) fn sending_due(&self) -> Option<u64> {
         if self.phase != Phase::Ready || self.queue.len() == 0 || self.gate() != Verdict::Allow {
@@ -259,6 +268,8 @@ impl Engine {
         if self.opened_epoch.take().is_some() {
             self.abandon_data();
             self.books.given_up += self.queue.give_up();
+            // What lives in memory only waits for no store.
+            self.gather();
         }
     }
 

@@ -117,15 +117,16 @@ impl Engine {
     }
 
     /// An effect has ended.
-    pub(super) fn done(&mut self, op: Op, result: &Done) {
+    pub(super) fn done(&mut self, op: Op, mut result: Done) {
         if let Some(number) = op.appended() {
-            return self.append_done(number, result);
+            return self.append_done(number, &result);
         }
         let Some(at) = self.pending.iter().position(|(other, _)| *other == op) else { return };
         let (_, pending) = self.pending.remove(at);
-        match (&pending, result) {
-            (Pending::Work, result) => self.work_done(result),
-
+        if let Pending::Work = pending {
+            return self.work_done(&mut result);
+        }
+        match (&pending, &result) {
             (Pending::Look { known }, Done::Opened { consent, .. }) if *known == self.recorded_revision() => {
                 self.looked(consent);
             }
@@ -138,6 +139,12 @@ impl Engine {
                     self.retries.known = Identity::of(read);
                 } else if let (IdentityChange::Call(kept), Some(known)) = (change, &mut self.retries.known) {
                     known.change(&kept.call());
+                }
+                let there = Identity::of(read).is_some_and(|identity| identity.epoch == self.epoch);
+                if !there && self.subject.identity().is_some() {
+                    // Somebody has deleted it, and nobody has refused: it is written again.
+                    self.retries.identity_missing = true;
+                    self.retries.arm(self.now);
                 }
                 self.adopt_identity(read);
             }
@@ -164,8 +171,12 @@ impl Engine {
             (Pending::Erasure { id, state }, result) => self.erasure_done(id, *state, result),
             (Pending::Outbox, Done::Amended { read, .. }) => {
                 self.observe_consent(read);
-                // Some may have been lost meanwhile.
-                self.entrust();
+                // Some may have been lost meanwhile. If what was read does not outrank what is known here, the look that is
+                // under way tells first: until then every try would read the same.
+                let looks = self.pending.iter().any(|(_, pending)| matches!(pending, Pending::Look { .. }));
+                if !looks {
+                    self.entrust();
+                }
             }
             (Pending::Outbox, Done::Failed(_)) => self.retries.arm(self.now),
 
@@ -208,6 +219,9 @@ impl Engine {
         if matches!(self.consent, ConsentState::Unreadable) {
             self.retries.arm(self.now);
         }
+        if self.told {
+            self.look();
+        }
         let recorded = self.consent.record().map_or(0, |record| record.epoch);
         let refused = self.wants.iter().any(|want| matches!(want, Want::Deny { .. }));
         // As it would be had the store been open at the call: the first epoch that is written is 1.
@@ -244,15 +258,17 @@ impl Engine {
         if since <= self.now.wall_ms && self.ring.oldest().is_some_and(|at| at.wall_ms < since) {
             self.drop_ring();
         }
-        // What was called before the person agreed was called under a "no", that could only not be said yet.
-        if let Verdict::Deny(_) = self.recorded_verdict() {
-            let dropped = self.ring.drop_before_grant();
+        // What was called before the person agreed was called under a "no", that could only not be said yet. So was what was
+        // called while a signal said it, unless the person's word outranks that.
+        let denied = matches!(self.recorded_verdict(), Verdict::Deny(_));
+        if denied || !self.is_granted_already() {
+            let dropped = self.ring.drop_before_grant(denied);
             self.books.drop_records(Dropped::Withdrawn, dropped);
         }
     }
 
     /// The queue of this epoch has been taken over.
-    pub(super) fn recovered(&mut self, epoch: u64, recovered: &Recovered) {
+    pub(super) fn recovered(&mut self, epoch: u64, recovered: &mut Recovered) {
         if epoch != self.epoch {
             return;
         }
@@ -261,7 +277,8 @@ impl Engine {
         if self.durable() {
             self.append_missing();
         }
-        for record in &recovered.records {
+        // Each text goes when it is in the queue, so that none of them stands in memory twice for long.
+        for record in recovered.records.drain(..) {
             *(if record.adopted { &mut self.books.adopted } else { &mut self.books.recovered }) += 1;
             self.queue.restore(record.id, &record.text, self.now);
         }
@@ -271,11 +288,7 @@ impl Engine {
         if let Some(wall_ms) = recovered.not_before_ms {
             self.resume_wait(wall_ms);
         }
-        for &lane in &Lane::ALL {
-            if self.queue.waiting(lane) > 0 {
-                self.record_queued(lane);
-            }
-        }
+        self.gather();
         self.opened_epoch = Some(epoch);
         self.opened_through = self.queue.next_number();
     }

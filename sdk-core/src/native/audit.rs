@@ -17,14 +17,14 @@ pub struct Audit {
     pub verdict: &'static str,
     /// Why.
     pub reason: &'static str,
-    /// The files of this project in the data folder, but for empty ones that only serve as locks. Those of other
-    /// processes on the folder too.
+    /// The files of this project in the data folder, including those of other processes. Empty files that only serve as
+    /// locks are left out.
     pub files: Vec<AuditedFile>,
     /// The device id.
     pub device_id: Option<String>,
-    /// What goes as `distinct_id`.
+    /// The `distinct_id` that records carry.
     pub distinct_id: Option<String>,
-    /// The names of the super properties, those of this session too.
+    /// The names of the super properties, including those of this session.
     pub super_properties: Vec<String>,
     /// Events that are being timed.
     pub timers: usize,
@@ -34,7 +34,7 @@ pub struct Audit {
     pub queued_bytes: u64,
     /// Calls waiting for a decision.
     pub held_records: u64,
-    /// Requests under way.
+    /// Requests in progress.
     pub requests_in_flight: usize,
     /// When the client next acts by itself.
     pub next_action_in: Option<Duration>,
@@ -42,18 +42,18 @@ pub struct Audit {
     pub outbox: Vec<AuditedErasure>,
 }
 
-/// A file of the client's.
+/// A file of the client.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[cfg_attr(feature = "typed", derive(serde::Serialize))]
 #[non_exhaustive]
 pub struct AuditedFile {
     /// Its path below the data folder; a flight recording's whole path.
     pub name: String,
-    /// What it holds: `consent`, `data`, or `recording` for what a flight recorder writes. `unlisted` is a file or folder
-    /// that could not be looked at, for want of rights, of a file descriptor, or because something else stands in its
-    /// place: it may hold anything.
+    /// What it holds: `consent`, `data`, or `recording` for what a flight recorder writes. `unlisted` is a file or
+    /// folder that could not be inspected, for lack of permissions or file descriptors, or because something else is in
+    /// its place: it may hold anything.
     pub kind: &'static str,
-    /// Its length; 0 where that cannot be told.
+    /// Its length; 0 if that is unknown.
     pub bytes: u64,
 }
 
@@ -63,21 +63,21 @@ impl AuditedFile {
     }
 }
 
-/// A request of the erasure outbox. The proof that goes with it is not shown.
+/// A request in the erasure outbox. The proof that accompanies it is not shown.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[cfg_attr(feature = "typed", derive(serde::Serialize))]
 #[non_exhaustive]
 pub struct AuditedErasure {
     /// Its id.
     pub id: String,
-    /// What it asks for: `device`, that everything is erased which carries the device's id, or `profile`, that the
-    /// profiles of the device and its user are deleted.
+    /// What it asks for: `device` erases everything that carries the device's id, `profile` deletes the profiles of the
+    /// device and its user.
     pub kind: &'static str,
     /// The withdrawn device.
     pub device_id: String,
     /// How far it has come: `requested`, `accepted`, `completed` or `refused`.
     pub state: &'static str,
-    /// What the server has said last, where that is a JSON object: its text, with the receipt at the end.
+    /// The server's last response, if it was a JSON object: its text, with the receipt at the end.
     pub answer: Option<String>,
 }
 

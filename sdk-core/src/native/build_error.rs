@@ -1,17 +1,17 @@
-//! Why there is no client.
+//! Why a client could not be built.
 
 use crate::engine::ConfigError;
 use std::fmt;
 
-/// Why a client could not be made.
+/// Why a client could not be built.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum BuildError {
     /// A setting that cannot work.
     Config(ConfigError),
-    /// The endpoint is no `http://` or `https://` address.
+    /// The endpoint is not an `http://` or `https://` address.
     Endpoint,
-    /// The path of the data folder cannot be that of a folder.
+    /// The path of the data folder is not one a folder can have.
     DataDir {
         /// Why.
         fault: &'static str,
@@ -21,19 +21,19 @@ pub enum BuildError {
         /// Its name.
         setting: &'static str,
     },
-    /// The queue could hold nothing.
+    /// The queue would have no room for anything.
     NoRoom {
         /// The setting that is 0.
         setting: &'static str,
     },
-    /// A client for this token and folder is open in this process, with another value.
+    /// A client for this token and folder is already open in this process, with another value.
     Conflict {
         /// The setting that differs.
         setting: &'static str,
     },
     /// The crate was built without the feature `http`, and no transport was given.
     NoTransport,
-    /// The operating system gave no thread.
+    /// The operating system did not provide a thread.
     Threads,
 }
 

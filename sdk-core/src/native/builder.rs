@@ -1,4 +1,4 @@
-//! Makes clients: settings, and what a document cannot hold.
+//! Builds clients: settings, and what a configuration file cannot hold, such as hooks and transports.
 
 use super::build_error::BuildError;
 use super::client::Client;
@@ -17,7 +17,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// Makes a [`Client`].
+/// Builds a [`Client`].
 #[must_use = "call build()"]
 pub struct Builder {
     pub(super) settings: Settings,
@@ -37,7 +37,7 @@ pub struct Builder {
 }
 
 pub(super) type NoticeHook = Arc<dyn Fn(&Notice) + Send + Sync>;
-pub(super) type EndHook = Box<dyn Fn() + Send + Sync>;
+pub(super) type EndHook = Box<dyn Fn(Duration) + Send + Sync>;
 
 impl Builder {
     pub(super) fn new(settings: Settings) -> Self {
@@ -71,34 +71,34 @@ impl Builder {
         self
     }
 
-    /// The folder that remembers the person's choice and what is not delivered yet. It is made when it is needed,
-    /// with rights for its owner only. Several projects, clients and processes may share one. Without one nothing is
-    /// remembered, nothing is collected before the person decides in this process, and
-    /// [`OptOut::erase`](super::OptOut::erase) cannot be asked for.
+    /// The folder that stores the person's choice and undelivered records. It is created when needed, accessible to its
+    /// owner only. Several projects, clients and processes may share one. Without a folder nothing is remembered,
+    /// nothing is collected before the person decides in this process, and [`OptOut::erase`](super::OptOut::erase)
+    /// cannot be asked for.
     pub fn data_dir(mut self, path: impl Into<PathBuf>) -> Self {
         self.settings.data_dir = Some(path.into());
         self
     }
 
-    /// What holds while nobody has decided. Default: [`DefaultConsent::Pending`].
+    /// What applies until somebody decides. Default: [`DefaultConsent::Pending`].
     pub fn default_consent(mut self, default: DefaultConsent) -> Self {
         self.settings.default_consent = default;
         self
     }
 
-    /// Whether Global Privacy Control counts as a "no" while nobody has decided. Default: yes.
+    /// Whether Global Privacy Control counts as a "no" until somebody decides. Default: yes.
     pub fn honor_gpc(mut self, honor: bool) -> Self {
         self.settings.honor_gpc = honor;
         self
     }
 
-    /// Whether Do Not Track counts as a "no" while nobody has decided. Default: yes.
+    /// Whether Do Not Track counts as a "no" until somebody decides. Default: yes.
     pub fn honor_dnt(mut self, honor: bool) -> Self {
         self.settings.honor_dnt = honor;
         self
     }
 
-    /// What the environment says already, before anything is read or written. See [`Client::signals`].
+    /// Signals that are known at the start, before anything is read or written. See [`Client::signals`].
     pub fn signals(mut self, signals: Signals) -> Self {
         self.signals = signals;
         self
@@ -110,19 +110,19 @@ impl Builder {
         self
     }
 
-    /// Records in one request at most, 1 to 2,000. Default: 50.
+    /// The maximum number of records in one request, 1 to 2,000. Default: 50.
     pub fn batch_size(mut self, records: usize) -> Self {
         self.settings.batch_size = Some(records);
         self
     }
 
-    /// Bytes of undelivered records; over it the oldest go, counted. Default: 10 MiB.
+    /// The maximum size of the queue in bytes. Beyond it the oldest records are dropped, and counted. Default: 10 MiB.
     pub fn queue_limit_bytes(mut self, bytes: u64) -> Self {
         self.settings.queue_limit_bytes = Some(bytes);
         self
     }
 
-    /// Age of undelivered records; older ones go, counted. Default: 5 days.
+    /// The maximum age of queued records. Older ones are dropped, and counted. Default: 5 days.
     pub fn queue_limit_age(mut self, age: Duration) -> Self {
         self.settings.queue_limit_age = Some(age.as_secs_f64());
         self
@@ -134,30 +134,30 @@ impl Builder {
         self
     }
 
-    /// Names of properties that are never recorded, whoever sets them: in events, registered, as groups or in
+    /// Names of properties that are never recorded, no matter who sets them: in events, registered, as groups or in
     /// profiles.
     pub fn deny_list<T: Into<String>>(mut self, names: impl IntoIterator<Item = T>) -> Self {
         self.settings.deny_list = names.into_iter().map(Into::into).collect();
         self
     }
 
-    /// What is done about e-mail addresses, card numbers, IBANs and tokens in what is recorded. Default:
-    /// [`PersonalDataMode::Off`]. What was found is counted, see [`Stats::personal_data`](crate::engine::Stats).
+    /// What to do about e-mail addresses, card numbers, IBANs and tokens in what is recorded. Default:
+    /// [`PersonalDataMode::Off`]. Findings are counted, see [`Stats::personal_data`](crate::engine::Stats).
     #[cfg(feature = "personal-data")]
     pub fn personal_data(mut self, mode: PersonalDataMode) -> Self {
         self.settings.personal_data = mode;
         self
     }
 
-    /// Names of properties and kinds of groups that may hold such data on purpose, such as a profile's `$email`:
-    /// nothing under them is looked at. Default: none.
+    /// Names of properties and kinds of groups that may contain such data on purpose, such as a profile's `$email`;
+    /// nothing under them is inspected. Default: none.
     #[cfg(feature = "personal-data")]
     pub fn personal_data_allow<T: Into<String>>(mut self, names: impl IntoIterator<Item = T>) -> Self {
         self.settings.personal_data_allow = names.into_iter().map(Into::into).collect();
         self
     }
 
-    /// Properties that the host adds to every event: the text of a JSON object, 200 members and 400 kB at most.
+    /// Properties that the host adds to every event: the text of a JSON object with at most 200 members and 400 kB.
     pub fn automatic_properties_json(mut self, properties: impl Into<String>) -> Self {
         self.automatic_properties = Some(properties.into());
         self
@@ -169,68 +169,71 @@ impl Builder {
         self
     }
 
-    /// Carries requests in place of the built-in HTTP transport.
+    /// Sends requests with this transport instead of the built-in HTTP one.
     pub fn transport(mut self, transport: impl Transport + 'static) -> Self {
         self.transport = Some(Box::new(transport));
         self
     }
 
-    /// As [`transport`](Self::transport), but a client that is open on the folder already keeps its own, and its own
-    /// [`on_notice`](Self::on_notice): for bindings, where every client brings them and all are alike.
+    /// Like [`transport`](Self::transport), except that a client already open on the folder keeps its own transport,
+    /// and its own [`on_notice`](Self::on_notice). This is for bindings, where every client brings both and all of them
+    /// are alike.
     pub fn transport_if_first(mut self, transport: impl Transport + 'static) -> Self {
         self.transport = Some(Box::new(transport));
         self.transport_yields = true;
         self
     }
 
-    /// The name of the library that records carry: for bindings. Default: `refrain-rust`.
+    /// The library name that records carry; for bindings. Default: `refrain-rust`.
     pub fn library(mut self, name: impl Into<String>) -> Self {
         self.library = Some(name.into());
         self
     }
 
-    /// Is told when the collector refuses this client, the store fails, or the queue has no room left; as a text, for a log,
-    /// a notice is a sentence. Called on a thread of its own, for one notice after the other, and may call the client.
-    /// [`shutdown`](super::Client::shutdown) waits for it, within its time. Only the client that opens a folder can have
-    /// one: see [`build`](Self::build).
+    /// Calls this hook when the collector refuses the client or cannot prove that it is the collector, when the store
+    /// fails, when the queue is full, and when consent has changed. Displayed as text, a notice is a sentence for a log.
+    /// The hook runs on a thread of its own, for one notice at a time, and may call the client.
+    /// [`shutdown`](super::Client::shutdown) waits for it, within its timeout. Only the client that opens a folder can
+    /// have a hook, see [`build`](Self::build).
     pub fn on_notice(mut self, hook: impl Fn(&Notice) + Send + Sync + 'static) -> Self {
         self.on_notice = Some(Arc::new(hook));
         self
     }
 
-    /// Called when the last client on a folder has been shut down, on its thread, of the one that opened the folder: by
-    /// whose [`transport_if_first`](Self::transport_if_first) all have sent. For the project's own bindings.
+    /// Calls this hook when the last client on a folder has been shut down, on that client's thread, with what is left of
+    /// the shutdown's time. The hook called is the one of the client that opened the folder, whose
+    /// [`transport_if_first`](Self::transport_if_first) all of them have used. For the project's own bindings.
     #[doc(hidden)]
-    pub fn on_end(mut self, hook: impl Fn() + Send + Sync + 'static) -> Self {
+    pub fn on_end(mut self, hook: impl Fn(Duration) + Send + Sync + 'static) -> Self {
         self.on_end = Some(Box::new(hook));
         self
     }
 
-    /// Writes everything that the engine is told, and what it asks for in return, to a file that
-    /// `cargo xtask simulate --replay` plays again, step by step. For diagnosis; the format is described in
-    /// [`flight`](super::flight). What stood at the path before is replaced. Keep it outside of the data folder.
+    /// Records everything that the engine is told, and what it asks for in return, in a file that
+    /// `cargo xtask simulate --replay` plays back step by step. For diagnosis; the format is described in
+    /// [`flight`](super::flight). An existing file at the path is replaced. Keep it outside of the data folder.
     ///
-    /// [`Contents::Redacted`] is what to use: the recording goes the same way without saying what about. A recording
-    /// with [`Contents::Kept`] **is personal data**, with the secrets of the device; see there for what becomes of it at
-    /// a withdrawal.
+    /// Use [`Contents::Redacted`]: the recording replays the same way without revealing what was recorded. A recording
+    /// with [`Contents::Kept`] **is personal data** and includes the secrets of the device; see there for what happens
+    /// to it at a withdrawal.
     ///
-    /// The file is made with rights for its owner only, and written by the client's storage thread. If it cannot be
-    /// made or written, or that thread cannot keep up, the recording ends and the client goes on. A client that joins
-    /// one that is open already records nothing of its own.
+    /// The file is accessible to its owner only, and is written by the client's storage thread. If it cannot be created
+    /// or written, or that thread cannot keep up, the recording ends and the client carries on. A client that joins an
+    /// open one makes no recording of its own.
     #[cfg(feature = "flight-recorder")]
     pub fn record_flight(mut self, path: impl Into<PathBuf>, contents: Contents) -> Self {
         self.flight = Some(Flight { path: path.into(), contents });
         self
     }
 
-    /// Makes the client. Returns at once: nothing is read, written or sent on the calling thread.
+    /// Builds the client. Returns at once: no file is read or written and nothing is sent on the calling thread.
     ///
-    /// A second client for the same token and folder shares the first one's engine and threads, so it must be set up
-    /// alike, and brings no transport and no [`on_notice`](Self::on_notice) of its own. Folders are compared as
-    /// absolute paths; one that is reached by a symbolic link is shared as two processes share it.
+    /// A second client for the same token and folder shares the first one's engine and threads. So it must have the
+    /// same settings, and cannot have a transport or [`on_notice`](Self::on_notice) of its own. A folder is the same
+    /// however it is reached, also through a symbolic link.
     ///
     /// # Errors
-    /// A setting that cannot work, or one that differs from an open client's on the same folder.
+    /// A setting that cannot work, or that differs from an open client's on the same folder.
     pub fn build(mut self) -> Result<Client, BuildError> {
         let mut config = self.settings.config()?;
         if let Some(properties) = self.automatic_properties.take() {

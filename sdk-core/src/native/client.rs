@@ -38,15 +38,14 @@ const LOOKING: Duration = Duration::from_secs(1);
 
 /// A client for one project. Cheap to clone; clones are the same client.
 ///
-/// Calls that record something never panic, never block on a disk or a network, and say what became of the record.
-/// When the last clone is dropped, what was recorded is still written down by the client's threads, which nobody
-/// waits for; a program that is about to exit calls [`Client::shutdown`].
+/// Calls that record something never panic and never block on disk or network; their result says what became of the
+/// record. When the last clone is dropped, the client's threads still write down what was recorded, but nobody waits
+/// for them: a program that is about to exit calls [`Client::shutdown`].
 ///
-/// A process that forks does not take the client's threads along. In the child every call is refused, and none of
-/// the parent's random numbers are used; make a new client there. [`Client::consent`] and [`Client::audit`] read the data
-/// folder. A child that lives on shares the parent's file locks
-/// (`flock`): if the parent is killed, its queue counts as owned, and nobody else delivers it, until the child ends or
-/// becomes another program.
+/// The client's threads do not survive a fork. In the child every call is refused, and none of the parent's random
+/// numbers are used; make a new client there. [`Client::consent`] and [`Client::audit`] still read the data folder. A
+/// child that lives on shares the parent's file locks (`flock`): if the parent is killed, its queue counts as owned,
+/// and nobody else delivers it, until the child ends or executes another program.
 ///
 /// ```no_run
 /// use refrain::native::{Client, OptOut};
@@ -71,7 +70,7 @@ struct Handle {
     closed: AtomicBool,
 }
 
-/// How a person objects.
+/// How a person objects: what else to ask the collector for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[must_use = "pass it to opt_out()"]
 pub struct OptOut {
@@ -81,20 +80,21 @@ pub struct OptOut {
 impl OptOut {
     /// Also ask the collector to erase what this device has sent (C12). Default: no.
     ///
-    /// It erases what carries this device's id, and no more: what the same person has sent from other devices is for
-    /// the collector's operator to erase. So is what carries an id that the device had before a [`Client::reset`], a
-    /// [`Client::switch_user`] or an earlier objection: it is forgotten. After one nothing is asked for. Nor is it, and
-    /// [`Client::opt_out`] succeeds, where a signal or a default of "no" has purged the device already.
+    /// This erases whatever carries this device's id, and nothing else. What the same person sent from other devices is
+    /// for the collector's operator to erase. The same goes for what carries an id that the device had before a
+    /// [`Client::reset`], a [`Client::switch_user`] or an earlier objection, since that id is forgotten. After an
+    /// objection there is nothing left to ask for. Likewise, where a signal or a default of "no" has already purged the
+    /// device, nothing is asked for and [`Client::opt_out`] succeeds.
     ///
-    /// The request is a part of the record, and stands there until it is answered. So without a
+    /// The request is part of the consent record, and stays there until it is answered. So without a
     /// [data folder](Builder::data_dir) nothing is asked for, and [`Client::opt_out`] fails.
     pub fn erase(mut self, erase: bool) -> Self {
         self.also.erase = erase;
         self
     }
 
-    /// Also ask the collector to delete the profiles of this device and of its user (C12). Default: no. That erases
-    /// no event. It takes a data folder too.
+    /// Also ask the collector to delete the profiles of this device and of its user (C12). Default: no. This erases no
+    /// events. It also needs a data folder.
     pub fn delete_profile(mut self, delete: bool) -> Self {
         self.also.delete_profile = delete;
         self
@@ -102,12 +102,12 @@ impl OptOut {
 }
 
 impl Client {
-    /// Begins to set up a client for the project with this token.
+    /// Starts building a client for the project with this token.
     pub fn builder(token: impl Into<String>) -> Builder {
         Builder::new(Settings::new(token))
     }
 
-    /// Begins with settings from a configuration file.
+    /// Starts building a client from settings, for example from a configuration file.
     pub fn builder_from(settings: Settings) -> Builder {
         Builder::new(settings)
     }
@@ -135,6 +135,7 @@ impl Client {
             (None, None) => None,
         };
         let terms = Terms::new(&settings, &config);
+        let room = config.queue_limit_bytes;
         let folder = settings.data_dir.as_deref().map(registry::absolute);
         #[cfg(feature = "flight-recorder")]
         let store = folder.as_ref().map(|folder| registry::key(folder, &settings.token));
@@ -180,7 +181,7 @@ impl Client {
                 if let Some(variable) = transport.unusable_proxy() {
                     shared.tell(Notice::UnusableProxy { variable });
                 }
-                let started = start(&shared, predecessor, transport, &ledger, endpoint);
+                let started = start(&shared, predecessor, transport, &ledger, endpoint, room);
                 if started.is_err() {
                     shared.enter_state(State::Dead);
                 }
@@ -189,8 +190,8 @@ impl Client {
         }
     }
 
-    /// Any call of the app, from its parts, as bindings have them; see [`Call`] for what they are. The methods that are
-    /// named after the kinds are clearer.
+    /// Makes any call of the app from its parts, as bindings do; see [`Call`] for what they are. The methods named
+    /// after the kinds of call are clearer.
     pub fn call(&self, kind: CallKind, name: &str, text: &str) -> Outcome {
         let subject = match kind {
             CallKind::Track => Subject::Event(name),
@@ -208,9 +209,10 @@ impl Client {
     /// The person agrees. Returns when the choice is on disk and records are accepted.
     ///
     /// # Errors
-    /// The choice could not be written; unless a refusal is on record, it holds for this process all the same. So it does,
-    /// and that is no error, without a data folder and over a record that cannot be read, which stays as it is. A client
-    /// that [is closed](Self::is_closed), or in a forked child, takes no choice.
+    /// The choice could not be written; unless a refusal is on record, it holds for this process all the same. Without
+    /// a data folder, or over a record that cannot be read (which is left as it is), the choice also holds for this
+    /// process only, but that is not an error. A client that [is closed](Self::is_closed) or is in a forked child
+    /// accepts no choice.
     pub fn opt_in(&self) -> Result<(), Trouble> {
         match self.input(|entropy| Input::OptIn { id: entropy.event_id(), secret: entropy.secret() }) {
             Outcome::Pending(ticket) => self.settle(ticket, || ()),
@@ -219,14 +221,16 @@ impl Client {
         }
     }
 
-    /// The person objects. When it returns nothing is collected any more, nothing leaves, and what was kept is
-    /// gone (C4, C5). It waits for the disk, and up to 5 s for a sender that was stopped in the middle, never for
-    /// an answer from the network.
+    /// The person objects. When this returns, nothing is collected any more, nothing that was recorded leaves any more,
+    /// and everything that was kept is gone (C4, C5); only the choice remains, and the request to erase if one was
+    /// asked for. It waits for the disk, and up to 5 s for a sender that was suspended in the middle of a request, but
+    /// never for an answer from the network.
     ///
     /// # Errors
-    /// What of the withdrawal could not be carried out. Collection in this process has stopped even so. Without a data
-    /// folder it is always [`Trouble::NotRecorded`]: no choice is remembered, and no erasure or deletion that was to
-    /// go with it is asked for. So it is in a forked child. A client that [is closed](Self::is_closed) takes a refusal too.
+    /// Which part of the withdrawal could not be carried out. Collection in this process has stopped even so. Without a
+    /// data folder, and in a forked child, it is always [`Trouble::NotRecorded`]: the choice is not remembered, and any
+    /// erasure or deletion that was to go with it is not asked for. A client that [is closed](Self::is_closed) still
+    /// accepts a refusal.
     pub fn opt_out(&self, how: OptOut) -> Result<(), Trouble> {
         let shared = &self.0.shared;
         let outcome = shared.call(|entropy| Input::OptOut { also: how.also, id: entropy.event_id() });
@@ -247,24 +251,28 @@ impl Client {
     fn settle(&self, ticket: Ticket, carry_out: impl FnOnce()) -> Result<(), Trouble> {
         let wait = || self.0.shared.wait_settled(ticket);
         let carried_out = || {
-            carry_out();
-            wait()
+            // Of two that come at once one carries out what both have said.
+            let _alone = self.0.shared.carry_out_alone();
+            wait().or_else(|| {
+                carry_out();
+                wait()
+            })
         };
         wait().or_else(carried_out).unwrap_or(Err(Trouble::NotRecorded(StoreFault::Other)))
     }
 
-    /// Waits until the data folder has been read, so that [`consent`](Self::consent) and the ids are what it
-    /// remembers. `false` if that takes longer. Changes nothing (C10).
+    /// Waits until the data folder has been read, so that [`consent`](Self::consent) and the ids reflect what it holds.
+    /// Returns `false` on timeout. Changes nothing (C10).
     pub fn ready(&self, timeout: Duration) -> bool {
         !self.0.shared.is_forked() && self.0.shared.wait_ready(timeout)
     }
 
     /// Where consent stands. Changes nothing (C10). Right after [`Builder::build`] it waits until the data folder has
-    /// been read, some milliseconds; so do the other calls that ask what is remembered. In the
-    /// [background](Lifecycle::Background) they also look, once a second at most, for what other processes have changed.
+    /// been read, which takes some milliseconds; so do the other methods that ask for remembered state. In the
+    /// [background](Lifecycle::Background) they also check, at most once a second, for changes by other processes.
     ///
-    /// After a shutdown, and in a forked child, nothing is collected; the decision is then the one that stands in the data
-    /// folder. Where a forked child can find out about none, it is a refusal.
+    /// After a shutdown, and in a forked child, nothing is collected; the decision is then the one in the data folder.
+    /// If a forked child cannot find one, it is a refusal.
     pub fn consent(&self) -> Consent {
         let unavailable = Verdict::Deny(DenyReason::StoreUnavailable);
         let Some(core) = self.core_when(|core| core.engine.is_open()) else {
@@ -291,7 +299,7 @@ impl Client {
         self.consent().decision == Decision::Denied
     }
 
-    /// The books (C15): what became of every record since the client was made.
+    /// Counts what became of every record since the client was made (C15).
     pub fn stats(&self) -> Stats {
         let Some(core) = self.core() else { return Stats::default() };
         let mut stats = core.engine.stats();
@@ -299,14 +307,15 @@ impl Client {
         stats
     }
 
-    /// Counts in [`Stats::rejected`] a call that has not come as far as here: bindings refuse what no text can hold.
+    /// Counts a call in [`Stats::rejected`] that never got this far: bindings reject what cannot be expressed as text.
     pub fn count_rejected(&self) {
         if let Some(mut core) = self.core() {
             core.count_lost();
         }
     }
 
-    /// Everything that is held now, here and in the data folder (C14). Reads the folder on the calling thread.
+    /// Lists everything that is held now, in memory and in the data folder (C14). Reads the folder on the calling
+    /// thread.
     pub fn audit(&self) -> Audit {
         let mut audit = Audit::new(self.consent());
         if let Some(core) = self.core() {
@@ -328,7 +337,7 @@ impl Client {
         audit
     }
 
-    /// What goes as `distinct_id`; `None` while no identifier exists.
+    /// The `distinct_id` that records carry; `None` while no identifier exists.
     pub fn distinct_id(&self) -> Option<String> {
         self.core_when(|core| core.is_named(self.0.shared.clock.now()))?.engine.distinct_id()
     }
@@ -338,19 +347,19 @@ impl Client {
         self.core_when(|core| core.is_named(self.0.shared.clock.now()))?.engine.device_id()
     }
 
-    /// What the environment says about tracking, as a whole: a signal that is left out is taken back.
+    /// Sets what the environment says about tracking. This replaces all signals: one that is left out is withdrawn.
     pub fn signals(&self, signals: Signals) {
         self.input(|_| Input::Signals(signals));
     }
 
-    /// The app has gone to the background or come back, or the network has.
+    /// Tells the client that the app has gone to the background or come back, or that the network has.
     pub fn lifecycle(&self, lifecycle: Lifecycle) {
         self.input(|_| Input::Lifecycle(lifecycle));
     }
 
-    /// Sends what is queued without waiting for the interval, and waits until it is delivered, a request has
-    /// failed, or the time is up; not where the collector has asked for a longer rest than that. What is left is kept. Also
-    /// makes durable what was written.
+    /// Sends what is queued without waiting for the interval. Waits until it is delivered, a request has failed, or the
+    /// timeout expires; it does not wait if the collector has asked for a longer pause than that. What is left is kept.
+    /// Also makes durable what was written.
     pub fn flush(&self, timeout: Duration) -> FlushState {
         let timeout = self.0.shared.clock.patience(timeout);
         let start = Instant::now();
@@ -365,15 +374,15 @@ impl Client {
         if noted.is_none() && state == FlushState::Done { FlushState::Underway } else { state }
     }
 
-    /// Waits until the data folder has been read and everything that was accepted so far stands on disk, safe from a
-    /// crash of the process and of the machine. `false` if the store did not take all of it, or not in time.
+    /// Waits until the data folder has been read and everything accepted so far is on disk, safe from a crash of the
+    /// process and of the machine. Returns `false` if the store did not take all of it, or not in time.
     pub fn sync(&self, timeout: Duration) -> bool {
         !self.0.shared.is_forked() && self.0.shared.wait_stored(timeout) == Some(true)
     }
 
-    /// Ends this client: one last attempt to deliver, also of what the erasure outbox asks for, then everything is
-    /// written down, and, if no other client shares the folder, the threads end and the folder is given up. Later calls
-    /// are refused. Waits for all of that at most so long. The answer is that of [`flush`](Self::flush).
+    /// Shuts this client down. It makes one last attempt to deliver records and the requests in the erasure outbox, and
+    /// writes everything down. If no other client shares the folder, its threads then end and the folder is released.
+    /// Later calls are refused. All of that takes at most `timeout`. The result is that of [`flush`](Self::flush).
     pub fn shutdown(&self, timeout: Duration) -> FlushState {
         let timeout = self.0.shared.clock.patience(timeout);
         let start = Instant::now();
@@ -383,12 +392,12 @@ impl Client {
             self.0.shared.wait_erased(left());
         }
         if self.close(left) {
-            self.0.shared.on_end.iter().for_each(|end| end());
+            self.0.shared.on_end.iter().for_each(|end| end(left()));
         }
         state
     }
 
-    /// Whether this client was shut down, so that every call is refused.
+    /// Whether this client has been shut down, so that every call is refused.
     pub fn is_closed(&self) -> bool {
         self.0.closed.load(Ordering::Relaxed)
     }
@@ -485,15 +494,17 @@ fn start(
     transport: Box<dyn Transport>,
     ledger: &Ledger,
     endpoint: String,
+    room: u64,
 ) -> std::io::Result<()> {
     let breaker = transport.breaker();
     let store_ledger = ledger.clone();
     let storage = Arc::clone(shared);
     spawn("refrain-storage", shared, move || {
-        let store = Store::new(store_ledger, draw_array());
+        let store = Store::new(store_ledger, draw_array()).with_room(room);
         StorageThread::new(storage, store, breaker).run(predecessor);
     })?;
-    let requests = RequestThread { shared: Arc::clone(shared), transport, ledger: ledger.clone(), endpoint };
+    let (ledger, served) = (ledger.clone(), Arc::clone(shared));
+    let requests = RequestThread { shared: served, transport, ledger, endpoint, distrust: None };
     spawn("refrain-request", shared, move || requests.run())
 }
 

@@ -48,10 +48,11 @@ pub struct HttpTransport {
     timeout: Duration,
     route: Route,
     gzip: bool,
+    distrust: Option<String>,
 }
 
 impl HttpTransport {
-    /// Opens nothing before the first request.
+    /// Creates a transport. It opens no connection before the first request.
     pub fn new() -> Self {
         Self {
             agent: Arc::default(),
@@ -60,6 +61,7 @@ impl HttpTransport {
             timeout: WHOLE,
             route: Route::of_environment(),
             gzip: true,
+            distrust: None,
         }
     }
 
@@ -69,32 +71,33 @@ impl HttpTransport {
         self
     }
 
-    /// How long a whole request may take, from resolving the name to the end of the answer. Default: 60 seconds.
+    /// How long a whole request may take, from resolving the name to the end of the response. Default: 60 seconds.
     pub fn timeout(mut self, timeout: Duration) -> Self {
         self.timeout = timeout.min(LONGEST);
         self
     }
 
-    /// Sends by this proxy: `http://user:password@host:port`. Default: the first that can be used of those that the
-    /// environment variables `ALL_PROXY`, `HTTPS_PROXY` and `HTTP_PROXY` name, but not to the hosts in `NO_PROXY`
-    /// (`host.example,.domain.example`, or `*` for all). If all they name is what cannot be used, such as a SOCKS proxy,
-    /// nothing is sent past it: records wait, and a notice says why.
+    /// Sends through this proxy: `http://user:password@host:port`. Default: the first usable one of those named by the
+    /// environment variables `ALL_PROXY`, `HTTPS_PROXY` and `HTTP_PROXY`, except for the hosts in `NO_PROXY`
+    /// (`host.example,.domain.example`, or `*` for all). If they name only proxies that cannot be used, such as SOCKS
+    /// proxies, the proxy is not bypassed: records wait, and a notice says why. If `REQUEST_METHOD` is set, only
+    /// `http_proxy` in small letters is read: the other one is what the peer of a CGI program says.
     ///
     /// # Errors
-    /// It is no address of an HTTP proxy.
+    /// The address is not that of an HTTP proxy.
     pub fn proxy(mut self, url: &str) -> Result<Self, InvalidProxy> {
         self.route = Route::By(proxy::named(url)?);
         Ok(self)
     }
 
-    /// Sends by no proxy, whatever the environment says.
+    /// Uses no proxy, whatever the environment says.
     pub fn no_proxy(mut self) -> Self {
         self.route = Route::Direct;
         self
     }
 
-    /// Whether bodies are compressed. Default: yes, until somebody answers that it does not take that (415), or no body
-    /// whose length is not said before (411, 501).
+    /// Whether bodies are compressed. Default: yes, until a server answers that it does not accept compression (415),
+    /// or does not accept bodies whose length is not declared beforehand (411, 501).
     pub fn gzip(mut self, gzip: bool) -> Self {
         self.gzip = gzip;
         self
@@ -158,10 +161,17 @@ impl Transport for HttpTransport {
         if !self.route.leads_to(request.url()) {
             return Answer::Unreachable;
         }
-        *lock(&self.gate) = Gate::Closed(Vec::new());
         let gzip = self.gzip && request.body_len() >= GZIP_BYTES;
+        let passing = Passing::begin(&self.gate);
         let result = if request.is_get() { self.get(request) } else { self.post(request, gzip) };
-        *lock(&self.gate) = Gate::default();
+        drop(passing);
+        self.distrust = result.as_ref().err().and_then(distrust);
+        if result.as_ref().map_or(true, |response| response.headers().contains_key("Set-Cookie")) {
+            // Where another crate of the program has the HTTP client keep cookies, the collector's would join the device before
+            // a withdrawal to the one after it. The next request makes a new one. After a failure, too: of an answer that
+            // is taken for one nothing is known.
+            lock(&self.agent).take();
+        }
         match result {
             Ok(response) if gzip && matches!(response.status().as_u16(), 411 | 415 | 501) => {
                 // It is the form that is refused, not what stands in it. The records are sent again, in the clear.
@@ -192,6 +202,10 @@ impl Transport for HttpTransport {
         }
     }
 
+    fn distrust(&self) -> Option<String> {
+        self.distrust.clone()
+    }
+
     fn breaker(&self) -> Option<Box<dyn Fn() + Send + Sync>> {
         let agent = Arc::clone(&self.agent);
         Some(Box::new(move || {
@@ -216,6 +230,33 @@ impl Default for Gate {
     fn default() -> Self {
         Self::Closed(Vec::new())
     }
+}
+
+/// A request passes. Afterwards the gate is closed, and the sending lock free, also where the HTTP client has panicked.
+struct Passing<'a>(&'a Mutex<Gate>);
+
+impl<'a> Passing<'a> {
+    fn begin(gate: &'a Mutex<Gate>) -> Self {
+        *lock(gate) = Gate::default();
+        Self(gate)
+    }
+}
+
+impl Drop for Passing<'_> {
+    fn drop(&mut self) {
+        *lock(self.0) = Gate::default();
+    }
+}
+
+/// Why the peer's certificate is not trusted, where it is that.
+fn distrust(error: &ureq::Error) -> Option<String> {
+    // What has gone wrong with TLS comes through the connection, and so as a failure to read or write.
+    let said = match error {
+        ureq::Error::Rustls(error) => error.to_string(),
+        ureq::Error::Io(error) => error.get_ref()?.to_string(),
+        _ => return None,
+    };
+    said.strip_prefix("invalid peer certificate: ").map(str::to_owned)
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -366,5 +407,23 @@ impl lower::Transport for GatedTransport {
 
     fn is_tls(&self) -> bool {
         self.inner.is_tls()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::panic::{AssertUnwindSafe, catch_unwind};
+
+    #[test]
+    fn the_gate_is_closed_behind_a_panic() {
+        let gate = Mutex::new(Gate::default());
+        let panics = || {
+            let _passing = Passing::begin(&gate);
+            *lock(&gate) = Gate::Open { head: vec![1], sending: None };
+            panic!("a bug of the HTTP client's");
+        };
+        assert!(catch_unwind(AssertUnwindSafe(panics)).is_err());
+        assert!(matches!(&*lock(&gate), Gate::Closed(head) if head.is_empty()));
     }
 }

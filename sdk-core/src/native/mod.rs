@@ -1,14 +1,13 @@
 //! The client for Rust programs: threads, files and clocks around the [engine](crate::engine).
 //!
 //! [`Client`] is the handle. A call enters the engine on the calling thread, under a lock that is never held across
-//! I/O; what the engine asks for goes into two queues, in order. One thread works off the storage queue, a few
-//! milliseconds' worth at a time, and keeps the time; another one carries requests; a third one is there while the app
-//! is told something. The steps of a person's choice go before what else is to be stored. Nothing here decides what may
-//! be recorded or sent.
+//! I/O; what the engine asks for goes into two queues, in order. One thread works through the storage queue, a few
+//! milliseconds' worth at a time, and keeps track of time; a second one sends requests; a third exists only while the
+//! app is told something. The steps of a person's choice take precedence over everything else that is to be stored.
+//! Nothing here decides what may be recorded or sent.
 //!
-//! Files and their locks are described in `store/layout.rs`; what a power cut or a kill can cost is what the storage
-//! thread had not taken yet (a few milliseconds), and, for a power cut, what was not synced. [`Client::sync`] waits
-//! for both.
+//! Files and their locks are described in `store/layout.rs`. A kill can cost what the storage thread had not taken yet
+//! (a few milliseconds' worth), and a power cut also what had not been synced. [`Client::sync`] waits for both.
 
 mod audit;
 mod build_error;

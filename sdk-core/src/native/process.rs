@@ -2,7 +2,7 @@
 //!
 //! Asking takes a tenth of a microsecond, and half of one where nothing of it is in the processor's caches: half of what
 //! a call may cost its caller. So the answer is kept, and the C library, which makes the child of a fork, has it
-//! forgotten there. This is the only unsafe code of the crate.
+//! forgotten there. Beside `store/flock.rs` this is the only unsafe code of the crate.
 
 /// The process's id. A child hears its parent's if it is not made by the C library's `fork` (but by `_Fork` or the bare
 /// system call), and if it was made in the very moment when its parent asked for the first time; in other libraries'

@@ -5,7 +5,7 @@ use crate::engine::Outcome;
 use crate::json::write;
 use serde::Serialize;
 
-/// The profile of whoever is known at each call, or of a group. Each call is a record of its own.
+/// The profile of a group, or of the person who is current at each call. Each call is a record of its own.
 ///
 /// ```no_run
 /// # let client = refrain::Client::builder("T").build()?;
@@ -33,28 +33,28 @@ impl<'c> Profile<'c> {
         self.apply("$set", properties)
     }
 
-    /// Sets those of the properties that are not set yet.
+    /// Sets those properties that are not set yet.
     pub fn set_once(&self, properties: impl Serialize) -> Outcome {
         self.apply("$set_once", properties)
     }
 
-    /// Adds numbers to properties; what is not there counts as 0. A request whose answer was lost is sent again, and
-    /// collectors do not tell the two apart.
+    /// Adds numbers to properties; a missing property counts as 0. If the response to a request is lost, the request is
+    /// sent again, and collectors do not tell the two apart.
     pub fn add(&self, numbers: impl Serialize) -> Outcome {
         self.apply("$add", numbers)
     }
 
-    /// Appends a value to each of the lists named.
+    /// Appends a value to each of the named lists.
     pub fn append(&self, values: impl Serialize) -> Outcome {
         self.apply("$append", values)
     }
 
-    /// Appends to each of the lists named what is not in it yet.
+    /// Appends those values to each of the named lists that are not in it yet.
     pub fn union(&self, lists: impl Serialize) -> Outcome {
         self.apply("$union", lists)
     }
 
-    /// Removes a value from each of the lists named.
+    /// Removes a value from each of the named lists.
     pub fn remove(&self, values: impl Serialize) -> Outcome {
         self.apply("$remove", values)
     }
@@ -64,7 +64,7 @@ impl<'c> Profile<'c> {
         self.apply("$unset", names)
     }
 
-    /// Deletes the profile. That erases no event.
+    /// Deletes the profile. This erases no events.
     pub fn delete(&self) -> Outcome {
         self.apply("$delete", "")
     }

@@ -35,7 +35,12 @@ impl Route {
         let exempt = EXEMPT.iter().find_map(|name| variable(name)).unwrap_or_default();
         let exempt: Vec<_> = exempt.to_string_lossy().split(',').map(|host| host.trim().to_owned()).collect();
         let mut blocked = None;
-        for name in VARIABLES {
+        // In a CGI program it is what the peer has sent as its header `Proxy` (httpoxy). Windows knows no difference of case.
+        let is_cgi = variable("REQUEST_METHOD").is_some();
+        let is_the_peers = |name: &str| {
+            is_cgi && (name == "HTTP_PROXY" || cfg!(windows) && name.eq_ignore_ascii_case("HTTP_PROXY"))
+        };
+        for name in VARIABLES.into_iter().filter(|name| !is_the_peers(name)) {
             let Some(value) = variable(name).filter(|value| !value.is_empty()) else { continue };
             let proxy = value.to_str().and_then(|url| named(url).ok());
             match proxy.and_then(|proxy| with_exempt(&proxy, &exempt)) {
@@ -124,6 +129,16 @@ mod tests {
         assert_eq!(by(&[("ALL_PROXY", "socks5://a:1"), ("http_proxy", "https://[::1]:2")]), "[::1]:2");
         let Route::By(proxy) = route(&[("ALL_PROXY", "http://u%40:p%3A@a:1")]) else { panic!() };
         assert_eq!((proxy.username(), proxy.password()), (Some("u@"), Some("p:")));
+    }
+
+    #[test]
+    fn a_program_that_serves_a_request_goes_by_no_proxy_of_the_peers() {
+        let (cgi, peers) = (("REQUEST_METHOD", "GET"), ("HTTP_PROXY", "http://evil:1"));
+        assert!(matches!(route(&[cgi, peers]), Route::Direct));
+        assert_eq!(by(&[cgi, peers, ("HTTPS_PROXY", "http://a:1")]), "a:1");
+        #[cfg(not(windows))]
+        assert_eq!(by(&[cgi, peers, ("http_proxy", "http://b:2")]), "b:2");
+        assert_eq!(by(&[peers]), "evil:1");
     }
 
     #[test]

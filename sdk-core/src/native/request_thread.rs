@@ -3,7 +3,7 @@
 use super::shared::{Core, RequestJob, Shared, State};
 use super::store::{FileLock, Ledger};
 use super::transport::{Opening, PendingRequest, Sendable, Transport};
-use crate::engine::{Answer, Done, Input};
+use crate::engine::{Answer, Done, Input, Notice};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, PoisonError};
 
@@ -12,6 +12,8 @@ pub(super) struct RequestThread {
     pub(super) transport: Box<dyn Transport>,
     pub(super) ledger: Ledger,
     pub(super) endpoint: String,
+    /// Why the collector was last not believed to be itself.
+    pub(super) distrust: Option<String>,
 }
 
 impl RequestThread {
@@ -21,6 +23,7 @@ impl RequestThread {
         // Held until what the collector has said of the outbox stands in the record.
         let mut asking = None;
         loop {
+            shared.wait_broken_off();
             let nothing = |core: &mut Core| {
                 let told = asking.is_some() && !core.engine.is_noting();
                 core.requests.is_empty() && core.state == State::Running && !told
@@ -30,7 +33,7 @@ impl RequestThread {
             if core.state != State::Running {
                 return;
             }
-            let (job, noting) = (core.requests.pop_front(), core.engine.is_noting());
+            let (job, noting) = (core.begin_request(), core.engine.is_noting());
             drop(core);
             if !noting {
                 asking = None;
@@ -39,7 +42,7 @@ impl RequestThread {
             let op = job.op;
             let result = self.carry(job, &mut asking);
             let mut core = shared.lock();
-            core.cancelled.retain(|cancelled| *cancelled != op);
+            core.end_request();
             shared.handle(&mut core, shared.clock.now(), Input::Done { op, result });
             core.urgent = true;
             drop(core);
@@ -62,8 +65,13 @@ impl RequestThread {
         let (ledger, on_its_way) = (&self.ledger, &self.shared.on_its_way);
         let request = PendingRequest { url: &url, job, ledger, on_its_way, outcome: &mut outcome };
         // The host's code may panic; its request has failed then, and its guard is dropped.
-        let answer =
-            catch_unwind(AssertUnwindSafe(|| self.transport.send(request))).unwrap_or(Answer::Unreachable);
+        let send = || (self.transport.send(request), self.transport.distrust());
+        let (answer, distrust) = catch_unwind(AssertUnwindSafe(send)).unwrap_or((Answer::Unreachable, None));
+        // It is so at every retry, for hours.
+        if let Some(why) = distrust.filter(|why| self.distrust.as_ref() != Some(why)) {
+            self.distrust = Some(why.clone());
+            self.shared.tell(Notice::UntrustedCertificate { why });
+        }
         match outcome {
             Opening::Opened => Done::Answered(answer),
             Opening::Refused(read) => Done::Refused(read),

@@ -1,4 +1,4 @@
-//! What a host sets, in code or as JSON.
+//! Settings of a client, in code or as JSON.
 
 use super::build_error::BuildError;
 #[cfg(feature = "personal-data")]
@@ -9,8 +9,8 @@ use std::time::Duration;
 
 const ENDPOINT: &str = "https://api.mixpanel.com";
 
-/// The settings of a client, as a JSON document gives them. The keys are the same words on every host; all but
-/// `token` may be left out. Durations are in seconds and may have decimals.
+/// The settings of a client, as a JSON document gives them. The keys are the same on every host, and all but `token`
+/// are optional. Durations are in seconds and may have decimals.
 ///
 /// ```
 /// # #[cfg(feature = "typed")] {
@@ -29,45 +29,44 @@ pub struct Settings {
     /// Where the collector is: scheme, host, perhaps a port and a path. Default: `https://api.mixpanel.com`.
     #[cfg_attr(feature = "typed", serde(default = "default_endpoint"))]
     pub endpoint: String,
-    /// The folder that remembers the person's choice and what is not delivered yet. Without one nothing is
-    /// remembered, nothing is collected before the person decides in this process, and a withdrawal can ask for no
-    /// erasure.
+    /// The folder that stores the person's choice and undelivered records. Without one nothing is remembered, nothing
+    /// is collected before the person decides in this process, and a withdrawal cannot ask for erasure.
     #[cfg_attr(feature = "typed", serde(default))]
     pub data_dir: Option<PathBuf>,
-    /// What holds while nobody has decided: `granted`, `denied` or `pending` (the default).
+    /// What applies until somebody decides: `granted`, `denied` or `pending` (the default).
     #[cfg_attr(feature = "typed", serde(default, with = "DefaultConsentWord"))]
     pub default_consent: DefaultConsent,
-    /// Whether Global Privacy Control counts while nobody has decided. Default: yes.
+    /// Whether Global Privacy Control counts as a "no" until somebody decides. Default: yes.
     #[cfg_attr(feature = "typed", serde(default = "yes"))]
     pub honor_gpc: bool,
-    /// Whether Do Not Track counts while nobody has decided. Default: yes.
+    /// Whether Do Not Track counts as a "no" until somebody decides. Default: yes.
     #[cfg_attr(feature = "typed", serde(default = "yes"))]
     pub honor_dnt: bool,
     /// How long records are gathered before they are sent, in seconds.
     #[cfg_attr(feature = "typed", serde(default))]
     pub flush_interval: Option<f64>,
-    /// Records in one request at most.
+    /// The maximum number of records in one request.
     #[cfg_attr(feature = "typed", serde(default))]
     pub batch_size: Option<usize>,
-    /// Bytes of undelivered records; over it the oldest go.
+    /// The maximum size of the queue in bytes. Beyond it the oldest records are dropped.
     #[cfg_attr(feature = "typed", serde(default))]
     pub queue_limit_bytes: Option<u64>,
-    /// Age of undelivered records in seconds; older ones go.
+    /// The maximum age of queued records in seconds. Older ones are dropped.
     #[cfg_attr(feature = "typed", serde(default))]
     pub queue_limit_age: Option<f64>,
     /// How the collector joins ids: `simplified` (the default) or `original`.
     #[cfg_attr(feature = "typed", serde(default, with = "IdMergeWord"))]
     pub id_merge: IdMerge,
-    /// Names of properties that are never recorded, whoever sets them: in events, registered, as groups or in profiles. Those inside
-    /// of other values are not looked at.
+    /// Names of properties that are never recorded, no matter who sets them: in events, registered, as groups or in
+    /// profiles. Names nested inside other values are not inspected.
     #[cfg_attr(feature = "typed", serde(default))]
     pub deny_list: Vec<String>,
-    /// What is done about e-mail addresses, card numbers, IBANs and tokens in what is recorded: `off` (the default),
+    /// What to do about e-mail addresses, card numbers, IBANs and tokens in what is recorded: `off` (the default),
     /// `observe`, `redact` or `reject`. See [`PersonalDataMode`].
     #[cfg(feature = "personal-data")]
     #[cfg_attr(feature = "typed", serde(default, with = "PersonalDataWord"))]
     pub personal_data: PersonalDataMode,
-    /// Names of properties and kinds of groups that may hold such data on purpose, such as a profile's `$email`.
+    /// Names of properties and kinds of groups that may contain such data on purpose, such as a profile's `$email`.
     #[cfg(feature = "personal-data")]
     #[cfg_attr(feature = "typed", serde(default))]
     pub personal_data_allow: Vec<String>,
@@ -132,7 +131,7 @@ impl Settings {
         }
     }
 
-    /// The first setting in which another set differs.
+    /// The first setting that differs from another set.
     pub(super) fn differs_from(&self, other: &Self) -> Option<&'static str> {
         [
             ("endpoint", self.endpoint == other.endpoint),

@@ -13,12 +13,15 @@ use crate::engine::{
     Rejection, Signals, Ticket, Trouble, Verdict,
 };
 use std::collections::VecDeque;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, TryLockError};
 use std::time::{Duration, Instant};
 
 /// Storage effects that may wait. A storage thread that is stuck costs records, never memory without bound.
 const BACKLOG: usize = 100_000;
 const BACKLOG_BYTES: usize = 32 << 20;
+/// Notices that may wait for an app whose hook does not come back. Of more the oldest go: what holds now is the later one.
+const NOTICES: usize = 64;
 /// How often is looked for what other processes have changed, so that whose records are about is not older than that
 /// (C9), nor what the app shows of the person's choice. While the app is in the background and has nothing to do, only when
 /// somebody asks.
@@ -37,6 +40,10 @@ pub(super) struct Shared {
     pub(super) on_notice: Option<NoticeHook>,
     pub(super) on_end: Option<EndHook>,
     pub(super) on_its_way: Arc<OnItsWay>,
+    /// Held by who breaks a request off. No other one begins meanwhile, which would be broken off in its place.
+    breaking_off: Mutex<()>,
+    /// Held by who does the work of threads that have ended.
+    carrying_out: Mutex<()>,
     /// Its threads have begun to; see [`Shared::finish_call`].
     #[cfg(feature = "testing")]
     serves: std::sync::atomic::AtomicBool,
@@ -54,8 +61,10 @@ pub(super) struct Core {
     /// Bytes of properties that wait in `storage`, roughly.
     pub(super) storage_bytes: usize,
     pub(super) requests: VecDeque<RequestJob>,
+    /// The request that the transport has.
+    under_way: Option<Op>,
     /// Requests under way that are to be broken off.
-    pub(super) cancelled: Vec<Op>,
+    cancelled: Vec<Op>,
     pub(super) notices: VecDeque<Notice>,
     /// A thread is in the app's hook, or about to be.
     pub(super) telling: bool,
@@ -147,6 +156,7 @@ impl Shared {
                 choices: VecDeque::new(),
                 storage_bytes: 0,
                 requests: VecDeque::new(),
+                under_way: None,
                 cancelled: Vec::new(),
                 notices: VecDeque::new(),
                 telling: false,
@@ -174,6 +184,8 @@ impl Shared {
             on_notice,
             on_end,
             on_its_way: Arc::default(),
+            breaking_off: Mutex::default(),
+            carrying_out: Mutex::default(),
             #[cfg(feature = "testing")]
             serves: false.into(),
             pid: process::id(),
@@ -297,7 +309,7 @@ impl Shared {
                 Effect::Notify(notice) => {
                     // At the end there is nobody who would say it.
                     if self.on_notice.is_some() && matches!(core.state, State::Running | State::Stopping) {
-                        core.notices.push_back(notice);
+                        queue(&mut core.notices, notice);
                         core.urgent = true;
                     }
                 }
@@ -322,7 +334,7 @@ impl Shared {
     pub(super) fn tell(&self, notice: Notice) {
         if self.on_notice.is_some() {
             let mut core = self.lock();
-            core.notices.push_back(notice);
+            queue(&mut core.notices, notice);
             core.urgent = true;
         }
     }
@@ -490,12 +502,11 @@ impl Shared {
 
     /// Changes the state of the threads and wakes everybody.
     pub(super) fn enter_state(&self, state: State) {
-        let mut core = self.lock();
-        if core.state != State::Dead {
-            core.state = state;
-        }
-        core.urgent = true;
-        drop(core);
+        self.lock().enter_state(state);
+        self.announce_state();
+    }
+
+    fn announce_state(&self) {
         self.storage_wake.notify_all();
         self.request_wake.notify_all();
         self.progress.notify_all();
@@ -513,23 +524,58 @@ impl Shared {
         if self.is_forked() {
             return false;
         }
-        let mut core = self.lock();
-        core.handles = core.handles.saturating_sub(1);
-        let last = core.handles == 0 && core.state != State::Ended;
-        drop(core);
+        let last = self.lock().release();
         if last {
-            self.enter_state(State::Stopping);
+            self.announce_state();
         }
         last
     }
 
     /// One handle more, if the threads still serve.
     pub(super) fn retain(&self) -> bool {
-        let mut core = self.lock();
-        let serves = core.state == State::Running;
-        core.handles += usize::from(serves);
-        serves
+        self.lock().retain()
     }
+
+    /// Breaks off the request under way, if it was cancelled.
+    pub(super) fn break_off(&self, breaker: Option<&(dyn Fn() + Send + Sync)>) {
+        let _breaking_off = alone(&self.breaking_off);
+        let mut core = self.lock();
+        let cancelled = std::mem::take(&mut core.cancelled);
+        let wanted = core.under_way.is_some_and(|op| cancelled.contains(&op));
+        drop(core);
+        if let Some(breaker) = breaker.filter(|_| wanted) {
+            // The app's code may panic; the request then ends by itself.
+            let _ = catch_unwind(AssertUnwindSafe(breaker));
+        }
+    }
+
+    /// Waits until nobody breaks a request off that has ended.
+    pub(super) fn wait_broken_off(&self) {
+        drop(alone(&self.breaking_off));
+    }
+
+    /// Whether nobody does.
+    #[cfg(test)]
+    pub(super) fn may_begin(&self) -> bool {
+        self.breaking_off.try_lock().is_ok()
+    }
+
+    /// Who holds it is the only one that does the work of threads that have ended.
+    pub(super) fn carry_out_alone(&self) -> MutexGuard<'_, ()> {
+        alone(&self.carrying_out)
+    }
+}
+
+fn alone(mutex: &Mutex<()>) -> MutexGuard<'_, ()> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Keeps a notice until the app can hear it.
+fn queue(notices: &mut VecDeque<Notice>, notice: Notice) {
+    if notices.len() >= NOTICES {
+        notices.pop_front();
+    }
+    notices.push_back(notice);
 }
 
 /// Takes out what stands under a number.
@@ -539,6 +585,44 @@ fn take<N: PartialEq, T>(list: &mut Vec<(N, T)>, wanted: N) -> Option<T> {
 }
 
 impl Core {
+    /// Changes the state of the threads.
+    fn enter_state(&mut self, state: State) {
+        if self.state != State::Dead {
+            self.state = state;
+        }
+        self.urgent = true;
+    }
+
+    /// One handle less; with the last one the end has begun, under one lock: nobody joins what is about to end.
+    fn release(&mut self) -> bool {
+        self.handles = self.handles.saturating_sub(1);
+        let last = self.handles == 0 && self.state != State::Ended;
+        if last {
+            self.enter_state(State::Stopping);
+        }
+        last
+    }
+
+    fn retain(&mut self) -> bool {
+        let serves = self.state == State::Running;
+        self.handles += usize::from(serves);
+        serves
+    }
+
+    /// The next request, which is under way from now on.
+    pub(super) fn begin_request(&mut self) -> Option<RequestJob> {
+        let job = self.requests.pop_front();
+        self.under_way = job.as_ref().map(|job| job.op);
+        job
+    }
+
+    /// It is not any more.
+    pub(super) fn end_request(&mut self) {
+        if let Some(op) = self.under_way.take() {
+            self.cancelled.retain(|cancelled| *cancelled != op);
+        }
+    }
+
     /// Calls that never reached the engine.
     pub(super) fn lost(&self) -> u64 {
         self.lost
@@ -597,9 +681,42 @@ impl Core {
 
 #[cfg(test)]
 mod tests {
-    use crate::engine::Signals;
+    use super::{NOTICES, State};
+    use crate::engine::{Notice, Signals};
     use crate::native::Client;
+    use std::sync::mpsc;
     use std::time::Duration;
+
+    #[test]
+    fn nobody_joins_a_client_whose_last_handle_has_ended_it() {
+        let client = Client::builder("T").build().unwrap();
+        let mut core = client.shared().lock();
+        assert!(core.retain() && !core.release() && core.release());
+        assert!(!core.retain(), "it is about to end");
+        core.handles = 1;
+        core.state = State::Running;
+    }
+
+    #[test]
+    fn an_app_that_does_not_listen_costs_little_and_hears_the_latest() {
+        let ((heard, hears), (go, goes)) = (mpsc::channel(), mpsc::channel::<()>());
+        let (heard, goes) = (std::sync::Mutex::new(heard), std::sync::Mutex::new(goes));
+        let hook = move |notice: &Notice| {
+            heard.lock().unwrap().send(notice.clone()).unwrap();
+            let _ = goes.lock().unwrap().recv();
+        };
+        let client = Client::builder("T").on_notice(hook).build().unwrap();
+        let tell = |status| client.shared().tell(Notice::Paused { status });
+        tell(0);
+        client.shared().storage_wake.notify_one();
+        assert_eq!(hears.recv().unwrap(), Notice::Paused { status: 0 });
+        let most = NOTICES as u16 * 3;
+        (1..=most).for_each(tell);
+        assert_eq!(client.shared().lock().notices.len(), NOTICES);
+        drop(go);
+        let last = std::iter::from_fn(|| hears.recv().ok()).take(NOTICES).last();
+        assert_eq!(last, Some(Notice::Paused { status: most }));
+    }
 
     #[test]
     fn what_clients_of_one_engine_have_heard_adds_up() {

@@ -13,7 +13,6 @@ use crate::engine::{Done, Effect, Entry, Input, Notice, Op, Permit, RecordId, Re
 #[cfg(feature = "flight-recorder")]
 use crate::engine::{Item, ItemKind};
 use std::collections::VecDeque;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 #[cfg(feature = "flight-recorder")]
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, MutexGuard, PoisonError};
@@ -204,11 +203,7 @@ impl StorageThread {
 
     /// Breaks off the request under way, if it was cancelled.
     fn break_off(&self) {
-        let cancelled = std::mem::take(&mut self.shared.lock().cancelled);
-        if let (false, Some(breaker)) = (cancelled.is_empty(), &self.breaker) {
-            // The app's code may panic; the request then ends by itself.
-            let _ = catch_unwind(AssertUnwindSafe(breaker));
-        }
+        self.shared.break_off(self.breaker.as_deref());
     }
 
     /// Tells the engine what other processes have changed.

@@ -1,4 +1,4 @@
-//! What carries requests to the collector.
+//! Sends requests to the collector.
 
 use super::store::{FileLock, Ledger};
 use crate::engine::{Answer, ConsentState, OutboxPermit, Permit, RecordRead, Refused, Request};
@@ -6,7 +6,7 @@ use std::fmt;
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::time::Duration;
 
-/// Carries requests, one at a time, on a thread of its own.
+/// Sends requests, one at a time, on a thread of its own.
 ///
 /// ```
 /// use refrain::engine::Answer;
@@ -26,23 +26,29 @@ use std::time::Duration;
 /// ```
 pub trait Transport: Send {
     /// Sends a request as `POST` with `Content-Type: application/json`, or as `GET` if it
-    /// [`is_get`](PendingRequest::is_get), and waits for the answer.
+    /// [`is_get`](PendingRequest::is_get), and waits for the response.
     ///
-    /// Must not follow redirects, and must end by itself: a minute is long enough.
+    /// Must not follow redirects, and must end on its own; a minute is long enough.
     fn send(&mut self, request: PendingRequest<'_>) -> Answer;
 
-    /// The environment variable that names a proxy which cannot be used, so that nothing is sent.
+    /// The environment variable that names a proxy which cannot be used, if that is why nothing is sent.
     fn unusable_proxy(&self) -> Option<&'static str> {
         None
     }
 
-    /// Something that breaks off the request under way from another thread, where there is such a thing.
+    /// Why the peer of the request that has just failed is not believed to be the collector, if that is why. The app is
+    /// told once.
+    fn distrust(&self) -> Option<String> {
+        None
+    }
+
+    /// Aborts the request in progress from another thread, if the transport supports that.
     fn breaker(&self) -> Option<Box<dyn Fn() + Send + Sync>> {
         None
     }
 }
 
-/// A request that may not be sent yet: its body comes out only if consent still stands at that moment (C2, C5).
+/// A request that may not be sent yet: its body is only available if consent still stands at that moment (C2, C5).
 #[derive(Debug)]
 pub struct PendingRequest<'a> {
     pub(super) url: &'a str,
@@ -81,17 +87,17 @@ pub(super) enum Opening {
 }
 
 impl PendingRequest<'_> {
-    /// Where it goes. Holds no token and no id.
+    /// Where it goes. Contains no token and no id.
     pub fn url(&self) -> &str {
         self.url
     }
 
-    /// Whether it asks a question and has no body.
+    /// Whether it only asks for something and has no body.
     pub fn is_get(&self) -> bool {
         self.body_len() == 0
     }
 
-    /// The length of the body in bytes, which is not to be had yet.
+    /// The length of the body in bytes. The body itself is not available yet.
     pub fn body_len(&self) -> usize {
         match &self.job {
             Sendable::Records(permit) => permit.body_len(),
@@ -99,11 +105,11 @@ impl PendingRequest<'_> {
         }
     }
 
-    /// Reads the consent record and, if it still allows it, gives out the body. Call it when the connection stands,
-    /// right before the first byte is written: a withdrawal waits until what this returns is dropped.
+    /// Reads the consent record and, if it still allows it, returns the body. Call this once the connection is
+    /// established, right before the first byte is written: a withdrawal waits until the returned value is dropped.
     ///
     /// # Errors
-    /// [`Refused`]: nothing may be sent. The records are dealt with; return any answer.
+    /// [`Refused`]: nothing may be sent. The records have been dealt with; return any answer.
     pub fn open(self) -> Result<OpenRequest, Refused> {
         // First: whoever kills the permit after this waits for it.
         let on_its_way = OnItsWay::begin(self.on_its_way);
@@ -130,8 +136,8 @@ impl PendingRequest<'_> {
     }
 }
 
-/// A request that may be sent now. Withdrawals of all processes on the data folder wait until it is dropped, or its
-/// [`Sending`] is.
+/// A request that may be sent now. Withdrawals in all processes on the data folder wait until this, or its [`Sending`],
+/// is dropped.
 pub struct OpenRequest {
     body: String,
     sending: Sending,
@@ -149,13 +155,13 @@ impl OpenRequest {
         &self.body
     }
 
-    /// The body, and the guard to drop once the body's last byte is out.
+    /// The body, and the guard to drop once the last byte of the body has been written.
     pub fn into_parts(self) -> (String, Sending) {
         (self.body, self.sending)
     }
 }
 
-/// Bytes are on their way. Drop it when the last one is out, before waiting for the answer.
+/// Held while bytes are being written. Drop it after the last one, before waiting for the response.
 #[derive(Debug)]
 #[must_use = "dropping it says that the last byte is out"]
 pub struct Sending {

@@ -13,27 +13,28 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 impl Client {
-    /// Records an event. Properties are anything that serialises to a JSON object; `()` stands for none.
+    /// Records an event. Properties are anything that serialises to a JSON object; `()` means none.
     pub fn track(&self, name: &str, properties: impl Serialize) -> Outcome {
         self.serialised(properties, |text| self.track_json(name, if text == "null" { "{}" } else { text }))
     }
 
-    /// Sets properties that go with every later event.
+    /// Sets properties that are added to every later event.
     pub fn register(&self, properties: impl Serialize) -> Outcome {
         self.serialised(properties, |text| self.register_json(CallKind::Register, text))
     }
 
-    /// Sets those of the properties that are not set yet.
+    /// Sets those properties that are not set yet.
     pub fn register_once(&self, properties: impl Serialize) -> Outcome {
         self.serialised(properties, |text| self.register_json(CallKind::RegisterOnce, text))
     }
 
-    /// Sets properties that go with every later event of this process, and are written nowhere but into events.
+    /// Sets properties that are added to every later event of this process. They are kept in memory only, and stored
+    /// nowhere except in events.
     pub fn register_for_session(&self, properties: impl Serialize) -> Outcome {
         self.serialised(properties, |text| self.register_json(CallKind::RegisterForSession, text))
     }
 
-    /// The profile of whoever is known now.
+    /// The profile of the current person.
     pub fn profile(&self) -> Profile<'_> {
         Profile::new(self, None)
     }
@@ -60,17 +61,17 @@ impl Client {
 }
 
 impl Builder {
-    /// Properties that the host adds to every event, such as its version or the operating system; they yield to all
-    /// others. Anything that serialises to a JSON object.
+    /// Properties that the host adds to every event, such as its version or the operating system. Any other property of
+    /// the same name takes precedence. Anything that serialises to a JSON object.
     pub fn automatic_properties(self, properties: impl Serialize) -> Self {
         self.automatic_properties_json(serde_json::to_string(&properties).unwrap_or_default())
     }
 
-    /// Sees the properties of everything that is about to be recorded, may change them, and says whether it may be
-    /// recorded: of events, of what is registered, and what is written to profiles; not the names of events, users and
-    /// groups. Called on the thread that records, also for what is held until the person decides. What it does not want
-    /// is [`Rejection::Filtered`], and so is everything if it panics. Of a profile, a group's too, it sees the operators, and
-    /// properties inside of them.
+    /// Sets a filter that sees properties just before they are recorded. It may change them, and returns whether they
+    /// may be recorded: those of events, those that are registered, and those written to profiles, but not the names of
+    /// events, users and groups. It is called on the thread that records, also for calls that are held until the person
+    /// decides. A call that it declines is rejected as [`Rejection::Filtered`], and so is every call for which it
+    /// panics. For a profile or a group's profile it sees the operators, with the properties inside them.
     ///
     /// ```
     /// # use refrain::{Client, native::Subject};

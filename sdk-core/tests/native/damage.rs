@@ -54,6 +54,30 @@ fn c8_a_damaged_record_is_a_no_and_stays_untouched() {
     assert!(client.has_opted_out(), "a refusal replaces what cannot be read");
 }
 
+/// What a kill leaves between the making of the first identity's file and its first byte. A consent record is never written
+/// like that: an empty one may have been a refusal.
+#[test]
+fn c8_an_identity_of_which_nothing_was_written_is_none_and_an_empty_choice_is_a_refusal() {
+    for (name, remembered) in [("identity", "person"), ("consent", "store_unavailable")] {
+        let (folder, collector) = (Folder::new(), Collector::start());
+        recorded(&folder, &collector, &[]);
+        for slot in ["a", "b"] {
+            fs::remove_file(file_ending(&folder.data(), &format!(".{name}.{slot}"))).ok();
+        }
+        let other = file_ending(&folder.data(), ".send.lock").to_string_lossy().into_owned();
+        fs::write(other.replace("send.lock", &format!("{name}.a")), "").unwrap();
+        let client = quiet(&folder, &collector).build().unwrap();
+        assert!(client.sync(PATIENCE));
+        assert_eq!(client.device_id().is_some(), name == "identity");
+        assert_eq!(client.opt_in(), Ok(()));
+        ready(&client);
+        client.shutdown(PATIENCE);
+        let client = quiet(&folder, &collector).build().unwrap();
+        assert!(client.sync(PATIENCE));
+        assert_eq!(client.consent().reason(), remembered, "{name}");
+    }
+}
+
 #[test]
 #[cfg(unix)]
 fn c8_a_pipe_in_the_place_of_a_record_holds_up_nobody() {
@@ -225,6 +249,7 @@ fn c14_what_cannot_be_looked_at_is_not_passed_over() {
     ready(&client);
     let kinds = || client.audit().files.iter().map(|file| file.kind).collect::<Vec<_>>();
     assert!(!kinds().contains(&"unlisted"));
+    fs::remove_dir_all(folder.data().join("queue")).unwrap();
     fs::write(folder.data().join("queue"), "not ours").unwrap();
     let audit = client.audit();
     let unlisted: Vec<_> = audit.files.iter().filter(|file| file.kind == "unlisted").collect();

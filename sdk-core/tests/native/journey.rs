@@ -4,6 +4,9 @@ use crate::player::Player;
 use crate::support::{Collector, Folder, PATIENCE, TOKEN, accepted, delivered, files, quiet, ready};
 use refrain::engine::{Answer, Decision, DefaultConsent, FlushState, Notice, Outcome, Rejection, StoreFault};
 use refrain::native::{Client, HttpTransport, PendingRequest, Transport};
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::{ServerConfig, ServerConnection};
 use serde_json::json;
 use std::fs;
 use std::io::{Read, Write};
@@ -89,6 +92,64 @@ fn nothing_is_said_to_who_cannot_prove_its_name() {
     collector.drain();
     assert!(collector.requests().is_empty() && collector.connections() > 0);
     assert_eq!(client.stats().queued, 1);
+}
+
+#[test]
+fn a_host_hears_once_that_a_certificate_is_not_trusted() {
+    let pem =
+        fs::read(concat!(env!("CARGO_MANIFEST_DIR"), "/../sdk-ffi/python/tests/localhost.pem")).unwrap();
+    let (key, certificate) =
+        (PrivateKeyDer::from_pem_slice(&pem).unwrap(), CertificateDer::from_pem_slice(&pem).unwrap());
+    let config = ServerConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_no_client_auth()
+        .with_single_cert(vec![certificate], key)
+        .unwrap();
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let endpoint = format!("https://localhost:{}", listener.local_addr().unwrap().port());
+    let config = Arc::new(config);
+    thread::spawn(move || {
+        for mut stream in listener.incoming().flatten() {
+            let mut tls = ServerConnection::new(Arc::clone(&config)).unwrap();
+            while tls.complete_io(&mut stream).is_ok_and(|(read, written)| read + written > 0) {}
+        }
+    });
+    let (folder, collector) = (Folder::new(), Collector::start());
+    let (tell, told) = std::sync::mpsc::channel();
+    let client = quiet(&folder, &collector)
+        .endpoint(endpoint)
+        .transport(HttpTransport::new().no_proxy())
+        .on_notice(move |notice| tell.send(notice.to_string()).unwrap())
+        .build()
+        .unwrap();
+    ready(&client);
+    for name in ["kept", "kept too"] {
+        accepted(&client, name);
+        assert_eq!(client.flush(PATIENCE), FlushState::Failing);
+    }
+    assert_eq!(client.stats().queued, 2);
+    client.shutdown(PATIENCE);
+    drop(client);
+    let said: Vec<_> = told.iter().collect();
+    assert_eq!(said.len(), 1, "{said:?}");
+    assert!(said[0].starts_with("the collector's certificate is not trusted: "), "{said:?}");
+}
+
+/// Where some crate of the program has the HTTP client keep cookies, they are kept by the part of it that is replaced.
+#[test]
+fn c6_a_collector_that_sets_a_cookie_meets_another_client_the_next_time() {
+    let (folder, collector) = (Folder::new(), Collector::start());
+    let client = quiet(&folder, &collector).build().unwrap();
+    ready(&client);
+    let sent = |name| {
+        accepted(&client, name);
+        delivered(&client);
+        collector.connections()
+    };
+    assert_eq!((sent("a"), sent("b")), (1, 1));
+    collector.set_answer("Set-Cookie: sticky=1; Path=/\r\n", "1");
+    assert_eq!((sent("c"), sent("d"), sent("e")), (1, 2, 3));
 }
 
 #[test]

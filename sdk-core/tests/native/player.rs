@@ -1,10 +1,12 @@
 //! A second process: this test binary again, playing a part that a test tells it.
 
+use crate::restless;
 use crate::support::{Collector, Folder, PATIENCE, TOKEN, tool};
-use refrain::engine::{Answer, DefaultConsent, Outcome};
+use refrain::engine::{Answer, DefaultConsent};
 use refrain::native::{Client, OptOut, PendingRequest, Transport};
 use std::io::{BufRead, BufReader, Write};
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
+use std::sync::{Condvar, Mutex};
 use std::time::Duration;
 
 /// The process, seen from the test.
@@ -59,16 +61,12 @@ impl Player {
 
     /// What the player says next; `None` once it is gone.
     pub fn hear(&mut self) -> Option<String> {
-        loop {
-            let mut line = String::new();
-            if self.output.read_line(&mut line).unwrap_or(0) == 0 || !line.ends_with('\n') {
-                return None;
-            }
-            // The test harness speaks, too.
-            if let Some((_, said)) = line.split_once("> ") {
-                return Some(said.trim_end().to_owned());
-            }
-        }
+        hear(&mut self.output)
+    }
+
+    /// The process, and what is said to it and by it: one may listen while another one kills.
+    pub fn apart(&mut self) -> (&mut Child, &mut ChildStdin, &mut BufReader<ChildStdout>) {
+        (&mut self.child, &mut self.input, &mut self.output)
     }
 
     pub fn expect(&mut self, word: &str) {
@@ -77,6 +75,28 @@ impl Player {
 
     pub fn signal(&self, signal: &str) {
         tool("kill", &[signal, &self.child.id().to_string()]);
+    }
+
+    /// Stops the process; once this returns none of its threads runs any more.
+    pub fn stop(&self) {
+        self.signal("-STOP");
+        let id = self.child.id().to_string();
+        let state = || Command::new("ps").args(["-o", "stat=", "-p", &id]).output();
+        while !state().expect("this test needs `ps`").stdout.starts_with(b"T") {}
+    }
+}
+
+/// The next line that a player says; `None` once it is gone.
+pub fn hear(output: &mut impl BufRead) -> Option<String> {
+    loop {
+        let mut line = String::new();
+        if output.read_line(&mut line).unwrap_or(0) == 0 || !line.ends_with('\n') {
+            return None;
+        }
+        // The test harness speaks, too.
+        if let Some((_, said)) = line.split_once("> ") {
+            return Some(said.trim_end().to_owned());
+        }
     }
 }
 
@@ -99,12 +119,17 @@ fn play() {
     match part.as_str() {
         "obey" => obey(&builder.flush_interval(Duration::from_secs(3_600)).build().unwrap()),
         "hold" => obey(&builder.flush_interval(Duration::from_secs(3_600)).transport(Holds).build().unwrap()),
-        "run" => run(&builder.flush_interval(Duration::from_millis(5)).build().unwrap()),
+        "busy" => {
+            let client = builder.flush_interval(Duration::from_millis(1)).build().unwrap();
+            restless::work(&client);
+            obey(&client);
+        }
+        "restless" => restless::live(builder.flush_interval(Duration::from_millis(5))),
         part => panic!("{part}"),
     }
 }
 
-fn say(text: &str) {
+pub fn say(text: &str) {
     let mut out = std::io::stdout().lock();
     writeln!(out, "> {text}").unwrap();
     out.flush().unwrap();
@@ -132,6 +157,10 @@ fn obey(client: &Client) {
                 say(&client.opt_out(OptOut::default()).map_or_else(|t| t.to_string(), |()| "out".into()))
             }
             ["in"] => say(&client.opt_in().map_or_else(|t| t.to_string(), |()| "in".into())),
+            ["release"] => {
+                *RELEASED.0.lock().unwrap() = true;
+                RELEASED.1.notify_all();
+            }
             ["end"] => say(&format!("{:?}", client.shutdown(PATIENCE))),
             ["verdict"] => say(client.consent().verdict.as_str()),
             ["device"] => say(&client.device_id().unwrap_or_default()),
@@ -150,45 +179,19 @@ fn obey(client: &Client) {
     }
 }
 
-/// Opens a request, and never ends.
+/// Opens a request, and holds it until it is told to release it.
 struct Holds;
+
+static RELEASED: (Mutex<bool>, Condvar) = (Mutex::new(false), Condvar::new());
 
 impl Transport for Holds {
     fn send(&mut self, request: PendingRequest<'_>) -> Answer {
-        let open = request.open();
+        let Ok(open) = request.open() else { return Answer::Unreachable };
         say("holding");
-        loop {
-            std::thread::park();
-            std::hint::black_box(&open);
-        }
-    }
-}
-
-/// Records without end and says what stands on disk, until it is killed; changes its mind now and then, and waits
-/// then for the test to have looked.
-fn run(client: &Client) {
-    let mut lines = std::io::stdin().lock().lines().map_while(Result::ok);
-    let round: u64 = lines.next().unwrap().parse().unwrap();
-    client.sync(PATIENCE);
-    if client.has_opted_out() {
-        say("found out");
-        lines.next();
-        client.opt_in().unwrap();
-    }
-    for index in 0.. {
-        let name = format!("{round}/{index}");
-        if client.track(&name, ()) == Outcome::Accepted && client.sync(PATIENCE) {
-            say(&format!("took {name}"));
-        }
-        // Some are sent before the next change of mind, however slow the machine; others wait for the interval.
-        if (index + round) % 5 == 4 {
-            client.flush(PATIENCE);
-        }
-        if (index + round) % 11 == 10 {
-            client.opt_out(OptOut::default()).unwrap();
-            say("out");
-            lines.next();
-            client.opt_in().unwrap();
-        }
+        let (released, told) = &RELEASED;
+        drop(told.wait_while(released.lock().unwrap(), |released| !*released));
+        drop(open);
+        say("released");
+        Answer::Unreachable
     }
 }

@@ -90,6 +90,8 @@ pub fn tool(name: &str, arguments: &[impl AsRef<OsStr>]) {
 pub struct Collector {
     address: SocketAddr,
     state: Arc<(Mutex<Received>, Condvar)>,
+    /// Held by whoever catches up: a drain ends connections, among them those that another one has made to catch up.
+    catching_up: Mutex<()>,
 }
 
 #[derive(Default)]
@@ -137,7 +139,7 @@ impl Collector {
                 });
             }
         });
-        Self { address, state }
+        Self { address, state, catching_up: Mutex::default() }
     }
 
     pub fn url(&self) -> String {
@@ -173,6 +175,7 @@ impl Collector {
 
     /// Reads to the end what has been sent so far; how many requests that makes.
     pub fn drain(&self) -> usize {
+        let _alone = self.catching_up.lock().unwrap();
         let received = self.caught_up();
         // What has arrived can still be read; what comes later meets a closed door.
         received.open.iter().for_each(|stream| drop(stream.shutdown(Shutdown::Read)));
@@ -210,6 +213,7 @@ impl Collector {
 
     /// Connections that were made until now. Where nothing may leave, nobody may even connect (C13).
     pub fn connections(&self) -> usize {
+        let _alone = self.catching_up.lock().unwrap();
         self.caught_up().connections
     }
 

@@ -9,7 +9,7 @@ use refrain::engine::{
 use refrain::native::{Client, HttpTransport, OptOut, PendingRequest, Transport};
 use serde_json::json;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, mpsc};
+use std::sync::{Arc, Barrier, mpsc};
 use std::thread;
 use std::time::Duration;
 
@@ -117,6 +117,25 @@ fn c5_a_client_that_has_ended_takes_a_refusal() {
     collector.drain();
     assert_eq!(collector.begun(), 0, "not a byte, though it was allowed to connect");
     assert!(quiet(&folder, &collector).build().unwrap().has_opted_out());
+}
+
+#[test]
+fn c4_of_two_refusals_at_once_to_a_client_that_has_ended_none_is_said_to_have_failed() {
+    for _ in 0..50 {
+        let (folder, collector) = (Folder::new(), Collector::start());
+        let client = quiet(&folder, &collector).build().unwrap();
+        client.shutdown(PATIENCE);
+        let both = Barrier::new(2);
+        let refuse = || {
+            both.wait();
+            client.opt_out(OptOut::default())
+        };
+        let said = thread::scope(|scope| {
+            let other = scope.spawn(refuse);
+            (refuse(), other.join().unwrap())
+        });
+        assert_eq!(said, (Ok(()), Ok(())));
+    }
 }
 
 #[test]

@@ -54,6 +54,29 @@ class Forks(ScriptTestCase):
         self.assertTrue(client.flush(timeout=30))
         self.assertEqual(self.collector.names(), ["parent"])
 
+    def test_a_childs_own_client_outlives_the_one_that_it_has_inherited(self) -> None:
+        self.run_script(
+            "import os, signal, sys, refrain\n"
+            "def client():\n"
+            "    return refrain.Client('project-token', endpoint=sys.argv[1], data_dir=sys.argv[2],\n"
+            "        default_consent='granted', flush_interval=3600)\n"
+            "inherited = client()\n"
+            "inherited.track('parent')\n"
+            "child = os.fork()\n"
+            "if child == 0:\n"
+            "    signal.alarm(60)\n"
+            "    own = client()\n"
+            "    del inherited\n"
+            "    outcome = own.track('child')\n"
+            "    os._exit(0 if outcome and own.flush(timeout=30) else 1)\n"
+            "status = os.waitpid(child, 0)[1]\n"
+            "inherited.close()\n"
+            "os._exit(status)\n",
+            "-W",
+            "ignore::DeprecationWarning",  # of a fork where threads are
+        )
+        self.assertEqual(sorted(self.collector.names()), ["child", "parent"])
+
     def test_a_child_hears_what_the_person_has_decided(self) -> None:
         client = self.client(default_consent="granted", flush_interval=3600)
         client.opt_out()
@@ -226,18 +249,20 @@ class Ends(ScriptTestCase):
 
     def test_a_script_ends_while_a_thread_of_the_librarys_comes_back_from_a_transport(self) -> None:
         # The transport is the first client's, which is closed and gone; the second one sends with it. Its thread
-        # comes back after the script has ended, and the interpreter takes longer than that to end.
+        # is let go of by what the interpreter does last, which leaves it some time to come back in.
         self.run_script(
-            "import sys, threading, time, types, refrain\n"
+            "import os, sys, threading, time, types, refrain\n"
+            "held, let_go = os.pipe()\n"
             "class Late:\n"
-            "    def __del__(self, sleep=time.sleep):\n"
-            "        sleep(2)\n"
+            "    def __del__(self, write=os.write, let_go=let_go, sleep=time.sleep):\n"
+            "        write(let_go, b'!')\n"
+            "        sleep(0.5)\n"
             "class Slow(refrain.HttpTransport):\n"
             "    def __init__(self):\n"
             "        self.begun = threading.Event()\n"
             "    def send(self, request):\n"
             "        self.begun.set()\n"
-            "        time.sleep(1.5)\n"
+            "        os.read(held, 1)  # no thread of the interpreter's could be woken any more\n"
             "        return refrain.HttpAnswer.UNREACHABLE()\n"
             "    def cancel(self):\n"
             "        pass\n"
@@ -308,18 +333,19 @@ class Ends(ScriptTestCase):
 
     def test_clients_that_nobody_closed_share_one_time(self) -> None:
         self.run_script(
-            "import atexit, os, sys, time\n"
-            "given = []\n"
+            "import atexit, sys, time\n"
+            "given, now = [], [0.0]\n"
             "def look():\n"
-            "    if len(given) != 3 or sum(given) > 1.0:\n"
+            "    if given != [1.0, 0.25, 0.0]:\n"
             "        print(given, flush=True)\n"
             "atexit.register(look)\n"
             "import refrain\n"
+            "time.monotonic = lambda: now[0]\n"
             "clients = [refrain.Client('t', endpoint=sys.argv[1]) for _ in range(3)]\n"
             "shutdown = refrain.refrain_ffi.Client.shutdown\n"
             "def hang(client, timeout):\n"
             "    given.append(timeout)\n"
-            "    time.sleep(timeout)\n"
+            "    now[0] += 0.75\n"
             "    return shutdown(client, 0.0)\n"
             "refrain.refrain_ffi.Client.shutdown = hang\n"
         )

@@ -1,4 +1,7 @@
-"""A "no" holds: on the wire, in the folder, in the next process, and after a later "yes". Rule ids are CONSENT's."""
+"""A "no" holds: on the wire, in the folder, in the next process, and after a later "yes".
+
+Rule ids refer to ``sdk-core/src/engine/rules.md``.
+"""
 
 import subprocess
 import sys

@@ -9,5 +9,8 @@ const DROPS = 'withdrawn,hold_full,hold_expired,evicted,expired,oversize,refused
 export const books = (row: string): [inFlight: number, timers: number, stats: Stats] => {
   const numbers = row.split(',').map(Number);
   const take = (names: string) => Object.fromEntries(names.split(',').map((name) => [name, numbers.shift()!]));
-  return [numbers.shift()!, numbers.shift()!, { ...take(COUNTS), dropped: take(DROPS) } as unknown as Stats];
+  const answer: [number, number, Stats] = [numbers.shift()!, numbers.shift()!, { ...take(COUNTS), dropped: take(DROPS) } as unknown as Stats];
+  // Behind the last comma stands nothing.
+  if (numbers[1] != null) answer[2].personalData = take('email,card,iban,jwt') as Stats['personalData'] & object;
+  return answer;
 };

@@ -79,6 +79,10 @@ const signals = () => {
 
 export const load = async (token: string, options: Options = {}) => {
   if (!page && !globalThis.indexedDB) throw Error('there is no page here');
+  // Nobody sees it yet, and perhaps nobody ever will.
+  if (page && (document as { prerendering?: boolean }).prerendering) {
+    await new Promise((seen) => document.addEventListener('prerenderingchange', seen, { once: true }));
+  }
   const prefix = prefixOf(token);
   const name = 'refrain:' + token;
   const local = storage('localStorage');
@@ -98,6 +102,7 @@ export const load = async (token: string, options: Options = {}) => {
 
   return drive(token, options, {
     local,
+    mirrored: page,
     session,
     keys: () => Object.keys(local ?? {}),
     records,
@@ -105,7 +110,7 @@ export const load = async (token: string, options: Options = {}) => {
     // A window that another one has opened begins with a copy of its store, and frames share one.
     shared: page && (!!opener || top != self),
     here,
-    signals: signals(),
+    signals,
     compile,
     online: () => navigator.onLine,
     hear: (heard, signal) => {
@@ -129,7 +134,7 @@ export const load = async (token: string, options: Options = {}) => {
     },
     tell: (key) => channel?.postMessage(key),
     items: async (queue) => {
-      if (local?.getItem(prefix + 'consent') != null) queue.push(prefix + 'consent');
+      for (const key of ['consent', 'no']) if (local?.getItem(prefix + key) != null) queue.push(prefix + key);
       const items = queue.map((key) => (page ? 'localStorage ' : 'memory ') + key);
       if (session?.getItem(prefix + 'tab')) items.push((page ? 'sessionStorage ' : 'memory ') + prefix + 'tab');
       for (const key of ['consent', 'identity'] as Key[]) {

@@ -14,8 +14,9 @@ const NO_BRAND = /not.?a.?brand|^chromium$/i;
 
 /**
  * Properties of the page as it is now: `$current_url` and `$referrer` without query and fragment, `$referring_domain`,
- * campaign words of the address, `$browser_language`, `$screen_width`, `$screen_height`; where the browser says so
- * itself `$browser`, `$browser_version`, `$os` and `$device_type`. What is not known is left out; outside of pages that is all.
+ * the address's campaign parameters, `$browser_language`, `$screen_width`, `$screen_height`; and, if the browser
+ * provides them itself, `$browser`, `$browser_version`, `$os` and `$device_type`. Unknown properties are left out.
+ * Outside of pages the result is empty.
  *
  * ```js
  * r.registerForSession(pageContext()); // again after a page of an application has changed

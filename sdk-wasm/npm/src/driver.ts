@@ -8,7 +8,7 @@ import { openQueue } from './queue.js';
 import { openRequests } from './requests.js';
 import { said, settings } from './settings.js';
 import { Turn } from './turns.js';
-import type { Audit, Consent, Options, Rejected, Result, Signals, Stats } from './types.js';
+import type { Audit, Consent, ConsentError, Options, Rejected, Result, Signals, Stats } from './types.js';
 import { filtered, texts } from './values.js';
 
 export type Client = Awaited<ReturnType<typeof load>>;
@@ -19,11 +19,14 @@ const FAR = 2 ** 31 - 1;
 /** What is longer, in characters, is refused whatever it is: all of it might not fit into the module's memory. */
 const LONGEST = 2e6;
 
+/** An error of a choice; its text begins with a word for programs. */
+const fault = (text: string): ConsentError => Object.assign(Error(text), { code: text.split(':')[0] as ConsentError['code'] });
+
 /** The prefix of a project's keys. */
 export const prefixOf = (token: string) => `refrain:${token}:`;
 
 export const load = async (token: string, options: Options, host: Host) => {
-  const [endpoint, gzip, ...set] = settings(token, options, host.signals);
+  const [endpoint, gzip, personal, allowed, ...set] = settings(token, options, host.signals());
   // What is passed makes the instance; the glue's types do not know it.
   initSync({ module: (await host.compile(options)) as never });
 
@@ -55,11 +58,21 @@ export const load = async (token: string, options: Options, host: Host) => {
     return turn(what, x, y, one, two);
   };
   const number = () => turn(Turn.Number);
+  if (personal && !turn(Turn.Personal, personal, 0, allowed)) {
+    throw Error('personalData needs a module that was built with it: cargo xtask wasm --features personal-data');
+  }
+  /** What the app says beside the browser. */
+  let other = said(options.signals);
+  const signal = () => tell(Turn.Signals, host.signals() | other);
   const read = (what: number) => (turn(Turn.Read, what) ? core.text() : undefined);
 
   let warned: string | undefined;
   const warn = (text: string) => {
-    if (text != warned) console.warn('refrain: ' + (warned = text));
+    try {
+      if (text != warned) console.warn('refrain: ' + (warned = text));
+    } catch {
+      // An app's console may do anything; whoever says something has more to do.
+    }
   };
 
   /** Does everything that the engine wants done. Due after whatever may have changed something. */
@@ -76,7 +89,12 @@ export const load = async (token: string, options: Options, host: Host) => {
         const [done, fail] = tickets.get(of) ?? [];
         tickets.delete(of);
         if (kind == 3) done?.();
-        else fail?.(Error(core.text()));
+        else fail?.(fault(core.text()));
+      } else if (kind == 8) {
+        // Not here: the app may call back.
+        Promise.resolve(client.consent())
+          .then(options.onConsent)
+          .catch((error) => warn('onConsent throws ' + error));
       } else {
         warn(kind == 5 ? `the collector answers ${of}; sending rests` : core.text());
       }
@@ -136,17 +154,20 @@ export const load = async (token: string, options: Options, host: Host) => {
    * one, somebody has emptied the other, or a page was left in the middle.
    */
   const agree = async (copy: string | undefined) => {
-    if (copy == (host.local?.getItem(prefix + 'consent') ?? undefined)) return;
+    if (!host.mirrored || copy == (host.local?.getItem(prefix + 'consent') ?? undefined)) return;
     await locks.changing(async () => {
-      if (!turn(Turn.Agree, 0, 0, await records.read('consent'))) return;
+      // The mirror may have been what was mended, and then this page hears of it.
+      if (!tell(Turn.Agree, 0, 0, await records.read('consent'))) return pump();
       await records.write('consent', core.text());
       host.tell('consent');
     });
   };
-  const consent = async () => {
+  const consent = async (first?: boolean) => {
     const copy = await records.read('consent');
     // Another read finds what this has not mended.
-    agree(copy).catch(() => {});
+    const agreeing = agree(copy).catch(() => {});
+    // Nothing that is kept may go for a refusal that was taken back.
+    if (first) await agreeing;
     return copy;
   };
 
@@ -160,8 +181,9 @@ export const load = async (token: string, options: Options, host: Host) => {
   };
   const own = () => locks.take(queue.tabs[0]!, true);
 
-  /** Whether the last wipe left what belongs to living tabs, so that listing passes it over too. */
+  /** Whether the last wipe left what belongs to living tabs, so that listing passes it over too; and the device, which is theirs. */
   let ownOnly = false;
+  let shared = false;
   const wipe = (only: boolean) => () =>
     locks.changing(async () => {
       const tabs = await gone();
@@ -169,7 +191,11 @@ export const load = async (token: string, options: Options, host: Host) => {
       const stale = turn(Turn.Stale, 0, 0, await records.read('consent'), identity);
       const before = number();
       let wiped = queue.wipe(before, (ownOnly = only), tabs);
-      if (stale) {
+      // Where nothing may stay there is no device that could be theirs.
+      shared = only && before < 1e18 && (await locks.others());
+      // Until it is allowed again, this tab is none of those either.
+      if (only) locks.release();
+      if (stale && !shared) {
         wiped++;
         await records.remove('identity');
       }
@@ -178,7 +204,7 @@ export const load = async (token: string, options: Options, host: Host) => {
 
   const steps: (() => unknown)[] = [
     () => {},
-    async () => tell(Turn.Opened, +queue.hasData(), 0, await consent(), await records.read('identity')),
+    async () => tell(Turn.Opened, +queue.hasData(), 0, await consent(true), await records.read('identity')),
     async () => {
       const epoch = number();
       queue.tabs.length = 1;
@@ -189,13 +215,16 @@ export const load = async (token: string, options: Options, host: Host) => {
       const tabs = await gone();
       const [notBefore, wiped] = queue.recover(epoch, tabs, (...event) => !!turn(Turn.Found, ...event));
       queue.tabs.forEach((tab, at) => turn(Turn.Tab, at, 0, tab));
+      // What was called meanwhile is of whoever is there now: another tab may have said so while this page was frozen.
+      tell(Turn.IdentityChanged, 0, 0, await records.read('identity'));
       tell(Turn.Recovered, notBefore, wiped);
     },
     amend('consent', 'identity'),
     amend('identity', 'consent'),
     () =>
       locks.sending(async () => {
-        const copy = await records.read('consent');
+        // The app may empty the storage at any time, and a page that is left has only the mirror.
+        const copy = await consent();
         tell(Turn.Queue, 0, 0, copy);
       }),
     async () => tell((await locks.fence()) ? Turn.Done : Turn.Unfenced, 0, 0, 'a tab of this site does not answer'),
@@ -204,7 +233,7 @@ export const load = async (token: string, options: Options, host: Host) => {
     async () => {
       const identity = await records.read('identity');
       queue.list(ownOnly, (key, epoch, length) => turn(Turn.Item, epoch, length, key));
-      if (identity !== undefined) {
+      if (identity !== undefined && !shared) {
         let epoch;
         try {
           ({ epoch } = JSON.parse(identity));
@@ -250,20 +279,22 @@ export const load = async (token: string, options: Options, host: Host) => {
 
   /**
    * The same for the outbox, which all tabs share: one of them asks, and the others find its answer in the record. A profile's
-   * deletion must not arrive a second time, when there may be a new one.
+   * deletion must not arrive a second time, when there may be a new one; so a page that is left, which can wait for nobody,
+   * leaves it to the next one.
    */
-  const ask = (op: number) =>
-    leaving
-      ? send(op)
-      : locks
-          .asking(async () => {
+  const ask = async (op: number) => {
+    try {
+      await (leaving
+        ? Promise.reject()
+        : locks.asking(async () => {
             await send(op);
             await store();
-          })
-          .catch(() => {
-            tell(Turn.Answered, op);
-            if (!over) pump();
-          });
+          }));
+    } catch {
+      tell(Turn.Answered, op);
+      if (!over) pump();
+    }
+  };
 
   const reread = async (key: Key) => {
     const copy = await (key == 'consent' ? consent() : records.read(key));
@@ -293,7 +324,7 @@ export const load = async (token: string, options: Options, host: Host) => {
   const refused = () => {
     try {
       const kind = +host.local!.getItem(early)!;
-      if (kind & Turn.OptOut) client.choose(Turn.OptOut | (kind & 3));
+      if (kind & Turn.OptOut) client.choose([Turn.OptOut | (kind & 3)]);
       // A page's agreement was its own.
       else host.local!.removeItem(early);
     } catch {
@@ -312,6 +343,9 @@ export const load = async (token: string, options: Options, host: Host) => {
   host.hear(
     {
       view: (hidden) => {
+        // In a page that is left already nothing may be waited for.
+        if (last) return;
+        signal();
         tell(hidden ? Turn.Background : Turn.Foreground);
         if (hidden) persist();
         pump();
@@ -324,6 +358,7 @@ export const load = async (token: string, options: Options, host: Host) => {
       },
       resume: () => {
         last = false;
+        signal();
         tell(Turn.Resumed);
         reread('consent');
         reread('identity');
@@ -338,7 +373,7 @@ export const load = async (token: string, options: Options, host: Host) => {
     hear.signal,
   );
 
-  const closed = () => Error('closed: start another client');
+  const closed = () => fault('closed: start another client');
   /** Calls that were refused here. */
   let refusals = 0;
   const refuse = (rejected: Rejected) => (refusals++, rejected);
@@ -372,30 +407,33 @@ export const load = async (token: string, options: Options, host: Host) => {
         return refuse({ rejected: 'broken', hint: '' + error });
       }
     },
-    choose: (kind: number) => {
+    choose: ([kind, how]: readonly [kind: number, how?: object | null]) => {
       const choice = new Promise<void>((done, fail) => {
         if (over) {
-          // It can do nothing any more, but the next one hears of it.
-          if (kind >= Turn.OptOut) keep(kind);
+          // It can do nothing any more, but the next one hears of a refusal.
+          keep(kind);
           return fail(closed());
         }
-        tell(kind);
-        tickets.set(number(), [done, fail]);
-        keep(kind);
+        try {
+          tell(kind);
+          tickets.set(number(), [done, fail]);
+        } finally {
+          keep(kind);
+        }
         pump();
       });
       choosing = choice.then(() => host.local?.removeItem(early)).catch(() => {});
-      return choice;
+      // It counts, but what was wished with it was not understood.
+      const wrong = Object.keys(how ?? {}).find((name) => !/^(erase|deleteProfile)$/.test(name));
+      return wrong == null ? choice : choice.then(() => Promise.reject(fault(`unknown_option: no option ${wrong}; there are: erase, deleteProfile`)));
     },
     flush: (timeout: number) =>
       new Promise<boolean>((done) => {
         if (over) return done(false);
         tell(Turn.Flush);
         const mark = number();
-        const late = setTimeout(() => {
-          flushes.delete(mark);
-          done(false);
-        }, Math.min(timeout, FAR));
+        // The module keeps the mark until it is told how the flush has ended.
+        const late = setTimeout(done, Math.min(timeout, FAR), false);
         const end = async (all: boolean) => {
           // What is to be written is no less a part of it.
           await store();
@@ -406,9 +444,9 @@ export const load = async (token: string, options: Options, host: Host) => {
         pump();
       }),
     signals: async (signals: Signals) => {
-      const bits = host.signals | said(signals);
+      other = said(signals);
       if (over) return;
-      tell(Turn.Signals, bits);
+      signal();
       // Where they allow what they forbade, an identity has to be made; the tick brings what that takes.
       tell(Turn.Tick);
       pump();
@@ -425,6 +463,7 @@ export const load = async (token: string, options: Options, host: Host) => {
     deviceId: () => read(8),
     audit: async (): Promise<Audit> => {
       const items = await host.items(queue.keys());
+      if (over) records.close?.();
       const [inFlight, timed, { queued, held }] = books(read(9)!);
       const timers = timed + (timer === undefined ? 0 : 1);
       return { items, queued, held, timers, inFlight, outbox: JSON.parse(read(10)!) };

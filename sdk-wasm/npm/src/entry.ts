@@ -88,7 +88,7 @@ export const entry = (loader: () => Promise<Loader>, storage?: () => Storage) =>
     dead = refuse('not_loaded', error.message);
   });
 
-  const choose = (turn: number) => {
+  const choose = (turn: number, how?: object) => {
     no = turn > Turn.OptIn ? no | turn : 0;
     try {
       // The page may be left before there is a client, which reads this when it starts.
@@ -96,7 +96,7 @@ export const entry = (loader: () => Promise<Loader>, storage?: () => Storage) =>
     } catch {
       // There is none, it is denied to us, or full.
     }
-    return later<void>('choose', turn);
+    return later<void>('choose', [turn, how]);
   };
 
   const consent = (): Consent =>
@@ -112,29 +112,29 @@ export const entry = (loader: () => Promise<Loader>, storage?: () => Storage) =>
     track: (name, properties) => call(0, name, properties),
     removeGroup: (key, id) => call(14, key, id),
     reset: () => call(2),
-    hasOptedOut: () => consent().decision == 'denied',
     setGroup: (key, id) => call(12, key, id),
-    registerForSession: (properties) => call(5, 0, properties),
-    register: (properties) => call(3, 0, properties),
-    registerOnce: (properties) => call(4, 0, properties),
-    identify: (user) => call(1, user),
-    timeEvent: (name) => call(9, name),
-    alias: (alias) => call(8, alias),
-    signals: (signals) => later('signals', signals),
-    audit: () => later('audit'),
+    hasOptedOut: () => consent().decision == 'denied',
     addGroup: (key, id) => call(13, key, id),
     ready,
-    flush: (timeout = 1e4) => later('flush', timeout, timeout),
-    stats: () => client?.stats(refused),
-    shutdown: (timeout = 2e3) => later('shutdown', timeout, timeout),
-    group: (key, id) => profile(11, { $group_key: key, $group_id: id }),
-    optIn: () => choose(Turn.OptIn),
-    optOut: (how) => choose(Turn.OptOut + <any>!!how?.erase + 2 * <any>!!how?.deleteProfile),
+    identify: (user) => call(1, user),
+    registerOnce: (properties) => call(4, 0, properties),
+    register: (properties) => call(3, 0, properties),
+    registerForSession: (properties) => call(5, 0, properties),
+    consent,
+    timeEvent: (name) => call(9, name),
+    alias: (alias) => call(8, alias),
+    audit: () => later('audit'),
     unregister: (name) => call(6, name),
     switchUser: (user) => call(7, user),
-    distinctId: () => client?.distinctId(),
-    profile: () => profile(10),
+    group: (key, id) => profile(11, { $group_key: key, $group_id: id }),
+    flush: (timeout = 1e4) => later('flush', timeout, timeout),
+    shutdown: (timeout = 2e3) => later('shutdown', timeout, timeout),
+    signals: (signals) => later('signals', signals),
+    stats: () => client?.stats(refused),
+    optIn: () => choose(Turn.OptIn),
+    optOut: (how) => choose(Turn.OptOut + <any>!!how?.erase + 2 * <any>!!how?.deleteProfile, how),
     deviceId: () => client?.deviceId(),
-    consent,
+    profile: () => profile(10),
+    distinctId: () => client?.distinctId(),
   };
 };

@@ -11,6 +11,8 @@ export interface Records {
   read(key: Key): Promise<string | undefined>;
   write(key: Key, text: string): Promise<unknown>;
   remove(key: Key): Promise<unknown>;
+  /** Lets go of the store until the next use, where that is one's own affair. */
+  close?(): void;
 }
 
 /** What the driver does about what happens around it. */
@@ -35,6 +37,8 @@ export type Instantiate = (imports: WebAssembly.Imports) => Pick<WebAssembly.Ins
 export interface Host {
   /** The synchronous store of the queue and of the consent record's mirror; none if it is denied to us. */
   local: Storage | undefined;
+  /** Whether it holds such a mirror, and others may change one without the other. */
+  mirrored?: boolean;
   /** The store of the name by which a reload finds its queue again. */
   session: Storage | undefined;
   /** The name of the queue, where there is one only. */
@@ -47,8 +51,8 @@ export interface Host {
   shared?: boolean;
   /** The names of queues that clients have which share `session`; none where they share nothing. */
   here?: Set<string>;
-  /** What of the environment says no: 1 Global Privacy Control, 2 Do Not Track. */
-  signals: number;
+  /** What of the environment says no now: 1 Global Privacy Control, 2 Do Not Track. */
+  signals(): number;
   /** What makes an instance of the module. */
   compile(options: Options): Promise<Instantiate>;
   /** Whether a request that failed may have failed for want of a preflight. */

@@ -62,7 +62,9 @@ export const openLocks = (prefix: string, locks: LockManager | undefined, shared
         const how: LockOptions = left ? { signal: AbortSignal.timeout(NAME) } : { ifAvailable: true };
         request(name, how, held).catch(() => done(false));
       }),
-    /** Lets go of all names: the page may be frozen, or gone. */
+    /** Whether another living tab has a name: it may collect. */
+    others: async () => !!(await locks?.query())?.held!.some(({ name }) => name!.startsWith(prefix + 'tab:') && !names.has(name!.slice(prefix.length + 4))),
+    /** Lets go of all names: the page may be frozen, or gone, or has nothing stored. */
     release: () => {
       names.forEach((free) => free());
       names.clear();

@@ -31,7 +31,8 @@ export const openQueue = (prefix: string, { local, session, keys, only, locks }:
     tabs,
     /** The name belongs to another living tab, of which this one is a duplicate. */
     rename: () => {
-      tabs[0] = fresh;
+      // Also one of its own may be taken by now.
+      tabs[0] = fresh += '0';
     },
     /** A name is data, too: while this tab was elsewhere another one may have withdrawn. */
     hasData: () => !!places().length || session?.getItem(name) != null,

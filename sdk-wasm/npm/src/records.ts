@@ -7,7 +7,7 @@ const STORE = 'records';
 /** A database that does not answer in this time, in milliseconds, cannot be read until it does. */
 const PATIENCE = 5_000;
 
-export const openRecords = (name: string): Records & { close(): void } => {
+export const openRecords = (name: string): Required<Records> => {
   let open: Promise<IDBDatabase | undefined> | undefined;
 
   const connect = (create: boolean) =>

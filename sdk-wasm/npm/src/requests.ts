@@ -5,10 +5,11 @@ export type Answer = [status: number, retryAfter: string | undefined, body: stri
 
 /** No answer in this time is none, in milliseconds. */
 const PATIENCE = 30_000;
-/** Browsers let 64 KiB outlive a page, of all requests together: so much for the last one, … */
-const LAST = 50 << 10;
-/** … and so much for one that was under way. */
-const OTHER = 12 << 10;
+/**
+ * Browsers let 64 KiB outlive a page, of all requests together: the module gives the last ones 44, and each that was under
+ * way, one of every lane, has so much. The rest is for what is escaped.
+ */
+const OTHER = 4 << 10;
 
 /** It is the form of a body that is refused, not what stands in it. */
 const NOT_IN_THIS_FORM = [411, 415, 501];
@@ -44,9 +45,8 @@ export const openRequests = (endpoint: string, gzip: boolean, online: () => bool
     const packed = typeof what != 'string';
     if (!packed && asForm(path, leaving)) {
       type = 'application/x-www-form-urlencoded';
-      body = 'data=' + encodeURIComponent(what);
-      // What a reader of forms would take for something else is escaped, and nothing more.
-      if (leaving && body.length > LAST) body = 'data=' + what.replace(/[%&+]/g, encodeURIComponent);
+      // In a last request what a reader of forms would take for something else is escaped, and nothing more.
+      body = 'data=' + (leaving ? what.replace(/[%&+]/g, encodeURIComponent) : encodeURIComponent(what));
     }
     let late = 0;
     const timer = setTimeout(() => {
@@ -78,7 +78,7 @@ export const openRequests = (endpoint: string, gzip: boolean, online: () => bool
       return [response.status, inSeconds(headers.get('Retry-After'), headers.get('Date')), (await response.text()).slice(0, 65_536)];
     } catch {
       // Browsers do not tell a preflight that failed from a network that did: take turns.
-      if (!cancel.signal.aborted && online()) simple = !simple;
+      if (!leaving && !cancel.signal.aborted && online()) simple = !simple;
       return [late, undefined, ''];
     } finally {
       clearTimeout(timer);

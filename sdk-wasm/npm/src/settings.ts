@@ -18,18 +18,26 @@ const flag = (name: string, value: unknown) => {
 export const said = ({ gpc = false, dnt = false, host = false }: Signals = {}) =>
   flag('gpc', gpc) + 2 * flag('dnt', dnt) + 4 * flag('host', host);
 
+/** All there are. */
+const OPTIONS =
+  'endpoint,defaultConsent,honorGpc,honorDnt,signals,flushInterval,batchSize,queueLimitBytes,queueLimitAge,gzip,idMerge,denyList,filter,onConsent,personalData,personalDataAllow,wasmUrl,wasm,dataDir';
+
 /**
- * The collector's address, whether to pack, and what the module is opened with. Throws for what cannot be. Unknown keys are the page's
- * own affair.
+ * The collector's address, whether to pack, what is done about personal data and under which names it may stand, and what the
+ * module is opened with. Throws for what cannot be: an option that is misspelt could be the one that keeps the client from
+ * collecting.
  */
 export const settings = (token: unknown, options: Options, signals: number) => {
+  for (const name in options) if (!OPTIONS.split(',').includes(name)) throw Error(`no option ${name}; there are: ${OPTIONS}`);
   const text = (name: string, value: unknown) => {
     if (typeof value != 'string' || HALF.test(value)) throw Error(name + ' must be a text');
     return value;
   };
   text('token', token);
-  if (options.filter && typeof options.filter != 'function') throw Error('filter must be a function');
-  const word = (name: 'defaultConsent' | 'idMerge', ...words: string[]) => {
+  for (const name of ['filter', 'onConsent'] as const) {
+    if (options[name] && typeof options[name] != 'function') throw Error(name + ' must be a function');
+  }
+  const word = (name: 'defaultConsent' | 'idMerge' | 'personalData', ...words: string[]) => {
     const at = words.indexOf(options[name] ?? words[0]!);
     if (at < 0) throw Error(`${name} must be one of: ${words}`);
     return at;
@@ -39,18 +47,22 @@ export const settings = (token: unknown, options: Options, signals: number) => {
     if (!(Number.isInteger(value) && value >= least && value <= most)) throw Error(`${name} must be a whole number from ${least} to ${most}`);
     return value;
   };
-  const names = (list: unknown) => {
+  const names = (of: 'denyList' | 'personalDataAllow') => {
+    const list: unknown = options[of] ?? [];
     // They go to the module as lines.
-    if (!Array.isArray(list) || /\n/.test('' + list)) throw Error('denyList must be a list of names, without line breaks');
-    return list.map((name) => text('denyList', name) + '\n').join('');
+    if (!Array.isArray(list) || /\n/.test('' + list)) throw Error(of + ' must be a list of names, without line breaks');
+    return list.map((name) => text(of, name) + '\n').join('');
   };
   // A `<base>` must not point it elsewhere; where a page has no address, its parent's is the base.
-  const endpoint = text('endpoint', options.endpoint ?? globalThis.location?.origin.replace(/^null$/, ''));
+  const origin = globalThis.location?.origin.replace(/^null$/, '');
+  const endpoint = text('endpoint', options.endpoint ?? origin).replace(/^\s*(?=$|\/(?!\/))/, origin ?? '');
   // A host without a scheme would be taken for one, or for a path; what has a user, a query or a fragment is never reached.
   if (!/^\s*(https?:\/\/[^/?#@]+)?(\/[^?#]*)?$/i.test(endpoint)) throw Error(NO_ENDPOINT);
   return [
     endpoint,
     !!flag('gzip', options.gzip ?? true),
+    word('personalData', 'off', 'observe', 'redact', 'reject'),
+    names('personalDataAllow'),
     word('defaultConsent', 'pending', 'granted', 'denied'),
     !!word('idMerge', 'simplified', 'original'),
     flag('honorGpc', options.honorGpc ?? true) + 2 * flag('honorDnt', options.honorDnt ?? true),
@@ -60,6 +72,6 @@ export const settings = (token: unknown, options: Options, signals: number) => {
     whole('batchSize', 50, 1, 2000),
     whole('queueLimitBytes', QUEUE_BYTES),
     whole('queueLimitAge', 5 * DAY),
-    names(options.denyList ?? []),
+    names('denyList'),
   ] as const;
 };

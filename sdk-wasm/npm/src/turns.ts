@@ -30,6 +30,7 @@ export const enum Turn {
   Signals,
   Agree,
   Erasing,
+  Personal,
 
   Done = 60,
   Opened,

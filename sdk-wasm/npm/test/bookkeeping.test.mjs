@@ -16,7 +16,7 @@ const load = async (name) => {
 const { openQueue } = await load('queue');
 const { settings } = await load('settings');
 const { books } = await load('books');
-const { inSeconds } = await load('requests');
+const { inSeconds, openRequests } = await load('requests');
 
 class Memory {
   constructor(entries) {
@@ -99,6 +99,16 @@ test('C4 a wipe takes what is older or cannot be told; of living tabs only if it
   }
 });
 
+test('every name that a tab takes is another one', () => {
+  const queue = openQueue(P, host(new Memory({}), new Memory({})), '17');
+  const names = [queue.tabs[0]];
+  for (let n = 0; n < 3; n++) {
+    queue.rename();
+    names.push(queue.tabs[0]);
+  }
+  assert.equal(new Set(names).size, 4);
+});
+
 test('where nobody can tell whose tab is gone, what others have left is bounded', () => {
   const text = '1|' + 'x'.repeat(300_000);
   const fill = () =>
@@ -119,7 +129,7 @@ test('without storage there is nothing', () => {
 });
 
 test('an empty object gives the defaults of a browser, and every option arrives', () => {
-  assert.deepEqual(settings('T', { endpoint: '' }, 0), ['', true, 0, false, 3, 0, 5000, 50, 1 << 20, 432_000_000, '']);
+  assert.deepEqual(settings('T', { endpoint: '' }, 0), ['', true, 0, '', 0, false, 3, 0, 5000, 50, 1 << 20, 432_000_000, '']);
   assert.deepEqual(
     settings('T', {
       defaultConsent: 'denied',
@@ -134,14 +144,16 @@ test('an empty object gives the defaults of a browser, and every option arrives'
       denyList: ['ssn', 'iban'],
       endpoint: '/x',
       gzip: false,
+      personalData: 'redact',
+      personalDataAllow: ['contact'],
     }, 0),
-    ['/x', false, 2, true, 2, 4, 10, 7, 8, 9, 'ssn\niban\n'],
+    ['/x', false, 2, 'contact\n', 2, true, 2, 4, 10, 7, 8, 9, 'ssn\niban\n'],
   );
 });
 
 test('signals of the app add to what the browser says, and take nothing from it', () => {
   for (const [said, signals, sum] of [[1, {}, 1], [1, { gpc: false, dnt: true }, 3], [2, { dnt: true, host: true }, 6]]) {
-    assert.equal(settings('T', { endpoint: '', signals }, said)[5], sum);
+    assert.equal(settings('T', { endpoint: '', signals }, said)[7], sum);
   }
 });
 
@@ -160,6 +172,8 @@ test('a setting that cannot work is named', () => {
     [{ queueLimitBytes: 0 }, /queueLimitBytes .* from 1 /],
     [{ queueLimitAge: 0 }, /queueLimitAge .* from 1 /],
     [{ denyList: 'ssn' }, /denyList/],
+    [{ personalData: 'hash' }, /personalData must be one of: off,observe,redact,reject/],
+    [{ personalDataAllow: 'contact' }, /personalDataAllow/],
     [{ denyList: [7] }, /denyList/],
     [{ denyList: ['card\nnumber'] }, /denyList/],
     [{ endpoint: new URL('https://collector.example') }, /endpoint/],
@@ -187,7 +201,9 @@ test('C15 every number of the books has its name', () => {
     [stats.tracked, stats.adopted, stats.givenUp, stats.queuedBytes, stats.rejected],
     [1, 3, 7, 8, 11],
   );
-  assert.deepEqual([stats.dropped.withdrawn, stats.dropped.unrecordable], [12, 19]);
+  assert.deepEqual([stats.dropped.withdrawn, stats.dropped.unrecordable, stats.personalData], [12, 19, undefined]);
+  const [, , found] = books('100,101,1,2,3,4,5,6,7,8,9,10,11,12,13,14,15,16,17,18,19,20,21,22,23,');
+  assert.deepEqual(found.personalData, { email: 20, card: 21, iban: 22, jwt: 23 });
 });
 
 test('a `Retry-After` that is a date counts from the date of the answer', () => {
@@ -200,4 +216,57 @@ test('a `Retry-After` that is a date counts from the date of the answer', () => 
   assert.match(inSeconds(ahead, null), /^3(5\d\d|600)$/);
   for (const value of ['', '120', '1.5']) assert.equal(inSeconds(value, date), value);
   for (const value of [null, 'soon', 'Sun, 99 Nov 1994 08:49:37 GMT']) assert.equal(inSeconds(value, date), undefined);
+});
+
+test('a path is one of the page\'s own origin, which a page without an address does not have', (t) => {
+  t.after(() => delete globalThis.location);
+  for (const [origin, given, endpoint] of [
+    ['https://shop.example', undefined, 'https://shop.example'],
+    ['https://shop.example', '', 'https://shop.example'],
+    ['https://shop.example', ' /collect', 'https://shop.example/collect'],
+    ['https://shop.example', '//other.example/x', '//other.example/x'],
+    ['https://shop.example', 'https://other.example', 'https://other.example'],
+    ['null', '/collect', '/collect'],
+    ['null', undefined, ''],
+  ]) {
+    globalThis.location = { origin };
+    assert.equal(settings('T', { endpoint: given }, 0)[0], endpoint);
+  }
+});
+
+test('an option that there is not is named, and so are those that there are', () => {
+  assert.throws(() => settings('T', { endpoint: '', default_consent: 'denied' }, 0), /default_consent.*defaultConsent/);
+});
+
+/** Takes the place of `fetch` for one test. */
+const fetched = (t, answer) => {
+  const requests = [];
+  const { fetch } = globalThis;
+  t.after(() => (globalThis.fetch = fetch));
+  globalThis.fetch = async (url, options) => (requests.push({ url, ...options }), answer());
+  return requests;
+};
+
+test('what the requests of a page that is left carry in all is kept, however it is escaped', async (t) => {
+  const requests = fetched(t, () => new Response('1'));
+  const { start } = openRequests('https://x', false, () => true);
+  // The module gives out 44 KiB at most for the last ones; before them some of each lane may be under way.
+  const json = JSON.stringify([{ event: 'a "quoted" name', text: '{"é":[1,2]}'.repeat(700) }]);
+  for (const path of ['/track/', '/engage/', '/groups/']) await start(path, json, true, new AbortController());
+  for (const { body, keepalive } of requests) {
+    assert.ok(keepalive);
+    assert.equal(new URLSearchParams(body).get('data'), json);
+    assert.ok(Buffer.byteLength(body) < Buffer.byteLength(json) + 100, 'what stands in quotes is not made longer');
+  }
+  const large = 'x'.repeat(7 << 10);
+  for (const text of [large, 'x']) await start('/track/', text, false, new AbortController());
+  assert.deepEqual(requests.slice(3).map(({ keepalive }) => keepalive), [false, true]);
+});
+
+test('that a last request has failed says nothing about preflights', async (t) => {
+  const requests = fetched(t, () => Promise.reject(TypeError('failed')));
+  const { start } = openRequests('https://x', false, () => true);
+  for (const leaving of [true, false, false]) await start('/track/', '[]', leaving, new AbortController());
+  const types = requests.map(({ headers }) => headers['Content-Type'].slice(12));
+  assert.deepEqual(types, ['x-www-form-urlencoded', 'json', 'x-www-form-urlencoded']);
 });

@@ -43,6 +43,26 @@ test('C3 C13 while the decision is pending nothing is written and nobody connect
   assert.deepEqual((await names(page)).databases, { 'refrain:T': ['consent', 'identity'] });
 });
 
+test('C12 nothing that is sent holds the secret of a device, but for its erasure', async (t) => {
+  const { collector, open } = await world.person(t);
+  const page = await open({});
+  const secrets = [];
+  for (const change of ['optIn', 'reset', 'switchUser']) {
+    await page.evaluate(async (change) => {
+      await window.r[change]('u1');
+      window.r.track(change);
+      await window.r.flush();
+    }, change);
+    secrets.push(JSON.parse((await kept(page)).databases['refrain:T'].identity).secret);
+  }
+  await collector.arrived('switchUser');
+  assert.equal(new Set(secrets).size, 3);
+  assert.deepEqual(collector.requests.filter(({ text }) => secrets.some((secret) => text.includes(secret))), []);
+  await page.evaluate(() => window.r.optOut({ erase: true }));
+  const taken = () => collector.requests.find(({ path, method }) => method === 'POST' && path === '/refrain/v1/erasures');
+  assert.equal(JSON.parse((await collector.until('an erasure', taken)).text).secret, secrets[2]);
+});
+
 test('C3 C4 C14 after optOut only the choice is kept, and nothing arrives any more', async (t) => {
   const { collector, open } = await world.person(t);
   const page = await open({ defaultConsent: 'granted', flushInterval: 3_600_000 });
@@ -181,6 +201,33 @@ test('Global Privacy Control says no, in words, and nothing is written', async (
 
   await page.evaluate(() => window.r.optIn());
   await collector.arrived('$opt_in');
+});
+
+test('an objection with an option that there is not counts, and fails', async (t) => {
+  const { open } = await world.person(t);
+  const page = await open({ defaultConsent: 'granted' });
+  const seen = await page.evaluate(async () => {
+    const { init } = await import('/dist/index.js');
+    const early = init('U', { defaultConsent: 'granted' });
+    const say = ({ code, message }) => `${code} ${message}`;
+    const errors = await Promise.all([window.r, early].map((r) => r.optOut({ delete_profile: true }).then(() => '', say)));
+    await window.r.optOut(null);
+    return [errors, window.r.consent().decision, early.consent().decision];
+  });
+  const error = 'unknown_option unknown_option: no option delete_profile; there are: erase, deleteProfile';
+  assert.deepEqual(seen, [[error, error], 'denied', 'denied']);
+});
+
+test('C1 a browser that begins to say no while the page is open is heard when it comes into view', async (t) => {
+  const { open } = await world.person(t);
+  const page = await open({ defaultConsent: 'granted', signals: { dnt: false } });
+  assert.equal(await page.evaluate(() => window.r.consent().verdict), 'allow');
+  const reason = await page.evaluate(() => {
+    Object.defineProperty(navigator, 'globalPrivacyControl', { value: true });
+    document.dispatchEvent(new Event('visibilitychange'));
+    return window.r.consent().reason;
+  });
+  assert.equal(reason, 'gpc');
 });
 
 test('Do Not Track says no, unless the host does not honour it', async (t) => {

@@ -5,6 +5,7 @@ import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import { build } from 'esbuild';
 import { frameWithoutOrigin, kept, start, startWorld } from './support/browser.mjs';
+import { nobody } from './support/nobody.mjs';
 
 let world;
 before(async () => (world = await startWorld()));
@@ -60,8 +61,21 @@ for (const [where, forbidden] of [
     });
     await collector.arrived('Back');
 
-    const error = await page.evaluate(() => window.r.optOut().then(() => '', (error) => error.message));
-    assert.match(error, /^not_recorded: /);
+    // And as it is left.
+    await page.evaluate(async () => {
+      await window.r.flush();
+      // The first one after quiet leaves at once.
+      window.r.track('First');
+      window.r.track('Left');
+      dispatchEvent(new PageTransitionEvent('pagehide', { persisted: true }));
+    });
+    await collector.arrived('Left');
+    assert.equal(collector.requests.find(({ text }) => text.includes('"Left"')).type, 'application/x-www-form-urlencoded');
+    await page.evaluate(() => dispatchEvent(new PageTransitionEvent('pageshow', { persisted: true })));
+
+    const [code, message] = await page.evaluate(() => window.r.optOut().then(() => [], (error) => [error.code, error.message]));
+    assert.equal(code, 'not_recorded');
+    assert.match(message, /^not_recorded: /);
     assert.deepEqual(await page.evaluate(() => window.faults), [], 'nothing that the app has not asked for fails');
     const after = await page.evaluate(async (url) => {
       const result = window.r.track('E').rejected;
@@ -84,9 +98,32 @@ test('a full storage keeps events in memory', async (t) => {
       whole.call(this, key, value);
     };
   });
+  const said = page.waitForEvent('console');
   await start(page, collector, { defaultConsent: 'granted' });
   await page.evaluate(() => window.r.track('Kept'));
   await collector.arrived('Kept');
+  assert.match((await said).text(), /^refrain: store_full: events are kept in memory at most/);
+});
+
+test('a console that throws stops nothing', async (t) => {
+  const { collector, open } = await world.person(t);
+  const page = await open();
+  await page.evaluate(() => {
+    const whole = Storage.prototype.setItem;
+    Storage.prototype.setItem = function (key, value) {
+      if (key.includes(':q:')) throw new DOMException('full', 'QuotaExceededError');
+      whole.call(this, key, value);
+    };
+    console.warn = () => {
+      window.warned = true;
+      throw Error('no console');
+    };
+  });
+  await start(page, collector, { defaultConsent: 'granted' });
+  await page.evaluate(() => window.r.track('Kept'));
+  await page.waitForFunction(() => window.warned);
+  await page.evaluate(() => void window.r.optOut().then(() => (window.done = true)));
+  await page.waitForFunction(() => window.done);
 });
 
 for (const [what, damage] of [
@@ -196,7 +233,7 @@ test('without Web Locks two clients of a page have a queue each, also after a re
   await context.addInitScript(() => Object.defineProperty(navigator, 'locks', { value: undefined }));
   const page = await open({ defaultConsent: 'granted' });
   // A collector that does not answer: what is recorded stays.
-  const options = { endpoint: 'http://127.0.0.1:9', defaultConsent: 'granted', flushInterval: 3_600_000 };
+  const options = { endpoint: await nobody(), defaultConsent: 'granted', flushInterval: 3_600_000 };
   const startTwo = () =>
     page.evaluate(async (options) => {
       const { init } = await import('/dist/index.js');
@@ -352,10 +389,19 @@ test('without an endpoint the page\'s own origin is asked, wherever a `<base>` p
   await page.evaluate(async () => {
     const { init } = await import('/dist/index.js');
     document.head.innerHTML = '<base href="https://elsewhere.invalid/">';
+    window.init = init;
     const r = init('T', { defaultConsent: 'granted' });
     r.track('E');
   });
   assert.equal((await asked).url(), world.site.url + 'track/?verbose=1&ip=0');
+  for (const [endpoint, path] of [['', ''], ['/collect/', 'collect/']]) {
+    const asked = page.waitForRequest((request) => request.url().includes(path + 'track/'));
+    await page.evaluate((endpoint) => {
+      const r = window.init('T' + endpoint.length, { endpoint, defaultConsent: 'granted' });
+      r.track('E');
+    }, endpoint);
+    assert.equal((await asked).url(), world.site.url + path + 'track/?verbose=1&ip=0');
+  }
 });
 
 test('an interval that no timer can wait for is no busy loop', async (t) => {

@@ -147,6 +147,34 @@ test('a page that comes back from the back/forward cache goes on', async (t) => 
   await collector.arrived('Back');
 });
 
+test('C9 what a page records as it comes back from the back/forward cache is of whoever is there by then', async (t) => {
+  const { collector, open } = await world.person(t);
+  const page = await quietPage(collector, open, { ...SLOW, flushInterval: 50 });
+  await page.evaluate(() => {
+    // The read that the page begins with is the last one to end.
+    const get = IDBObjectStore.prototype.get;
+    let first = true;
+    addEventListener('pageshow', ({ persisted }) => persisted && window.r.track('Back'));
+    IDBObjectStore.prototype.get = function (key) {
+      if (key !== 'identity' || !window.persisted || !first) return get.call(this, key);
+      first = false;
+      for (let n = 0; n < 500; n++) get.call(this, 'nothing');
+      return get.call(this, key);
+    };
+  });
+  let user;
+  await thereAndBack(page, async () => {
+    const other = await open(SLOW);
+    await other.evaluate(async () => {
+      window.r.switchUser('u2');
+      await window.r.flush();
+    });
+    user = await other.evaluate(() => window.r.deviceId());
+  });
+  const [back] = await collector.arrived('Back');
+  assert.deepEqual([back.properties.$user_id, back.properties.$device_id], ['u2', user]);
+});
+
 test('what another tab has sent while a page was frozen is not sent again by it', async (t) => {
   const { collector, open } = await world.person(t);
   const page = await quietPage(collector, open);
@@ -188,4 +216,58 @@ test('what nobody else has taken is sent by the page when it comes back, once', 
   await page.waitForFunction(() => window.r.stats().queued === 0);
   const { tracked, recovered, delivered, givenUp } = await page.evaluate(() => window.r.stats());
   assert.deepEqual({ tracked, recovered, delivered, givenUp }, { tracked: 2, recovered: 1, delivered: 2, givenUp: 1 });
+});
+
+test('a page whose storage was emptied, as when a user logs out, sends what it has when it is left', async (t) => {
+  const { collector, open } = await world.person(t);
+  const page = await quietPage(collector, open);
+  await page.evaluate(() => (localStorage.clear(), window.r.track('Emptied')));
+  await page.waitForFunction(() => 'refrain:T:consent' in localStorage);
+  leave(page, () => {
+    window.r.track('Left');
+    location.href = '/?elsewhere';
+  });
+  await collector.arrived('Left');
+  await elsewhere(page);
+});
+
+test('what is recorded of somebody who is not yet written down is stored when the page is left', async (t) => {
+  const { collector, open } = await world.person(t);
+  const page = await quietPage(collector, open);
+  const stored = await page.evaluate(() => {
+    window.r.identify('ada');
+    window.r.track('Left');
+    dispatchEvent(new PageTransitionEvent('pagehide', { persisted: true }));
+    return Object.entries(localStorage).filter(([key]) => key.includes(':q:')).sort().map(([, value]) => value);
+  });
+  assert.deepEqual(stored.map((value) => /"event":"([^"]+)"/.exec(value)[1]), ['$identify', 'Left']);
+});
+
+test('a page that is left asks for no lock when it goes out of view', async (t) => {
+  const { collector, open } = await world.person(t);
+  const page = await quietPage(collector, open);
+  const locks = await page.evaluate(() => {
+    // More than may leave at once.
+    for (let n = 0; n < 40; n++) window.r.track('Many', { n, text: 'x'.repeat(2_000) });
+    Object.defineProperty(document, 'hidden', { get: () => true });
+    dispatchEvent(new PageTransitionEvent('pagehide', { persisted: true }));
+    const locks = [];
+    LockManager.prototype.request = (name) => (locks.push(name), Promise.reject(Error('frozen')));
+    document.dispatchEvent(new Event('visibilitychange'));
+    return locks;
+  });
+  assert.deepEqual(locks, []);
+});
+
+test('a page that nobody sees yet starts when somebody does', async (t) => {
+  const { collector, context, open } = await world.person(t);
+  const asked = [];
+  context.on('request', (request) => asked.push(new URL(request.url()).pathname));
+  const page = await open();
+  await page.evaluate(() => Object.defineProperty(document, 'prerendering', { value: true, configurable: true }));
+  assert.equal(await start(page, collector, { defaultConsent: 'granted', early: 'Prerendered' }), 'held');
+  await page.evaluate((url) => import('/dist/client.js').then(() => fetch(url + '/marker')), collector.url);
+  assert.deepEqual([collector.tracks(), asked.filter((path) => path.endsWith('.wasm'))], [[], []]);
+  await page.evaluate(() => document.dispatchEvent(new Event('prerenderingchange')));
+  await collector.arrived('Prerendered');
 });

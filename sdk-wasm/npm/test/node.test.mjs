@@ -8,9 +8,11 @@ import { test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { startServer } from '../../../tests/e2e/node/mock-server.mjs';
 import { startCollector } from './support/collector.mjs';
+import { nobody } from './support/nobody.mjs';
 import { filesIn, startClient, startProcess, temporary } from './support/processes.mjs';
 
 const PACKAGE = fileURLToPath(new URL('..', import.meta.url));
+const NOBODY = await nobody();
 
 /** A server, an empty place for a data folder, and clients on it. */
 const scene = async (t) => {
@@ -33,7 +35,7 @@ const run = (script) =>
 
 const unreachable = (options) => `
   import { init } from '@refrain/web';
-  const r = init('T', ${JSON.stringify({ endpoint: 'http://127.0.0.1:9', flushInterval: 3_600_000, ...options })});
+  const r = init('T', ${JSON.stringify({ endpoint: NOBODY, flushInterval: 3_600_000, ...options })});
   await r.ready;`;
 
 test('C8 without a data folder nothing is collected until the person agrees, and then for the process', async (t) => {
@@ -85,7 +87,7 @@ test('a folder has one client at a time, under whatever name, and a killed one l
   }
   // Another project is another folder.
   const other = startProcess(t);
-  await startClient(other, 't', { endpoint: 'http://127.0.0.1:9', dataDir });
+  await startClient(other, 't', { endpoint: NOBODY, dataDir });
   await first.kill();
   await client({ dataDir: link });
 });
@@ -175,7 +177,7 @@ test('importing does nothing, and a client that cannot start says why', async (t
     ['', {}, /is the token empty/],
     [7, {}, /token must be a text/],
   ]) {
-    await assert.rejects(startClient(one, token, { endpoint: 'http://127.0.0.1:9', ...options }), why);
+    await assert.rejects(startClient(one, token, { endpoint: NOBODY, ...options }), why);
     assert.equal(await one.evaluate(() => r.track('E').rejected), 'not_loaded');
     assert.equal(await one.evaluate(async () => (await r.shutdown(), r.flush())), false);
   }
@@ -186,7 +188,7 @@ test('a process has as many clients as it likes, and keeps what each has recorde
   const { status, stderr } = run(`
     const { init } = await import('@refrain/web');
     for (let at = 0; at < 12; at++) {
-      const r = init('T' + at, ${JSON.stringify({ endpoint: 'http://127.0.0.1:9', dataDir, defaultConsent: 'granted' })});
+      const r = init('T' + at, ${JSON.stringify({ endpoint: NOBODY, dataDir, defaultConsent: 'granted' })});
       await r.ready;
       r.track('Last');
     }
@@ -200,7 +202,7 @@ test('two clients of one project in a process, each with a folder of its own, fi
   const { dataDir } = await scene(t);
   const start = (ends) => `
     const { init } = await import('@refrain/web');
-    const options = ${JSON.stringify({ endpoint: 'http://127.0.0.1:9', defaultConsent: 'granted' })};
+    const options = ${JSON.stringify({ endpoint: NOBODY, defaultConsent: 'granted' })};
     const two = ['one', 'two'].map((name) => init('T', { ...options, dataDir: ${JSON.stringify(dataDir)} + name }));
     for (const { ready } of two) await ready;
     ${ends}
@@ -255,9 +257,10 @@ test('C4 C14 after an opt-out the folder holds the refusal, whatever else was le
   const audit = await two.evaluate(() => r.audit());
   assert.deepEqual([audit.queued, audit.outbox.map(({ kind }) => kind)], [0, ['device']]);
   const state = await two.evaluate(async () => {
-    for (;;) {
+    for (const end = Date.now() + 60_000; ; ) {
       const { outbox } = await r.audit();
       if (outbox[0].state !== 'requested') return outbox[0].state;
+      if (Date.now() > end) throw Error('the erasure is not asked for');
       await new Promise((done) => setTimeout(done, 10));
     }
   });
@@ -266,7 +269,7 @@ test('C4 C14 after an opt-out the folder holds the refusal, whatever else was le
 
 test('C12 a refusal is about the device and the user that the store holds as it is written', async (t) => {
   const { client, dataDir } = await scene(t);
-  const one = await client({ endpoint: 'http://127.0.0.1:9' });
+  const one = await client({ endpoint: NOBODY });
   // Until it has heard that its own is written down, its own counts.
   await one.evaluate(() => (r.identify('alice'), r.signals({})));
   const [file, text] = Object.entries(await filesIn(dataDir)).find(([file]) => basename(file) === 'identity');
@@ -343,7 +346,7 @@ test('what was written down when a process was killed is sent by a later one, an
   const whole = async () => Object.values(await filesIn(dataDir)).filter((text) => /^\d+\|.*}$/.test(text)).length;
   let before = 0;
   for (let round = 0; round < 12; round++) {
-    const one = await client({ endpoint: 'http://127.0.0.1:9' });
+    const one = await client({ endpoint: NOBODY });
     const there = await names();
     one.evaluate(async (round) => {
       for (let at = 0; at < 300; at++) {

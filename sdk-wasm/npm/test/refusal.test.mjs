@@ -258,3 +258,130 @@ test('a choice that a client has no time for any more, because it is being shut 
   await page.reload();
   await stillRefused(page, person.collector);
 });
+
+test('C5 C7 a choice that comes into the record late takes no later refusal out of the mirror', async (t) => {
+  const { open } = await world.person(t);
+  const page = await open({});
+  const seen = await page.evaluate(async () => {
+    const { put } = IDBObjectStore.prototype;
+    let refused;
+    IDBObjectStore.prototype.put = function (text, key) {
+      if (key === 'consent') refused ??= window.r.optOut();
+      return put.call(this, text, key);
+    };
+    // Others are told of each change right after it was written down.
+    const seen = [];
+    BroadcastChannel.prototype.postMessage = () => seen.push(JSON.parse(localStorage['refrain:T:consent']).decision);
+    await window.r.optIn().catch(() => {});
+    await refused;
+    return seen;
+  });
+  assert.deepEqual([...new Set(seen)], ['denied']);
+});
+
+test('C7 no agreement of before takes back a refusal that only the mirror holds', async (t) => {
+  const person = await world.person(t);
+  const page = await agreed(person);
+  const gone = page.waitForURL('**/?elsewhere');
+  page
+    .evaluate(() => {
+      IDBObjectStore.prototype.put = () => {
+        throw Error('the page is gone');
+      };
+      window.r.optOut().catch(() => {});
+      location.href = '/?elsewhere';
+    })
+    .catch(() => {});
+  await gone;
+  await page.evaluate(
+    () =>
+      new Promise((done, fail) => {
+        const request = indexedDB.open('refrain:T');
+        request.onsuccess = () => {
+          const store = request.result.transaction('records', 'readwrite').objectStore('records');
+          const read = store.get('consent');
+          read.onsuccess = () => {
+            const record = JSON.parse(read.result);
+            // As an erasure leaves it that has come further, by a worker whose clock is ahead.
+            const later = { ...record, decision: 'granted', revision: record.revision + 9, at: record.at + 3_600_000 };
+            store.put(JSON.stringify(later), 'consent');
+          };
+          store.transaction.oncomplete = () => done(request.result.close());
+          store.transaction.onabort = fail;
+        };
+      }),
+  );
+  await stillRefused(page, person.collector);
+});
+
+test('C7 who takes back an objection to a client that was shut down has not objected', async (t) => {
+  const person = await world.person(t);
+  const page = await agreed(person);
+  const left = await page.evaluate(async () => {
+    await window.r.shutdown();
+    await window.r.optOut().catch(() => {});
+    await window.r.optIn().catch(() => {});
+    return Object.keys(localStorage).filter((key) => key.endsWith(':no'));
+  });
+  assert.deepEqual(left, []);
+});
+
+test('C14 an audit lists a refusal that nobody has acted on yet, and lets go of what it looked at', async (t) => {
+  const { open } = await world.person(t);
+  const page = await open({ defaultConsent: 'granted' });
+  await page.evaluate(() => (localStorage['refrain:T:no'] = '24'));
+  const { items } = await page.evaluate(() => window.r.audit());
+  assert.ok(items.includes('localStorage refrain:T:no'), `${items}`);
+  const open_ = await page.evaluate(async () => {
+    delete localStorage['refrain:T:no'];
+    await window.r.shutdown();
+    let open_ = 0;
+    const { open } = IDBFactory.prototype;
+    const { close } = IDBDatabase.prototype;
+    IDBFactory.prototype.open = function (name) {
+      open_++;
+      return open.call(this, name);
+    };
+    IDBDatabase.prototype.close = function () {
+      open_--;
+      close.call(this);
+    };
+    await window.r.audit();
+    return open_;
+  });
+  assert.equal(open_, 0);
+});
+
+test('C7 a refusal that breaks the client is left for the next one', async (t) => {
+  const person = await world.person(t);
+  const page = await agreed(person);
+  const message = await page.evaluate(() => {
+    // As a trap in the module: whatever is told it throws.
+    performance.now = () => {
+      throw Error('broken');
+    };
+    return window.r.optOut().catch((error) => error.message);
+  });
+  assert.equal(message, 'broken');
+  await page.reload();
+  await stillRefused(page, person.collector);
+});
+
+test('C12 a page that is left asks for no deletion beside a tab that does', async (t) => {
+  const { collector, open } = await world.person(t);
+  const page = await open({ defaultConsent: 'granted' });
+  await page.evaluate(async (url) => {
+    const { request } = LockManager.prototype;
+    // As if another tab had it for long.
+    LockManager.prototype.request = function (name, ...rest) {
+      return name.endsWith(':outbox') ? Promise.reject(new DOMException('', 'TimeoutError')) : request.call(this, name, ...rest);
+    };
+    await window.r.optOut({ deleteProfile: true });
+    while (!(await window.r.audit()).outbox.length);
+    const { now } = performance;
+    performance.now = () => now.call(performance) + 3_600_000;
+    dispatchEvent(new PageTransitionEvent('pagehide', { persisted: true }));
+    await fetch(url + '/marker');
+  }, collector.url);
+  assert.deepEqual(collector.requests.filter(({ path }) => path === '/engage/'), []);
+});

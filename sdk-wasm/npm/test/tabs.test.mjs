@@ -261,3 +261,20 @@ test('C5 nothing is stored or sent while another tab fences', async (t) => {
   await fencing.evaluate(() => window.free());
   await collector.arrived('Fenced');
 });
+
+test('C9 a signal that says no in one tab leaves the device to those that are allowed, and takes it where none is', async (t) => {
+  const { open } = await world.person(t);
+  const options = { defaultConsent: 'granted', flushInterval: 3_600_000 };
+  const [allowed, other] = [await open(options), await open(options)];
+  const device = async () => {
+    const text = (await kept(allowed)).databases['refrain:T'].identity;
+    return text && JSON.parse(text).secret;
+  };
+  for (const page of [allowed, other]) await page.evaluate(() => window.r.flush());
+  const before = await device();
+  await other.evaluate(() => window.r.signals({ host: true }));
+  await other.evaluate(() => window.r.audit());
+  assert.equal(await device(), before);
+  await allowed.evaluate(() => window.r.signals({ host: true }));
+  assert.equal(await device(), undefined);
+});

@@ -129,3 +129,29 @@ test('every run is the same, and no page knows of the one before', async () => {
   };
   assert.deepEqual(await run(), await run());
 });
+
+test('an app hears where consent stands, once it is known and at every change, and may answer', async () => {
+  const page = testPage();
+  const heard = [];
+  const r = page.init('T', {
+    onConsent: ({ decision, verdict }) => {
+      heard.push(`${decision} ${verdict}`);
+      if (verdict == 'hold') r.track('Asked');
+      else throw Error('no banner');
+    },
+  });
+  await r.ready;
+  await r.optIn();
+  await page.expectEvent('Asked');
+  await r.optOut();
+  await page.advance(HOUR);
+  assert.deepEqual(heard, ['unset hold', 'granted allow', 'denied deny']);
+  await assert.rejects(testPage().init('T', { onConsent: 'later' }).ready, /onConsent must be a function/);
+});
+
+test('a module without the detector for personal data does not start a client that wants it', async () => {
+  const page = testPage();
+  const r = page.init('T', { personalData: 'redact' });
+  await assert.rejects(r.ready, /^Error: personalData needs a module .* --features personal-data$/);
+  await page.init('T', { personalData: 'off' }).ready;
+});

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
 import { start, startWorld } from './support/browser.mjs';
+import { nobody } from './support/nobody.mjs';
 
 let world;
 before(async () => (world = await startWorld()));
@@ -497,7 +498,7 @@ test('a queue that is full says so, once', async (t) => {
   const page = await open();
   const said = [];
   page.on('console', (message) => message.text().startsWith('refrain: ') && said.push(message.text()));
-  await start(page, { url: 'http://127.0.0.1:9' }, { defaultConsent: 'granted', queueLimitBytes: 2_000 });
+  await start(page, { url: await nobody() }, { defaultConsent: 'granted', queueLimitBytes: 2_000 });
   const { dropped } = await page.evaluate(() => {
     for (let n = 0; n < 20; n++) window.r.track('E', { n, text: 'x'.repeat(100) });
     return window.r.stats();

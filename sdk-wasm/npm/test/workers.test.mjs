@@ -78,7 +78,10 @@ test('C5 C6 what a worker has when another page refuses is never sent', async (t
   assert.deepEqual(seen, ['denied', 0, 1]);
   await page.evaluate(() => window.r.optIn());
   await worker.evaluate(async () => {
-    while (r.track('Again').rejected) await new Promise((done) => setTimeout(done, 10));
+    for (const end = Date.now() + 60_000; r.track('Again').rejected; ) {
+      if (Date.now() > end) throw Error('the worker does not hear of the grant');
+      await new Promise((done) => setTimeout(done, 10));
+    }
     await r.flush();
   });
   await collector.arrived('Again');
@@ -129,4 +132,22 @@ test('a service worker, which has one file and no `import()`, obeys the same rec
   await worker.evaluate(() => r.optOut());
   assert.equal(await page.evaluate(() => window.r.track('After').rejected), 'denied');
   assert.deepEqual(await worker.evaluate(async () => (await r.audit()).items), ['indexedDB refrain:T consent']);
+});
+
+test('C9 an agreement in a worker ends a refusal of before, in pages and in those that are opened later', async (t) => {
+  const { collector, open } = await world.person(t);
+  const page = await open({ defaultConsent: 'granted' });
+  const worker = await startWorker(page, collector);
+  for (const there of [true, false]) {
+    await page.evaluate(() => window.r.optOut());
+    const other = there ? page : await open();
+    if (!there) await page.goto(world.site.url + '?elsewhere');
+    const agreeing = there ? worker : await startWorker(other, collector);
+    await agreeing.evaluate(() => r.optIn());
+    const device = await agreeing.evaluate(() => r.deviceId());
+    if (there) await page.waitForFunction(() => window.r.consent().verdict === 'allow');
+    const later = await open({});
+    assert.deepEqual(await later.evaluate(() => [window.r.consent().verdict, window.r.deviceId()]), ['allow', device]);
+    await later.close();
+  }
 });

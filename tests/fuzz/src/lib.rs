@@ -17,5 +17,6 @@ pub mod host;
 pub mod minimize;
 pub mod mutate;
 pub mod run;
+pub mod segment;
 pub mod targets;
 pub mod tree;

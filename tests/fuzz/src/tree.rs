@@ -42,6 +42,17 @@ impl Tree {
         if let Self::String(text) = self { Some(text) } else { None }
     }
 
+    /// How deep arrays and objects that hold something are nested; 1 for one alone. An empty one is as deep as what it
+    /// stands in.
+    pub fn depth(&self) -> usize {
+        let inner = match self {
+            Self::Array(elements) => elements.iter().map(Self::depth).max(),
+            Self::Object(members) => members.iter().map(|(_, value)| value.depth()).max(),
+            _ => None,
+        };
+        inner.map_or(0, |depth| depth + 1)
+    }
+
     /// The members with each key once, at the place of its last value.
     pub fn last_members(&self) -> Vec<(String, Tree)> {
         let members = self.members();

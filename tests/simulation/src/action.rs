@@ -2,6 +2,7 @@
 
 use crate::collector::Mood;
 use crate::disk::Trouble;
+use crate::mishap::Mishap;
 use refrain::engine::{Also, CallKind, DefaultConsent, Lane, Lifecycle, Signals};
 
 /// Something that happens. Whatever makes no sense at the moment does nothing.
@@ -45,6 +46,10 @@ pub enum Action {
     Answer(usize),
     /// A request reaches the collector, and the answer is lost.
     LoseAnswer(usize),
+    /// A request on its way is answered with garbage of this kind, by somebody who is not the collector.
+    Garbage(usize, usize),
+    /// What the outbox asks for is refused for good.
+    TurnAway(usize),
     /// A request is lost before it arrives.
     LoseRequest(usize),
     /// A request arrives a second time.
@@ -55,6 +60,10 @@ pub enum Action {
     Jump(usize, i64),
     /// The power goes.
     PowerCut,
+    /// Something goes wrong in the middle of a process's steps, after so many disk calls.
+    AtCall(usize, u32, Mishap),
+    /// A process takes a step, and in the middle of it, after so many disk calls, another one takes so many.
+    Meanwhile(usize, u32, usize, u32),
     /// The disk misbehaves, or behaves.
     Disk(Option<Trouble>),
     /// A bit of the disk flips.

@@ -4,6 +4,8 @@ use crate::action::{Action, Honoured};
 use crate::collector::Mood;
 use crate::dice::Dice;
 use crate::disk::Trouble;
+use crate::garbage::KINDS;
+use crate::mishap::{Failure, Mishap};
 use crate::process::Process;
 use crate::world::{Laws, PLACES, World};
 use refrain::engine::{Also, CallKind, Config, DefaultConsent, IdMerge, Lane, Lifecycle, Signals};
@@ -59,8 +61,12 @@ fn laws(dice: &mut Dice) -> Laws {
     config.batch_size = *dice.pick(&[1, 2, 3, 7, 50]);
     config.leading_edge = dice.once_in(3);
     config.flush_interval_ms = *dice.pick(&[0, 1_000, 5_000]);
+    if dice.once_in(4) {
+        limit(&mut config, dice);
+    }
     Laws {
         config,
+        segment_bytes: *dice.pick(&[128, 1 << 10, 256 << 10]),
         flips: dice.once_in(6),
         signals: dice.once_in(3),
         settings: dice.once_in(4),
@@ -83,7 +89,12 @@ fn choose(dice: &mut Dice, processes: usize, laws: &Laws) -> Action {
         }
         22..=23 => Action::Call(place, CallKind::Identify),
         24..=26 => Action::Call(place, *dice.pick(&CallKind::ALL)),
-        27..=44 => Action::Step(place),
+        27..=39 => Action::Step(place),
+        40..=42 => {
+            let other = dice.below(processes as u64) as usize;
+            Action::Meanwhile(place, dice.below(16) as u32, other, 1 + dice.below(6) as u32)
+        }
+        43..=44 => Action::AtCall(place, dice.below(20) as u32, mishap(dice)),
         45..=48 => Action::Run(place),
         49..=52 => Action::Watch(place),
         53..=60 => Action::Depart(place),
@@ -91,12 +102,22 @@ fn choose(dice: &mut Dice, processes: usize, laws: &Laws) -> Action {
         63..=68 => Action::Answer(place),
         69 => Action::LoseAnswer(place),
         70 => Action::LoseRequest(place),
-        71 => Action::Repeat(place),
+        71 => match dice.below(8) {
+            0..=3 => Action::Repeat(place),
+            4 => Action::TurnAway(place),
+            _ => Action::Garbage(place, dice.below(KINDS as u64) as usize),
+        },
         72..=77 => Action::Wait(*dice.pick(&[1, 100, 1_000, 5_000, 30_000, 700_000])),
         78..=80 => Action::Flush(place),
         81 => Action::Lifecycle(
             place,
-            *dice.pick(&[Lifecycle::Background, Lifecycle::Leaving, Lifecycle::Online]),
+            *dice.pick(&[
+                Lifecycle::Background,
+                Lifecycle::Leaving,
+                Lifecycle::Online,
+                Lifecycle::Foreground,
+                Lifecycle::Resumed,
+            ]),
         ),
         82..=84 => Action::Agree(place),
         85..=87 => Action::Refuse(place, Also { erase: dice.once_in(3), delete_profile: dice.once_in(3) }),
@@ -141,4 +162,19 @@ fn choose(dice: &mut Dice, processes: usize, laws: &Laws) -> Action {
             Mood::Away,
         ])),
     }
+}
+
+/// Little room: of an ordinary record some hundred bytes are kept.
+fn limit(config: &mut Config, dice: &mut Dice) {
+    config.queue_limit_bytes = *dice.pick(&[200, 1_000, 3_000, 10 << 20]);
+    config.batch_bytes = *dice.pick(&[1, 1_000, 1 << 20]);
+    config.leaving_bytes = *dice.pick(&[1, 1_000, 60 << 10]);
+    config.hold_limit = *dice.pick(&[1, 3, 1_000]);
+    config.hold_limit_bytes = *dice.pick(&[300, 1_000, 256 << 10]);
+    config.hold_limit_age_ms = *dice.pick(&[5_000, 30 * 60 * 1_000]);
+}
+
+fn mishap(dice: &mut Dice) -> Mishap {
+    let failure = *dice.pick(&[Failure::Broken, Failure::Full, Failure::Descriptors]);
+    *dice.pick(&[Mishap::Kill, Mishap::Kill, Mishap::PowerCut, Mishap::Fail(failure)])
 }

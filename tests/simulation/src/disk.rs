@@ -3,8 +3,9 @@
 //! combination.
 
 use crate::dice::Dice;
+use crate::mishap::{Failure, Fate, Mishap};
 use refrain::native::simulation::{Disk, DiskFile, Hold, Mode};
-use std::cell::{Cell, RefCell};
+use std::cell::{RefCell, RefMut};
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
@@ -60,6 +61,8 @@ struct State {
     folders: BTreeSet<PathBuf>,
     durable_folders: BTreeSet<PathBuf>,
     trouble: Option<Trouble>,
+    /// The power has gone, and the machine has not started again.
+    dark: bool,
     /// Who holds which lock: process and whether alone.
     locks: Vec<(PathBuf, u64, bool)>,
     next_lock: u64,
@@ -73,8 +76,8 @@ struct State {
 #[derive(Clone)]
 pub struct SimDisk {
     state: Rc<RefCell<State>>,
-    /// Whether the process lives. What a dead one still tries does nothing.
-    alive: Rc<Cell<bool>>,
+    /// Whether the process lives, and what happens in the middle of its steps. What a dead one still tries does nothing.
+    fate: Rc<Fate>,
 }
 
 impl std::fmt::Debug for SimDisk {
@@ -92,17 +95,38 @@ impl Default for SimDisk {
 impl SimDisk {
     /// An empty disk.
     pub fn new() -> Self {
-        Self { state: Rc::default(), alive: Rc::new(Cell::new(true)) }
+        Self { state: Rc::default(), fate: Rc::default() }
     }
 
     /// The same disk for a new process.
     pub fn process(&self) -> Self {
-        Self { state: Rc::clone(&self.state), alive: Rc::new(Cell::new(true)) }
+        Self { state: Rc::clone(&self.state), fate: Rc::default() }
     }
 
     /// The process is gone; the system takes its locks back as they are dropped.
     pub fn kill(&self) {
-        self.alive.set(false);
+        self.fate.kill();
+    }
+
+    /// Whether the process lives, and there is power.
+    pub fn is_alive(&self) -> bool {
+        !self.fate.is_dead() && self.is_powered()
+    }
+
+    /// Whether there is power: it may have gone in the middle of a step, and nothing more has happened since.
+    pub fn is_powered(&self) -> bool {
+        !self.state.borrow().dark
+    }
+
+    /// What happens in the middle of this process's steps.
+    pub(crate) fn fate(&self) -> &Fate {
+        &self.fate
+    }
+
+    /// Whether somebody holds a lock of this name, alone unless `shared` will do.
+    pub fn is_locked(&self, name: impl Fn(&str) -> bool, shared: bool) -> bool {
+        let named = |path: &Path| path.file_name().and_then(|name| name.to_str()).is_some_and(&name);
+        self.state.borrow().locks.iter().any(|(path, _, alone)| (shared || *alone) && named(path))
     }
 
     /// Makes the disk misbehave, or behave.
@@ -131,12 +155,36 @@ impl SimDisk {
         state.names.iter().map(|(path, inode)| (path.clone(), state.inodes[*inode].bytes.clone())).collect()
     }
 
+    /// What tells this disk from others: what processes see, and what a power cut may leave of it.
+    pub fn fingerprint(&self) -> String {
+        let state = self.state.borrow();
+        let inode = |number: &usize| {
+            let Inode { bytes, durable, unsynced } = &state.inodes[*number];
+            (bytes, durable, unsynced)
+        };
+        let named = |names: &BTreeMap<PathBuf, usize>| {
+            let files = names.iter().map(|(path, number)| format!("{path:?} {:?}", inode(number)));
+            files.collect::<Vec<_>>().join(" ")
+        };
+        let durable =
+            if state.durable_names == state.names { None } else { Some(named(&state.durable_names)) };
+        let folders = (&state.folders, &state.durable_folders);
+        format!("{} {durable:?} {folders:?} {:?}", named(&state.names), state.trouble)
+    }
+
     /// The bytes of the first file whose path ends so.
     pub fn file(&self, end: &str) -> Option<Vec<u8>> {
         let state = self.state.borrow();
         let ends = |path: &Path| path.as_os_str().as_encoded_bytes().ends_with(end.as_bytes());
         let (_, inode) = state.names.iter().find(|(path, _)| ends(path))?;
         Some(state.inodes[*inode].bytes.clone())
+    }
+
+    /// Whether anything stands in a queue.
+    pub fn holds_data(&self) -> bool {
+        let state = self.state.borrow();
+        let in_queue = |path: &Path| path.extension().is_some_and(|extension| extension == "log");
+        state.names.iter().any(|(path, inode)| in_queue(path) && !state.inodes[*inode].bytes.is_empty())
     }
 
     /// Whether these bytes stand in any file.
@@ -190,6 +238,7 @@ impl SimDisk {
         state.names = names;
         state.locks.clear();
         state.changes += 1;
+        state.dark = false;
     }
 
     /// Deletes a file, as somebody else would, durably.
@@ -219,18 +268,63 @@ impl SimDisk {
         Some(path.clone())
     }
 
-    fn living(&self) -> io::Result<std::cell::RefMut<'_, State>> {
-        if self.alive.get() { Ok(self.state.borrow_mut()) } else { Err(ErrorKind::BrokenPipe.into()) }
+    /// A call begins. How much of it is done, in quarters, where something goes wrong with it.
+    fn call(&self) -> Result<(), (io::Error, u64)> {
+        if !self.is_alive() {
+            return Err((ErrorKind::BrokenPipe.into(), 0));
+        }
+        let Some((mishap, quarters)) = self.fate.call() else { return Ok(()) };
+        let error = match mishap {
+            Mishap::Fail(Failure::Broken) => io::Error::other("input/output error"),
+            Mishap::Fail(Failure::Full) => ErrorKind::StorageFull.into(),
+            Mishap::Fail(Failure::Descriptors) => {
+                io::Error::from_raw_os_error(if cfg!(windows) { 4 } else { 24 })
+            }
+            Mishap::Kill => {
+                self.fate.kill();
+                ErrorKind::BrokenPipe.into()
+            }
+            Mishap::PowerCut => {
+                self.state.borrow_mut().dark = true;
+                // What there will be of it is chosen with all else that is not durable.
+                return Err((ErrorKind::BrokenPipe.into(), 4));
+            }
+        };
+        Err((error, quarters))
     }
 
-    fn changing(&self) -> io::Result<std::cell::RefMut<'_, State>> {
-        let mut state = self.living()?;
-        if state.trouble == Some(Trouble::ReadOnly) {
-            return Err(ErrorKind::ReadOnlyFilesystem.into());
+    /// A call that looks.
+    fn looking(&self) -> io::Result<RefMut<'_, State>> {
+        match self.call() {
+            Ok(()) => Ok(self.state.borrow_mut()),
+            Err((error, _)) => {
+                if self.is_alive() {
+                    self.fate.blind();
+                }
+                Err(error)
+            }
         }
-        state.changes += 1;
-        Ok(state)
     }
+
+    /// A call that changes something, or makes it durable.
+    fn acting(&self) -> io::Result<RefMut<'_, State>> {
+        self.call().map_err(|(error, _)| error)?;
+        Ok(self.state.borrow_mut())
+    }
+
+    /// A call that changes something.
+    fn changing(&self) -> io::Result<RefMut<'_, State>> {
+        changed(self.acting()?)
+    }
+}
+
+/// The state, about to be changed.
+fn changed(mut state: RefMut<'_, State>) -> io::Result<RefMut<'_, State>> {
+    if state.trouble == Some(Trouble::ReadOnly) {
+        return Err(ErrorKind::ReadOnlyFilesystem.into());
+    }
+    state.changes += 1;
+    Ok(state)
 }
 
 impl State {
@@ -261,7 +355,7 @@ impl Disk for SimDisk {
     type Lock = SimLock;
 
     fn read(&self, path: &Path, most: u64) -> io::Result<Vec<u8>> {
-        let state = self.living()?;
+        let state = self.looking()?;
         let inode = state.inode(path)?;
         if state.trouble == Some(Trouble::Unreadable) {
             return Err(io::Error::other("input/output error"));
@@ -314,7 +408,7 @@ impl Disk for SimDisk {
     }
 
     fn list(&self, folder: &Path) -> io::Result<Vec<(String, bool)>> {
-        let state = self.living()?;
+        let state = self.looking()?;
         if !state.folders.contains(folder) {
             return Err(ErrorKind::NotFound.into());
         }
@@ -329,22 +423,23 @@ impl Disk for SimDisk {
     }
 
     fn len(&self, path: &Path) -> io::Result<u64> {
-        let state = self.living()?;
+        let state = self.looking()?;
         let inode = state.inode(path)?;
         Ok(state.inodes[inode].bytes.len() as u64)
     }
 
     fn create_folder(&self, path: &Path) -> io::Result<()> {
-        if self.living()?.folders.contains(path) {
+        let state = self.acting()?;
+        if state.folders.contains(path) {
             return Ok(());
         }
-        let mut state = self.changing()?;
+        let mut state = changed(state)?;
         state.folders.extend(path.ancestors().map(Path::to_path_buf));
         Ok(())
     }
 
     fn sync_folder(&self, path: &Path) -> io::Result<()> {
-        let mut state = self.living()?;
+        let mut state = self.acting()?;
         let state = &mut *state;
         if !state.folders.contains(path) {
             return Err(ErrorKind::NotFound.into());
@@ -360,14 +455,14 @@ impl Disk for SimDisk {
     }
 
     fn lock(&self, path: &Path, hold: Hold, make: bool, _patience: Duration) -> io::Result<SimLock> {
-        if make && self.living()?.inode(path).is_err() {
-            let mut state = self.changing()?;
+        let mut state = self.acting()?;
+        if make && state.inode(path).is_err() {
+            state = changed(state)?;
             state.make(path)?;
         }
-        let mut state = self.living()?;
         state.inode(path)?;
         let alone = hold == Hold::Exclusive;
-        // Nobody else runs meanwhile: whoever holds it now holds it for as long as one is willing to wait.
+        // Nobody else goes on meanwhile: whoever holds it now holds it for as long as one is willing to wait.
         if state.locks.iter().any(|(other, _, held_alone)| other == path && (alone || *held_alone)) {
             return Err(ErrorKind::TimedOut.into());
         }
@@ -381,7 +476,6 @@ impl Disk for SimDisk {
 }
 
 /// A file that a process has open.
-#[derive(Debug)]
 pub struct SimFile {
     disk: SimDisk,
     inode: usize,
@@ -389,9 +483,21 @@ pub struct SimFile {
     at: Option<usize>,
 }
 
+impl std::fmt::Debug for SimFile {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("SimFile")
+    }
+}
+
 impl DiskFile for SimFile {
     fn write_all(&mut self, bytes: &[u8]) -> io::Result<()> {
-        let mut state = self.disk.changing()?;
+        let (error, quarters) = match self.disk.call() {
+            Ok(()) => (None, 4),
+            Err((error, 0)) => return Err(error),
+            Err((error, quarters)) => (Some(error), quarters as usize),
+        };
+        let mut state = changed(self.disk.state.borrow_mut())?;
+        let bytes = &bytes[..bytes.len() * quarters / 4];
         let full = match state.trouble {
             Some(Trouble::Full(most)) => Some(most.saturating_sub(state.used()) as usize),
             _ => None,
@@ -410,7 +516,11 @@ impl DiskFile for SimFile {
         if let Some(at) = &mut self.at {
             *at += written;
         }
-        if written == bytes.len() { Ok(()) } else { Err(ErrorKind::StorageFull.into()) }
+        match error {
+            Some(error) => Err(error),
+            None if written < bytes.len() => Err(ErrorKind::StorageFull.into()),
+            None => Ok(()),
+        }
     }
 
     fn set_len(&mut self, len: u64) -> io::Result<()> {
@@ -423,7 +533,7 @@ impl DiskFile for SimFile {
     }
 
     fn sync(&mut self) -> io::Result<()> {
-        let mut state = self.disk.living()?;
+        let mut state = self.disk.acting()?;
         let inode = &mut state.inodes[self.inode];
         inode.durable.clone_from(&inode.bytes);
         inode.unsynced.clear();
@@ -432,10 +542,15 @@ impl DiskFile for SimFile {
 }
 
 /// A lock, until it is dropped.
-#[derive(Debug)]
 pub struct SimLock {
     state: Rc<RefCell<State>>,
     number: u64,
+}
+
+impl std::fmt::Debug for SimLock {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("SimLock")
+    }
 }
 
 impl Drop for SimLock {

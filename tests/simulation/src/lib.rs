@@ -11,9 +11,13 @@
 pub mod action;
 pub mod chance;
 pub mod collector;
+pub mod damage;
 pub mod dice;
 pub mod disk;
 pub mod flight;
+pub mod garbage;
+pub mod guest;
+pub mod mishap;
 pub mod oracle;
 pub mod process;
 pub mod search;

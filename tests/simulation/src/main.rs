@@ -1,11 +1,10 @@
 //! `simulate`: worlds of chance, one world again, all short histories, or what a client has recorded. `--help` says how.
 
-use refrain::engine::{Config, DefaultConsent};
+use refrain::engine::DefaultConsent;
 use refrain_simulation::chance;
 use refrain_simulation::flight::replay;
 use refrain_simulation::oracle::Tally;
-use refrain_simulation::search::search;
-use refrain_simulation::world::Laws;
+use refrain_simulation::search::{History, laws, search};
 use std::panic::catch_unwind;
 use std::process::ExitCode;
 use std::thread;
@@ -15,6 +14,7 @@ const USAGE: &str = "\
 simulate [--worlds N] [--from SEED]   worlds of chance, 2,000 of them from seed 1
 simulate --seed SEED [--trace]        one world again, told step by step with --trace
 simulate --search DEPTH               all histories of so many actions of two processes
+simulate --history HISTORY [--trace]  one of them again, told step by step with --trace
 simulate --replay FILE [--trace]      what a client's flight recorder has written, step by step with --trace
 ";
 
@@ -23,6 +23,11 @@ fn main() -> ExitCode {
     match Order::read(&arguments) {
         Ok(Order::Worlds { from, count, trace }) => worlds(from, count, trace),
         Ok(Order::Search { depth }) => all_histories(depth),
+        Ok(Order::History { history, trace }) => {
+            history.play(trace);
+            println!("no rule was broken");
+            ExitCode::SUCCESS
+        }
         Ok(Order::Replay { file, trace }) => recording(&file, trace),
         Err(why) => {
             eprint!("{why}\n{USAGE}");
@@ -34,17 +39,23 @@ fn main() -> ExitCode {
 enum Order {
     Worlds { from: u64, count: u64, trace: bool },
     Search { depth: usize },
+    History { history: History, trace: bool },
     Replay { file: String, trace: bool },
 }
 
 impl Order {
     fn read(arguments: &[String]) -> Result<Self, String> {
         let (mut from, mut count, mut trace) = (1, 2_000, false);
-        let mut file = None;
+        let (mut file, mut history) = (None, None);
         let mut arguments = arguments.iter();
         while let Some(argument) = arguments.next() {
             if argument == "--replay" {
                 file = Some(arguments.next().ok_or("--replay wants a file")?.clone());
+                continue;
+            }
+            if argument == "--history" {
+                let read = arguments.next().and_then(|text| History::read(text));
+                history = Some(read.ok_or("--history wants what a search has printed")?);
                 continue;
             }
             let mut number = || {
@@ -60,9 +71,10 @@ impl Order {
                 other => return Err(format!("there is no {other}")),
             }
         }
-        Ok(match file {
-            Some(file) => Self::Replay { file, trace },
-            None => Self::Worlds { from, count, trace },
+        Ok(match (file, history) {
+            (Some(file), _) => Self::Replay { file, trace },
+            (None, Some(history)) => Self::History { history, trace },
+            (None, None) => Self::Worlds { from, count, trace },
         })
     }
 }
@@ -89,20 +101,8 @@ fn worlds(from: u64, count: u64, trace: bool) -> ExitCode {
 fn all_histories(depth: usize) -> ExitCode {
     let searches = [DefaultConsent::Granted, DefaultConsent::Pending].map(|default| {
         let search = thread::spawn(move || {
-            let mut config = Config::new("T");
-            config.default_consent = default;
-            config.batch_size = 1;
-            let laws = Laws {
-                config,
-                flips: false,
-                signals: false,
-                settings: false,
-                poison: 0,
-                jumps: false,
-                loses: false,
-            };
             let start = Instant::now();
-            (search(&laws, depth, 16), start.elapsed().as_secs_f64())
+            (search(&laws(default), depth), start.elapsed().as_secs_f64())
         });
         (default, search)
     });
@@ -110,8 +110,9 @@ fn all_histories(depth: usize) -> ExitCode {
     for (default, search) in searches {
         match search.join() {
             Ok((seen, took)) => println!(
-                "default {default:?}, depth {depth}: {} states, {} steps, {} endings, {took:.1} s; no rule was broken",
-                seen.states, seen.steps, seen.endings,
+                "default {default:?}, depth {depth}: {} states, {} of them after a withdrawal that found data beside \
+                 another process; {} steps, {} endings, {took:.1} s; no rule was broken",
+                seen.states, seen.withdrawals, seen.steps, seen.endings,
             ),
             Err(_) => code = ExitCode::FAILURE,
         }

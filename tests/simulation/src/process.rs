@@ -2,6 +2,8 @@
 
 use crate::disk::{SimDisk, SimLock};
 use crate::flight::replay;
+use crate::mishap::Mishap;
+use crate::world::Laws;
 use refrain::engine::{
     Also, Call, Config, Done, Effect, Engine, Entry, EventId, Input, Lane, Lifecycle, Notice, Now, Op,
     OutboxPermit, Outcome, Permit, RecordName, RecordRead, Request, Secret, Signals, Ticket, Trouble,
@@ -11,6 +13,9 @@ use refrain::native::flight::{Contents, Recording};
 use refrain::native::simulation::{Layout, Ledger, Store, is_choice};
 use std::collections::{BTreeSet, VecDeque};
 use std::path::PathBuf;
+
+/// The longest wait that a server may ask for.
+const DAY_MS: u64 = 24 * 60 * 60 * 1_000;
 
 /// The data folder of all worlds.
 pub fn folder() -> PathBuf {
@@ -57,6 +62,10 @@ pub enum Kept {
     Synced,
     /// It has noted that records need no longer be kept.
     LetGo(Op),
+    /// It could not change a record; or it could, and cannot tell.
+    Unknown,
+    /// It has read the consent record.
+    Read,
 }
 
 /// What came of trying to let a request leave.
@@ -84,6 +93,8 @@ pub struct Process {
     drawn: u16,
     /// Its clocks.
     pub now: Now,
+    /// Its settings.
+    pub limits: Config,
     /// Whether it does the steps of a choice before all else, and lets go of records after it has stored others, as the
     /// native driver does; or everything strictly in order.
     hurries: bool,
@@ -117,7 +128,7 @@ impl Process {
     /// A process that has just begun. Its engine is started.
     pub fn start(
         disk: &SimDisk,
-        config: Config,
+        laws: &Laws,
         signals: Signals,
         now: Now,
         number: u8,
@@ -125,7 +136,10 @@ impl Process {
         recorded: bool,
     ) -> Self {
         let disk = disk.process();
-        let ledger = Ledger::new(Some(Layout::on(disk.clone(), folder(), "T")));
+        let layout = Layout::on(disk.clone(), folder(), "T").with_segments_of(laws.segment_bytes);
+        let ledger = Ledger::new(Some(layout));
+        let config = laws.config.clone();
+        let limits = config.clone();
         let id = queue_id(number, generation);
         let flight = recorded
             .then(|| Recording::in_memory(Contents::Kept, &config, u64::from(id[0]) << 8 | u64::from(id[1])));
@@ -138,6 +152,7 @@ impl Process {
             generation,
             drawn: 0,
             now,
+            limits,
             hurries: (number ^ generation) & 1 == 0,
             stopped: false,
             storage: VecDeque::new(),
@@ -174,6 +189,81 @@ impl Process {
     pub fn kill(self) {
         self.replays();
         self.disk.kill();
+    }
+
+    /// After so many disk calls this goes wrong. Of a write so many quarters stand there.
+    pub fn set_mishap(&self, calls: u32, mishap: Mishap, quarters: u64) {
+        self.disk.fate().set(calls, mishap, quarters);
+    }
+
+    /// What is still to go wrong, and after how many disk calls.
+    pub fn mishap(&self) -> Option<(u32, Mishap)> {
+        self.disk.fate().to_come()
+    }
+
+    /// Nothing goes wrong any more.
+    pub fn forget_mishap(&self) {
+        self.disk.fate().forget_mishap();
+    }
+
+    /// After so many disk calls of its next step others have a turn.
+    pub fn set_turn(&self, calls: u32, turn: Box<dyn FnOnce()>) {
+        self.disk.fate().set_turn(calls, turn);
+    }
+
+    /// The others have no turn any more.
+    pub fn forget_turn(&self) {
+        self.disk.fate().forget_turn();
+    }
+
+    /// Whether it has died in the middle of a step.
+    pub fn is_dead(&self) -> bool {
+        !self.disk.is_alive()
+    }
+
+    /// Whether a look at the disk has failed since this was last asked.
+    pub fn was_blind(&self) -> bool {
+        self.disk.fate().was_blind()
+    }
+
+    /// Whether its next step begins with waiting for what another process is in the middle of.
+    pub fn would_wait(&self) -> bool {
+        let is_record_lock = |name: &str| name.ends_with(".lock") && name.matches('.').count() == 1;
+        match self.next_step() {
+            None | Some(Effect::List { .. }) => false,
+            Some(Effect::Fence { .. }) => self.disk.is_locked(|name| name.ends_with(".send.lock"), true),
+            Some(_) => self.disk.is_locked(is_record_lock, false),
+        }
+    }
+
+    /// Whoever waits for something is woken for it, and not after the longest wait that a server may ask for.
+    pub fn is_woken(&self, is_recorded: impl Fn() -> bool) {
+        let busy = !(self.storage.is_empty() && self.waiting.is_empty() && self.open.is_empty());
+        if self.stopped || busy {
+            return;
+        }
+        let (engine, stats) = (&self.engine, self.engine.stats());
+        let open = engine.erasure_outbox().iter().any(|entry| !entry.state.is_final());
+        if stats.queued > 0 || stats.held > 0 || open || !engine.is_settled() {
+            let due = engine.next_wakeup();
+            let soon = due.is_some_and(|due| due <= self.now.mono_ms + DAY_MS);
+            // What a record had asked for that was deleted waits for the next one.
+            let waits_for_record = open && stats.queued + stats.held == 0 && engine.is_settled();
+            let soon = soon || waits_for_record && !is_recorded();
+            assert!(soon, "liveness: something waits, and nothing wakes it: {due:?}, {stats:?}");
+        }
+    }
+
+    /// What tells this process from others: what it holds in memory, and what it is about to do.
+    pub fn fingerprint(&self) -> String {
+        let wants = (&self.storage, &self.waiting, &self.open);
+        format!(
+            "{} {wants:?} {:?} {} {:?}",
+            self.engine.fingerprint(),
+            self.store,
+            self.stopped,
+            self.mishap()
+        )
     }
 
     /// Bits that no other process draws, and this one only once.
@@ -270,7 +360,8 @@ impl Process {
 
     /// Looks for what other processes have changed.
     pub fn watch(&mut self) {
-        for (name, read) in self.store.changes() {
+        let changes = self.store.changes();
+        for (name, read) in if self.is_dead() { Vec::new() } else { changes } {
             self.input(Input::RecordChanged { name, read });
         }
     }
@@ -286,18 +377,44 @@ impl Process {
         ConsentState::of(&self.ledger.read(RecordName::Consent))
     }
 
-    /// Executes the next storage effect, or the next appends together. `false` if there is none.
-    pub fn step(&mut self) -> bool {
+    /// Where the next storage effect stands.
+    fn next_place(&self) -> usize {
         let choice = self.storage.iter().position(is_choice).filter(|_| self.hurries);
-        let Some(effect) = self.storage.remove(choice.unwrap_or_default()) else { return false };
+        choice.unwrap_or_default()
+    }
+
+    /// The next storage effect.
+    pub fn next_step(&self) -> Option<&Effect> {
+        self.storage.get(self.next_place())
+    }
+
+    /// Executes the next storage effect, or the next appends together. `false` if there is none, or the process has died
+    /// meanwhile: then nobody has seen how it ended.
+    pub fn step(&mut self) -> bool {
+        if self.is_dead() {
+            return false;
+        }
+        let Some(effect) = self.storage.remove(self.next_place()) else { return false };
         let (op, done) = match effect {
             Effect::Append { op, permit } => {
                 self.keep(op, permit);
-                return true;
+                return !self.is_dead();
             }
-            Effect::Open { op } => (op, self.store.open()),
+            Effect::Open { op } => {
+                let done = self.store.open();
+                if matches!(&done, Done::Opened { consent, .. } if !matches!(consent, RecordRead::Unreadable)) {
+                    self.kept.push(Kept::Read);
+                }
+                (op, done)
+            }
             Effect::Recover { op, epoch } => (op, self.store.recover(epoch)),
-            Effect::Amend { op, amendment } => (op, self.store.amend(amendment)),
+            Effect::Amend { op, amendment } => {
+                let done = self.store.amend(amendment);
+                if matches!(done, Done::Failed(_)) {
+                    self.kept.push(Kept::Unknown);
+                }
+                (op, done)
+            }
             Effect::Acknowledge { op, records } => {
                 let done = self.store.acknowledge(&records);
                 self.let_go(op, &done);
@@ -311,6 +428,9 @@ impl Process {
                 unreachable!("sorted out by `input`")
             }
         };
+        if self.is_dead() {
+            return false;
+        }
         self.input(Input::Done { op, result: done });
         true
     }
@@ -336,6 +456,9 @@ impl Process {
             }
         }
         let results = self.store.append(permits);
+        if self.is_dead() {
+            return;
+        }
         for (op, result) in ops.into_iter().zip(results) {
             if matches!(result, Done::Stored) {
                 self.kept.push(Kept::Taken(op));
@@ -347,6 +470,9 @@ impl Process {
                 Done::Failed(fault) => Some(fault),
                 _ => None,
             };
+            if self.is_dead() {
+                return;
+            }
             for op in acknowledges {
                 let result = fault.map_or(Done::Stored, Done::Failed);
                 self.let_go(op, &result);
@@ -372,7 +498,11 @@ impl Process {
     /// Redeems the permit of the oldest request that waits, under the sending lock.
     pub fn depart(&mut self) -> Departure {
         let Some((op, waiting)) = self.waiting.pop_front() else { return Departure::None };
-        let Ok((sending, read)) = self.ledger.enter() else {
+        let entered = self.ledger.enter();
+        if self.is_dead() {
+            return Departure::None;
+        }
+        let Ok((sending, read)) = entered else {
             self.input(Input::Done { op, result: Done::Answered(Answer::Unreachable) });
             return Departure::Refused;
         };

@@ -2,13 +2,16 @@
 
 use crate::action::Action;
 use crate::collector::{Collector, Mood, marker_text, markers};
+use crate::damage;
 use crate::dice::Dice;
 use crate::disk::{SimDisk, Trouble};
+use crate::garbage;
+use crate::guest::Guest;
 use crate::oracle::{Maker, Oracle, Said, Whom, objects};
 use crate::process::{Departure, Process};
 use refrain::engine::{
     Answer, Call, CallKind, Config, Decision, DefaultConsent, DenyReason, Dropped, Effect, Input, Lane,
-    Lifecycle, Now, Outcome, Signals, Verdict,
+    Lifecycle, Now, Outcome, Signals, Stats, Verdict,
 };
 use refrain::journal::segment::{Found, Records};
 
@@ -22,6 +25,8 @@ const WALL_MS: u64 = 1_788_220_800_000;
 pub struct Laws {
     /// The settings of all processes.
     pub config: Config,
+    /// The length at which a segment of the queue is closed.
+    pub segment_bytes: u64,
     /// Bits of the disk may flip.
     pub flips: bool,
     /// Signals may say no.
@@ -53,6 +58,16 @@ pub struct World {
     withdrawn: [u64; PLACES],
     /// Properties and the like that apps have registered.
     said: u64,
+    /// Whether there was data when the person last objected in each process.
+    found_data: [bool; PLACES],
+    /// Whether a withdrawal has ended well that found data, while another process was open.
+    pub withdrawn_beside_others: bool,
+    /// Records that a full queue has dropped, by place.
+    evicted: [u64; PLACES],
+    /// Calls for which there was no room among those that wait, or in the queue after them, by place.
+    overflowed: [u64; PLACES],
+    /// Calls that have waited for too long, by place.
+    outwaited: [u64; PLACES],
     /// The collector.
     pub collector: Collector,
     /// The witness.
@@ -80,6 +95,11 @@ impl World {
             settings,
             withdrawn: [0; PLACES],
             said: 0,
+            found_data: [false; PLACES],
+            withdrawn_beside_others: false,
+            evicted: [0; PLACES],
+            overflowed: [0; PLACES],
+            outwaited: [0; PLACES],
             collector: Collector::default(),
             oracle: Oracle::default(),
             wall_ms: WALL_MS,
@@ -93,14 +113,19 @@ impl World {
     /// Lets something happen, and checks the rules.
     pub fn act(&mut self, action: Action) {
         self.oracle.acting = match action {
-            Action::Step(place) | Action::Run(place) | Action::End(place) => Some(self.maker(place)),
+            Action::Step(place)
+            | Action::Run(place)
+            | Action::End(place)
+            | Action::Meanwhile(place, ..) => Some(self.maker(place)),
             _ => None,
         };
         self.perform(action);
+        self.bury();
         if self.trace {
             self.tell(action);
         }
         let mut ended_well = false;
+        let open = self.processes.iter().flatten().filter(|process| process.engine.is_open()).count();
         let blind = self.is_blind();
         if blind {
             self.oracle.blinded(self.living().into_iter());
@@ -113,7 +138,9 @@ impl World {
             let maker = self.maker(place);
             let (objects, denied) = (self.objects(place), self.denied(place));
             if let Some(process) = &mut self.processes[place] {
-                ended_well |= self.oracle.look(maker, process, &self.disk);
+                let withdrawn = self.oracle.look(maker, process, &self.disk);
+                self.withdrawn_beside_others |= withdrawn && self.found_data[place] && open > 1;
+                ended_well |= withdrawn;
                 let consent = process.engine.consent();
                 let holds = consent.verdict == Verdict::Hold && consent.decision == Decision::Unset;
                 let denies = matches!(consent.verdict, Verdict::Deny(reason) if reason != DenyReason::StoreUnavailable);
@@ -121,7 +148,19 @@ impl World {
                 if denies || wipes || holds && process.engine.is_open() {
                     self.oracle.closed(maker, holds, |other| living.contains(&other));
                 }
-                let withdrawn = process.engine.stats().dropped_for(Dropped::Withdrawn);
+                let stats = process.engine.stats();
+                let overflowed =
+                    stats.dropped_for(Dropped::HoldFull) + stats.dropped_for(Dropped::Unrecordable);
+                if overflowed != self.overflowed[place] {
+                    self.overflowed[place] = overflowed;
+                    self.oracle.overflowed(maker);
+                }
+                let outwaited = stats.dropped_for(Dropped::HoldExpired);
+                if outwaited != self.outwaited[place] {
+                    self.outwaited[place] = outwaited;
+                    self.oracle.unheld(maker);
+                }
+                let withdrawn = stats.dropped_for(Dropped::Withdrawn);
                 if withdrawn != self.withdrawn[place] {
                     self.withdrawn[place] = withdrawn;
                     self.oracle.pace.0.forget(place);
@@ -136,8 +175,14 @@ impl World {
             }
         }
         for place in 0..PLACES {
+            if let Some(stats) = self.processes[place].as_ref().map(|process| process.engine.stats()) {
+                self.look_for_evicted(place, &stats);
+            }
+        }
+        for place in 0..PLACES {
             let maker = self.maker(place);
             if let Some(process) = &self.processes[place] {
+                process.is_woken(|| crate::oracle::record_on(&self.disk).is_some());
                 if ended_well {
                     self.oracle.writes(process);
                 }
@@ -206,13 +251,14 @@ impl World {
                 })
                 .collect();
             println!(
-                "    {place}: {} {:?}, {} queued, {} held, {} wait, {} open, wants {}",
+                "    {place}: {} {:?}, {} queued, {} held, {} wait, {} open, dropped {:?}, wants {}",
                 consent.decision.as_str(),
                 consent.verdict,
                 stats.queued,
                 stats.held,
                 process.waiting.len(),
                 process.open.len(),
+                stats.dropped,
                 wants.join(" "),
             );
         }
@@ -233,6 +279,13 @@ impl World {
                 }
             }
             Action::PowerCut => self.cut_power(),
+            Action::AtCall(place, calls, mishap) => {
+                let quarters = self.dice.below(4);
+                if let Some(process) = self.running(place) {
+                    process.set_mishap(calls, mishap, quarters);
+                }
+            }
+            Action::Meanwhile(place, calls, other, steps) => self.meanwhile(place, calls, other, steps),
             Action::Disk(trouble) => {
                 if trouble.is_some() {
                     // Nobody promises to keep a wait on a disk that is full or cannot be read.
@@ -240,29 +293,14 @@ impl World {
                 }
                 self.disk.set_trouble(trouble);
             }
-            Action::Flip => {
-                let before = crate::oracle::slots_on(&self.disk);
-                let record = crate::oracle::record_on(&self.disk);
-                let identity = crate::oracle::identity_on(&self.disk);
-                let files = self.disk.files();
-                if let Some(path) = self.disk.flip(&mut self.dice) {
-                    crate::oracle::no_other_record(&self.disk, &before);
-                    let bytes = files.into_iter().find(|(other, _)| *other == path).map(|(_, bytes)| bytes);
-                    let decides = crate::oracle::record_on(&self.disk) != record;
-                    let identifies = crate::oracle::identity_on(&self.disk) != identity;
-                    self.oracle.flipped(&bytes.unwrap_or_default(), decides, identifies);
-                    if crate::oracle::record_on(&self.disk).is_none() {
-                        let living = self.living();
-                        self.oracle.blinded(living.into_iter());
-                    }
-                }
-            }
+            Action::Flip => self.flip(),
             Action::LoseRecord(alone) => self.lose_record(alone),
             Action::Mood(mood) => self.collector.mood = Some(mood),
             Action::Wait(ms) => self.wait(ms),
             Action::Record(place, lane) => self.record(place, lane),
             Action::Refuse(place, also) => {
                 let maker = self.maker(place);
+                self.found_data[place] = self.disk.holds_data();
                 if let Some(process) = self.running(place) {
                     let whom = whom(process);
                     let ticket = process.opt_out(also);
@@ -301,6 +339,8 @@ impl World {
             Action::Depart(place) => self.depart(place),
             Action::Answer(place) => self.answer(place, true, false),
             Action::LoseAnswer(place) => self.answer(place, false, false),
+            Action::Garbage(place, kind) => self.garbage(place, kind),
+            Action::TurnAway(place) => self.turn_away(place),
             Action::Repeat(place) => self.answer(place, true, true),
             Action::Jump(place, minutes) => {
                 if let Some(process) = &mut self.processes[place] {
@@ -316,7 +356,12 @@ impl World {
                 }
             }
             Action::Lifecycle(place, state) => {
-                if state != Lifecycle::Leaving {
+                if state == Lifecycle::Resumed {
+                    // What it knew is as after a restart.
+                    self.oracle.pace.0.forget(place);
+                    let maker = self.maker(place);
+                    self.oracle.resumes(maker, &self.disk);
+                } else if state != Lifecycle::Leaving {
                     self.oracle.pace.0.hurry(place);
                 }
                 if let Some(process) = self.running(place) {
@@ -343,7 +388,10 @@ impl World {
                     if !self.running(place).is_some_and(Process::step) {
                         return;
                     }
-                    self.oracle.watch_decision(&self.disk);
+                    let maker = self.maker(place);
+                    if let Some(process) = &self.processes[place] {
+                        self.oracle.watch_step(maker, process, &self.disk);
+                    }
                     if self.trace {
                         self.tell(Action::Step(place));
                     }
@@ -374,15 +422,29 @@ impl World {
             return;
         }
         self.generations[place] += 1;
+        self.evicted[place] = 0;
+        self.overflowed[place] = 0;
+        self.outwaited[place] = 0;
         let now = Now { wall_ms: self.wall_ms, mono_ms: self.mono_ms };
         self.settings[place].clone_from(&self.next_settings[place]);
-        let (config, signals) = (self.settings[place].clone(), self.signals[place]);
+        let laws = Laws { config: self.settings[place].clone(), ..self.laws.clone() };
+        let signals = self.signals[place];
         self.may_collect(place);
         let (maker, living) = (self.maker(place), self.living());
         self.oracle.pace.0.begins(maker, |other| !living.contains(&other));
+        if crate::oracle::is_damaged_on(&self.disk) {
+            self.oracle.blinded(std::iter::once(maker));
+        }
         let number = place as u8 + 1;
-        let mut process =
-            Process::start(&self.disk, config, signals, now, number, self.generations[place], self.recorded);
+        let mut process = Process::start(
+            &self.disk,
+            &laws,
+            signals,
+            now,
+            number,
+            self.generations[place],
+            self.recorded,
+        );
         // A person may have had a word before the store is open.
         if !self.dice.once_in(4) {
             process.step();
@@ -402,6 +464,7 @@ impl World {
 
     fn kill(&mut self, place: usize) {
         if let Some(process) = self.processes[place].take() {
+            self.look_for_evicted(place, &process.engine.stats());
             self.oracle.gone(self.maker(place), false, &self.disk);
             self.lost_on_the_way(&process);
             process.kill();
@@ -421,8 +484,13 @@ impl World {
     fn end(&mut self, place: usize) {
         if let Some(mut process) = self.processes[place].take_if(|process| !process.stopped) {
             while process.step() {
-                self.oracle.watch_decision(&self.disk);
+                self.oracle.watch_step(self.maker(place), &process, &self.disk);
             }
+            if process.is_dead() {
+                self.processes[place] = Some(process);
+                return;
+            }
+            self.look_for_evicted(place, &process.engine.stats());
             self.oracle.look(self.maker(place), &mut process, &self.disk);
             self.oracle.gone(self.maker(place), false, &self.disk);
             self.lost_on_the_way(&process);
@@ -430,9 +498,45 @@ impl World {
         }
     }
 
+    /// A process takes a step, and after so many disk calls, in the middle of it, another one takes so many.
+    fn meanwhile(&mut self, place: usize, calls: u32, other: usize, steps: u32) {
+        if place == other || self.running(place).is_none() || self.running(other).is_none() {
+            return;
+        }
+        // Who holds a lock for longer than others wait was stopped.
+        let patient = !self.dice.once_in(8);
+        let maker = self.maker(other);
+        let Some(guest) = self.processes[other].take() else { return };
+        if let Some(host) = &mut self.processes[place] {
+            let (oracle, disk) = (&mut self.oracle, &self.disk);
+            self.processes[other] = Some(Guest::visit(host, calls, (maker, guest), oracle, disk, (steps, patient)));
+        }
+    }
+
+    /// Who has died in the middle of a step is dead.
+    fn bury(&mut self) {
+        for place in 0..PLACES {
+            if self.processes[place].as_ref().is_some_and(Process::was_blind) {
+                self.oracle.blinded(std::iter::once(self.maker(place)));
+            }
+        }
+        if !self.disk.is_powered() {
+            self.cut_power();
+            self.oracle.watch_decision(&self.disk);
+        }
+        for place in 0..PLACES {
+            if self.processes[place].as_ref().is_some_and(Process::is_dead) {
+                self.kill(place);
+                // What it was about to write it may have written.
+                self.oracle.watch_decision(&self.disk);
+            }
+        }
+    }
+
     fn cut_power(&mut self) {
         for place in 0..PLACES {
             if let Some(process) = self.processes[place].take() {
+                self.look_for_evicted(place, &process.engine.stats());
                 self.oracle.gone(self.maker(place), true, &self.disk);
                 self.lost_on_the_way(&process);
                 process.kill();
@@ -441,6 +545,25 @@ impl World {
         self.oracle.gone((PLACES, 0), true, &self.disk);
         self.oracle.pace.0.lost();
         self.disk.lose_power(&mut self.dice);
+    }
+
+    fn flip(&mut self) {
+        let slots = crate::oracle::slots_on(&self.disk);
+        let record = crate::oracle::record_on(&self.disk);
+        let identity = crate::oracle::identity_on(&self.disk);
+        let files = self.disk.files();
+        let Some(path) = self.disk.flip(&mut self.dice) else { return };
+        crate::oracle::no_other_record(&self.disk, &slots);
+        let after = self.disk.files();
+        let mut bytes = files.iter().zip(&after).filter(|((name, _), _)| *name == path);
+        let Some(((_, before), (_, after))) = bytes.next() else { return };
+        let decides = crate::oracle::record_on(&self.disk) != record;
+        let identifies = crate::oracle::identity_on(&self.disk) != identity;
+        self.oracle.flipped(&damage::lost(&path, before, after), decides || identifies);
+        if crate::oracle::record_on(&self.disk).is_none() {
+            let living = self.living();
+            self.oracle.blinded(living.into_iter());
+        }
     }
 
     fn lose_record(&mut self, alone: bool) {
@@ -488,6 +611,7 @@ impl World {
         let Some(process) = self.running(place) else { return };
         let name = marker_text(marker);
         let id = process.bits();
+        let idle = process.waiting.is_empty() && process.open.is_empty();
         let outcome = match lane {
             Lane::Events => {
                 let properties = format!(r#"{{"plan":"pro","n":[1,{{"a":"\"}}"}}],"marker":"{name}"}}"#);
@@ -502,7 +626,17 @@ impl World {
                 process.input(Input::Call(Call::new(CallKind::Group, "", &operators, id)))
             }
         };
-        let event = (lane == Lane::Events).then_some("Read");
+        let (stats, event) = (process.engine.stats(), (lane == Lane::Events).then_some("Read"));
+        // No request carries anything: nothing keeps the queue from being within its bytes.
+        if idle && process.waiting.is_empty() {
+            let most = process.limits.queue_limit_bytes;
+            assert!(stats.queued_bytes <= most, "{} bytes are queued, over {most}", stats.queued_bytes);
+        }
+        let undecided = process.engine.consent().verdict == Verdict::Hold && process.engine.is_open();
+        if undecided && outcome == Outcome::Held {
+            let (held, most) = (process.engine.held_calls(), process.limits.hold_limit);
+            assert!(held <= most, "{held} calls wait for a decision, over {most}");
+        }
         if self.trace {
             println!("    {name}: {outcome:?}");
         }
@@ -596,6 +730,39 @@ impl World {
         }
     }
 
+    fn garbage(&mut self, place: usize, kind: usize) {
+        let maker = self.maker(place);
+        let Some(process) = self.processes[place].as_mut().filter(|process| !process.stopped) else { return };
+        let Some(at) = self.dice.place(process.open.len()) else { return };
+        let open = &mut process.open[at];
+        open.sending = None;
+        let (request, outbox, cancelled) = (open.request.clone(), open.outbox, open.cancelled);
+        let answer = garbage::garbage(kind, outbox);
+        self.oracle.pace.0.hears(maker, process);
+        process.answered(at, answer.clone());
+        if !cancelled && (!outbox || crate::oracle::asks_once(&self.disk)) {
+            self.oracle.pace.0.told(maker, process, &request, outbox, &answer);
+        }
+    }
+
+    fn turn_away(&mut self, place: usize) {
+        let Some(process) = self.processes[place].as_mut().filter(|process| !process.stopped) else { return };
+        let Some(at) = process.open.iter().position(|open| open.outbox) else { return };
+        process.open[at].sending = None;
+        self.oracle.turned_away(&process.open[at].request.body);
+        process.answered(at, garbage::refusal());
+    }
+
+    /// Records that a full queue has dropped are lost without fault.
+    fn look_for_evicted(&mut self, place: usize, stats: &Stats) {
+        let evicted = stats.dropped_for(Dropped::Evicted);
+        if evicted != self.evicted[place] {
+            self.evicted[place] = evicted;
+            let living = self.living();
+            self.oracle.evicted(self.maker(place), |other| living.contains(&other));
+        }
+    }
+
     /// The world calms down: the disk and the collector are well, whoever is stopped goes on, and time passes until
     /// nothing is left to do. Then everything must have been delivered that had to be.
     pub fn calm_down(&mut self) {
@@ -603,6 +770,7 @@ impl World {
         self.act(Action::Mood(Mood::Well));
         for process in self.processes.iter_mut().flatten() {
             process.stopped = false;
+            process.forget_mishap();
         }
         self.settle();
         let poison = self.laws.poison;

@@ -17,7 +17,7 @@ pub fn build() -> Result<Need<PathBuf>> {
     if let Some(folder) = BUILT.get() {
         return Ok(Need::Met(folder.clone()));
     }
-    if let Need::Missing(why) = wasm::build()? {
+    if let Need::Missing(why) = wasm::build("")? {
         return Ok(Need::Missing(why));
     }
     let folder = project::path("sdk-wasm/npm");

@@ -36,7 +36,7 @@ cargo xtask mutants [NAME]...              puts deliberate faults into a copy of
 cargo xtask fuzz TARGET [--seconds N]      mutations of a target's corpus until something breaks; `fuzz` alone lists targets and options
 cargo xtask size                           sizes of the browser package and of the mobile library, against their budgets, and what each part costs
 cargo xtask swift                          build the native library and its Swift bindings into sdk-ffi/swift/native/
-cargo xtask wasm                           build the WebAssembly module and its glue into sdk-wasm/npm/wasm/
+cargo xtask wasm [--features personal-data]  build the WebAssembly module and its glue into sdk-wasm/npm/wasm/
 cargo xtask kotlin                         build the native library and its Kotlin bindings into sdk-ffi/kotlin/target/native/
 ";
 
@@ -69,7 +69,7 @@ fn run(arguments: &[String]) -> anyhow::Result<ExitCode> {
         "fuzz" => fuzz::run(options),
         "size" => no_options(name, options).and_then(|()| size::run()),
         "swift" => no_options(name, options).and_then(|()| swift::run()),
-        "wasm" => no_options(name, options).and_then(|()| wasm::run()),
+        "wasm" => wasm::run(options),
         "kotlin" => no_options(name, options).and_then(|()| kotlin::run()),
         "help" | "--help" | "-h" => {
             print!("{USAGE}");

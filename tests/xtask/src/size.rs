@@ -41,6 +41,7 @@ struct Row {
 pub fn run() -> Result<ExitCode> {
     // Before what ships is built, in the same places.
     let parts = parts()?;
+    let detector = wasm::with_features(wasm::PERSONAL_DATA)?.met()?;
     let package = browser::build()?.met()?;
     let loaded = Loaded::from_entry(&entry(&package)?)?;
     let library = bindings::library(&[])?;
@@ -60,6 +61,11 @@ pub fn run() -> Result<ExitCode> {
             budget: Budget::None,
         },
         Row { what: "browser: all", weight: of(&loaded.all, |_| true)?, budget: Budget::Gzip(16 * KB) },
+        Row {
+            what: "browser: WebAssembly, with the detector",
+            weight: weigh(&[detector])?,
+            budget: Budget::None,
+        },
         Row {
             what: "browser: in place of WebAssembly",
             weight: of(&loaded.instead, |_| true)?,

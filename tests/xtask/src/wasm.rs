@@ -46,10 +46,22 @@ const SMALL: [&str; 8] = [
 /// short addresses. The few objects of the page take less room in a list of the glue's than in a table of the module's own.
 const LEAN: [&str; 2] = ["-Clink-arg=-zstack-size=65536", "-Ctarget-feature=-reference-types,-multivalue"];
 
+/// A feature of the module that a page's default entry does without: the detector for personal data.
+pub const PERSONAL_DATA: &str = "personal-data";
+
 /// The command.
-pub fn run() -> Result<ExitCode> {
-    println!("wrote {}", build()?.met()?.display());
+pub fn run(options: &[String]) -> Result<ExitCode> {
+    println!("wrote {}", build(features(options)?)?.met()?.display());
     Ok(ExitCode::SUCCESS)
+}
+
+/// The features that the command line names, as Cargo takes them; nothing for none.
+fn features(options: &[String]) -> Result<&str> {
+    match options {
+        [] => Ok(""),
+        [name, features] if name == "--features" && features == PERSONAL_DATA => Ok(features),
+        _ => bail!("`wasm` takes --features {PERSONAL_DATA} or nothing, got {options:?}"),
+    }
 }
 
 /// The optimised module with the names of its functions, as the compiler mangles them, and no function put into its
@@ -61,16 +73,26 @@ pub fn with_names() -> Result<Need<PathBuf>> {
         ["-Csymbol-mangling-version=v0", "-Clink-arg=--no-demangle", "-Cllvm-args=-inline-threshold=-50000"];
     let apart =
         ["--debuginfo", "--one-caller-inline-max-function-size=0", "--flexible-inline-max-function-size=0"];
-    Ok(match build_in(out, &flags, &apart)? {
+    module_in(build_in(out, "", &flags, &apart)?)
+}
+
+/// The optimised module with these features, in a place of its own.
+pub fn with_features(features: &str) -> Result<Need<PathBuf>> {
+    let out = project::target().join("wasm-with-features");
+    module_in(build_in(out, features, &[], &["--strip-debug"])?)
+}
+
+fn module_in(folder: Need<PathBuf>) -> Result<Need<PathBuf>> {
+    Ok(match folder {
         Need::Met(folder) => Need::Met(folder.join(MODULE)),
         Need::Missing(why) => Need::Missing(why),
     })
 }
 
-/// The module as it comes from the compiler, which gets these flags besides.
-fn compile(flags: &[&str]) -> Result<PathBuf> {
+/// The module with these features as it comes from the compiler, which gets these flags besides.
+fn compile(features: &str, flags: &[&str]) -> Result<PathBuf> {
     let mut module = command::cargo(["build", "--quiet", "--package", "refrain-wasm", "--lib"]);
-    module.args(["--target", TARGET, "--profile", "wasm"]);
+    module.args(["--target", TARGET, "--profile", "wasm", "--features", features]);
     let mut flags = [&LEAN, flags].concat();
     if small_std::build_along(&mut module, "core,alloc", "optimize_for_size", "the browser's module")
         && small_std::panics_at_once()
@@ -87,10 +109,10 @@ fn compile(flags: &[&str]) -> Result<PathBuf> {
     Ok(compiled)
 }
 
-/// Builds the module and its glue, and returns their folder: `refrain_wasm.js`, `refrain_wasm.d.ts`,
+/// Builds the module with these features, and its glue, and returns their folder: `refrain_wasm.js`, `refrain_wasm.d.ts`,
 /// `refrain_wasm_bg.wasm` (optimised), `plain.js` in its place, and their `.d.ts`.
-pub fn build() -> Result<Need<PathBuf>> {
-    let built = build_in(project::path("sdk-wasm/npm/wasm"), &[], &["--strip-debug"])?;
+pub fn build(features: &str) -> Result<Need<PathBuf>> {
+    let built = build_in(project::path("sdk-wasm/npm/wasm"), features, &[], &["--strip-debug"])?;
     if let Need::Met(folder) = &built {
         let (module, glue) = (folder.join(MODULE), folder.join(format!("{NAME}.js")));
         shorten(&module, &glue)?;
@@ -173,13 +195,13 @@ fn binaryen(tool: &str) -> Command {
     command::program("node", &tools, [format!("node_modules/binaryen/bin/{tool}")])
 }
 
-fn build_in(out: PathBuf, flags: &[&str], options: &[&str]) -> Result<Need<PathBuf>> {
+fn build_in(out: PathBuf, features: &str, flags: &[&str], options: &[&str]) -> Result<Need<PathBuf>> {
     for need in [machine::rust_target(TARGET), machine::node()] {
         if let Need::Missing(why) = need {
             return Ok(Need::Missing(why));
         }
     }
-    let compiled = compile(flags)?;
+    let compiled = compile(features, flags)?;
     std::fs::create_dir_all(&out).with_context(|| format!("cannot make {}", out.display()))?;
     let mut glue = command::cargo(["run", "--quiet", "--package", "xtask-glue", "--"]);
     command::run(glue.arg(&compiled).arg(&out).arg(NAME))?;
@@ -189,4 +211,21 @@ fn build_in(out: PathBuf, flags: &[&str], options: &[&str]) -> Result<Need<PathB
     let mut optimise = binaryen("wasm-opt");
     command::run(optimise.args(SMALL).args(options).args(FEATURES).arg(&wasm).arg("-o").arg(&wasm))?;
     Ok(Need::Met(out))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn takes_the_one_feature_there_is_or_none() {
+        let features = |options: &[&str]| {
+            let options: Vec<String> = options.iter().copied().map(String::from).collect();
+            super::features(&options).map(str::to_owned).ok()
+        };
+        assert_eq!(features(&[]).as_deref(), Some(""));
+        assert_eq!(features(&["--features", PERSONAL_DATA]).as_deref(), Some(PERSONAL_DATA));
+        assert_eq!(features(&["--features", "native"]), None);
+        assert_eq!(features(&["--features"]), None);
+    }
 }

@@ -19,6 +19,7 @@ impl Engine {
         if !matches!(state, ConsentState::Unreadable) {
             let denied = state.record().filter(|record| record.decision == Decision::Denied);
             self.refused = denied.map(|record| (record.revision, record.at_ms));
+            self.known_epoch = state.record().map(|record| record.epoch);
         }
         if let Some(record) = state.record() {
             self.seen_revision = self.seen_revision.max(record.revision);
@@ -39,6 +40,8 @@ impl Engine {
     /// The consent record as somebody has just read it.
     pub(in crate::engine) fn observe_consent(&mut self, read: &RecordRead) {
         if self.phase != Phase::Ready {
+            // What is being read meanwhile may be older.
+            self.told = true;
             return;
         }
         let state = ConsentState::of(read);
@@ -59,7 +62,9 @@ impl Engine {
                 self.set_consent(state);
                 self.retries.arm(self.now);
             }
-            (ConsentState::Found(_), _) => self.learn(state, None),
+            (ConsentState::Found(_), _) => {
+                self.learn(state, None);
+            }
         }
     }
 
@@ -95,7 +100,8 @@ impl Engine {
             // (C6).
             self.stop(self.epoch.saturating_add(1));
             self.unclean = Unclean::Data;
-            return self.learn(state, None);
+            self.learn(state, None);
+            return;
         }
         // What stands there now stands without a record (C8). Others may have counted on since it was last read here;
         // whatever is written now is above that.
@@ -106,17 +112,24 @@ impl Engine {
 
     /// Takes a newer record as the truth. `asked` is the revision that a change made here would have; any other one
     /// tells of somebody else's word. If that was a refusal, standing or already taken back (the epoch tells), then
-    /// whatever this process has captured was captured before a withdrawal (C6).
-    pub(super) fn learn(&mut self, state: ConsentState, asked: Option<u64>) {
-        let Some(record) = state.record() else { return };
+    /// whatever this process has captured was captured before a withdrawal (C6). Whether it was one.
+    pub(super) fn learn(&mut self, state: ConsentState, asked: Option<u64>) -> bool {
+        let Some(record) = state.record() else { return false };
         let (epoch, denied, granted) =
             (record.epoch, record.decision == Decision::Denied, record.decision == Decision::Granted);
         let mine = asked == Some(record.revision);
+        if !mine {
+            // It may be a grant that comes before the tick.
+            self.expire_ring();
+        }
         let known = self.consent.record();
         // The same refusal with another note in its outbox is none.
         let same = known.is_some_and(|known| known.decision == Decision::Denied && known.epoch == epoch);
-        // Where the epoch is a lower one, the record known here was deleted, and what has happened since cannot be told.
-        let renewed = known.map_or(epoch > 1, |known| known.epoch != epoch);
+        // Where the epoch is a lower one, the record known here was deleted, and what has happened since cannot be told. Nor
+        // where one that could not be read for a while counts from an earlier revision now; else that is no news, and costs
+        // nothing that was accepted.
+        let anew = matches!(self.consent, ConsentState::Unreadable) && record.revision < self.seen_revision;
+        let renewed = anew || self.known_epoch.map_or(epoch > 1, |known| known != epoch);
         let withdrawn = !mine && (denied && !same || renewed);
         // A decision that could not be written ends with the record's; a refusal is still to be written.
         if mine || self.in_process == Some(Decision::Granted) && (withdrawn || granted) {
@@ -142,5 +155,6 @@ impl Engine {
             self.epoch = epoch;
             self.fence.raise(epoch);
         }
+        withdrawn
     }
 }

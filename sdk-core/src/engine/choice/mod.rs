@@ -44,11 +44,14 @@ pub(super) enum Work {
         id: EventId,
         epoch: u64,
         known: u64,
+        at_ms: u64,
     },
-    /// The grant could not be written: whether a refusal stands there that was not seen here.
+    /// The grant could not be written: whether a refusal stands there that was not seen here, or the grant all the same.
     Unrecorded {
         ticket: Ticket,
         id: EventId,
+        known: u64,
+        at_ms: u64,
         fault: StoreFault,
     },
     Withdrawing(Withdrawal),
@@ -56,6 +59,7 @@ pub(super) enum Work {
 
 impl Engine {
     pub(super) fn opt_in(&mut self, id: EventId, secret: Secret) {
+        self.expire_ring();
         let ticket = self.next_ticket();
         // A refusal that the person may have seen here; where the record is gone, or unreadable, none.
         let (known, at_ms) = (self.recorded_revision(), self.now.wall_ms);
@@ -88,7 +92,7 @@ impl Engine {
                     let (epoch, known, own) = (self.epoch, self.known_revision(), self.own_refusal);
                     let seen = self.recorded_revision();
                     let change = ConsentChange::Grant { epoch, known, seen, at_call, own, at_ms };
-                    self.amend(Work::Granting { ticket, id, epoch, known }, change);
+                    self.amend(Work::Granting { ticket, id, epoch, known, at_ms }, change);
                 }
             }
             Want::Deny { ticket, also, id, mut outbox, asked, at_ms } => {
@@ -129,7 +133,7 @@ impl Engine {
     }
 
     /// The effect of the work under way has ended.
-    pub(super) fn work_done(&mut self, result: &Done) {
+    pub(super) fn work_done(&mut self, result: &mut Done) {
         let Some(work) = self.work.take() else { return };
         match (work, result) {
             (Work::Opening, Done::Opened { consent, identity, data }) => {
@@ -141,24 +145,31 @@ impl Engine {
             (Work::Establishing { known }, Done::Amended { read, changed }) => {
                 self.learn(ConsentState::of(read), Some(known.saturating_add(u64::from(*changed))));
             }
+            // It could be read before, and nobody has decided: what stands there may be a refusal (C8).
+            (Work::Establishing { .. }, Done::Failed(StoreFault::Unreadable)) => {
+                self.notify(Notice::StoreTrouble(StoreFault::Unreadable));
+                self.observe_consent(&RecordRead::Unreadable);
+            }
             (Work::Establishing { .. }, result) => self.go_memory_only(result),
 
             (Work::Recovering { epoch }, Done::Recovered(recovered)) => self.recovered(epoch, recovered),
             (Work::Recovering { epoch }, result) => {
                 self.go_memory_only(result);
-                self.recovered(epoch, &super::Recovered::default());
+                self.recovered(epoch, &mut super::Recovered::default());
             }
 
             (Work::Naming { .. }, Done::Refused(read)) => self.observe_consent(read),
             (Work::Naming { epoch, fresh }, result) => self.named(epoch, fresh, result),
 
-            (Work::Granting { ticket, id, epoch, known }, Done::Amended { read, changed }) => {
-                let changed = *changed;
+            (Work::Granting { ticket, id, epoch, known, .. }, Done::Amended { read, changed }) => {
                 let state = ConsentState::of(read);
                 // A higher epoch than asked for tells of a refusal that this process had not seen.
                 let mine = state.record().is_some_and(|record| record.epoch <= epoch);
-                self.learn(state, mine.then_some(known.saturating_add(u64::from(changed))));
+                let announced = self.in_process == Some(Decision::Granted);
+                let withdrawn = self.learn(state, mine.then_some(known.saturating_add(u64::from(*changed))));
                 self.in_process = None;
+                // What held in this process already is no transition, unless somebody has refused in between.
+                let changed = *changed && (withdrawn || !announced);
                 let granted =
                     self.consent.record().is_some_and(|record| record.decision == Decision::Granted);
                 if changed && granted {
@@ -170,11 +181,12 @@ impl Engine {
                     self.settled(ticket, Err(Trouble::Overruled));
                 }
             }
-            (Work::Granting { ticket, id, .. }, result) => {
+            (Work::Granting { ticket, id, known, at_ms, .. }, result) => {
                 let fault = fault_of(result);
-                self.work(Work::Unrecorded { ticket, id, fault }, |op| Effect::Open { op });
+                self.work(Work::Unrecorded { ticket, id, known, at_ms, fault }, |op| Effect::Open { op });
             }
-            (Work::Unrecorded { ticket, id, fault }, result) => {
+            (Work::Unrecorded { ticket, id, known, at_ms, fault }, result) => {
+                let announced = self.in_process == Some(Decision::Granted);
                 match result {
                     Done::Opened { consent, .. } => self.observe_consent(consent),
                     _ => self.observe_consent(&RecordRead::Unreadable),
@@ -184,6 +196,11 @@ impl Engine {
                     // written has been taken back.
                     self.in_process = None;
                 } else if self.is_granted_already() {
+                    // It may be this grant: what failed was to make it durable, after it was written.
+                    let own = |record: &ConsentRecord| record.revision > known && record.at_ms == at_ms;
+                    if !announced && self.consent.record().is_some_and(own) {
+                        self.announce_grant(id);
+                    }
                     return self.granted.push(ticket);
                 } else {
                     // Otherwise the grant lasts for this process.
@@ -268,7 +285,7 @@ impl Engine {
     }
 
     /// Whether the record says so, and nobody has refused here since.
-    fn is_granted_already(&self) -> bool {
+    pub(super) fn is_granted_already(&self) -> bool {
         let granted =
             |record: &ConsentRecord| record.decision == Decision::Granted && record.epoch >= self.epoch;
         self.in_process.is_none() && self.consent.record().is_some_and(granted)

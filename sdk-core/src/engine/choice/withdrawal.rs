@@ -99,10 +99,12 @@ impl Engine {
     }
 
     /// A refusal that could not be written is written as soon as it can be. It is about whom it was then: who has come
-    /// since has not objected.
+    /// since has not objected. While the record cannot be read nobody has come.
     pub(in crate::engine) fn retry_refusal(&mut self) {
-        if let Some(ConsentChange::Deny { at_ms, outbox, .. }) = self.retries.refusal.take() {
-            self.refuse(self.deny(at_ms, outbox, None), None);
+        if let Some(ConsentChange::Deny { at_ms, outbox, asked, .. }) = self.retries.refusal.take() {
+            let asked =
+                asked.filter(|_| outbox.is_empty() && matches!(self.consent, ConsentState::Unreadable));
+            self.refuse(self.deny(at_ms, outbox, asked), None);
         }
     }
 
@@ -213,6 +215,11 @@ impl Engine {
         self.books.drop_records(Dropped::Withdrawn, dropped);
     }
 
+    /// What has waited for too long goes: at the latest when a grant would release it, though its tick be late.
+    pub(in crate::engine) fn expire_ring(&mut self) {
+        self.ring.expire(self.now, &self.config, &mut self.books);
+    }
+
     /// A refusal ends what an `allow` has begun, also while other work is under way.
     pub(in crate::engine) fn stop_if_denied(&mut self, verdict: Verdict) {
         if let Verdict::Deny(reason) = verdict {
@@ -222,6 +229,23 @@ impl Engine {
                 self.stop_if_open();
             }
         }
+    }
+
+    /// What stands without a record goes before a grant could make it its own (C8), and a withdrawal that was cut off ends
+    /// before anything else happens (C4). Whether that is to be waited for. What cannot be deleted keeps nobody
+    /// from agreeing.
+    pub(in crate::engine) fn purge_before_grant(&mut self) -> bool {
+        let refused = self.consent.record().filter(|record| record.decision == Decision::Denied);
+        let (before, scope) = match (self.unclean, refused) {
+            (Unclean::Orphans, _) => (None, WipeScope::Own),
+            (Unclean::Data, Some(record)) => (Some(self.epoch.max(record.epoch)), WipeScope::Store),
+            _ => return false,
+        };
+        if self.retries.purge_failed || !matches!(self.wants.first(), Some(Want::Grant { .. })) {
+            return false;
+        }
+        self.purge(Withdrawal::purge(before, scope));
+        true
     }
 
     /// Whether there may be data of this epoch.

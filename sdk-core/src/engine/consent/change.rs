@@ -110,7 +110,7 @@ impl ConsentChange {
                 }
                 // After a refusal nobody is known any more; what is left of them is about to be purged.
                 let asked = asked.filter(|_| decision != Decision::Denied);
-                let stored = asked.and_then(|asked| asked.of(identity, old_epoch));
+                let stored = asked.and_then(|asked| asked.of(identity, (!absent).then_some(old_epoch)));
                 new.entrust(stored.as_ref().unwrap_or(outbox));
                 forget_finished(&mut new.outbox);
             }

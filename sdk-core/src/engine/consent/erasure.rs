@@ -6,9 +6,9 @@ use alloc::string::String;
 /// What an entry of the erasure outbox asks for (C12).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ErasureKind {
-    /// That everything is erased which carries the withdrawn device's id.
+    /// To erase everything that carries the withdrawn device's id.
     Device,
-    /// That the profiles of the withdrawn device and its user are deleted. That erases no event.
+    /// To delete the profiles of the withdrawn device and its user. This erases no events.
     Profile,
 }
 
@@ -22,14 +22,14 @@ impl ErasureKind {
     }
 }
 
-/// How far an entry of the erasure outbox has come (C12).
+/// The state of an entry in the erasure outbox (C12).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ErasureState {
-    /// Not yet taken by the server.
+    /// Not yet accepted by the server.
     Requested,
-    /// Taken by the server, which works on it.
+    /// Accepted by the server, which is working on it.
     Accepted,
-    /// Done, the server says.
+    /// Completed, according to the server.
     Completed,
     /// Refused by the server for good.
     Refused,
@@ -68,14 +68,14 @@ pub struct Erasure {
     pub kind: ErasureKind,
     /// The withdrawn device.
     pub device_id: String,
-    /// The withdrawn user, where a profile is to be deleted and somebody was known.
+    /// The withdrawn user, if a profile is to be deleted and a user was known.
     pub user: Option<String>,
-    /// The device's secret in hexadecimal digits; revealing it proves that the asker is that device. Empty once the
-    /// server has taken the request.
+    /// The device's secret in hexadecimal digits. Revealing it proves that the device itself is asking. Empty once the
+    /// server has accepted the request.
     pub secret: String,
-    /// How far it has come.
+    /// Its state.
     pub state: ErasureState,
-    /// What the server has said last, where that is a JSON object: the text, with the receipt at the end.
+    /// The server's last response, if it was a JSON object: its text, with the receipt at the end.
     pub answer: Option<String>,
 }
 

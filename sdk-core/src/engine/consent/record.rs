@@ -19,7 +19,7 @@ pub(in crate::engine) fn counting_anew(wall_ms: u64) -> u64 {
 /// What the person chose.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Decision {
-    /// Nothing yet.
+    /// Nothing has been decided yet.
     #[default]
     Unset,
     /// Collection is agreed to.
@@ -48,13 +48,13 @@ impl Decision {
 pub struct ConsentRecord {
     /// What the person chose.
     pub decision: Decision,
-    /// Last seen + 1 at every change; orders records (C9).
+    /// Incremented at every change; orders records (C9).
     pub revision: u64,
-    /// + 1 whenever the verdict stops being `allow`.
+    /// Incremented whenever the verdict stops being `allow`.
     pub epoch: u64,
-    /// When, in wall milliseconds. Evidence only.
+    /// When the decision was made, in wall-clock milliseconds. Evidence only.
     pub at_ms: u64,
-    /// By which library, by its name on the wire. Evidence only; nothing in records from before it was kept.
+    /// Which library recorded the decision, by its name on the wire. Evidence only; absent in older records.
     pub source: String,
     /// Erasures asked for by withdrawals and not yet forgotten.
     pub outbox: Vec<Erasure>,

@@ -10,15 +10,26 @@ pub struct Signals {
     pub gpc: bool,
     /// Do Not Track.
     pub dnt: bool,
-    /// A signal that the host application supplies.
+    /// A signal supplied by the host application.
     pub host: bool,
 }
 
 impl Signals {
-    /// What either of two says.
+    /// The union of two sets of signals.
     #[must_use]
     pub fn or(self, other: Self) -> Self {
         Self { gpc: self.gpc || other.gpc, dnt: self.dnt || other.dnt, host: self.host || other.host }
+    }
+
+    /// Which of those that are honoured says no.
+    pub(in crate::engine) fn refusal(self, config: &Config) -> Option<DenyReason> {
+        if self.gpc && config.honor_gpc {
+            Some(DenyReason::Gpc)
+        } else if self.dnt && config.honor_dnt {
+            Some(DenyReason::Dnt)
+        } else {
+            self.host.then_some(DenyReason::Host)
+        }
     }
 }
 
@@ -28,7 +39,7 @@ impl Signals {
 pub enum DenyReason {
     /// The person said no.
     Person,
-    /// The consent record cannot be read, or there is no place to keep one.
+    /// The consent record cannot be read, or there is nowhere to keep one.
     StoreUnavailable,
     /// Global Privacy Control.
     Gpc,
@@ -41,7 +52,7 @@ pub enum DenyReason {
 }
 
 impl DenyReason {
-    /// The word in bindings.
+    /// The name used in bindings.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Person => "person",
@@ -53,7 +64,7 @@ impl DenyReason {
         }
     }
 
-    /// One sentence that a person can read.
+    /// One sentence to show to the person.
     pub const fn sentence(self) -> &'static str {
         match self {
             Self::Person => "Not collecting: you have objected.",
@@ -75,12 +86,12 @@ pub enum Verdict {
     Allow,
     /// Keep calls in memory until the person decides.
     Hold,
-    /// Nothing.
+    /// Do nothing.
     Deny(DenyReason),
 }
 
 impl Verdict {
-    /// The word in bindings.
+    /// The name used in bindings.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Allow => "allow",
@@ -90,7 +101,7 @@ impl Verdict {
     }
 }
 
-/// The table that all else follows from. `in_process` is a decision that the store could not take.
+/// The table that everything else follows from. `in_process` is a decision that the store could not take.
 pub(in crate::engine) fn verdict(
     record: &ConsentState,
     in_process: Option<Decision>,
@@ -106,13 +117,11 @@ pub(in crate::engine) fn verdict(
     match decision {
         Decision::Denied => Verdict::Deny(DenyReason::Person),
         Decision::Granted => Verdict::Allow,
-        Decision::Unset if signals.gpc && config.honor_gpc => Verdict::Deny(DenyReason::Gpc),
-        Decision::Unset if signals.dnt && config.honor_dnt => Verdict::Deny(DenyReason::Dnt),
-        Decision::Unset if signals.host => Verdict::Deny(DenyReason::Host),
-        Decision::Unset => match config.default_consent {
-            DefaultConsent::Granted => Verdict::Allow,
-            DefaultConsent::Denied => Verdict::Deny(DenyReason::Default),
-            DefaultConsent::Pending => Verdict::Hold,
+        Decision::Unset => match (signals.refusal(config), config.default_consent) {
+            (Some(reason), _) => Verdict::Deny(reason),
+            (None, DefaultConsent::Granted) => Verdict::Allow,
+            (None, DefaultConsent::Denied) => Verdict::Deny(DenyReason::Default),
+            (None, DefaultConsent::Pending) => Verdict::Hold,
         },
     }
 }
@@ -136,7 +145,7 @@ impl Consent {
         }
     }
 
-    /// One sentence that a person can read.
+    /// One sentence to show to the person.
     pub const fn sentence(&self) -> &'static str {
         match (self.verdict, self.decision) {
             (Verdict::Deny(reason), _) => reason.sentence(),

@@ -1,28 +1,27 @@
 //! The detector for personal data in what a host records. Off unless the host chooses a [`PersonalDataMode`].
 //!
-//! It is a net under an app that means to record nothing of the kind, not a proof that it does not: it knows four
-//! kinds of data, by their written form. Names, postal addresses and telephone numbers pass, and so does whatever is
-//! hidden, misspelt or written in words.
+//! It is a safety net for an app that means to record nothing of the kind, not a proof that it does not: it knows four
+//! kinds of data, by their written form. Names, postal addresses and telephone numbers pass, and so does anything that
+//! is hidden, misspelt or written in words.
 //!
-//! | kind | is a hit | is none |
+//! | kind | a hit | not a hit |
 //! |---|---|---|
 //! | e-mail address | a local part of letters, digits and `. _ + - '` (RFC 5321's 64 characters at most), `@` or the `%40` of URLs, and a domain with a top label of letters; letters up to U+1FFF count, in the domain too | `@handle`, `user@localhost`, `user@192.0.2.1`, `name@1.2.3`, `icon@2x.png`; `git@…`, where no person is; quoted local parts; scripts beyond U+1FFF |
 //! | card number | 14 to 19 digits, in one run or in groups of 4 to 6 with one sort of separator (13 digits in groups only), that begin as an issuer's do, are as long as its cards and pass Luhn's check; also as a number of JSON | digits that go on a longer run, a fraction, a word or a `+` of a telephone number; 13 digits in one run, which are article numbers far oftener |
 //! | IBAN | a country of the SWIFT registry, as long as its IBANs, with a remainder of 1 modulo 97 (ISO 13616); in any case, in one run or in groups of 4 | part of a longer word |
 //! | JWT | base64url parts between points of which the first is a JSON object with `alg` or `typ` (RFC 7515); all five parts of an encrypted one | a header alone |
 //!
-//! A separator is a space, a hyphen, a no-break space, or the `+` or `%20` of URLs. What reads like an address is taken for
-//! one, whatever it is for: the user and password of a URL, a `Message-ID`, the account on a machine. One in ten of all
-//! numbers passes Luhn's check, so an order number that is as long as a card's and begins like one can be a hit:
-//! of random numbers of 16 digits one in 25 is.
+//! A separator is a space, a hyphen, a no-break space, or the `+` or `%20` of URLs. Anything that reads like an address
+//! is taken for one, whatever its purpose: the user and password of a URL, a `Message-ID`, the account on a machine.
+//! One in ten of all numbers passes Luhn's check, so an order number that is as long as a card's and begins like one
+//! can be a hit: of random numbers of 16 digits, one in 25 is.
 //!
-//! Looked at are property names and values, in events, registered or for the session, at any depth; operators on
-//! profiles, except for the numbers that `$add` adds; the keys and ids of groups; and automatic properties. Escapes of
-//! JSON are resolved first. Not looked at: the names of events and timers, which are the app's own words, the ids of
-//! users, which are often addresses on purpose, and what stands under an allowed name, see
-//! [`Config::personal_data_allow`].
+//! These are inspected: property names and values, in events, registered or for the session, at any depth; operators on
+//! profiles, except for the numbers that `$add` adds; the keys and ids of groups; and automatic properties. JSON
+//! escapes are resolved first. These are not: the names of events and timers, which are the app's own words; the ids of
+//! users, which are often addresses on purpose; and what is under an allowed name, see [`Config::personal_data_allow`].
 //!
-//! A call is looked at once, after the gate and the limits and before it is held, queued or written, so that neither
+//! A call is inspected once, after the gate and the limits and before it is held, queued or written, so that neither
 //! memory nor disk keeps what was found; [`Stats::personal_data`] counts it by kind. What was registered, held or
 //! queued before the mode was chosen stays as it is. The time is proportional to the length of the text.
 //!
@@ -58,22 +57,22 @@ use detector::Detector;
 #[cfg(test)]
 pub(super) use hits::Hits;
 
-/// What is done about personal data in what the host records: e-mail addresses, card numbers, IBANs and JSON web
-/// tokens, known by their written form. A net under an app that means to record none, and no proof that it does not:
-/// names, postal addresses and telephone numbers pass, and some order numbers are taken for a card's.
+/// What to do about personal data in what the host records: e-mail addresses, card numbers, IBANs and JSON web tokens,
+/// recognised by their written form. This is a safety net for an app that means to record none, and no proof that it
+/// does not: names, postal addresses and telephone numbers pass, and some order numbers are taken for card numbers.
 ///
-/// Looked at are the names and values of properties, the operators on profiles, and the keys and ids of groups; not
-/// the names of events and timers, not the ids of users, and nothing under a name of [`Config::personal_data_allow`].
+/// The names and values of properties, the operators on profiles, and the keys and ids of groups are inspected. The
+/// names of events and timers, the ids of users, and anything under a name of [`Config::personal_data_allow`] are not.
 /// What was registered or queued before the mode was chosen stays as it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum PersonalDataMode {
-    /// Nothing: it is not looked for; the default.
+    /// Nothing; it is not looked for. The default.
     #[default]
     Off,
     /// It is counted.
     Observe,
-    /// It is counted, and `[email]`, `[card]`, `[iban]` or `[jwt]` is recorded in its place. Names that become one
-    /// stand for one property, of which the last value counts.
+    /// It is counted, and `[email]`, `[card]`, `[iban]` or `[jwt]` is recorded in its place. If several names become
+    /// the same, they stand for one property, and the last value counts.
     Redact,
     /// It is counted, and the call is refused with [`Rejection::PersonalData`].
     Reject,

@@ -1259,3 +1259,207 @@ fn c6_a_grant_over_a_record_that_was_deleted_does_not_cover_what_came_before() {
     let body = app.answer(ok());
     assert!(body.contains("after") && !body.contains("before"), "{body}");
 }
+
+#[test]
+fn where_consent_stands_is_said_once_it_is_known_and_again_when_it_has_changed_here_or_elsewhere() {
+    let mut store = Store::default();
+    let mut app = Driver::starting(0, config());
+    app.track("before");
+    assert!(app.announced.is_empty(), "the store is not open: nobody knows yet");
+    app.run(&mut store);
+    let mut other = Driver::started(1, config(), &mut store);
+    app.opt_in();
+    app.run(&mut store);
+    app.track("after");
+    app.run(&mut store);
+    other.input(Input::RecordChanged { name: RecordName::Consent, read: store.consent.clone() });
+    other.run(&mut store);
+    other.opt_out(false);
+    other.run(&mut store);
+    app.input(Input::RecordChanged { name: RecordName::Consent, read: store.consent.clone() });
+    app.run(&mut store);
+    let said = |driver: &Driver| driver.announced.iter().map(Consent::sentence).collect::<Vec<_>>();
+    let all = [
+        "Waiting: nothing is stored or sent until you decide.",
+        "Collecting: you have agreed.",
+        "Not collecting: you have objected.",
+    ];
+    assert_eq!((said(&app), said(&other)), (all.into(), all.into()));
+}
+
+#[test]
+fn c8_what_nobody_has_agreed_to_stops_when_the_record_cannot_be_read() {
+    // The store was empty at first, and then it can be neither read nor written.
+    let mut store = Store::default();
+    let mut app = Driver::starting(0, granted());
+    app.track("early");
+    app.step(&mut store);
+    store.consent = RecordRead::Unreadable;
+    app.run(&mut store);
+    assert_eq!(app.engine.consent().verdict, Verdict::Deny(DenyReason::StoreUnavailable));
+    assert!(app.notices.contains(&Notice::StoreTrouble(StoreFault::Unreadable)));
+    assert_eq!(app.track("a"), Outcome::Rejected(Rejection::Denied));
+
+    // It took nothing, and then cannot be read either.
+    let mut store = Store { fault: Some(StoreFault::Full), ..Store::default() };
+    let mut app = Driver::started(0, granted(), &mut store);
+    app.track("a");
+    app.input(Input::Flush);
+    store.consent = RecordRead::Unreadable;
+    assert!(!app.depart(&store));
+    assert_eq!(app.engine.consent().verdict, Verdict::Deny(DenyReason::StoreUnavailable));
+}
+
+#[test]
+fn c12_a_refusal_where_no_record_can_be_read_is_about_whom_the_store_knows() {
+    for (consent, fails) in
+        [(RecordRead::Absent, false), (RecordRead::Unreadable, false), (RecordRead::Unreadable, true)]
+    {
+        let mut store = Store::default();
+        let before = Driver::started(1, granted(), &mut store);
+        let device = before.engine.device_id().unwrap();
+        store.consent = consent.clone();
+        let mut app = Driver::starting(0, granted());
+        app.opt_out(true);
+        if fails {
+            store.fault = Some(StoreFault::Full);
+            app.run(&mut store);
+            store.fault = None;
+            app.advance(60_000);
+        }
+        app.run(&mut store);
+        assert_eq!(asked(&store), [(device, None)], "{consent:?} {fails}");
+        assert!(!store.has_data());
+    }
+}
+
+#[test]
+fn c11_a_grant_that_is_recorded_later_is_announced_once() {
+    for withdrawn in [false, true] {
+        let mut store = Store { fault: Some(StoreFault::Full), ..Store::default() };
+        let mut app = Driver::started(0, config(), &mut store);
+        let first = app.opt_in();
+        app.run(&mut store);
+        assert_eq!(app.result(first), Some(&Err(Trouble::NotRecorded(StoreFault::Full))));
+        app.input(Input::Flush);
+        assert!(app.exchange(&mut store, ok()).contains("$opt_in"));
+        store.fault = None;
+        if withdrawn {
+            // Nobody tells `app` of it.
+            let mut other = Driver::started(1, config(), &mut store);
+            other.opt_out(false);
+            other.run(&mut store);
+        }
+        app.advance(1);
+        let again = app.opt_in();
+        app.run(&mut store);
+        assert_eq!(app.result(again), Some(&Ok(())));
+        assert_eq!(app.engine.stats().tracked, if withdrawn { 2 } else { 1 });
+    }
+}
+
+#[test]
+fn c9_a_record_that_cannot_be_read_for_a_moment_costs_nothing_that_was_accepted() {
+    #[derive(Debug, PartialEq)]
+    enum Meanwhile {
+        Nothing,
+        Withdrawn,
+        MadeAnew,
+    }
+    for meanwhile in [Meanwhile::Nothing, Meanwhile::Withdrawn, Meanwhile::MadeAnew] {
+        let mut store = Store::default();
+        let mut app = Driver::started(0, config(), &mut store);
+        let mut other = Driver::started(1, config(), &mut store);
+        for _ in 0..2 {
+            app.opt_out(false);
+            app.opt_in();
+            app.run(&mut store);
+        }
+        app.track("waits");
+        app.run(&mut store);
+        let (device, queued) = (app.engine.device_id(), app.engine.stats().queued);
+        let changed = |read| Input::RecordChanged { name: RecordName::Consent, read };
+        app.input(changed(RecordRead::Unreadable));
+        assert_eq!(app.track("refused"), Outcome::Rejected(Rejection::Denied));
+        match meanwhile {
+            Meanwhile::Nothing => {}
+            Meanwhile::Withdrawn => {
+                other.input(changed(store.consent.clone()));
+                other.opt_out(false);
+                other.opt_in();
+            }
+            // With the same epoch, because as many have refused since.
+            Meanwhile::MadeAnew => {
+                let mut record = store.state().record().unwrap().clone();
+                record.revision -= 1;
+                store.consent = RecordRead::Content(record.encode());
+            }
+        }
+        other.run(&mut store);
+        app.input(changed(store.consent.clone()));
+        app.run(&mut store);
+        let kept = app.engine.device_id() == device && app.engine.stats().queued == queued;
+        assert_eq!(kept, meanwhile == Meanwhile::Nothing, "{meanwhile:?}");
+    }
+}
+
+#[test]
+fn c9_who_was_here_in_which_order_is_known_also_where_no_more_calls_can_be_held() {
+    let mut store = Store::default();
+    let mut app = Driver::started(0, Config { hold_limit: 3, ..config() }, &mut store);
+    let id = EventId([9; 16]);
+    let switch = Call::switch_user("carol", Secret([8; 16]));
+    for call in [Call::identify("alice", id), Call::reset(Secret([7; 16])), switch] {
+        assert_eq!(app.input(Input::Call(call)), Outcome::Held);
+    }
+    for call in [Call::identify("alice", id), Call::reset(Secret([6; 16])), switch] {
+        assert_eq!(app.input(Input::Call(call)), Outcome::Rejected(Rejection::HoldFull), "{call:?}");
+    }
+    app.opt_in();
+    app.run(&mut store);
+    assert_eq!(app.engine.distinct_id().as_deref(), Some("carol"));
+}
+
+#[test]
+fn what_has_waited_for_too_long_does_not_leave_by_a_grant_for_want_of_a_tick() {
+    for elsewhere in [false, true] {
+        let mut store = Store::default();
+        let mut app = Driver::started(0, config(), &mut store);
+        app.track("old");
+        app.now.mono_ms += config().hold_limit_age_ms - 1;
+        app.track("new");
+        app.now.mono_ms += 1;
+        if elsewhere {
+            let mut other = Driver::started(1, config(), &mut store);
+            other.opt_in();
+            other.run(&mut store);
+            app.input(Input::RecordChanged { name: RecordName::Consent, read: store.consent.clone() });
+        } else {
+            app.opt_in();
+        }
+        assert_eq!(app.engine.stats().dropped_for(Dropped::HoldExpired), 1, "{elsewhere}");
+        assert_eq!(app.engine.stats().dropped_total(), 1);
+    }
+}
+
+#[test]
+fn c9_an_identity_that_somebody_has_deleted_is_stored_again() {
+    let mut store = Store::default();
+    let mut app = Driver::started(0, granted(), &mut store);
+    let device = app.engine.device_id();
+    for (gone, properties) in [
+        (RecordRead::Absent, r#"{"n":1}"#),
+        (RecordRead::Unreadable, r#"{"n":2}"#),
+        (RecordRead::Content("{".into()), r#"{"n":3}"#),
+    ] {
+        store.identity = gone;
+        app.input(Input::Call(Call::register(CallKind::Register, properties)));
+        app.run(&mut store);
+        assert!(!app.engine.is_identity_stored());
+        app.advance(60_000);
+        app.run(&mut store);
+        assert!(app.engine.is_identity_stored());
+        let next = Driver::started(1, granted(), &mut store);
+        assert_eq!((next.engine.device_id(), next.engine.super_properties()), (device.clone(), properties));
+    }
+}

@@ -1021,6 +1021,20 @@ fn c9_who_has_left_stays_away_though_the_page_went_before_that_was_stored() {
 }
 
 #[test]
+fn what_no_store_holds_leaves_without_a_flush_when_a_page_goes_on() {
+    let mut store = Store::default();
+    let mut app = Driver::started(0, config(), &mut store);
+    store.fault = Some(StoreFault::Full);
+    app.opt_in();
+    app.run(&mut store);
+    app.track("in memory");
+    app.input(Input::Lifecycle(Lifecycle::Resumed));
+    app.run(&mut store);
+    app.advance(5_000);
+    assert!(names(&app.exchange(&mut store, ok())).contains(&"in memory".into()));
+}
+
+#[test]
 fn what_no_store_holds_is_not_given_up() {
     let mut store = Store::default();
     let mut app = Driver::started(0, granted(), &mut store);

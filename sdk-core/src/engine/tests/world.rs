@@ -56,6 +56,8 @@ pub(super) struct Driver {
     pub(super) open: VecDeque<(Op, Request)>,
     pub(super) settled: Vec<(Ticket, Result<(), Trouble>)>,
     pub(super) notices: Vec<Notice>,
+    /// Where consent stood each time that the engine said so.
+    pub(super) announced: Vec<Consent>,
 }
 
 pub(super) fn config() -> Config {
@@ -89,6 +91,7 @@ impl Driver {
             open: VecDeque::new(),
             settled: Vec::new(),
             notices: Vec::new(),
+            announced: Vec::new(),
         }
     }
 
@@ -125,6 +128,7 @@ impl Driver {
                     self.open.retain(|(other, _)| *other != op);
                 }
                 Effect::Notify(Notice::Settled { ticket, result }) => self.settled.push((ticket, result)),
+                Effect::Notify(Notice::ConsentChanged(consent)) => self.announced.push(consent),
                 Effect::Notify(notice) => self.notices.push(notice),
                 effect => self.storage.push_back(effect),
             }

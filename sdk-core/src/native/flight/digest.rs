@@ -50,9 +50,13 @@ pub fn digest(effect: &Effect) -> String {
         }
         Effect::Notify(Notice::Paused { status }) => format!("paused {status}"),
         Effect::Notify(Notice::StoreTrouble(fault)) => format!("store_trouble {}", fault.as_str()),
+        Effect::Notify(Notice::ConsentChanged(consent)) => {
+            format!("consent {} {}", consent.verdict.as_str(), consent.reason())
+        }
         Effect::Notify(Notice::QueueFull) => "queue_full".into(),
         // Never of the engine's.
         Effect::Notify(Notice::UnusableProxy { variable }) => format!("unusable_proxy {variable}"),
+        Effect::Notify(Notice::UntrustedCertificate { .. }) => "untrusted_certificate".into(),
     }
 }
 

@@ -1,33 +1,34 @@
-//! The flight recorder: everything that the [engine](crate::engine) is told, in a file that can be replayed.
+//! The flight recorder: writes everything that the [engine](crate::engine) is told to a file that can be replayed.
 //!
 //! The engine has no clock, no randomness and no environment of its own, so the same settings and the same inputs give
-//! the same effects. `cargo xtask simulate --replay FILE` hands a recording to a fresh engine and says where it goes
-//! another way, or breaks a rule.
+//! the same effects. `cargo xtask simulate --replay FILE` feeds a recording to a fresh engine, and reports where it
+//! diverges or breaks a rule.
 //!
 //! # The file
 //!
 //! Lines of JSON. The first one is the header: `{"v":1,"contents":…,"version":…,"jitter":…,"config":{…}}`. Each line
-//! after it is one input with its moment (`wall`, `mono`), what it was (`in`, and what belongs to it), and what came of
-//! it: the effects in words (`out`), the outcome (`said`), and when the engine wants to be woken (`wake`).
-//! A last line `{"end":…}` says why nothing follows: `closed` with the client, or `full` where the storage thread could
-//! not keep up with what was to be written. A process that was killed leaves no such line, and perhaps half of one.
+//! after it is one input with its moment (`wall`, `mono`), what it was (`in`, with what belongs to it), and what came
+//! of it: a summary of the effects (`out`), the outcome (`said`), and when the engine wants to be woken (`wake`). A
+//! last line `{"end":…}` says why nothing follows: `closed` with the client, or `full` if the storage thread could not
+//! keep up. A process that was killed leaves no such line, and perhaps half of another one.
 //!
 //! # What it says about people
 //!
-//! [`Contents::Redacted`]: names, values, users, ids, secrets and answers are replaced by texts of the same length, equal
-//! where they were equal, under a key that is drawn for the recording and kept nowhere. What can still be seen is how
-//! much was recorded and when (numbers called `time`), what the person chose, lengths, `true`, `false` and `null`, and
-//! names of the protocol and those that begin with `$`. Very short texts have few texts to be replaced by. Where the
-//! detector for personal data refuses calls, those are left out; where it redacts, lengths differ from what was
-//! recorded, and a replay may make other batches.
+//! [`Contents::Redacted`]: names, values, users, ids, secrets and answers are replaced by texts of the same length,
+//! equal where they were equal, under a key that is drawn for the recording and kept nowhere. What can still be seen is
+//! how much was recorded and when (numbers called `time`), what the person chose, lengths, `true`, `false` and `null`,
+//! and names of the protocol and those that begin with `$`. Very short texts have few possible replacements. If the
+//! detector for personal data rejects calls, those are left out; if it redacts, lengths differ from what was recorded,
+//! and a replay may make other batches.
 //!
-//! [`Contents::Kept`]: everything in full, so **the file is personal data** and holds the secret of the device.
-//! Contents are only written while consent allows to collect: before a decision they wait in memory. Once consent is
-//! withdrawn, wherever that is noticed, the file is replaced by what a redacted recording would have been (it is kept
-//! beside it for that, with `.redacted` at the end of its name), and the recording goes on redacted. For a withdrawal
-//! by `opt_out` that has happened when the call returns. Where the recording has ended before, because its client has, the
-//! file goes as soon as another client of the process on the same data folder notices a withdrawal. A copy of the file, or
-//! one that a process has left behind which is not running any more, is beyond the client's reach.
+//! [`Contents::Kept`]: everything in full, so **the file is personal data** and contains the secret of the device.
+//! Contents are only written while consent allows collection: before a decision they wait in memory. Once consent is
+//! withdrawn, wherever that is noticed, the file is replaced by what a redacted recording would have been (which is
+//! kept beside it for that purpose, with `.redacted` at the end of its name), and the recording continues redacted. For
+//! a withdrawal by `opt_out` this has happened when the call returns. If the recording has ended before, because its
+//! client has, the file is deleted as soon as another client of the process on the same data folder notices a
+//! withdrawal. Copies of the file, and files left behind by a process that is no longer running, are beyond the
+//! client's reach.
 
 mod digest;
 mod encode;

@@ -143,7 +143,7 @@ fn c4_a_refusal_is_recorded_before_the_app_is_asked_to_break_off() {
     bench.track(1);
     bench.work_off();
     bench.shared.call(|_| Input::Flush);
-    assert!(bench.shared.lock().requests.pop_front().is_some(), "it is under way");
+    assert!(bench.shared.lock().begin_request().is_some(), "it is under way");
     let also = Also::default();
     bench.shared.call(|entropy| Input::OptOut { also, id: entropy.event_id() });
     for _ in 0..4 {
@@ -151,4 +151,31 @@ fn c4_a_refusal_is_recorded_before_the_app_is_asked_to_break_off() {
     }
     assert_eq!(*seen.lock().unwrap(), Some(Decision::Denied));
     assert!(bench.shared.lock().engine.is_settled());
+}
+
+#[test]
+fn a_request_is_not_broken_off_in_the_place_of_one_that_has_ended() {
+    for ends in [false, true] {
+        let mut bench = Bench::new();
+        let asked = Arc::new(Mutex::new(0));
+        let (counts, shared) = (Arc::clone(&asked), Arc::clone(&bench.shared));
+        bench.thread.breaker = Some(Box::new(move || {
+            *counts.lock().unwrap() += 1;
+            assert!(!shared.may_begin(), "the next one waits");
+        }));
+        bench.track(1);
+        bench.work_off();
+        bench.shared.call(|_| Input::Flush);
+        assert!(bench.shared.lock().begin_request().is_some());
+        if ends {
+            // Its answer has not come as far as the engine.
+            bench.shared.lock().end_request();
+        }
+        let also = Also::default();
+        bench.shared.call(|entropy| Input::OptOut { also, id: entropy.event_id() });
+        for _ in 0..4 {
+            bench.thread.turn();
+        }
+        assert_eq!((*asked.lock().unwrap(), bench.shared.may_begin()), (usize::from(!ends), true));
+    }
 }

@@ -1,8 +1,9 @@
 //! The file system, as far as the store needs one. The store is written against [`Disk`]; a simulation brings a disk
 //! that tears, fills up and forgets.
 
+use super::flock;
 use std::fmt::Debug;
-use std::fs::{self, File, OpenOptions, TryLockError};
+use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Write};
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -145,6 +146,18 @@ fn open_file(options: &OpenOptions, path: &Path) -> io::Result<File> {
     }
 }
 
+/// Opens a file to lock it. One that is locked exclusively is opened to be written, as NFS demands; where it may only be read,
+/// and need not be made, any other file system takes a reader's lock as well.
+fn open_to_lock(path: &Path, hold: Hold, make: bool) -> io::Result<File> {
+    use io::ErrorKind::{PermissionDenied, ReadOnlyFilesystem};
+    let mut options = private();
+    options.read(true).write(make || hold == Hold::Exclusive).create(make).truncate(false);
+    open_file(&options, path).or_else(|error| match error.kind() {
+        PermissionDenied | ReadOnlyFilesystem if !make => open_file(options.write(false), path),
+        _ => Err(error),
+    })
+}
+
 impl Disk for Files {
     type File = File;
     type Lock = FileLock;
@@ -218,31 +231,17 @@ impl Disk for Files {
     }
 
     fn lock(&self, path: &Path, hold: Hold, make: bool, patience: Duration) -> io::Result<FileLock> {
-        let mut options = private();
-        options.read(true);
-        if make {
-            options.write(true).create(true).truncate(false);
-        }
-        let file = open_file(&options, path)?;
+        let file = open_to_lock(path, hold, make)?;
         let start = Instant::now();
         let mut pause = Duration::from_micros(20);
-        loop {
-            let taken = match hold {
-                Hold::Shared => file.try_lock_shared(),
-                Hold::Exclusive => file.try_lock(),
-            };
-            match taken {
-                Ok(()) => return Ok(FileLock(file)),
-                Err(TryLockError::Error(error)) => return Err(error),
-                Err(TryLockError::WouldBlock) if start.elapsed() >= patience => {
-                    return Err(io::ErrorKind::TimedOut.into());
-                }
-                Err(TryLockError::WouldBlock) => {
-                    std::thread::sleep(pause);
-                    pause = (pause * 2).min(Duration::from_millis(1));
-                }
+        while !flock::try_take(&file, hold)? {
+            if start.elapsed() >= patience {
+                return Err(io::ErrorKind::TimedOut.into());
             }
+            std::thread::sleep(pause);
+            pause = (pause * 2).min(Duration::from_millis(1));
         }
+        Ok(FileLock(file))
     }
 
     fn note(&self, lock: &FileLock, text: &str) {
@@ -296,8 +295,7 @@ pub struct FileLock(File);
 
 impl Drop for FileLock {
     fn drop(&mut self) {
-        // Closing would do, but not while a forked child still has the descriptor.
-        let _ = self.0.unlock();
+        flock::let_go(&self.0);
     }
 }
 
@@ -319,7 +317,7 @@ mod tests {
         let synced = |code| where_folders_sync(Err(io::Error::from_raw_os_error(code)));
         let invalid = 22;
         assert!(synced(invalid).is_ok());
-        #[cfg(target_os = "linux")]
+        #[cfg(any(target_os = "linux", target_os = "android"))]
         for not_supported in [95, 38] {
             assert!(synced(not_supported).is_ok(), "{not_supported}");
         }
@@ -337,8 +335,50 @@ mod tests {
         assert_eq!(above_missing(Path::new("refrain-never-made")), [Path::new(".")]);
     }
 
+    /// An NFS client answers `EBADF` otherwise. Who may write may also note something.
+    #[test]
+    fn c5_what_is_locked_exclusively_is_open_to_be_written() {
+        let folder = std::env::temp_dir().join(format!("refrain-lock-{}", std::process::id()));
+        fs::create_dir_all(&folder).unwrap();
+        let (path, never) = (folder.join("lock"), folder.join("never"));
+        let locks = |hold, make| {
+            let lock = Files.lock(&path, hold, make, Duration::ZERO).unwrap();
+            Files.note(&lock, &format!("{hold:?} {make}"));
+            drop(lock);
+            fs::read_to_string(&path).unwrap()
+        };
+        let texts = [
+            locks(Hold::Shared, true),
+            locks(Hold::Exclusive, false),
+            locks(Hold::Shared, false),
+            locks(Hold::Exclusive, true),
+        ];
+        let absent = Files.lock(&never, Hold::Exclusive, false, Duration::ZERO).map(drop);
+        let made = never.exists();
+        fs::remove_dir_all(folder).unwrap();
+        assert_eq!(texts, ["Shared true", "Exclusive false", "Exclusive false", "Exclusive true"]);
+        assert_eq!((absent.map_err(|error| error.kind()), made), (Err(io::ErrorKind::NotFound), false));
+    }
+
+    #[test]
+    fn c5_a_lock_is_held_alone_or_together_until_it_is_dropped() {
+        let path = std::env::temp_dir().join(format!("refrain-held-{}", std::process::id()));
+        let lock = |hold| Files.lock(&path, hold, true, Duration::ZERO).map_err(|error| error.kind());
+        let (alone, together) = (|| lock(Hold::Exclusive), || lock(Hold::Shared));
+        let refused = Err(io::ErrorKind::TimedOut);
+        let held = (together(), together());
+        assert!(held.0.is_ok() && held.1.is_ok());
+        assert_eq!(alone().map(drop), refused);
+        drop(held);
+        let held = alone().unwrap();
+        assert_eq!((alone().map(drop), together().map(drop)), (refused, refused));
+        drop(held);
+        assert!(together().is_ok());
+        fs::remove_file(path).unwrap();
+    }
+
     /// A device that keeps nothing says so to who syncs it, and to nobody else.
-    #[cfg(target_os = "linux")]
+    #[cfg(any(target_os = "linux", target_os = "android"))]
     #[test]
     fn files_and_folders_are_synced() {
         let nowhere = Path::new("/dev/null");

@@ -135,15 +135,23 @@ impl<D: Disk> Instance<D> {
         }))
     }
 
+    /// Deletes a folder in which there is nothing but the lock of an owner who is gone. The caller holds the record lock.
+    pub(super) fn clear(disk: &D, folder: PathBuf) -> io::Result<()> {
+        match &queue_files(disk, &folder)?[..] {
+            [(_, QueueFile::Owner)] => Self::claim(disk, folder)?.map_or(Ok(()), Self::close),
+            _ => Ok(()),
+        }
+    }
+
     /// With segments of another length.
     pub(super) fn with_segments_of(mut self, bytes: u64) -> Self {
         self.segment_bytes = bytes;
         self
     }
 
-    /// Whether nobody has deleted the folder.
+    /// Whether nobody has deleted the folder. Where it cannot be told it is there: what was not synced must not be forgotten.
     pub(super) fn is_there(&self) -> bool {
-        self.disk.len(&layout::owner(&self.folder)).is_ok()
+        if_there(self.disk.len(&layout::owner(&self.folder))).map_or(true, |found| found.is_some())
     }
 
     pub(super) fn folder(&self) -> &Path {
@@ -445,6 +453,14 @@ impl<D: Disk> Instance<D> {
         self.not_before = Some((header.number, wall_ms));
         Ok(())
     }
+}
+
+/// The bytes of the segments in a folder, drafts included, which go when it is loaded. None where it cannot be looked into.
+pub(super) fn stock(disk: &impl Disk, folder: &Path) -> u64 {
+    let files = queue_files(disk, folder).unwrap_or_default().into_iter();
+    let segments = files.filter(|(_, kind)| matches!(kind, QueueFile::Segment(_) | QueueFile::Draft));
+    // One that is empty is to go, too.
+    segments.map(|(path, _)| disk.len(&path).map_or(1, |len| len.max(1))).sum()
 }
 
 /// The bytes of a record with this payload.

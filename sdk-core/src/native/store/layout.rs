@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! <project>.consent.a .b     the person's choice, in two slots
+//! <project>.consent.tmp      the first choice, about to take its slot
 //! <project>.identity.a .b    device, user, super properties, in two slots
 //! <project>.lock             held while a record is changed, and while queues are taken over or deleted
 //! <project>.send.lock        shared by whoever writes or sends, exclusive for a fence
@@ -61,6 +62,12 @@ impl<D: Disk> Layout<D> {
         Self { disk, segment_bytes: 128, folder, project }
     }
 
+    /// With segments of another length.
+    #[cfg(feature = "simulation")]
+    pub fn with_segments_of(self, bytes: u64) -> Self {
+        Self { segment_bytes: bytes, ..self }
+    }
+
     pub(super) fn folder(&self) -> &Path {
         &self.folder
     }
@@ -75,6 +82,11 @@ impl<D: Disk> Layout<D> {
             RecordName::Identity => "identity",
         };
         ["a", "b"].map(|slot| self.file(&format!("{name}.{slot}")))
+    }
+
+    /// What is about to become the first consent record.
+    pub(super) fn first_consent(&self) -> PathBuf {
+        self.file("consent.tmp")
     }
 
     pub(super) fn record_lock(&self) -> PathBuf {

@@ -2,6 +2,7 @@
 
 mod disk;
 mod fault;
+mod flock;
 #[cfg(test)]
 mod guarded;
 mod instance;
@@ -88,6 +89,9 @@ impl<D: Disk> Ledger<D> {
 pub struct Store<D: Disk = Files> {
     ledger: Ledger<D>,
     own: Option<Instance<D>>,
+    /// Bytes of segments that may be taken over, our own included. The engine would drop what is more, and all of it
+    /// would stand in memory before.
+    room: u64,
     /// By the number of their queue, ascending.
     adopted: Vec<(u32, Instance<D>)>,
     last_queue: u32,
@@ -105,12 +109,19 @@ impl<D: Disk> Store<D> {
         Self {
             ledger,
             own: None,
+            room: u64::MAX,
             adopted: Vec::new(),
             last_queue: 0,
             scope: WipeScope::Store,
             instance_id,
             seen: [None, None],
         }
+    }
+
+    /// With a limit to what is taken over of others, in bytes.
+    pub fn with_room(mut self, bytes: u64) -> Self {
+        self.room = bytes;
+        self
     }
 
     /// Looks, and changes nothing.
@@ -290,7 +301,11 @@ impl<D: Disk> Store<D> {
         if wipe_before(None, &read).is_some_and(|before| before > epoch) {
             return Done::Recovered(Recovered::default());
         }
-        let result = self.claim_orphans().and_then(|()| self.load(epoch));
+        let claimed = self.claim_orphans();
+        // Also where nothing is recorded yet: whoever purges for its own sake alone sees by it that somebody lives here who
+        // may have an identity (C9).
+        let _ = self.own_instance();
+        let result = claimed.and_then(|()| self.load(epoch));
         match result {
             Ok(recovered) => Done::Recovered(recovered),
             Err(error) => Done::Failed(fault(&error)),
@@ -303,15 +318,25 @@ impl<D: Disk> Store<D> {
         if folders.is_empty() {
             return Ok(());
         }
-        let _held = record::lock(layout)?;
+        let (disk, _held) = (layout.disk.clone(), record::lock(layout)?);
+        let mut taken: u64 = self.instances().map(|ours| instance::stock(&disk, ours.folder())).sum();
         for folder in folders {
             // The rest is for the next start: by then these are empty and gone.
             if self.adopted.len() >= ADOPTED {
                 break;
             }
-            if !self.instances().any(|instance| instance.folder() == folder) {
+            if self.instances().any(|instance| instance.folder() == folder) {
+                continue;
+            }
+            let stock = instance::stock(&disk, &folder);
+            if stock == 0 {
+                // It takes nobody's place: what is set aside in it, or not ours, may stay there for ever.
+                let _ = Instance::clear(&disk, folder);
+            } else if taken == 0 || taken.saturating_add(stock) <= self.room {
+                let before = self.instances().count();
                 // One that cannot be taken over keeps nobody from the others.
                 let _ = self.claim(folder);
+                taken += stock * (self.instances().count() - before) as u64;
             }
         }
         Ok(())

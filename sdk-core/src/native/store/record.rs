@@ -130,7 +130,12 @@ impl SlotFiles {
 fn read_slots<D: Disk>(layout: &Layout<D>, name: RecordName) -> io::Result<SlotFiles> {
     let [first, second] = layout.slots(name);
     let read = |path: &Path| if_there(layout.disk.read(path, LIMIT + 1));
-    Ok(SlotFiles::Read([read(&first)?, read(&second)?]))
+    Ok(SlotFiles::Read(match [read(&first)?, read(&second)?] {
+        // Whoever was to write the first identity of all was killed before its first byte. A consent record is never found
+        // like that (see `write`): one that is empty was emptied, and may have been a refusal (C8).
+        [Some(empty), None] if empty.is_empty() && name == RecordName::Identity => [None, None],
+        slots => slots,
+    }))
 }
 
 /// The slot with the older content first: a crash in between leaves one that is whole. Then the other one, so that
@@ -143,7 +148,13 @@ fn write<D: Disk>(layout: &Layout<D>, name: RecordName, slots: &SlotFiles, paylo
     let bytes = slot::encode(generation, payload);
     let [first, second] = layout.slots(name);
     let (older, newer) = if second_is_newest { (first, second) } else { (second, first) };
-    if let Err(error) = write_slot(&layout.disk, &older, &bytes) {
+    // Half of a first consent record would be one that cannot be read: whoever agrees later is not heard for longer than a
+    // process lives (C8).
+    let written = match (name, slots.newest()) {
+        (RecordName::Consent, Slots::Absent) => write_first(layout, &older, &bytes),
+        _ => write_slot(&layout.disk, &older, &bytes),
+    };
+    if let Err(error) = written {
         // Half of a first record must not stand for one that cannot be read, long after the disk has room again.
         if slots.newest() == Slots::Absent {
             let _ = remove_file(&layout.disk, &older);
@@ -158,6 +169,20 @@ fn write<D: Disk>(layout: &Layout<D>, name: RecordName, slots: &SlotFiles, paylo
     layout.disk.sync_folder(layout.folder())
 }
 
+/// Whole or not at all, also where the process is killed meanwhile.
+fn write_first<D: Disk>(layout: &Layout<D>, slot: &Path, bytes: &[u8]) -> io::Result<()> {
+    let draft = layout.first_consent();
+    let written = layout.disk.open(&draft, Mode::Anew).and_then(|mut file| {
+        file.write_all(bytes)?;
+        file.sync()?;
+        layout.disk.rename(&draft, slot)
+    });
+    if written.is_err() {
+        let _ = remove_file(&layout.disk, &draft);
+    }
+    written
+}
+
 fn write_slot(disk: &impl Disk, path: &Path, bytes: &[u8]) -> io::Result<()> {
     let mut file = disk.open(path, Mode::InPlace)?;
     file.write_all(bytes)?;
@@ -170,9 +195,11 @@ mod tests {
     use super::super::disk::Files;
     use super::super::guarded::{Guarded, Touch, out_of_descriptors};
     use super::*;
-    use crate::engine::{Also, Config, Effect, Engine, EventId, Input, Now, Secret};
+    use crate::engine::{Also, Config, Effect, Engine, EventId, Input, Now, Secret, WipeScope};
+    use std::cell::Cell;
     use std::fs;
     use std::path::PathBuf;
+    use std::rc::Rc;
 
     /// What a client asks of its store when the person objects.
     fn refusal() -> Amendment {
@@ -193,6 +220,34 @@ mod tests {
         handle(Input::Done { op, result: Done::Opened { consent, identity, data: false } });
         handle(Input::OptOut { also: Also::default(), id: EventId([2; 16]) });
         amendment.unwrap()
+    }
+
+    #[test]
+    fn c8_who_is_killed_while_writing_the_first_word_leaves_all_of_it_or_none() {
+        let folder = std::env::temp_dir().join(format!("refrain-first-{}", std::process::id()));
+        let layout = Layout::on(Files, folder.clone(), "T");
+        let mut found = Vec::new();
+        for calls in 0_u32.. {
+            let left = Rc::new(Cell::new(calls));
+            let until_killed = move |_: Touch<'_>| match left.get().checked_sub(1) {
+                Some(fewer) => {
+                    left.set(fewer);
+                    Ok(())
+                }
+                None => Err(io::ErrorKind::BrokenPipe.into()),
+            };
+            let done = amend(&Layout::on(Guarded(until_killed), folder.clone(), "T"), refusal());
+            found.push(read(&layout, RecordName::Consent));
+            let drafted = layout.first_consent().exists();
+            assert!(!drafted || wipe::list(&layout, &[], WipeScope::Store).items.len() > 1, "it is shown");
+            fs::remove_dir_all(&folder).unwrap();
+            if matches!(done, Done::Amended { .. }) {
+                break;
+            }
+        }
+        assert!(found.len() > 10, "{found:?}");
+        let whole = found.iter().position(|read| *read != RecordRead::Absent).unwrap();
+        assert!(found[whole..].iter().all(|read| matches!(read, RecordRead::Content(_))), "{found:?}");
     }
 
     #[test]

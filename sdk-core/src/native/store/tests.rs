@@ -25,12 +25,17 @@ struct Process {
 
 impl Process {
     fn start(folder: &Path, id: u8) -> Self {
+        Self::start_with(folder, id, u64::MAX)
+    }
+
+    /// One that takes over so many bytes.
+    fn start_with(folder: &Path, id: u8, room: u64) -> Self {
         let mut config = Config::new("T");
         config.default_consent = DefaultConsent::Granted;
         let ledger = Ledger::new(Some(Layout::on(Files, folder.to_path_buf(), "T")));
         let mut process = Self {
             engine: Engine::new(config).unwrap(),
-            store: Store::new(ledger, [id; 8]),
+            store: Store::new(ledger, [id; 8]).with_room(room),
             now: Now { wall_ms: 1_788_220_800_000, mono_ms: 0 },
             jobs: VecDeque::new(),
             requests: VecDeque::new(),
@@ -206,6 +211,46 @@ fn many_orphans_are_adopted_some_at_a_time() {
 }
 
 #[test]
+fn what_does_not_fit_into_the_queue_waits_with_its_folder() {
+    let folder = Folder::new("large");
+    orphans(&folder, 10);
+    let layout = Layout::on(Files, folder.0.clone(), "T");
+    let stock = instance::stock(&Files, &layout.instances().unwrap()[0]);
+    // One is taken over however large it is, or it would never be.
+    for (id, room, expected) in [(21, stock * 3, 3), (22, 1, 1), (23, stock * 4 - 1, 3), (24, u64::MAX, 3)] {
+        let mut process = Process::start_with(&folder.0, id, room);
+        let stats = process.engine.stats();
+        assert_eq!(stats.recovered + stats.adopted, expected, "{id}");
+        (0..3).for_each(|_| process.pass(60_000, |_| answer(200, None, "1")));
+        assert_eq!(process.engine.stats().delivered, expected);
+    }
+    assert_eq!(folder.segments(), 0);
+}
+
+#[test]
+fn folders_in_which_nothing_is_to_be_taken_over_keep_nobody_from_the_others() {
+    let folder = Folder::new("starved");
+    orphans(&folder, 1);
+    let layout = Layout::on(Files, folder.0.clone(), "T");
+    // They are listed before it.
+    for id in 1..=200_u64 {
+        let other = layout.instance(id.to_be_bytes());
+        fs::create_dir(&other).unwrap();
+        fs::write(layout::owner(&other), "").unwrap();
+        match id % 3 {
+            0 => fs::write(layout::aside(&layout::segment(&other, 1)), "damaged").unwrap(),
+            1 => fs::write(other.join("somebody else's"), "").unwrap(),
+            _ => {}
+        }
+    }
+    let process = Process::start(&folder.0, 9);
+    let stats = process.engine.stats();
+    assert_eq!(stats.recovered + stats.adopted, 1);
+    // Those of the first kind, those of the second, and the one with the record.
+    assert_eq!(layout.instances().unwrap().len(), 66 + 67 + 1);
+}
+
+#[test]
 fn an_orphan_that_cannot_be_taken_over_keeps_nobody_from_the_others() {
     let folder = Folder::new("stubborn");
     orphans(&folder, 5);
@@ -316,6 +361,23 @@ fn c9_who_cannot_tell_whether_others_live_leaves_them_their_device() {
     let mut store = Store::new(Ledger::new(Some(layout.clone())), [9; 8]);
     assert!(matches!(store.wipe(Some(2), WipeScope::Own), Done::Failed(_)));
     assert!(layout.slots(RecordName::Identity).iter().all(|slot| slot.exists()));
+}
+
+#[test]
+fn c9_who_is_allowed_and_has_recorded_nothing_yet_keeps_the_device_when_another_one_purges_its_own() {
+    let folder = Folder::new("quiet");
+    let living = Process::start(&folder.0, 1);
+    let layout = Layout::on(Files, folder.0.clone(), "T");
+    let mut other = Store::new(Ledger::new(Some(layout.clone())), [9; 8]);
+    let mut purge = || {
+        assert!(matches!(other.wipe(Some(2), WipeScope::Own), Done::Wiped { .. }));
+        let Done::Listed(left) = other.list() else { panic!("it can be listed") };
+        assert!(!left.iter().any(|item| matches!(item.kind, ItemKind::Data(_))), "{left:?}");
+        layout.slots(RecordName::Identity).iter().all(|slot| slot.exists())
+    };
+    assert!(purge());
+    drop(living);
+    assert!(!purge());
 }
 
 #[test]

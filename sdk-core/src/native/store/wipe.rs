@@ -30,6 +30,8 @@ pub(super) fn wipe<D: Disk>(
     scope: WipeScope,
 ) -> io::Result<(u64, u64)> {
     let _held = record::lock_if_there(layout)?;
+    // Of a process that was killed, and about somebody who may be withdrawn by now.
+    let _ = remove_file(&layout.disk, &layout.first_consent());
     let unreadable = || io::Error::other("the consent record cannot be read");
     let before =
         wipe_before(before, &record::read_held(layout, RecordName::Consent)).ok_or_else(unreadable)?;
@@ -146,7 +148,7 @@ pub(super) fn list<D: Disk>(layout: &Layout<D>, ours: &[&Path], scope: WipeScope
         Ok(None) => {}
         Err(_) => unlisted.push(layout.name(path)),
     };
-    for path in layout.slots(RecordName::Consent) {
+    for path in layout.slots(RecordName::Consent).into_iter().chain([layout.first_consent()]) {
         add(&path, ItemKind::Consent);
     }
     let (mut kept_for_others, mut hidden) = (false, Vec::new());

@@ -1,4 +1,4 @@
-//! The client of a test: how it lives, and how its time passes.
+//! The client of a test: its life cycle, and how its time passes.
 
 use super::collector::{Collector, SentRequest};
 use super::folder::Folder;
@@ -11,10 +11,10 @@ use std::fmt;
 use std::ops::Deref;
 use std::time::Duration;
 
-/// A client for tests, with a data folder, a collector and a time of its own. See the [module](super).
+/// A client for tests, with its own data folder, collector and time. See the [module](super).
 ///
-/// It is a [`Client`] by `Deref`; [`client`](Self::client) gives the app one. When it is dropped the client ends, and
-/// the folder goes.
+/// It dereferences to a [`Client`]; [`client`](Self::client) returns one for the app. Dropping it shuts the client down
+/// and deletes the folder.
 pub struct TestClient {
     client: Client,
     pub(super) collector: Collector,
@@ -26,17 +26,17 @@ pub struct TestClient {
 }
 
 impl TestClient {
-    /// A client for which nobody has decided yet, with the default settings.
+    /// A client with the default settings, for which nobody has decided yet.
     ///
     /// # Panics
-    /// The folder for temporary files cannot be written, or there are no threads to be had.
+    /// The folder for temporary files is not writable, or no threads are available.
     #[track_caller]
     pub fn new() -> Self {
         Self::with(|builder| builder)
     }
 
-    /// As [`new`](Self::new), with settings. The builder may be replaced by the app's own: only its data folder and its
-    /// transport are those of the test in any case. Called again for each [`restart`](Self::restart).
+    /// Like [`new`](Self::new), with settings. The closure may return the app's own builder instead; only the data
+    /// folder and the transport are always those of the test. It is called again for each [`restart`](Self::restart).
     ///
     /// ```
     /// use refrain::engine::DefaultConsent;
@@ -48,7 +48,7 @@ impl TestClient {
     /// ```
     ///
     /// # Panics
-    /// As [`new`](Self::new), and on settings that cannot work.
+    /// As for [`new`](Self::new), and if a setting cannot work.
     #[track_caller]
     pub fn with(configure: impl Fn(Builder) -> Builder + Send + Sync + 'static) -> Self {
         let folder = match Folder::new() {
@@ -62,16 +62,16 @@ impl TestClient {
         test
     }
 
-    /// The client, for the app to keep. It is closed by [`restart`](Self::restart), as by the end of a process.
+    /// The client, for the app to keep. [`restart`](Self::restart) closes it, as the end of a process would.
     pub fn client(&self) -> Client {
         self.client.clone()
     }
 
-    /// Lets time pass, from one moment at which the client wants to act to the next, and waits at each until nothing
-    /// more happens then. Both clocks move.
+    /// Lets time pass, from one moment at which the client wants to act to the next, and at each waits until nothing
+    /// more happens. Both clocks move.
     ///
     /// # Panics
-    /// As [`settle`](Self::settle).
+    /// As for [`settle`](Self::settle).
     #[track_caller]
     pub fn advance(&self, by: Duration) {
         self.settle();
@@ -90,8 +90,8 @@ impl TestClient {
         }
     }
 
-    /// Waits until nothing more happens before time moves on or somebody calls: everything that was asked of the store
-    /// is done, every request is answered, and nothing is due. Time does not pass.
+    /// Waits until nothing more will happen unless time moves on or somebody makes a call: all storage work is done,
+    /// every request is answered, and nothing is due. No time passes.
     ///
     /// # Panics
     /// The client has not come to rest after a minute of real time, or one of its threads has panicked.
@@ -121,10 +121,10 @@ impl TestClient {
         self.time.now().wall_ms
     }
 
-    /// Sets the wall clock, as a person or a time server may: forth or back, and no time passes.
+    /// Sets the wall clock forwards or backwards, as a person or a time server may. No time passes.
     ///
     /// # Panics
-    /// As [`settle`](Self::settle).
+    /// As for [`settle`](Self::settle).
     #[track_caller]
     pub fn set_wall_time(&self, unix_ms: u64) {
         self.settle();
@@ -133,12 +133,12 @@ impl TestClient {
         self.settle();
     }
 
-    /// Ends the client without another attempt to deliver, and starts one on the same folder: as though the app was
-    /// closed and opened again. Clones of the old client refuse every call from now on; the app gets a new one by
-    /// [`client`](Self::client). The collector stays.
+    /// Ends the client without another attempt to deliver, and starts a new one on the same folder, as though the app
+    /// had been closed and opened again. From then on, clones of the old client refuse every call; the app gets a new
+    /// one from [`client`](Self::client). The collector stays.
     ///
     /// # Panics
-    /// As [`settle`](Self::settle) and [`with`](Self::with).
+    /// As for [`settle`](Self::settle) and [`with`](Self::with).
     #[track_caller]
     pub fn restart(&mut self) {
         self.settle();
@@ -151,18 +151,18 @@ impl TestClient {
         self.settle();
     }
 
-    /// Tells the collector what to say to the next request that it is not yet told about, in place of taking it. May be
-    /// called several times, for one request after the other. [`Answer::with_status`] makes most answers.
+    /// Sets the collector's answer to the next request that has none set yet. Call it several times for several
+    /// requests in a row. [`Answer::with_status`] makes most answers.
     pub fn answer_next(&self, answer: Answer) {
         self.collector.lock().next_answers.push_back(answer);
     }
 
-    /// Whether the collector cannot be reached: no connection is made, so no request leaves.
+    /// Sets whether the collector is unreachable: no connection is made, so no request leaves.
     pub fn collector_away(&self, away: bool) {
         self.collector.lock().away = away;
     }
 
-    /// Every request that has left so far, those of the erasure outbox too, whether or not the collector took it.
+    /// Every request that has left so far, including those of the erasure outbox, whether or not the collector took it.
     pub fn requests(&self) -> Vec<SentRequest> {
         self.collector.lock().requests.clone()
     }

@@ -1,4 +1,4 @@
-//! A collector in memory. It keeps what it takes, and answers as a real one does or as it is told.
+//! A collector in memory. It keeps what it takes, and answers as a real one would or as it is told.
 
 use crate::engine::Answer;
 use crate::native::transport::{PendingRequest, Sendable, Transport};
@@ -16,7 +16,7 @@ const NOT_TAKEN: &str = r#"{"error":"as told by the test","status":0}"#;
 pub struct SentRequest {
     /// Where it went.
     pub url: String,
-    /// Its body; [`Value::Null`] where it had none.
+    /// Its body; [`Value::Null`] if it had none.
     pub body: Value,
     /// What the collector answered.
     pub answer: Answer,
@@ -24,15 +24,16 @@ pub struct SentRequest {
     pub(super) erasure: bool,
 }
 
-/// Answers to tell a [`TestClient`](super::TestClient)'s collector.
+/// Answers for the collector of a [`TestClient`](super::TestClient).
 impl Answer {
-    /// An answer with this HTTP status and a fitting body: the collector takes the records with 2xx, else not.
+    /// An answer with this HTTP status and a matching body. The collector takes the records if the status is 2xx.
     pub fn with_status(status: u16) -> Self {
         let body = if (200..300).contains(&status) { TAKEN } else { NOT_TAKEN };
         Self::Response { status, retry_after: None, body: body.into() }
     }
 
-    /// The same answer with a `Retry-After` of so many whole seconds; one that is no response stays as it is.
+    /// The same answer with a `Retry-After` of this many whole seconds. An answer that is not a response stays as it
+    /// is.
     #[must_use]
     pub fn retry_after(mut self, wait: Duration) -> Self {
         if let Self::Response { retry_after, .. } = &mut self {

@@ -1,4 +1,4 @@
-//! What a test expects, and what it is told when things are otherwise.
+//! Expectations of a test, and what the test is told when they are not met.
 
 use super::client::TestClient;
 use super::collector::{Received, Record, RecordKind};
@@ -19,11 +19,11 @@ impl TestClient {
         received.of(RecordKind::Event).map(|record| record.value.clone()).collect()
     }
 
-    /// Expects an event of this name: the first one that the collector has taken and that was not expected before. If
-    /// there is none yet, what is queued is sent.
+    /// Expects an event of this name, and returns the first one that the collector has taken and no earlier expectation
+    /// has matched. If there is none yet, queued records are sent first.
     ///
     /// # Panics
-    /// There is none. The message lists what has arrived, and says where consent and the queue stand.
+    /// If there is none. The message lists what has arrived, and describes the state of consent and of the queue.
     #[track_caller]
     pub fn expect_event(&self, name: &str) -> Value {
         match self.expect(RecordKind::Event, |value| value["event"] == name) {
@@ -32,11 +32,11 @@ impl TestClient {
         }
     }
 
-    /// As [`expect_event`](Self::expect_event), and the event carries these properties, among others. Objects in them
-    /// may have more members too; everything else has to be equal.
+    /// Like [`expect_event`](Self::expect_event), for an event that carries at least these properties. Objects in them
+    /// may have additional members too; everything else has to be equal.
     ///
     /// # Panics
-    /// There is none. The message also says how those of this name differ.
+    /// If there is none. The message also says how the events of this name differ.
     #[track_caller]
     pub fn expect_event_with(&self, name: &str, properties: impl Serialize) -> Value {
         let wanted = to_json(properties);
@@ -54,11 +54,11 @@ impl TestClient {
         panic!("{message}{}", self.situation());
     }
 
-    /// Expects an update of a profile, of a person or a group, that holds these members, among others: such as
-    /// `json!({"$set": {"plan": "pro"}})`. Otherwise as [`expect_event`](Self::expect_event).
+    /// Expects an update of a person's or a group's profile that has at least these members, such as
+    /// `json!({"$set": {"plan": "pro"}})`. Otherwise like [`expect_event`](Self::expect_event).
     ///
     /// # Panics
-    /// There is none. The message lists those that have arrived.
+    /// If there is none. The message lists the updates that have arrived.
     #[track_caller]
     pub fn expect_profile(&self, members: impl Serialize) -> Value {
         let wanted = to_json(members);
@@ -72,12 +72,12 @@ impl TestClient {
         panic!("{message}{}", self.situation());
     }
 
-    /// Expects that nothing has left since the last expectation, or since the beginning, and that nothing leaves in a
-    /// whole day from now, which passes. What a person has asked for is not meant: erasures and deletions of the
-    /// outbox.
+    /// Expects that nothing has been sent since the last expectation (or the beginning), and that nothing is sent
+    /// during the next 24 hours, which pass in the process. Requests of the erasure outbox, for erasures and deletions,
+    /// do not count.
     ///
     /// # Panics
-    /// Something has left. The message lists it.
+    /// If something was sent. The message lists it.
     #[track_caller]
     pub fn expect_nothing_sent(&self) {
         self.flush(HANG);
@@ -91,10 +91,10 @@ impl TestClient {
     }
 
     /// Expects that the client holds nothing but the record of the person's choice and the erasure outbox: no ids, no
-    /// properties, no records, in memory or on disk.
+    /// properties and no records, in memory or on disk.
     ///
     /// # Panics
-    /// It holds more. The message lists it.
+    /// If it holds more. The message lists it.
     #[track_caller]
     pub fn expect_nothing_kept(&self) {
         self.settle();

@@ -1,9 +1,9 @@
-//! A test kit for apps: that the right events leave, and that after a "no" nothing does.
+//! A test kit for apps: checks that the right events leave, and that after a "no" nothing does.
 //!
-//! [`TestClient`] is a real [`Client`](crate::Client): the engine, the store on disk and the threads are those that
-//! ship. Three things are different. The collector is in memory and answers what it is told to. Time is virtual: it
-//! moves when a test says so, and a day passes in milliseconds. Random numbers, and so ids and the jitter of retries,
-//! are the same in every run. An app takes the client as ever, by [`TestClient::client`].
+//! [`TestClient`] is a real [`Client`](crate::Client): the engine, the store on disk and the threads are the ones that
+//! ship. Three things differ. The collector is in memory and answers as it is told. Time is virtual: it moves when a
+//! test says so, and a day passes in milliseconds. Random numbers, and thus ids and the jitter of retries, are the same
+//! in every run. An app takes the client as usual, from [`TestClient::client`].
 //!
 //! ```toml
 //! [dev-dependencies]
@@ -45,12 +45,13 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
-//! Two of them have the same ids: random numbers are those of the first start and of the restarts after it.
+//! Two test clients have the same ids, since each starts from the same random numbers. Restarts continue with numbers
+//! of their own, which are also the same in every run.
 //!
-//! A call returns when everything is done that it leads to at this moment: nothing depends on how fast a machine is.
-//! So do calls that wait, such as [`Client::flush`](crate::Client::flush), whatever time-out they were given; they wait
-//! for no clock. That holds for the app's own hook, too: one that waits for what its caller holds, such as a lock that is
-//! held during a call, is waited for in vain, for a minute.
+//! A call returns once everything it leads to at that moment is done, so nothing depends on the speed of the machine.
+//! This is also true of calls that wait, such as [`Client::flush`](crate::Client::flush), whatever timeout they are
+//! given; they do not wait for a clock. It is true of the app's own hook as well: if the hook waits for something that
+//! its caller holds, such as a lock held during a call, the test waits in vain, for a minute.
 
 mod client;
 mod collector;

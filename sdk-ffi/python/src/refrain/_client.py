@@ -16,6 +16,7 @@ from typing import Any, Callable, Dict, Iterable, List, Mapping, NoReturn, Optio
 
 from . import refrain_ffi as ffi
 from ._host import Host, detach
+from ._listener import ConsentListener
 from ._profile import Profile
 from ._transport import HttpClientTransport
 from ._types import (
@@ -30,6 +31,7 @@ from ._types import (
     Signals,
     Stats,
     Subject,
+    copied,
 )
 from ._values import MAX_CHARACTERS, Unusable, check_text, encode, too_large
 from ._warnings import Warnings
@@ -67,53 +69,58 @@ _PERSONAL_DATA = {
 
 
 class Client:
-    """Records what happens, by the person's choice.
+    """A client that records what happens, as far as the person's choice allows.
 
-    The calls that record never raise and never wait: they say what became of the call. One client is enough for a
+    Calls that record never raise and never wait; they return what became of the call. One client is enough for a
     process, may be used from any thread, and shares its folder with other processes. It cannot be copied or pickled, and
     belongs to the main interpreter.
 
-    A process that was forked from one with a client needs a client of its own: in the child the parent's client
-    rejects every call (``forked``), because the threads that do its work stayed behind. Create clients after the
-    fork, for example in a web server's worker. A child that lives on shares the parent's file locks: if the parent
-    is killed, what it had not sent yet is taken over by others only when the child has ended too.
+    A forked process needs a client of its own: in the child the parent's client rejects every call (``forked``),
+    because its threads do not survive the fork. Create clients after the fork, for example in a web server's worker.
+    A child that lives on shares the parent's file locks: if the parent is killed, other processes take over what it
+    had not sent only once the child has ended too.
 
     Args:
         token: the project's token.
-        endpoint: where the collector is, for example ``http://127.0.0.1:8787``. ``https://api.mixpanel.com`` unless
-            set.
-        data_dir: the folder for the person's choice and for what waits to be sent. Without one nothing survives
-            the process, nothing is collected until :meth:`opt_in` is called, and :meth:`opt_out` can ask for no
+        endpoint: where the collector is, for example ``http://127.0.0.1:8787``. Default:
+            ``https://api.mixpanel.com``.
+        data_dir: the folder that stores the person's choice and undelivered records. Without one nothing survives
+            the process, nothing is collected until :meth:`opt_in` is called, and :meth:`opt_out` cannot ask for
             erasure.
-        default_consent: what holds while the person has not decided: ``"pending"`` keeps calls in memory,
-            ``"granted"`` collects, ``"denied"`` does not.
-        honor_gpc: whether Global Privacy Control, see :meth:`signals`, is a "no" while the person has not decided.
+        default_consent: what applies until the person decides: ``"pending"`` keeps calls in memory, ``"granted"``
+            collects, ``"denied"`` does not.
+        honor_gpc: whether Global Privacy Control (see :meth:`signals`) counts as a "no" until the person decides.
         honor_dnt: the same for Do Not Track.
         flush_interval: how long records are gathered before they are sent, in seconds.
-        batch_size: records in one request at most.
-        queue_limit_bytes: what may wait to be sent; above it the oldest records go, counted.
-        queue_limit_age: how long a record may wait to be sent, in seconds.
-        id_merge: how the project joins ids, ``"simplified"`` or ``"original"``.
-        deny_list: names of properties that are never recorded, whoever sets them. Nested ones are not looked at.
-        personal_data: what is done about e-mail addresses, card numbers, IBANs and JSON web tokens in what is
-            recorded: ``"off"``, ``"observe"`` counts them (see :class:`Stats`), ``"redact"`` counts them and records
-            ``[email]`` and the like in their place, ``"reject"`` counts them and rejects the call. Looked at are
-            properties, profiles and groups, not the names of events and not user ids.
-        personal_data_allow: names of properties and kinds of groups that may hold such data on purpose, such as
+        batch_size: the maximum number of records in one request.
+        queue_limit_bytes: the maximum size of the queue. Beyond it the oldest records are dropped, and counted.
+        queue_limit_age: the maximum age of queued records, in seconds.
+        id_merge: how the project merges ids, ``"simplified"`` or ``"original"``.
+        deny_list: names of properties that are never recorded, no matter who sets them. Nested properties are not
+            inspected.
+        personal_data: what to do about e-mail addresses, card numbers, IBANs and JSON web tokens in what is recorded:
+            ``"off"`` does nothing, ``"observe"`` counts them (see :class:`Stats`), ``"redact"`` counts them and
+            records ``[email]`` and the like in their place, ``"reject"`` counts them and rejects the call. Properties,
+            profiles and groups are inspected; event names and user ids are not.
+        personal_data_allow: names of properties and kinds of groups that may contain such data on purpose, such as
             ``["$email"]``.
-        signals: what the environment says already, before anything is read or written. What it says later is for
+        signals: signals that are known at the start, before anything is read or written. For later ones there is
             :meth:`signals`.
-        filter: a last look at the properties that are about to be recorded, registered ones and updates of profiles
-            included, also of what is held until the person decides; not at names of events, nor at the ids of users and
-            groups, for which there is ``deny_list``, nor at what an earlier client has registered. It is told what they
-            belong to, see :class:`Subject`, gets a dictionary of its own, on the thread that records, and returns what
-            is to be recorded in its place; ``None``, and where it raises, the call is rejected (``filtered``).
-        transport: sends instead of the built-in HTTP client, which goes by no proxy, whatever the environment says. One
-            transport serves all clients of a project on a folder: that of the first one. One that a later client brings
-            is not used, which the log says.
+        filter: a function that sees properties just before they are recorded, including registered ones, updates of
+            profiles, and calls that are held until the person decides. It does not see event names, the ids of users
+            and groups (for which there is ``deny_list``), or what an earlier client has registered. It is called on
+            the recording thread with what the properties belong to (see :class:`Subject`) and a dictionary of its own,
+            and returns what to record instead. If it returns ``None`` or raises, the call is rejected (``filtered``).
+        on_consent: a function that is called with the :class:`Consent` once the folder has been read, and again
+            whenever the decision or the verdict changes, here or in another process. It runs on a thread of its own,
+            for one change at a time, and may call the client. All clients of a project on one folder share that of the
+            first.
+        transport: replaces the built-in HTTP client, which uses no proxy, whatever the environment says. All clients
+            of a project on one folder share the transport of the first; a later client's is not used, and the log says
+            so.
 
     Raises:
-        ConfigError: a setting cannot work.
+        ConfigError: if a setting cannot work.
     """
 
     def __init__(
@@ -135,6 +142,7 @@ class Client:
         personal_data_allow: Iterable[str] = (),
         signals: Signals = Signals(),
         filter: Optional[Filter] = None,
+        on_consent: Optional[Callable[[Consent], object]] = None,
         transport: Optional[ffi.HttpTransport] = None,
     ) -> None:
         self._process = os.getpid()
@@ -144,6 +152,8 @@ class Client:
         if filter is not None and not callable(filter):
             raise ConfigError(f"filter must be a function, not {type(filter).__name__}")
         self._filter = filter
+        if on_consent is not None and not callable(on_consent):
+            raise ConfigError(f"on_consent must be a function, not {type(on_consent).__name__}")
         try:
             config = ffi.Config(
                 token=_setting("token", token),
@@ -163,7 +173,10 @@ class Client:
                 personal_data_allow=_names("personal_data_allow", personal_data_allow),
                 signals=_signals(signals),
             )
-            host = Host(HttpClientTransport() if transport is None else _transport(transport))
+            host = Host(
+                HttpClientTransport() if transport is None else _transport(transport),
+                None if on_consent is None else ConsentListener(on_consent),
+            )
             self._native = ffi.Client(config, host)
         except ffi.ConfigError as error:
             raise ConfigError(error.reason) from None
@@ -173,8 +186,10 @@ class Client:
             raise ConfigError(f"a setting has an unusable value: {error}") from None
         used = weakref.ref(host)
         del host
-        if transport is not None and used() is None:
-            self._warnings.say("another client that is open on this folder sends: this one's transport is not used")
+        if used() is None:
+            for setting, value in (("transport", transport), ("on_consent", on_consent)):
+                if value is not None:
+                    self._warnings.say(f"another client is open on this folder: this one's {setting} is not used")
         self._door = self._native.door()
         # Also for a client that nobody closes, when it is collected; those that are left when the interpreter ends, all at once.
         weakref.finalize(self, _end, self._process, self._native, _AT_EXIT).atexit = False
@@ -188,7 +203,7 @@ class Client:
         )
 
     def identify(self, user_id: str) -> Outcome:
-        """The person is known as this user from now on."""
+        """From now on the person is known as this user."""
         return self._record(lambda: self._call(_IDENTIFY, _text(user_id, "the user id", "invalid_user"), ""))
 
     def reset(self) -> Outcome:
@@ -196,15 +211,15 @@ class Client:
         return self._record(lambda: self._call(_RESET, "", ""))
 
     def register(self, properties: Mapping[str, Any]) -> Outcome:
-        """Adds properties to every later event; they yield to the event's own."""
+        """Adds properties to every later event. An event's own properties take precedence."""
         return self._record(lambda: self._call(_REGISTER, "", self._kept(properties, "registered")))
 
     def register_once(self, properties: Mapping[str, Any]) -> Outcome:
-        """As :meth:`register`, but only those that are not registered yet."""
+        """Like :meth:`register`, but only for properties that are not registered yet."""
         return self._record(lambda: self._call(_REGISTER_ONCE, "", self._kept(properties, "registered")))
 
     def register_for_session(self, properties: Mapping[str, Any]) -> Outcome:
-        """As :meth:`register`, in memory only."""
+        """Like :meth:`register`, but in memory only."""
         return self._record(lambda: self._call(_REGISTER_FOR_SESSION, "", self._kept(properties, "registered")))
 
     def unregister(self, name: str) -> Outcome:
@@ -212,20 +227,20 @@ class Client:
         return self._record(lambda: self._call(_UNREGISTER, _name(name), ""))
 
     def time_event(self, name: str) -> Outcome:
-        """The next event of this name carries ``$duration``: how many seconds it came after this call."""
+        """Starts a timer: the next event of this name carries ``$duration``, the number of seconds since this call."""
         return self._record(lambda: self._call(_TIME_EVENT, _name(name), ""))
 
     def switch_user(self, user_id: str) -> Outcome:
-        """Another known person uses this device from now on: a new device id, so that the two are never joined, no
-        super properties, and this user. The choice stays."""
+        """Another known person uses this device from now on. It gets a new device id, so that the two people are never
+        joined, no super properties, and this user. The choice stays."""
         return self._record(lambda: self._call(_SWITCH_USER, _text(user_id, "the user id", "invalid_user"), ""))
 
     def alias(self, alias: str) -> Outcome:
-        """A second name for whoever is known now. Means something where ``id_merge`` is ``"original"``."""
+        """Gives the current person a second name. It only has an effect if ``id_merge`` is ``"original"``."""
         return self._record(lambda: self._call(_ALIAS, _text(alias, "the alias", "invalid_user"), ""))
 
     def profile(self) -> Profile:
-        """The profile of whoever is known at each of its calls."""
+        """The profile of the person who is current at each of its calls."""
         return Profile(partial(self._update, _PROFILE, {}))
 
     def group(self, key: str, group_id: str) -> Profile:
@@ -233,80 +248,80 @@ class Client:
         return Profile(partial(self._update, _GROUP, {"$group_key": key, "$group_id": group_id}))
 
     def set_group(self, key: str, group_id: str) -> Outcome:
-        """Later events are about this member of a group, and no other one of the same kind."""
+        """Associates later events with this group, and with no other of the same kind."""
         return self._membership(_SET_GROUP, key, group_id)
 
     def add_group(self, key: str, group_id: str) -> Outcome:
-        """Later events are about this member of a group, too."""
+        """Associates later events with this group too."""
         return self._membership(_ADD_GROUP, key, group_id)
 
     def remove_group(self, key: str, group_id: str) -> Outcome:
-        """Later events are no longer about this member of a group."""
+        """No longer associates later events with this group."""
         return self._membership(_REMOVE_GROUP, key, group_id)
 
     def opt_out(self, erase: bool = False, delete_profile: bool = False) -> None:
-        """The person objects. When this returns, the choice is durable, what was collected and not sent is deleted,
-        and no request starts any more, from this process or from another one on the same folder.
+        """The person objects. When this returns, the choice is durable, what was collected but not sent has been deleted,
+        and no request with records starts any more, from this process or any other on the same folder.
 
         Args:
-            erase: also ask the server to erase what this device has sent under the id that it has now; those from
-                before a :meth:`reset`, a :meth:`switch_user` or an earlier objection are forgotten. Where a signal or a
-                default of "no" has purged the device already, there is none to name, and the server is asked for
-                nothing. That takes a ``data_dir``: the request stands in the record until it is answered, and without
-                one the server is asked for nothing.
-            delete_profile: also ask the server to delete the profiles of this device and its user. That erases no
-                event, and takes a ``data_dir`` too.
+            erase: also ask the server to erase what this device has sent under its current id. Ids from before a
+                :meth:`reset`, a :meth:`switch_user` or an earlier objection are forgotten. Where a signal or a default
+                of "no" has already purged the device, there is no id to name, and the server is not asked. This needs
+                a ``data_dir``: the request stays in the consent record until it is answered, and without a folder the
+                server is not asked.
+            delete_profile: also ask the server to delete the profiles of this device and its user. This erases no
+                events, and needs a ``data_dir`` too.
 
         Raises:
-            ConsentError: see its ``code``; without a ``data_dir`` always ``not_recorded``. Nothing is collected or
-                sent by this process all the same.
+            ConsentError: see its ``code``; without a ``data_dir`` always ``not_recorded``. Even so, nothing is
+                collected or sent by this process any more.
         """
         self._decide(lambda: _interruptibly(lambda: self._native.opt_out(erase, delete_profile)))
 
     def opt_in(self) -> None:
-        """The person agrees. Nothing from before an objection comes back; the device gets a new id.
+        """The person agrees. Nothing from before an objection comes back, and the device gets a new id.
 
         Raises:
             ConsentError: the choice could not be written; unless a refusal is on record, it holds for this process all
-                the same. So it does, and nothing is raised, without a ``data_dir`` and over a record that cannot be
-                read, which stays as it is.
+                the same. Without a ``data_dir``, or over a record that cannot be read (which is left as it is), it
+                also holds for this process only, but nothing is raised.
         """
         self._decide(lambda: self._native.opt_in())
 
     def consent(self) -> Consent:
-        """Where consent stands. Reading changes nothing. What was chosen in another process is heard within a second; it
-        holds at once for whatever is sent. In a forked child and after :meth:`close` the decision is the one
-        that stands in the folder; where a forked child can find out about none, it is an objection."""
-        return _copied(Consent, self._native.consent())
+        """Where consent stands. Reading changes nothing. A choice made in another process shows here within a second; it
+        applies at once to whatever is sent. In a forked child and after :meth:`close` the decision is the one in the
+        folder; if a forked child cannot find one, it is an objection."""
+        return copied(Consent, self._native.consent())
 
     def has_opted_out(self) -> bool:
         """Whether the person has objected."""
         return self.consent().decision == "denied"
 
     def signals(self, *, gpc: bool = False, dnt: bool = False, host: bool = False) -> None:
-        """What the environment says now, replacing what it said before. True means "do not track"; a choice of the
-        person's outranks it. A web backend passes on ``Sec-GPC`` and ``DNT``; ``host`` is the app's own setting.
+        """Sets what the environment says, replacing what it said before. True means "do not track". The person's own
+        choice takes precedence. A web backend passes on ``Sec-GPC`` and ``DNT``; ``host`` is the app's own setting.
 
         Raises:
-            ConfigError: one of them is neither True nor False, such as the text of a header.
+            ConfigError: if one of them is neither True nor False, such as the text of a header.
         """
         self._native.signals(_flag("gpc", gpc), _flag("dnt", dnt), _flag("host", host))
 
     def stats(self) -> Stats:
-        """What became of every record since the client was made."""
-        return _copied(Stats, self._native.stats())
+        """Counts what became of every record since the client was made."""
+        return copied(Stats, self._native.stats())
 
     def audit(self) -> Audit:
-        """Everything that the client holds now, in the folder and in memory. After an objection: the consent record,
-        erasures that were asked for, and nothing else."""
+        """Lists everything that the client holds now, in the folder and in memory. After an objection that is the
+        consent record, any erasures that were asked for, and nothing else."""
         audit = self._native.audit()
-        audit.files = [_copied(AuditedFile, file) for file in audit.files]
-        audit.outbox = [_copied(AuditedErasure, erasure) for erasure in audit.outbox]
-        return _copied(Audit, audit)
+        audit.files = [copied(AuditedFile, file) for file in audit.files]
+        audit.outbox = [copied(AuditedErasure, erasure) for erasure in audit.outbox]
+        return copied(Audit, audit)
 
     @property
     def distinct_id(self) -> Optional[str]:
-        """Whom the records are about; None while nothing may be collected."""
+        """The ``distinct_id`` that records carry; None while nothing may be collected."""
         distinct_id: Optional[str] = self._native.distinct_id()
         return distinct_id
 
@@ -317,17 +332,17 @@ class Client:
         return device_id
 
     def flush(self, timeout: float = 10.0) -> bool:
-        """Sends what is queued, and waits for it. True if in time nothing was left of what was queued at the call:
-        every record was delivered, or refused by the server and dropped. :meth:`stats` tells which. So it is also
-        True where nothing was queued, as before a decision: what is held is not queued. False if the time was up or
-        a request failed; what is left is kept."""
+        """Sends what is queued, and waits for it. Returns True if everything that was queued at the call left the queue
+        in time: each record was delivered, or refused by the server and dropped; :meth:`stats` tells which. It is also
+        True if nothing was queued, as before a decision: held calls are not queued. Returns False if the time was up
+        or a request failed; what is left is kept."""
         seconds = _timeout(timeout)
         return not self._forked() and _interruptibly(lambda: self._native.flush(seconds))
 
     def close(self, timeout: float = 5.0) -> bool:
-        """Sends what is queued, and what an objection has asked the server for, waiting at most so many seconds, and ends
-        the client. What could not be sent is kept in the folder for the next time. True as for :meth:`flush`; False for
-        a client that was closed before."""
+        """Sends what is queued, and what an objection has asked the server for, waiting at most ``timeout`` seconds, and
+        ends the client. What could not be sent is kept in the folder for next time. Returns True as :meth:`flush`
+        does, and False for a client that was already closed."""
         seconds = _timeout(timeout)
         return _interruptibly(lambda: _end(self._process, self._native, seconds))
 
@@ -484,11 +499,6 @@ def _is_patched() -> bool:
     """Whether threads are none, for the modules that this package uses."""
     gevent, eventlet = sys.modules.get("gevent.monkey"), sys.modules.get("eventlet.patcher")
     return bool(gevent and gevent.is_module_patched("threading") or eventlet and eventlet.is_monkey_patched("thread"))
-
-
-def _copied(kind: Type[_T], record: Any) -> _T:
-    """A generated record as the package's own type."""
-    return kind(**{name: getattr(record, name) for name in kind.__dataclass_fields__})  # type: ignore[attr-defined]
 
 
 def _name(name: Any) -> str:

@@ -7,6 +7,8 @@ from queue import SimpleQueue
 from typing import Any, Optional, Set
 
 from . import refrain_ffi as ffi
+from ._listener import ConsentListener
+from ._types import Consent, copied
 from ._warnings import LOG, Warnings
 
 _CANCELLING = 1.0
@@ -21,8 +23,9 @@ class Host(ffi.HttpTransport):
     ends.
     """
 
-    def __init__(self, transport: ffi.HttpTransport) -> None:
+    def __init__(self, transport: ffi.HttpTransport, listener: Optional[ConsentListener] = None) -> None:
         self._transport = transport
+        self._listener = listener
         self._warnings = Warnings()
         self._sending: Optional[_Sending] = None
         self._worker: Optional[_Worker] = None
@@ -82,6 +85,10 @@ class Host(ffi.HttpTransport):
 
     def notice(self, text: str) -> None:
         LOG.warning(text)
+
+    def consent_changed(self, consent: ffi.Consent) -> None:
+        if self._listener is not None:
+            self._listener.tell(copied(Consent, consent))
 
 
 class _Sending(ffi.HttpRequest):

@@ -25,8 +25,8 @@ _NOT_IN_THIS_FORM = (411, 415, 501)
 
 
 class HttpClientTransport(HttpTransport):
-    """HTTP and HTTPS by ``http.client``. Redirects are not followed, and requests go by no proxy: the environment's
-    ``HTTPS_PROXY`` and the like are not looked at. Where only a proxy leads outside, pass a transport of your own.
+    """HTTP and HTTPS with ``http.client``. It follows no redirects and uses no proxy: environment variables such as
+    ``HTTPS_PROXY`` are ignored. If your network can only be left through a proxy, pass a transport of your own.
 
     Each client needs one of its own.
     """

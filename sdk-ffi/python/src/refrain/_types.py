@@ -1,19 +1,21 @@
-"""What the client tells."""
+"""The values that a client returns."""
 
 from dataclasses import dataclass
-from typing import Any, Callable, Dict, List, Mapping, Optional, Tuple, Type
+from typing import Any, Callable, Dict, List, Mapping, Optional, Tuple, Type, TypeVar
+
+_T = TypeVar("_T")
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of a call. True in a condition unless it was rejected."""
+    """The result of a call. True in a condition unless the call was rejected."""
 
-    #: ``"accepted"``: recorded. ``"held"``: kept in memory until the person decides, or until the folder has been read, a
-    #: moment after the start. ``"rejected"``: not recorded.
+    #: ``"accepted"``: recorded. ``"held"``: kept in memory until the person decides, or until the folder has been read,
+    #: a moment after the start. ``"rejected"``: not recorded.
     status: str
-    #: Why it was rejected, a stable word: ``denied``, ``empty_name``, ``not_finite``, …
+    #: Why it was rejected, as a stable word: ``denied``, ``empty_name``, ``not_finite``, …
     reason: Optional[str] = None
-    #: One sentence that says what to do about it.
+    #: One sentence on what to do about it.
     hint: Optional[str] = None
 
     def __bool__(self) -> bool:
@@ -30,17 +32,17 @@ class Consent:
     verdict: str
     #: Why: ``"person"``, ``"gpc"``, ``"dnt"``, ``"host"``, ``"default"`` or ``"store_unavailable"``.
     reason: str
-    #: One sentence that a person can read.
+    #: One sentence to show to the person.
     sentence: str
 
 
 @dataclass(frozen=True)
 class Signals:
-    """What the environment says. True means "do not track"; a choice of the person's outranks it."""
+    """What the environment says. True means "do not track". The person's own choice takes precedence."""
 
-    #: Global Privacy Control, as a request's ``Sec-GPC``.
+    #: Global Privacy Control; in a request, the header ``Sec-GPC``.
     gpc: bool = False
-    #: Do Not Track, as a request's ``DNT``.
+    #: Do Not Track; in a request, the header ``DNT``.
     dnt: bool = False
     #: The app's own setting.
     host: bool = False
@@ -48,38 +50,38 @@ class Signals:
 
 @dataclass(frozen=True)
 class Subject:
-    """What the properties that a filter sees belong to."""
+    """What the properties passed to a filter belong to."""
 
-    #: ``"event"``; ``"registered"``: they go with every later event; ``"profile"``: operators on a profile or on a
-    #: group's profile, such as ``{"$set": {…}}``.
+    #: ``"event"``; ``"registered"`` for properties that are added to every later event; ``"profile"`` for operators on
+    #: a person's or a group's profile, such as ``{"$set": {…}}``.
     kind: str
     #: The event's name.
     event: Optional[str] = None
 
 
-#: Says what is recorded in place of some properties; ``None``: nothing is.
+#: Returns what is recorded in place of some properties; ``None`` records nothing.
 Filter = Callable[[Subject, Dict[str, Any]], Optional[Mapping[str, Any]]]
 
 
 class Error(Exception):
-    """The base of what this package raises. Recording calls raise nothing."""
+    """The base class of this package's exceptions. Recording calls raise nothing."""
 
 
 class ConfigError(Error, ValueError):
-    """A setting that cannot work."""
+    """A setting has a value that cannot work."""
 
 
 class ConsentError(Error):
-    """A decision that did not end as it should. See :attr:`code`."""
+    """A consent decision that could not be fully carried out. See :attr:`code`."""
 
     def __init__(self, code: str, detail: str) -> None:
         super().__init__(detail)
         #: ``"not_recorded"``: nothing durable was written; a refusal holds for this process all the same.
-        #: ``"overruled"``: a refusal was given elsewhere after this grant, and counts.
-        #: ``"not_fenced"``: the refusal is durable, but a sender did not let go in time.
+        #: ``"overruled"``: the person has refused elsewhere since this grant was given, and the refusal counts.
+        #: ``"not_fenced"``: the refusal is durable, but a sender did not release its request in time.
         #: ``"not_purged"``: the refusal is durable, but some data could not be deleted.
         self.code = code
-        #: In words.
+        #: A description.
         self.detail = detail
 
     def __reduce__(self) -> Tuple[Type["ConsentError"], Tuple[str, str]]:
@@ -98,7 +100,7 @@ class Stats:
     recovered: int
     #: Records found in queues whose owner is gone.
     adopted: int
-    #: Records that the collector has.
+    #: Records that the collector has accepted.
     delivered: int
     #: Records waiting to be delivered.
     queued: int
@@ -106,17 +108,17 @@ class Stats:
     held: int
     #: Records that were dropped, by reason.
     dropped: Dict[str, int]
-    #: Records that another owner delivers.
+    #: Records that were handed over to another owner, which delivers them.
     given_up: int
     #: Bytes waiting to be delivered.
     queued_bytes: int
-    #: Stored records that could not be read again. Not part of the balance.
+    #: Stored records that could not be read back. Not part of the balance.
     damaged: int
     #: Files deleted unread because consent was withdrawn. Not part of the balance.
     wiped: int
-    #: Calls refused, so that nothing was recorded.
+    #: Calls that were rejected, so that nothing was recorded.
     rejected: int
-    #: Personal data found in calls that were recorded or refused, by kind: ``email``, ``card``, ``iban``, ``jwt``. Not
+    #: Personal data found in calls, whether recorded or rejected, by kind: ``email``, ``card``, ``iban``, ``jwt``. Not
     #: part of the balance.
     personal_data: Dict[str, int]
 
@@ -127,40 +129,40 @@ class AuditedFile:
 
     #: Its path in the folder.
     name: str
-    #: What it holds: ``"consent"`` or ``"data"``. ``"unlisted"`` is a file or folder that could not be looked at: it may
-    #: hold anything.
+    #: What it holds: ``"consent"`` or ``"data"``. ``"unlisted"`` is a file or folder that could not be inspected; it
+    #: may hold anything.
     kind: str
-    #: Its length; 0 where that cannot be told.
+    #: Its length; 0 if that is unknown.
     bytes: int
 
 
 @dataclass(frozen=True)
 class AuditedErasure:
-    """Something that the server was asked for with an objection. The proof that goes with it is not shown."""
+    """Something that the server was asked to do as part of an objection. The proof that accompanies it is not shown."""
 
     #: Its id.
     id: str
-    #: ``"device"``: to erase everything that carries the device's id. ``"profile"``: to delete the profiles of the
-    #: device and its user, which erases no event.
+    #: ``"device"`` erases everything that carries the device's id. ``"profile"`` deletes the profiles of the device and
+    #: its user, and erases no events.
     kind: str
     #: The withdrawn device.
     device_id: str
     #: How far it has come: ``"requested"``, ``"accepted"``, ``"completed"`` or ``"refused"``.
     state: str
-    #: What the server has said last, where that is a JSON object: its text, with the receipt at the end.
+    #: The server's last response, if it was a JSON object: its text, with the receipt at the end.
     answer: Optional[str]
 
 
 @dataclass(frozen=True)
 class Audit:
-    """Everything that the client holds now, in memory and in its folder. After an objection: the consent record,
-    erasures that were asked for, and nothing else."""
+    """Everything that the client holds now, in memory and in its folder. After an objection that is the consent record,
+    any erasures that were asked for, and nothing else."""
 
-    #: The files of this project in the folder, but for empty ones that only serve as locks.
+    #: The files of this project in the folder, except for empty ones that only serve as locks.
     files: List[AuditedFile]
     #: The device's random id.
     device_id: Optional[str]
-    #: Whom the records are about.
+    #: The ``distinct_id`` that records carry.
     distinct_id: Optional[str]
     #: The names of the registered properties.
     super_properties: List[str]
@@ -172,9 +174,14 @@ class Audit:
     queued_bytes: int
     #: Calls waiting for a decision.
     held_records: int
-    #: Requests under way.
+    #: Requests in progress.
     requests_in_flight: int
-    #: In how many seconds the client next acts by itself.
+    #: The number of seconds until the client next acts on its own.
     next_action_in: Optional[float]
     #: Erasures that were asked for.
     outbox: List[AuditedErasure]
+
+
+def copied(kind: Type[_T], record: Any) -> _T:
+    """A generated record as the package's own type."""
+    return kind(**{name: getattr(record, name) for name in kind.__dataclass_fields__})  # type: ignore[attr-defined]

@@ -4,26 +4,26 @@
 from typing import Any, Optional
 
 class HttpAnswer:
-    """How a request ended."""
+    """The outcome of a request."""
 
     status: int
     retry_after: Optional[str]
     body: str
     @staticmethod
     def RESPONSE(status: int, retry_after: Optional[str], body: str) -> HttpAnswer:
-        """Somebody answered: the HTTP status, ``Retry-After`` in seconds, and the body, of which 64 KiB are plenty."""
+        """There was a response: the HTTP status, ``Retry-After`` in seconds, and the body, of which 64 KiB are enough."""
     @staticmethod
     def UNREACHABLE() -> HttpAnswer:
-        """No connection, or it broke; also where :meth:`HttpRequest.open` gave no body."""
+        """No connection, or it broke. Also if :meth:`HttpRequest.open` returned no body."""
     @staticmethod
     def TIMED_OUT() -> HttpAnswer:
-        """No answer in time."""
+        """No response in time."""
     def is_RESPONSE(self) -> bool: ...
     def is_UNREACHABLE(self) -> bool: ...
     def is_TIMED_OUT(self) -> bool: ...
 
 class HttpRequest:
-    """A request that a transport carries out."""
+    """A request for a transport to send."""
 
     def url(self) -> str: ...
     def body_length(self) -> int: ...
@@ -31,16 +31,16 @@ class HttpRequest:
     def started(self) -> None: ...
 
 class HttpTransport:
-    """What sends requests."""
+    """Sends requests."""
 
     def send(self, request: HttpRequest) -> HttpAnswer:
-        """Connects, takes the body by ``request.open()``, writes it, calls ``request.started()``, and reads the answer. Runs
-        on a thread of Python's, which ends with the interpreter wherever it is."""
+        """Connects, takes the body with ``request.open()``, writes it, calls ``request.started()``, and reads the response.
+        Runs on a Python thread, which ends with the interpreter wherever it is."""
     def cancel(self) -> None:
-        """Break off the request that is under way, where the platform can. Called from another thread; must not wait for
-        anything. A request that has its body and is not broken off keeps a withdrawal waiting until
-        ``request.started()``, or until :meth:`send` has returned; after five seconds that raises ``not_fenced``. A minute
-        after its begin it is left behind."""
+        """Aborts the request in progress, if the platform can. Called from another thread; must not wait for anything. A
+        request that has its body and is not aborted keeps a withdrawal waiting until ``request.started()`` is called
+        or :meth:`send` has returned; after five seconds the withdrawal raises ``not_fenced``. One minute after it
+        began, the request is abandoned."""
 
 def version() -> str: ...
 def __getattr__(name: str) -> Any: ...

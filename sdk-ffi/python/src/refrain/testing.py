@@ -1,4 +1,4 @@
-"""A test kit for apps: that the right events leave, and that after a "no" nothing does.
+"""A test kit for apps: checks that the right events leave, and that after a "no" nothing does.
 
 >>> from refrain.testing import TestClient
 >>> with TestClient() as client:  # or give it to the app in place of a Client
@@ -37,25 +37,25 @@ class SentRequest:
 
     #: Where it went.
     url: str
-    #: Its body; None where it had none.
+    #: Its body; None if it had none.
     body: Any
-    #: The status that the collector answered.
+    #: The status with which the collector answered.
     status: int
 
 
 class TestClient(Client):
-    """A client for tests, with a data folder and a collector of its own. It is a real :class:`Client`: the engine, the
-    store on disk and the threads are those that ship. Only the collector is in memory, and answers what it is told to.
+    """A client for tests, with its own data folder and collector. It is a real :class:`Client`: the engine, the store on
+    disk and the threads are the ones that ship. Only the collector is in memory, and answers as it is told.
 
-    Time is real. No expectation waits for an interval: what is queued is sent at once. A retry takes the time that
-    it takes in an app.
+    Time is real. No expectation waits for an interval: queued records are sent at once. A retry takes as long as it
+    takes in an app.
 
     At the end of a ``with`` statement, the client is closed and the folder is deleted.
 
     Args:
         token: the project's token.
-        settings: those of :class:`Client`. ``endpoint``, ``data_dir`` and ``transport`` are those of the test in any
-            case.
+        settings: those of :class:`Client`. ``endpoint``, ``data_dir`` and ``transport`` are always those of the
+            test.
     """
 
     #: To pytest, it is no class with tests.
@@ -76,26 +76,26 @@ class TestClient(Client):
         self._start()
 
     def restart(self) -> None:
-        """Ends the client without another attempt to deliver, and starts it on the same folder: as though the app's
-        process ended and another one began. The collector stays. The app need not be told: this object goes on."""
+        """Ends the client without another attempt to deliver, and starts it again on the same folder, as though the app's
+        process had ended and another one begun. The collector stays. The app can keep using this object."""
         self._collector.is_closed = True
         self.close(_HANG)
         self._collector.is_closed = False
         self._start()
 
     def answer_next(self, status: int, retry_after: Optional[int] = None) -> None:
-        """Tells the collector what to say to the next request that it is not yet told about, in place of taking it: a
-        status, and ``Retry-After`` in seconds. With 2xx it takes the records. May be called several times, for one
-        request after the other."""
+        """Sets the collector's answer to the next request that has none set yet: a status, and ``Retry-After`` in
+        seconds. With 2xx it takes the records. Call it several times for several requests in a row."""
         self._collector.told.append((status, retry_after))
 
     def collector_away(self, away: bool) -> None:
-        """Whether the collector cannot be reached: no request leaves."""
+        """Sets whether the collector is unreachable, so that no request leaves."""
         self._collector.is_away = away
 
     @property
     def requests(self) -> List[SentRequest]:
-        """Every request that has left so far, those of the erasure outbox too, whether or not the collector took it."""
+        """Every request that has left so far, including those of the erasure outbox, whether or not the collector took
+        it."""
         return list(self._collector.requests)
 
     @property
@@ -104,15 +104,16 @@ class TestClient(Client):
         return [record.value for record in self._collector.of("event")]
 
     def expect_event(self, name: str, properties: Mapping[str, Any] = {}, timeout: float = 10.0) -> Dict[str, Any]:
-        """Expects an event of this name with these properties, among others: the first one that the collector has taken
-        and that was not expected before. If there is none yet, what is queued is sent. Dictionaries among the
-        properties may have more members too; everything else has to be equal.
+        """Expects an event of this name that has at least these properties, and returns the first one that the collector
+        has taken and no earlier expectation has matched. If there is none yet, queued records are sent first.
+        Dictionaries among the properties may have additional members too; everything else has to be equal.
 
         Args:
-            timeout: how long to wait, in seconds, while something is queued that could be it.
+            timeout: how long to wait, in seconds, while something is queued that could be the event.
 
         Raises:
-            AssertionError: there is none. Says what has arrived, and where consent and the queue stand.
+            AssertionError: if there is none. The message lists what has arrived, and describes the state of consent and
+                of the queue.
         """
         found = self._expect(
             "event", lambda it: it["event"] == name and _contains(it["properties"], properties), timeout
@@ -127,8 +128,8 @@ class TestClient(Client):
         self._fail(text)
 
     def expect_profile(self, members: Mapping[str, Any], timeout: float = 10.0) -> Dict[str, Any]:
-        """Expects an update of a profile, of a person or a group, that holds these members, among others: such as
-        ``{"$set": {"plan": "pro"}}``. Otherwise as :meth:`expect_event`."""
+        """Expects an update of a person's or a group's profile that has at least these members, such as
+        ``{"$set": {"plan": "pro"}}``. Otherwise like :meth:`expect_event`."""
         found = self._expect("profile", lambda it: _contains(it, members), timeout)
         if found is not None:
             return found
@@ -136,11 +137,11 @@ class TestClient(Client):
         self._fail(f"no profile update with {dict(members)!r} has arrived{updates}")
 
     def expect_nothing_sent(self) -> None:
-        """Expects that nothing has left since the last expectation, or since the beginning; what is queued is sent
-        first. What a person has asked for is not meant: erasures, and deletions of profiles with an objection.
+        """Expects that nothing has been sent since the last expectation (or the beginning); queued records are sent
+        first. Erasures, and deletions of profiles with an objection, do not count.
 
         Raises:
-            AssertionError: something has left. Lists it.
+            AssertionError: if something was sent. The message lists it.
         """
         self.flush(_HANG)
         sent = [request for request in self._collector.unseen() if not _is_wish(request)]
@@ -149,10 +150,10 @@ class TestClient(Client):
 
     def expect_nothing_kept(self) -> None:
         """Expects that the client holds nothing but the record of the person's choice and the erasure outbox: no ids, no
-        properties, no records, in memory or on disk.
+        properties and no records, in memory or on disk.
 
         Raises:
-            AssertionError: it holds more. Lists it.
+            AssertionError: if it holds more. The message lists it.
         """
         audit = self.audit()
         kept = [f"the file {file.name}, {file.bytes} bytes" for file in audit.files if file.kind != "consent"]

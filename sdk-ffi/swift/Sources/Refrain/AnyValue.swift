@@ -1,8 +1,9 @@
 import Foundation
 
 extension Refrain.Value {
-    /// A value that is known only at run time, such as what `JSONSerialization` has read. What JSON cannot hold is
-    /// ``unsupported(kind:)``. A whole `[String: Any]` becomes properties by `mapValues(Refrain.Value.init(any:))`.
+    /// A value whose type is known only at run time, such as a result of `JSONSerialization`. What JSON cannot
+    /// represent becomes ``unsupported(kind:)``. To turn a whole `[String: Any]` into properties, use
+    /// `mapValues(Refrain.Value.init(any:))`.
     public init(any value: Any?) {
         self.init(any: value, depth: 0)
     }

@@ -2,14 +2,14 @@ import Foundation
 internal import RefrainFFI
 
 extension Refrain {
-    /// Everything that the client holds now, in memory and in its folder. After an objection: the consent record,
-    /// erasures that were asked for, and nothing else.
+    /// Everything that the client holds now, in memory and in its folder. After an objection that is the consent
+    /// record, any erasures that were asked for, and nothing else.
     public struct Audit: Sendable, Hashable {
-        /// The files of this project in the folder, but for empty ones that only serve as locks.
+        /// The files of this project in the folder, except for empty ones that only serve as locks.
         public let files: [File]
         /// The device's random id.
         public let deviceId: String?
-        /// Whom the records are about.
+        /// The `distinct_id` that records carry.
         public let distinctId: String?
         /// The names of the registered properties.
         public let superProperties: [String]
@@ -21,9 +21,9 @@ extension Refrain {
         public let queuedBytes: UInt64
         /// Calls waiting for a decision.
         public let heldRecords: UInt64
-        /// Requests under way.
+        /// Requests in progress.
         public let requestsInFlight: UInt64
-        /// In how many seconds the client next acts by itself.
+        /// The number of seconds until the client next acts on its own.
         public let nextActionIn: TimeInterval?
         /// Erasures that were asked for.
         public let outbox: [Erasure]
@@ -32,25 +32,26 @@ extension Refrain {
         public struct File: Sendable, Hashable {
             /// Its path in the folder.
             public let name: String
-            /// What it holds: `consent` or `data`. `unlisted` is a file or folder that could not be looked at: it may hold
-            /// anything.
+            /// What it holds: `consent` or `data`. `unlisted` is a file or folder that could not be inspected; it may
+            /// hold anything.
             public let kind: String
-            /// Its length; 0 where that cannot be told.
+            /// Its length; 0 if that is unknown.
             public let bytes: UInt64
         }
 
-        /// Something that the server was asked for with an objection. The proof that goes with it is not shown.
+        /// Something that the server was asked to do as part of an objection. The proof that accompanies it is not
+        /// shown.
         public struct Erasure: Sendable, Hashable {
             /// Its id.
             public let id: String
-            /// `device`: to erase everything that carries the device's id. `profile`: to delete the profiles of the
-            /// device and its user, which erases no event.
+            /// `device` erases everything that carries the device's id. `profile` deletes the profiles of the device
+            /// and its user, and erases no events.
             public let kind: String
             /// The withdrawn device.
             public let deviceId: String
             /// How far it has come: `requested`, `accepted`, `completed` or `refused`.
             public let state: String
-            /// What the server has said last, where that is a JSON object: its text, with the receipt at the end.
+            /// The server's last response, if it was a JSON object: its text, with the receipt at the end.
             public let answer: String?
         }
     }

@@ -2,94 +2,100 @@ import Foundation
 internal import RefrainFFI
 
 extension Refrain {
-    /// What a client may be told at its start. What is not set has the default that stands here.
+    /// The settings of a client. A setting that is left alone has the default given here.
     public struct Configuration: Sendable {
         /// Where the collector is: `https://host` or `http://host:port`.
         public var endpoint: String?
 
-        /// The folder for the person's choice and for what waits to be sent. Without one nothing survives the
+        /// The folder that stores the person's choice and undelivered records. Without one nothing survives the
         /// process, nothing is collected until ``Refrain/optIn()`` is called, and
-        /// ``Refrain/optOut(erase:deleteProfile:)`` can ask for no erasure.
+        /// ``Refrain/optOut(erase:deleteProfile:)`` cannot ask for erasure.
         ///
-        /// On Apple's platforms it is `Refrain/data` in the app's folder of Application Support. `Refrain` is made at
-        /// the start, empty, and excluded from backups: a backup that is restored must bring neither this device's id
-        /// to another one, nor a choice or a record back that has been withdrawn since. Elsewhere there is none
-        /// unless it is given.
+        /// On Apple's platforms it defaults to `Refrain/data` in the app's Application Support folder. `Refrain` is
+        /// created at the start, empty, and excluded from backups: a restored backup must neither carry this device's
+        /// id to another device, nor bring back a choice or a record that has been withdrawn since. Elsewhere there is
+        /// no default.
         ///
-        /// It must not be in an App Group container: a client holds a file lock in its folder as long as it lives, and iOS
-        /// ends a suspended app that holds one in a shared container (`0xdead10cc`). An app and its extensions have a
-        /// folder each.
+        /// It must not be in an App Group container: a client holds a file lock in its folder for as long as it lives,
+        /// and iOS kills a suspended app that holds one in a shared container (`0xdead10cc`). An app and its extensions
+        /// each need a folder of their own.
         public var dataDir: URL? = defaultDataDir
 
-        /// What holds while the person has not decided.
+        /// What applies until the person decides.
         public var defaultConsent: DefaultConsent = .pending
 
-        /// Whether Global Privacy Control, see ``Refrain/signals(gpc:dnt:host:)``, is a "no" while the person has not
-        /// decided.
+        /// Whether Global Privacy Control (see ``Refrain/signals(gpc:dnt:host:)``) counts as a "no" until the person
+        /// decides.
         public var honorGpc = true
 
-        /// The same for Do Not Track.
+        /// Whether Do Not Track counts as a "no" until the person decides.
         public var honorDnt = true
 
         /// How long records are gathered before they are sent, in seconds: 5, on Apple's mobile platforms 30.
         public var flushInterval: TimeInterval? = defaultFlushInterval
 
-        /// Records in one request at most.
+        /// The maximum number of records in one request.
         public var batchSize: Int?
 
-        /// Bytes that may wait to be sent; above it the oldest records go, counted.
+        /// The maximum size of the queue in bytes. Beyond it the oldest records are dropped, and counted.
         public var queueLimitBytes: Int?
 
-        /// How long a record may wait to be sent, in seconds.
+        /// The maximum age of queued records, in seconds.
         public var queueLimitAge: TimeInterval?
 
-        /// How the project joins ids.
+        /// How the project merges ids.
         public var idMerge: IdMerge = .simplified
 
-        /// Names of properties that are never recorded, whoever sets them. Nested ones are not looked at.
+        /// Names of properties that are never recorded, no matter who sets them. Nested properties are not inspected.
         public var denyList: [String] = []
 
-        /// What is done about personal data in properties, profiles and groups; not in names of events and user ids.
+        /// What to do about personal data in properties, profiles and groups. Event names and user ids are not
+        /// inspected.
         public var personalData: PersonalDataMode = .off
 
-        /// Names of properties and kinds of groups that may hold such data on purpose, such as `$email`.
+        /// Names of properties and kinds of groups that may contain such data on purpose, such as `$email`.
         public var personalDataAllow: [String] = []
 
-        /// What the environment says already, before anything is read or written. What it says later is for
+        /// Signals that are known at the start, before anything is read or written. For later ones there is
         /// ``Refrain/signals(gpc:dnt:host:)``.
         public var signals = Signals()
 
-        /// Sees the properties of everything that is about to be recorded, and says what is.
+        /// Sees all properties just before they are recorded, and decides what is recorded.
         public var filter: Filter?
 
-        /// Sends instead of `URLSession`. One serves all clients of a project on a folder: that of the first, and a
-        /// later client's is not used.
+        /// Called with the state of consent once the folder has been read, and again whenever the decision or the
+        /// verdict changes, here or in another process. It runs on a thread of its own, for one change at a time, and
+        /// may call the client. All clients of a project on one folder share that of the first.
+        public var onConsent: (@Sendable (Consent) -> Void)?
+
+        /// Replaces `URLSession`. All clients of a project on one folder share the transport of the first; a later
+        /// client's is not used.
         public var transport: (any HTTPTransport)?
 
         package init() {}
     }
 
-    /// What holds while the person has not decided.
+    /// What applies until the person decides.
     public enum DefaultConsent: Sendable {
         /// Collect until the person objects.
         case granted
         /// Collect nothing until the person agrees.
         case denied
-        /// Keep calls in memory, bounded, until the person decides.
+        /// Keep a bounded number of calls in memory until the person decides.
         case pending
     }
 
-    /// How the project at the collector joins ids.
+    /// How the project at the collector merges ids.
     public enum IdMerge: Sendable {
         /// Records carry the device's and the user's id.
         case simplified
-        /// An event of its own joins an anonymous id to a user.
+        /// A separate event joins an anonymous id to a user.
         case original
     }
 
-    /// What is done about e-mail addresses, card numbers, IBANs and JSON web tokens in what is recorded.
+    /// What to do about e-mail addresses, card numbers, IBANs and JSON web tokens in what is recorded.
     public enum PersonalDataMode: Sendable {
-        /// Nothing: they are not looked for.
+        /// Nothing; they are not looked for.
         case off
         /// They are counted, see ``Stats/personalData``.
         case observe

@@ -7,9 +7,9 @@ extension Refrain {
         public let decision: Decision
         /// What may be done now.
         public let verdict: Verdict
-        /// Why, a stable word: `person`, `gpc`, `dnt`, `host`, `default` or `store_unavailable`.
+        /// Why, as a stable word: `person`, `gpc`, `dnt`, `host`, `default` or `store_unavailable`.
         public let reason: String
-        /// One sentence that a person can read.
+        /// One sentence to show to the person.
         public let sentence: String
     }
 
@@ -17,7 +17,7 @@ extension Refrain {
     public enum Decision: String, Sendable {
         case granted
         case denied
-        /// Nothing yet.
+        /// Nothing has been decided yet.
         case unset
     }
 
@@ -27,7 +27,7 @@ extension Refrain {
         case allow
         /// Keep calls in memory until the person decides.
         case hold
-        /// Nothing.
+        /// Do nothing.
         case deny
     }
 }

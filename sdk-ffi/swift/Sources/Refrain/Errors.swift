@@ -2,7 +2,7 @@ import Foundation
 internal import RefrainFFI
 
 extension Refrain {
-    /// A setting that cannot work.
+    /// A setting has a value that cannot work.
     public struct ConfigError: LocalizedError, CustomStringConvertible, Hashable {
         /// Which one, and what to do about it.
         public let description: String
@@ -14,23 +14,23 @@ extension Refrain {
         public var errorDescription: String? { description }
     }
 
-    /// A decision that did not end as it should.
+    /// A consent decision that could not be fully carried out.
     public struct ConsentError: LocalizedError, CustomStringConvertible, Hashable {
         /// The ways in which a decision can fail.
         public enum Code: String, Sendable {
-            /// Nothing durable was written; a refusal holds for this process all the same.
+            /// Nothing durable was written. A refusal holds for this process all the same.
             case notRecorded
-            /// A refusal was given elsewhere after this grant, and counts.
+            /// The person has refused elsewhere since this grant was given, and the refusal counts.
             case overruled
-            /// The refusal is durable, but a sender did not let go in time.
+            /// The refusal is durable, but a sender did not release its request in time.
             case notFenced
             /// The refusal is durable, but some data could not be deleted.
             case notPurged
         }
 
-        /// What is not as it should be.
+        /// What went wrong.
         public let code: Code
-        /// In words.
+        /// A description.
         public let description: String
 
         public var errorDescription: String? { description }

@@ -1,15 +1,16 @@
 extension Refrain {
-    /// Says what is recorded in place of properties; `nil`, and where it throws: nothing, and the call is rejected
-    /// (`filtered`); what it throws is named in the log, once. Called on the thread that records, also for what is held until the person decides.
+    /// Returns what is recorded in place of the properties. If it returns `nil` or throws, nothing is recorded and the
+    /// call is rejected (`filtered`); the log names what it throws, once. Called on the recording thread, also for
+    /// calls that are held until the person decides.
     public typealias Filter = @Sendable (_ subject: Subject, _ properties: Properties) throws -> Properties?
 
-    /// What the properties that a ``Filter`` sees belong to.
+    /// What the properties passed to a ``Filter`` belong to.
     public enum Subject: Sendable, Hashable {
         /// An event of this name.
         case event(String)
-        /// They go with every later event.
+        /// Properties that are registered for every later event.
         case registered
-        /// Operators on a profile or on a group's profile, such as `["$set": …]`.
+        /// Operators on a person's or a group's profile, such as
         case profile
     }
 }

@@ -4,28 +4,27 @@ internal import RefrainFFI
 extension Refrain {
     /// An app's own HTTP client, in place of `URLSession`.
     public protocol HTTPTransport: AnyObject, Sendable {
-        /// Sends one request and returns its answer. Called on a thread of the client's, which may wait, without a
-        /// lock held, and one call at a time: before the next one, this one has returned or was asked to
-        /// ``cancel()``.
+        /// Sends one request and returns its answer. Called on one of the client's threads, which may block, without a
+        /// lock held, and one call at a time: before the next call, this one has returned or was asked to ``cancel()``.
         ///
-        /// In this order: connect to ``HTTPRequest/url``; take the body by ``HTTPRequest/open()``, and give up if
-        /// there is none; write headers and body of a `POST` of `application/json`, or those of a `GET` if the body
-        /// is empty; call ``HTTPRequest/started()``; read the answer, up to 64 KiB of it, without following
-        /// redirects. Between `open` and `started` a withdrawal waits for the request, so nothing else may be waited
-        /// for there.
+        /// In this order: connect to ``HTTPRequest/url``; take the body with ``HTTPRequest/open()``, and give up if
+        /// there is none; write headers and body of a `POST` of `application/json`, or the headers of a `GET` if the
+        /// body is empty; call ``HTTPRequest/started()``; read the response, at most 64 KiB of it, without following
+        /// redirects. A withdrawal waits for the request between `open` and `started`, so do not wait for anything else
+        /// there.
         ///
-        /// - Throws: whatever it is, it counts as a network failure: the records are kept and sent later. The log
-        ///   names it, once.
+        /// - Throws: any error counts as a network failure: the records are kept and sent later. The log names it,
+        ///   once.
         func send(_ request: HTTPRequest) throws -> HTTPAnswer
 
-        /// Break off the request that is under way, where the platform can; its answer is of no interest any more.
-        /// Called from another thread than ``send(_:)``. Must not wait for anything. A request that has its body and is
-        /// not broken off keeps a withdrawal waiting until ``HTTPRequest/started()``, or until ``send(_:)`` has returned;
-        /// after five seconds that throws `notFenced`. A minute after its begin it is left behind.
+        /// Aborts the request in progress, if the platform can; its answer no longer matters. Called from another
+        /// thread than ``send(_:)``. Must not wait for anything. A request that has its body and is not aborted keeps a
+        /// withdrawal waiting until ``HTTPRequest/started()`` is called or ``send(_:)`` has returned; after five
+        /// seconds the withdrawal throws `notFenced`. One minute after it began, the request is abandoned.
         func cancel()
     }
 
-    /// One request, for a transport to carry out.
+    /// One request, for a transport to send.
     public struct HTTPRequest: Sendable {
         /// Where it goes.
         public let url: String
@@ -38,26 +37,26 @@ extension Refrain {
             starting = started
         }
 
-        /// The body, if it may be sent at this moment: consent is read again here. Gives it out once. From now until
-        /// ``started()`` a withdrawal, of any process on the folder, waits for this request.
+        /// The body, if it may be sent at this moment: consent is read again here. Returned once only. From now until
+        /// ``started()``, withdrawals by any process on the folder wait for this request.
         public func open() -> Data? {
             opening()
         }
 
-        /// Headers and body are written, or will not be.
+        /// Reports that headers and body have been written, or will not be.
         public func started() {
             starting()
         }
     }
 
-    /// How a request ended.
+    /// The outcome of a request.
     public enum HTTPAnswer: Sendable, Hashable {
-        /// Somebody answered. `retryAfter` is the `Retry-After` header in seconds, a date counted from the answer's
-        /// `Date`; of the body the first 64 KiB are plenty.
+        /// There was a response. `retryAfter` is the `Retry-After` header in seconds; a date is counted from the
+        /// response's `Date`. The first 64 KiB of the body are enough.
         case response(status: Int, retryAfter: String?, body: String)
-        /// No connection, or it broke; also where ``HTTPRequest/open()`` gave no body.
+        /// No connection, or it broke. Also if ``HTTPRequest/open()`` returned no body.
         case unreachable
-        /// No answer in time.
+        /// No response in time.
         case timedOut
     }
 }
@@ -65,10 +64,15 @@ extension Refrain {
 /// A transport as the library calls it.
 final class Host: RefrainFFI.HttpTransport {
     private let transport: any Refrain.HTTPTransport
+    private let onConsent: (@Sendable (Refrain.Consent) -> Void)?
     private let warnings: Warnings
 
-    init(_ transport: any Refrain.HTTPTransport, _ warnings: Warnings = Warnings()) {
+    init(
+        _ transport: any Refrain.HTTPTransport, _ onConsent: (@Sendable (Refrain.Consent) -> Void)?,
+        _ warnings: Warnings = Warnings()
+    ) {
         self.transport = transport
+        self.onConsent = onConsent
         self.warnings = warnings
     }
 
@@ -98,5 +102,9 @@ final class Host: RefrainFFI.HttpTransport {
 
     func notice(text: String) {
         log(text)
+    }
+
+    func consentChanged(consent: RefrainFFI.Consent) {
+        onConsent?(Refrain.Consent(consent))
     }
 }

@@ -1,17 +1,17 @@
 internal import RefrainFFI
 
 extension Refrain {
-    /// What became of a call that records.
+    /// The result of a recording call.
     public enum Outcome: Sendable, Hashable {
-        /// Recorded.
+        /// The call was recorded.
         case accepted
-        /// Kept in memory until the person decides.
+        /// The call is kept in memory until the person decides.
         case held
-        /// Not recorded. `reason` is a stable word: `denied`, `empty_name`, `not_finite`, …; `hint` is one sentence
-        /// that says what to do about it.
+        /// The call was not recorded. `reason` is a stable word: `denied`, `empty_name`, `not_finite`, …; `hint` is one
+        /// sentence on what to do about it.
         case rejected(reason: String, hint: String)
 
-        /// Whether nothing was recorded.
+        /// Whether the call was rejected, so that nothing was recorded.
         public var isRejected: Bool {
             if case .rejected = self { true } else { false }
         }
@@ -19,7 +19,7 @@ extension Refrain {
 }
 
 extension Refrain.Outcome {
-    /// What the number means that a call has returned.
+    /// Decodes the number that a call has returned.
     init(code: UInt8) {
         switch code {
         case 0: self = .accepted

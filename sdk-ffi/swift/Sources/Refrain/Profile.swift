@@ -1,6 +1,6 @@
 extension Refrain {
-    /// The profile of a person or a group. Each call is a record of its own; like all recording calls it never throws
-    /// and never waits.
+    /// The profile of a person or a group. Each call is a record of its own, and like all recording calls it never
+    /// throws and never waits.
     public struct Profile: Sendable {
         private let update: @Sendable (Properties) -> Outcome
 
@@ -14,32 +14,32 @@ extension Refrain {
             apply("$set", properties)
         }
 
-        /// Sets those of the properties that are not set yet.
+        /// Sets those properties that are not set yet.
         @discardableResult
         public func setOnce(_ properties: Properties) -> Outcome {
             apply("$set_once", properties)
         }
 
-        /// Adds numbers to properties; what is not there counts as 0. A request whose answer was lost is sent again,
-        /// and collectors do not tell the two apart.
+        /// Adds numbers to properties; a missing property counts as 0. If the response to a request is lost, the
+        /// request is sent again, and collectors do not tell the two apart.
         @discardableResult
         public func add(_ numbers: Properties) -> Outcome {
             apply("$add", numbers)
         }
 
-        /// Appends a value to each of the lists named.
+        /// Appends a value to each of the named lists.
         @discardableResult
         public func append(_ values: Properties) -> Outcome {
             apply("$append", values)
         }
 
-        /// Appends to each of the lists named what is not in it yet.
+        /// Appends those values to each of the named lists that are not in it yet.
         @discardableResult
         public func union(_ lists: Properties) -> Outcome {
             apply("$union", lists)
         }
 
-        /// Removes a value from each of the lists named.
+        /// Removes a value from each of the named lists.
         @discardableResult
         public func remove(_ values: Properties) -> Outcome {
             apply("$remove", values)
@@ -57,7 +57,7 @@ extension Refrain {
             apply("$unset", names)
         }
 
-        /// Deletes the profile. That erases no event.
+        /// Deletes the profile. This erases no events.
         @discardableResult
         public func delete() -> Outcome {
             apply("$delete", "")

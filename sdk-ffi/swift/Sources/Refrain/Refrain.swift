@@ -2,7 +2,7 @@ internal import CRefrain
 import Foundation
 internal import RefrainFFI
 
-/// Records what happens, by the person's choice.
+/// A client that records what happens, as far as the person's choice allows.
 ///
 /// ```swift
 /// let refrain = try Refrain.start(token: "project-token") {
@@ -11,14 +11,14 @@ internal import RefrainFFI
 /// refrain.track("Opened the shop")                          // held in memory: nobody has decided yet
 /// try await refrain.optIn()
 /// refrain.track("Bought", ["item": "umbrella", "price": 12.5])
-/// try await refrain.optOut(erase: true)                     // nothing is kept and nothing is sent any more
+/// try await refrain.optOut(erase: true)                     // only the choice and the erasure request remain
 /// ```
 ///
-/// The calls that record never throw and never wait: they say what became of the call. One client is enough for a
+/// Calls that record never throw and never wait; they return what became of the call. One client is enough for a
 /// process, may be used from any thread or task, and shares its folder with other processes; on Apple's phones and
 /// tablets see ``Configuration/dataDir``.
 ///
-/// A client that is let go without ``close(timeout:)`` keeps in its folder what it has not sent.
+/// A client that is released without ``close(timeout:)`` keeps what it has not sent in its folder.
 public final class Refrain: Sendable {
     private let native: Client
     private let door: UInt64
@@ -26,12 +26,12 @@ public final class Refrain: Sendable {
     private let warnings = Warnings()
     private let background: Background?
 
-    /// Starts a client. Returns at once: files are read on a thread of the client's.
+    /// Starts a client. Returns at once: files are read on one of the client's threads.
     ///
     /// - Parameters:
     ///   - token: the project's token.
-    ///   - configure: changes what a client may be told at its start, see ``Configuration``.
-    /// - Throws: ``ConfigError``: a setting cannot work.
+    ///   - configure: changes the client's settings, see ``Configuration``.
+    /// - Throws: ``ConfigError`` if a setting cannot work.
     public static func start(
         token: String,
         _ configure: (inout Configuration) -> Void = { _ in }
@@ -41,12 +41,12 @@ public final class Refrain: Sendable {
         return try Refrain(token, configuration)
     }
 
-    /// The library's version.
+    /// The version of the library.
     public static var version: String { RefrainFFI.version() }
 
     private init(_ token: String, _ configuration: Configuration) throws(ConfigError) {
         let config = try configuration.native(token: token)
-        let transport = Host(configuration.transport ?? URLSessionTransport())
+        let transport = Host(configuration.transport ?? URLSessionTransport(), configuration.onConsent)
         do {
             native = try Client(config: config, transport: transport)
         } catch let RefrainFFI.ConfigError.Unusable(reason) {
@@ -67,13 +67,13 @@ public final class Refrain: Sendable {
         call(.track, name, properties)
     }
 
-    /// The person is known as this user from now on.
+    /// From now on the person is known as this user.
     @discardableResult
     public func identify(_ userId: String) -> Outcome {
         call(.identify, userId)
     }
 
-    /// A second name for whoever is known now. Means something where ``Configuration/idMerge`` is `original`.
+    /// Gives the current person a second name. It only has an effect if ``Configuration/idMerge`` is `original`.
     @discardableResult
     public func alias(_ alias: String) -> Outcome {
         call(.alias, alias)
@@ -85,26 +85,26 @@ public final class Refrain: Sendable {
         call(.reset)
     }
 
-    /// Another known person uses this device from now on: a new device id, so that the two are never joined, no super
-    /// properties, and this user. The choice stays.
+    /// Another known person uses this device from now on. It gets a new device id, so that the two people are never
+    /// joined, no super properties, and this user. The choice stays.
     @discardableResult
     public func switchUser(_ userId: String) -> Outcome {
         call(.switchUser, userId)
     }
 
-    /// Adds properties to every later event; they yield to the event's own.
+    /// Adds properties to every later event. An event's own properties take precedence.
     @discardableResult
     public func register(_ properties: Properties) -> Outcome {
         call(.register, "", properties)
     }
 
-    /// As ``register(_:)``, but only those that are not registered yet.
+    /// Like ``register(_:)``, but only for properties that are not registered yet.
     @discardableResult
     public func registerOnce(_ properties: Properties) -> Outcome {
         call(.registerOnce, "", properties)
     }
 
-    /// As ``register(_:)``, in memory only.
+    /// Like ``register(_:)``, but in memory only.
     @discardableResult
     public func registerForSession(_ properties: Properties) -> Outcome {
         call(.registerForSession, "", properties)
@@ -116,13 +116,13 @@ public final class Refrain: Sendable {
         call(.unregister, name)
     }
 
-    /// The next event of this name carries `$duration`: how many seconds it came after this call.
+    /// Starts a timer: the next event of this name carries `$duration`, the number of seconds since this call.
     @discardableResult
     public func timeEvent(_ name: String) -> Outcome {
         call(.timeEvent, name)
     }
 
-    /// The profile of whoever is known at each of its calls.
+    /// The profile of the person who is current at each of its calls.
     public func profile() -> Profile {
         Profile { self.call(.profile, "", $0) }
     }
@@ -132,19 +132,19 @@ public final class Refrain: Sendable {
         Profile { self.call(.group, "", $0, of: ["$group_key": key, "$group_id": id]) }
     }
 
-    /// Later events are about this member of a group, and no other one of the same kind.
+    /// Associates later events with this group, and with no other of the same kind.
     @discardableResult
     public func setGroup(_ key: String, _ id: String) -> Outcome {
         call(.setGroup, key, id)
     }
 
-    /// Later events are about this member of a group, too.
+    /// Associates later events with this group too.
     @discardableResult
     public func addGroup(_ key: String, _ id: String) -> Outcome {
         call(.addGroup, key, id)
     }
 
-    /// Later events are no longer about this member of a group.
+    /// No longer associates later events with this group.
     @discardableResult
     public func removeGroup(_ key: String, _ id: String) -> Outcome {
         call(.removeGroup, key, id)
@@ -152,30 +152,30 @@ public final class Refrain: Sendable {
 
     // MARK: - The person's choice
 
-    /// The person objects. When this returns, the choice is durable, what was collected and not sent is deleted, and
-    /// no request starts any more, from this process or from another one on the same folder. It is carried out even
-    /// where the task is cancelled.
+    /// The person objects. When this returns, the choice is durable, what was collected but not sent has been deleted,
+    /// and no request with records starts any more, from this process or any other on the same folder. It runs to
+    /// completion even if the task is cancelled.
     ///
     /// - Parameters:
-    ///   - erase: also ask the server to erase what this device has sent under the id that it has now; those from
-    ///     before a ``reset()``, a ``switchUser(_:)`` or an earlier objection are forgotten. Where a signal or a default
-    ///     of "no" has purged the device already, there is none to name, and the server is asked for nothing. That takes
-    ///     a ``Configuration/dataDir``: the request stands in the record until it is answered, and without one the server
-    ///     is asked for nothing.
-    ///   - deleteProfile: also ask the server to delete the profiles of this device and its user. That erases no
-    ///     event, and takes a folder too.
-    /// - Throws: ``ConsentError``, see its code; without a folder always `notRecorded`. Nothing is collected or sent
-    ///   by this process all the same.
+    ///   - erase: also ask the server to erase what this device has sent under its current id. Ids from before a
+    ///     ``reset()``, a ``switchUser(_:)`` or an earlier objection are forgotten. Where a signal or a default of "no"
+    ///     has already purged the device, there is no id to name, and the server is not asked. This needs a
+    ///     ``Configuration/dataDir``: the request stays in the consent record until it is answered, and without a
+    ///     folder the server is not asked.
+    ///   - deleteProfile: also ask the server to delete the profiles of this device and its user. This erases no
+    ///     events, and needs a folder too.
+    /// - Throws: ``ConsentError``, see its code; without a folder always `notRecorded`. Even so, nothing is collected
+    ///   or sent by this process any more.
     public func optOut(erase: Bool = false, deleteProfile: Bool = false) async throws {
         try await decide { try $0.optOut(erase: erase, deleteProfile: deleteProfile) }
     }
 
-    /// The person agrees. Nothing from before an objection comes back; the device gets a new id. It is carried out
-    /// even where the task is cancelled.
+    /// The person agrees. Nothing from before an objection comes back, and the device gets a new id. It runs to
+    /// completion even if the task is cancelled.
     ///
-    /// - Throws: ``ConsentError``: the choice could not be written, or was overruled; unless a refusal is on record, it
-    ///   holds for this process all the same. So it does, and nothing is thrown, without a folder and over a record
-    ///   that cannot be read, which stays as it is.
+    /// - Throws: ``ConsentError`` if the choice could not be written, or was overruled; unless a refusal is on record,
+    ///   it holds for this process all the same. Without a folder, or over a record that cannot be read (which is left
+    ///   as it is), it also holds for this process only, but nothing is thrown.
     public func optIn() async throws {
         try await decide { try $0.optIn() }
     }
@@ -185,17 +185,17 @@ public final class Refrain: Sendable {
         Consent(native.consent())
     }
 
-    /// Whether the person has objected. Waits as ``consent()`` does.
+    /// Whether the person has objected. Waits like
     public func hasOptedOut() -> Bool {
         consent().decision == .denied
     }
 
-    /// What the environment says now, replacing what it said before. `true` means "do not track"; a choice of the
-    /// person's outranks it.
+    /// Sets what the environment says, replacing what it said before. `true` means "do not track". The person's own
+    /// choice takes precedence.
     ///
     /// - Parameters:
-    ///   - gpc: Global Privacy Control; a web backend passes on `Sec-GPC`.
-    ///   - dnt: Do Not Track; a web backend passes on `DNT`.
+    ///   - gpc: Global Privacy Control; in a web backend, the header `Sec-GPC`.
+    ///   - dnt: Do Not Track; in a web backend, the header `DNT`.
     ///   - host: the app's own setting, or its platform's.
     public func signals(gpc: Bool = false, dnt: Bool = false, host: Bool = false) {
         native.signals(gpc: gpc, dnt: dnt, host: host)
@@ -203,42 +203,42 @@ public final class Refrain: Sendable {
 
     // MARK: - Where things stand
 
-    /// What became of every record since the client was made.
+    /// Counts what became of every record since the client was made.
     public func stats() -> Stats {
         Stats(native.stats())
     }
 
-    /// Everything that the client holds now, in the folder and in memory. After an objection: the consent record,
-    /// erasures that were asked for, and nothing else. Looks at the disk.
+    /// Lists everything that the client holds now, in the folder and in memory. After an objection that is the consent
+    /// record, any erasures that were asked for, and nothing else. Reads the disk.
     public func audit() -> Audit {
         Audit(native.audit())
     }
 
-    /// Whom the records are about; `nil` while nothing may be collected. Waits as ``consent()`` does.
+    /// The `distinct_id` that records carry; `nil` while nothing may be collected. Waits like ``consent()``.
     public var distinctId: String? { native.distinctId() }
 
-    /// The device's random id; `nil` while nothing may be collected. Waits as ``consent()`` does.
+    /// The device's random id; `nil` while nothing may be collected. Waits like ``consent()``.
     public var deviceId: String? { native.deviceId() }
 
     // MARK: - Sending
 
     /// Sends what is queued, and waits for it.
     ///
-    /// - Parameter timeout: how long is waited at most, in seconds.
-    /// - Returns: `true` if in time nothing was left of what was queued at the call: every record was delivered, or
-    ///   refused by the server and dropped; ``stats()`` tells which. So it is also `true` where nothing was queued,
-    ///   as before a decision: what is held is not queued. `false` if the time was up or a request failed; what is
-    ///   left is kept.
+    /// - Parameter timeout: the longest to wait, in seconds.
+    /// - Returns: `true` if everything that was queued at the call left the queue in time: each record was delivered,
+    ///   or refused by the server and dropped; ``stats()`` tells which. It is also `true` if nothing was queued, as
+    ///   before a decision: held calls are not queued. `false` if the time was up or a request failed; what is left is
+    ///   kept.
     @discardableResult
     public func flush(timeout: TimeInterval = 10) async -> Bool {
         let native = native
         return await waiting { native.flush(timeout: timeout) }
     }
 
-    /// Sends what is queued, and what an objection has asked the server for, and ends the client. What could not be sent is
-    /// kept in the folder for the next time. A command-line tool calls this before it ends.
+    /// Sends what is queued, and what an objection has asked the server for, and ends the client. What could not be
+    /// sent is kept in the folder for next time. A command-line tool calls this before it ends.
     ///
-    /// - Parameter timeout: how long is waited at most, in seconds.
+    /// - Parameter timeout: the longest to wait, in seconds.
     /// - Returns: as for ``flush(timeout:)``.
     @discardableResult
     public func close(timeout: TimeInterval = 5) async -> Bool {

@@ -1,16 +1,16 @@
 import Foundation
 
-/// What a property may hold: texts, numbers, truth values, dates, URLs and UUIDs; optionals of these, of which `nil`
-/// is recorded as null; arrays and dictionaries of these.
+/// What a property may hold: strings, numbers, Booleans, dates, URLs and UUIDs; optionals of these, with `nil` recorded
+/// as null; arrays and dictionaries of these.
 ///
-/// A type of the app's own joins by saying what is recorded of it. Enums with raw values have that for nothing:
+/// A type of your own conforms by returning what is recorded for it. Enums with raw values get this for free:
 ///
 /// ```swift
 /// enum Plan: String, RefrainValue { case free, pro }
 /// refrain.track("Signed up", ["plan": Plan.pro])
 /// ```
 public protocol RefrainValue: Sendable {
-    /// What is recorded.
+    /// The value that is recorded.
     var refrainValue: Refrain.Value { get }
 }
 
@@ -52,7 +52,7 @@ extension Double: RefrainValue {
 }
 
 extension Float: RefrainValue {
-    /// The shortest number that is this one, as it is printed: `0.1`, not `0.10000000149011612`.
+    /// The shortest number that prints as this one: `0.1`, not `0.10000000149011612`.
     public var refrainValue: Refrain.Value { .double(Double("\(self)") ?? Double(self)) }
 }
 

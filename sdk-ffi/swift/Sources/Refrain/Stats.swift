@@ -10,25 +10,25 @@ extension Refrain {
         public let recovered: UInt64
         /// Records found in queues whose owner is gone.
         public let adopted: UInt64
-        /// Records that the collector has.
+        /// Records that the collector has accepted.
         public let delivered: UInt64
         /// Records waiting to be delivered.
         public let queued: UInt64
         /// Calls waiting for a decision.
         public let held: UInt64
-        /// Records that were dropped, by reason; every reason is there.
+        /// Records that were dropped, by reason. Every reason is present.
         public let dropped: [String: UInt64]
-        /// Records that another owner delivers.
+        /// Records that were handed over to another owner, which delivers them.
         public let givenUp: UInt64
         /// Bytes waiting to be delivered.
         public let queuedBytes: UInt64
-        /// Stored records that could not be read again. Not part of the balance.
+        /// Stored records that could not be read back. Not part of the balance.
         public let damaged: UInt64
         /// Files deleted unread because consent was withdrawn. Not part of the balance.
         public let wiped: UInt64
-        /// Calls refused, so that nothing was recorded.
+        /// Calls that were rejected, so that nothing was recorded.
         public let rejected: UInt64
-        /// Personal data found in calls that were recorded or refused, by kind: `email`, `card`, `iban`, `jwt`. Not
+        /// Personal data found in calls, whether recorded or rejected, by kind: `email`, `card`, `iban`, `jwt`. Not
         /// part of the balance.
         public let personalData: [String: UInt64]
     }

@@ -1,13 +1,13 @@
 import Foundation
 
 extension Refrain {
-    /// Properties by name: `["plan": "pro", "seats": 3, "trial": nil]`. A value is anything that is a
+    /// Properties by name: `["plan": "pro", "seats": 3, "trial": nil]`. A value is anything that conforms to
     /// ``RefrainValue``.
     public typealias Properties = [String: (any RefrainValue)?]
 
-    /// A property's value as it is recorded. Most values need no mention of it; it is for those whose kinds are
-    /// mixed, as in `["cart": [["sku": "u-1", "price": 12.5]] as Refrain.Value]`, and for those known only at run
-    /// time, see ``init(any:)``.
+    /// A property's value as it is recorded. You rarely need to name this type: only for values of mixed types, as in
+    /// `["cart": [["sku": "u-1", "price": 12.5]] as Refrain.Value]`, and for values known only at run time, see
+    /// ``init(any:)``.
     public enum Value: Sendable, Hashable {
         case null
         case bool(Bool)
@@ -21,7 +21,7 @@ extension Refrain {
         case date(Date)
         case array([Refrain.Value])
         case object([String: Refrain.Value])
-        /// Something of that kind, which JSON cannot hold: the call is rejected, and the hint says where it stands.
+        /// A value of a kind that JSON cannot represent: the call is rejected, and the hint says where the value is.
         case unsupported(kind: String)
     }
 }

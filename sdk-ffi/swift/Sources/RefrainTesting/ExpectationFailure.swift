@@ -1,8 +1,8 @@
 import Foundation
 
-/// Something is not as a test expects it.
+/// An expectation of a test was not met.
 public struct ExpectationFailure: LocalizedError, CustomStringConvertible, Hashable {
-    /// Where it was expected, what is otherwise, and where the client stands.
+    /// Where the expectation was made, how things differ, and the state of the client.
     public let description: String
 
     /// The same: what XCTest shows.

@@ -2,13 +2,14 @@ import Foundation
 import Refrain
 
 extension TestClient {
-    /// Expects an event of this name with these properties, among others: the first one that the collector has taken
-    /// and that was not expected before. If there is none yet, what is queued is sent. Dictionaries among the
-    /// properties may have more members too; everything else has to be equal. A date is compared as the text that was
-    /// sent.
+    /// Expects an event of this name that has at least these properties, and returns the first one that the collector
+    /// has taken and no earlier expectation has matched. If there is none yet, queued records are sent first.
+    /// Dictionaries among the properties may have additional members too; everything else has to be equal. A date is
+    /// compared as the text that was sent.
     ///
-    /// - Parameter timeout: how long to wait, in seconds, while something is queued that could be it.
-    /// - Throws: ``ExpectationFailure``: there is none. Says what has arrived, and where consent and the queue stand.
+    /// - Parameter timeout: how long to wait, in seconds, while something is queued that could be the event.
+    /// - Throws: ``ExpectationFailure`` if there is none. It lists what has arrived, and describes the state of consent
+    ///   and of the queue.
     @discardableResult
     public func expectEvent(
         _ name: String, _ properties: Refrain.Properties = [:], timeout: TimeInterval = 10,
@@ -31,8 +32,8 @@ extension TestClient {
         throw failure(text, fileID, line)
     }
 
-    /// Expects an update of a profile, of a person or a group, that holds these members, among others: such as
-    /// `["$set": ["plan": "pro"]]`. Otherwise as ``expectEvent(_:_:timeout:fileID:line:)``.
+    /// Expects an update of a person's or a group's profile that has at least these members, such as
+    /// `["$set": ["plan": "pro"]]`. Otherwise like ``expectEvent(_:_:timeout:fileID:line:)``.
     ///
     /// - Returns: the update as it was sent.
     @discardableResult
@@ -45,10 +46,10 @@ extension TestClient {
         throw failure("no profile update with \(wanted.shown) has arrived\(updates)", fileID, line)
     }
 
-    /// Expects that nothing has left since the last expectation, or since the beginning; what is queued is sent first.
-    /// What a person has asked for is not meant: erasures, and deletions of profiles with an objection.
+    /// Expects that nothing has been sent since the last expectation (or the beginning); queued records are sent first.
+    /// Erasures, and deletions of profiles with an objection, do not count.
     ///
-    /// - Throws: ``ExpectationFailure``: something has left. Lists it.
+    /// - Throws: ``ExpectationFailure`` if something was sent. It lists what.
     public func expectNothingSent(fileID: String = #fileID, line: Int = #line) async throws(ExpectationFailure) {
         await client.flush(timeout: hang)
         let sent = collector.unseen().filter { !$0.isWish }
@@ -58,9 +59,9 @@ extension TestClient {
     }
 
     /// Expects that the client holds nothing but the record of the person's choice and the erasure outbox: no ids, no
-    /// properties, no records, in memory or on disk.
+    /// properties and no records, in memory or on disk.
     ///
-    /// - Throws: ``ExpectationFailure``: it holds more. Lists it.
+    /// - Throws: ``ExpectationFailure`` if it holds more. It lists what.
     public func expectNothingKept(fileID: String = #fileID, line: Int = #line) async throws(ExpectationFailure) {
         let client = client
         let audit = await waiting { client.audit() }

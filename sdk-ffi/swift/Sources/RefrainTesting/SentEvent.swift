@@ -2,9 +2,9 @@ import Refrain
 
 /// An event as it was sent.
 public struct SentEvent: Sendable, Hashable {
-    /// Such as `Bought`.
+    /// The event's name, such as `Bought`.
     public let name: String
-    /// Those of the app and of the client, such as `$device_id`.
+    /// The properties from the app and those from the client, such as `$device_id`.
     public let properties: [String: Refrain.Value]
 
     init(_ members: [String: Refrain.Value]) {

@@ -4,15 +4,15 @@ import Refrain
 public struct SentRequest: Sendable, Hashable {
     /// Where it went.
     public let url: String
-    /// Its body; `nil` where it had none.
+    /// Its body; `nil` if it had none.
     public let body: Refrain.Value?
-    /// The status that the collector answered.
+    /// The status with which the collector answered.
     public let status: Int
 }
 
 extension SentRequest {
-    /// Whether a person has asked for it with an objection. Such a deletion goes alone and names the device's own
-    /// profile, as no call of an app does; the user's goes with it.
+    /// Whether the person asked for this with an objection. Such a deletion is sent alone and names the device's own
+    /// profile, which no call of an app does; the user's profile goes with it.
     var isWish: Bool {
         if asksForErasure(url) { return true }
         let updates = (body?.elements ?? []).map(\.members)

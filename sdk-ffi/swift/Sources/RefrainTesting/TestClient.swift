@@ -1,9 +1,9 @@
 import Foundation
 import Refrain
 
-/// A client for tests, with a data folder and a collector of its own: that the right events leave, and that after a
-/// "no" nothing does. ``client`` is a real one: the engine, the store on disk and the threads are those that ship. Only
-/// the collector is in memory, and answers what it is told to.
+/// A client for tests, with its own data folder and collector, to check that the right events leave and that after a
+/// "no" nothing does. ``client`` is a real one: the engine, the store on disk and the threads are the ones that ship.
+/// Only the collector is in memory, and answers as it is told.
 ///
 /// ```swift
 /// let test = try TestClient()
@@ -19,10 +19,10 @@ import Refrain
 /// await test.close()
 /// ```
 ///
-/// Time is real. No expectation waits for an interval: what is queued is sent at once. A retry takes the time that it
+/// Time is real. No expectation waits for an interval: queued records are sent at once. A retry takes as long as it
 /// takes in an app.
 ///
-/// What is expected and not so is thrown, as an ``ExpectationFailure``: any test runner reports it.
+/// An expectation that is not met throws an ``ExpectationFailure``, which any test runner reports.
 public final class TestClient: @unchecked Sendable {
     let collector = MemoryCollector()
     private let token: String
@@ -35,8 +35,8 @@ public final class TestClient: @unchecked Sendable {
     ///
     /// - Parameters:
     ///   - token: the project's token.
-    ///   - configure: the app's settings. `endpoint`, `dataDir` and `transport` are those of the test in any case.
-    /// - Throws: `Refrain.ConfigError`: a setting cannot work.
+    ///   - configure: the app's settings. `endpoint`, `dataDir` and `transport` are always those of the test.
+    /// - Throws: `Refrain.ConfigError` if a setting cannot work.
     public init(
         token: String = "test-token", configure: (inout Refrain.Configuration) -> Void = { _ in }
     ) throws(Refrain.ConfigError) {
@@ -57,7 +57,7 @@ public final class TestClient: @unchecked Sendable {
         try? FileManager.default.removeItem(at: folder)
     }
 
-    /// What the app is given. ``restart()`` starts another one.
+    /// The client to give to the app. ``restart()`` starts another one.
     public var client: Refrain { lock.withLock { running } }
 
     /// `Refrain.optIn` of ``client``.
@@ -70,11 +70,11 @@ public final class TestClient: @unchecked Sendable {
         try await client.optOut(erase: erase, deleteProfile: deleteProfile)
     }
 
-    /// Ends the client without another attempt to deliver, and starts one on the same folder: as though the app's
-    /// process ended and another one began. The collector stays.
+    /// Ends the client without another attempt to deliver, and starts a new one on the same folder, as though the app's
+    /// process had ended and another one begun. The collector stays.
     ///
     /// - Returns: the new ``client``, for the app.
-    /// - Throws: `Refrain.ConfigError`, where the client cannot be made.
+    /// - Throws: `Refrain.ConfigError` if the client cannot be created.
     @discardableResult
     public func restart() async throws(Refrain.ConfigError) -> Refrain {
         collector.isClosed = true
@@ -91,20 +91,20 @@ public final class TestClient: @unchecked Sendable {
         try? FileManager.default.removeItem(at: folder)
     }
 
-    /// Tells the collector what to say to the next request that it is not yet told about. With 2xx it takes the
-    /// records. May be called several times, for one request after the other.
+    /// Sets the collector's answer to the next request that has none set yet. With 2xx it takes the records. Call it
+    /// several times for several requests in a row.
     ///
     /// - Parameter retryAfter: `Retry-After`, in seconds.
     public func answerNext(status: Int, retryAfter: Int? = nil) {
         collector.answerNext(status: status, retryAfter: retryAfter)
     }
 
-    /// Whether the collector cannot be reached from now on: no request leaves.
+    /// Sets whether the collector is unreachable from now on, so that no request leaves.
     public func collectorAway(_ isAway: Bool) {
         collector.isAway = isAway
     }
 
-    /// Every request that has left so far, those of the erasure outbox too, whether or not the collector took it.
+    /// Every request that has left so far, including those of the erasure outbox, whether or not the collector took it.
     public var requests: [SentRequest] { collector.requests }
 
     /// Every event that the collector has taken so far, in order.

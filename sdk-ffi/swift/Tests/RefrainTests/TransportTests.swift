@@ -35,7 +35,7 @@ import Testing
 
     @Test func whatOneThrowsIsNamedInTheLogOnce() {
         let said = Kept<String>()
-        let host = Host(Scripted { _ in throw RawServer.Failure() }, Warnings { said.add($0) })
+        let host = Host(Scripted { _ in throw RawServer.Failure() }, nil, Warnings { said.add($0) })
         let request = Refrain.HTTPRequest(url: "", open: { nil }, started: {})
         for _ in 0..<2 {
             #expect(throws: RawServer.Failure.self) { try host.answer(to: request) }

@@ -5,7 +5,8 @@ import Testing
 
 private let planted = "planted-4711-value"
 
-/// A "no" holds: on the wire, in the folder, in the next process, and after a later "yes". Rule ids are CONSENT's.
+/// A "no" holds: on the wire, in the folder, in the next process, and after a later "yes". Rule ids refer to
+/// `sdk-core/src/engine/rules.md`.
 @Suite struct WithdrawalTests {
     let world: World
 

@@ -35,7 +35,7 @@ const start = async (token: string, options: Options = {}) => {
       keys: () => folder?.keys() ?? [],
       records: folder?.records ?? NO_RECORDS,
       locks: undefined,
-      signals: 0,
+      signals: () => 0,
       compile,
       // There are no preflights here.
       online: () => false,

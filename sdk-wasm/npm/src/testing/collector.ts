@@ -3,13 +3,13 @@
 const TAKEN = '{"error":null,"status":1}';
 const NOT_TAKEN = '{"error":"as told by the test","status":0}';
 
-/** What the collector is to say. */
+/** An answer for the collector to give. */
 export interface TestAnswer {
-  /** HTTP status: the collector takes the records with 2xx, else not. */
+  /** The HTTP status. With 2xx the collector takes the records. */
   status: number;
   /** `Retry-After`, in seconds. */
   retryAfter?: number | undefined;
-  /** The body; one that fits the status if it is left out. */
+  /** The body. Default: one that matches the status. */
   body?: string | undefined;
 }
 
@@ -17,13 +17,13 @@ export interface TestAnswer {
 export interface SentRequest {
   /** Path and query, such as `/track/?verbose=1&ip=0`. */
   path: string;
-  /** Its body, read; `undefined` where it had none. */
+  /** Its body, parsed; `undefined` if it had none. */
   body: any;
-  /** The status that was answered. */
+  /** The status with which the collector answered. */
   status: number;
 }
 
-/** Something that the collector has taken, and whether a test has expected it already. */
+/** Something that the collector has taken, and whether an expectation has already matched it. */
 export interface Taken {
   kind: 'event' | 'profile';
   value: any;

@@ -6,12 +6,12 @@ export type { SentRequest, TestAnswer } from './collector.js';
 export type { SentEvent, TestBrowser, TestPage } from './page.js';
 
 /**
- * A page for a test, in Node and without a browser. Its clients are real: engine and driver are those that ship, the
- * engine as JavaScript. Three things are different. Stores and collector are in memory, and the collector answers what it
- * is told to. Time is virtual: it moves when the test says so, and a day passes in milliseconds. Random numbers, and so
- * ids and the jitter of retries, are the same in every run.
+ * A page for a test, in Node and without a browser. Its clients are real: the engine (as JavaScript) and the driver are
+ * the ones that ship. Three things differ. Stores and collector are in memory, and the collector answers as it is told.
+ * Time is virtual: it moves when the test says so, and a day passes in milliseconds. Random numbers, and thus ids and
+ * the jitter of retries, are the same in every run.
  *
- * One page is there at a time: making another one ends the one before.
+ * There is one page at a time: creating another one ends the previous one.
  *
  * ```js
  * const page = testPage();

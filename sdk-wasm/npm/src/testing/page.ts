@@ -7,7 +7,7 @@ import { Collector, type SentRequest, type TestAnswer } from './collector.js';
 import { Stores, loader } from './host.js';
 import { advance, begin, leavePage, setCollector, setWallTime, settle, wallTime } from './world.js';
 
-/** What the browser of a test says. */
+/** The privacy signals of a test's browser. */
 export interface TestBrowser {
   /** Global Privacy Control. Default: false. */
   gpc?: boolean | undefined;
@@ -40,8 +40,8 @@ export class TestPage {
   }
 
   /**
-   * Starts a client in this page, as the package's `init` does. What the app says of `endpoint`, `dataDir` and the module
-   * does not matter; `flush` and `shutdown` wait for no clock.
+   * Starts a client in this page, as the package's `init` does. `endpoint`, `dataDir` and the options for the module
+   * have no effect; `flush` and `shutdown` do not wait for a clock.
    */
   init = (token: string, options: Options = {}): Refrain => {
     const start = entry(async () => loader(this.#stores, this.#signals, (heard) => this.#heard.push(heard)));
@@ -65,12 +65,14 @@ export class TestPage {
     return inTest;
   };
 
-  /** Lets time pass, in milliseconds, from one moment at which a client wants to act to the next, and settles at each. */
+  /**
+   * Lets time pass, in milliseconds, from one moment at which a client wants to act to the next, and settles at each.
+   */
   advance(by: number): Promise<void> {
     return advance(by);
   }
 
-  /** Waits until nothing more happens before time passes or somebody calls. */
+  /** Waits until nothing more will happen unless time passes or somebody makes a call. */
   settle(): Promise<void> {
     return settle();
   }
@@ -80,26 +82,26 @@ export class TestPage {
     return wallTime();
   }
 
-  /** Sets the wall clock, as a person or a time server may: forth or back, and no time passes. */
+  /** Sets the wall clock forwards or backwards, as a person or a time server may. No time passes. */
   set wallTime(time: number) {
     setWallTime(time);
   }
 
-  /** The page goes out of view, as when the person turns to another tab. */
+  /** Hides the page, as when the person switches to another tab. */
   async hide(): Promise<void> {
     for (const heard of this.#heard) heard.view(true);
     await settle();
   }
 
-  /** The page comes back into view. */
+  /** Shows the page again. */
   async show(): Promise<void> {
     for (const heard of this.#heard) heard.view(false);
     await settle();
   }
 
   /**
-   * The page is left. What was kept is there for the next `init`, which is that of the page as it is opened again; the
-   * clients of before refuse every call.
+   * Leaves the page. What was stored is available to the next `init`, which stands for the page being opened again;
+   * earlier clients refuse every call.
    */
   async leave(): Promise<void> {
     await settle();
@@ -111,17 +113,17 @@ export class TestPage {
     setCollector(this.#collector);
   }
 
-  /** Tells the collector what to say to the next request that it is not yet told about, in place of taking it. */
+  /** Sets the collector's answer to the next request that has none set yet. */
   answerNext(answer: TestAnswer): void {
     this.#collector.nextAnswers.push(answer);
   }
 
-  /** Whether the collector cannot be reached: no request leaves. */
+  /** Sets whether the collector is unreachable, so that no request leaves. */
   collectorAway(away: boolean): void {
     this.#collector.away = away;
   }
 
-  /** Every request that has left so far, those for erasures too, whether or not the collector took it. */
+  /** Every request that has left so far, including those for erasures, whether or not the collector took it. */
   get requests(): readonly SentRequest[] {
     return this.#collector.requests;
   }
@@ -132,10 +134,10 @@ export class TestPage {
   }
 
   /**
-   * Expects an event of this name with these properties, among others: the first one that the collector has taken and
-   * that was not expected before. If there is none yet, what is queued is sent. Objects among the properties may have
-   * more members too; everything else has to be equal. Fails with what has arrived, and where consent and the queue
-   * stand.
+   * Expects an event of this name that has at least these properties, and returns the first one that the collector has
+   * taken and no earlier expectation has matched. If there is none yet, queued events are sent first. Objects among the
+   * properties may have additional members too; everything else has to be equal. Otherwise rejects with what has
+   * arrived, and the state of consent and of the queue.
    */
   async expectEvent(name: string, properties: object = {}): Promise<SentEvent> {
     const wanted = plain(properties);
@@ -151,7 +153,9 @@ export class TestPage {
     return this.#fail(`no event ${what} has arrived\n${differing.join('')}`);
   }
 
-  /** Expects an update of a profile, of a person or a group, that holds these members, among others: `{ $set: { plan: 'pro' } }`. */
+  /**
+   * Expects an update of a person's or a group's profile that has at least these members: `{ $set: { plan: 'pro' } }`.
+   */
   async expectProfile(members: object): Promise<Record<string, any>> {
     const wanted = plain(members);
     const found = await this.#expect('profile', (update) => contains(update, wanted));
@@ -161,8 +165,8 @@ export class TestPage {
   }
 
   /**
-   * Expects that nothing has left since the last expectation, or since the beginning, and that nothing leaves in a whole
-   * day from now, which passes. What a person has asked for is not meant: erasures, and deletions of an objection.
+   * Expects that nothing has been sent since the last expectation (or the beginning), and that nothing is sent during
+   * the next 24 hours, which pass in the process. Erasures, and deletions with an objection, do not count.
    */
   async expectNothingSent(): Promise<void> {
     await this.#flush();
@@ -178,8 +182,8 @@ export class TestPage {
   }
 
   /**
-   * Expects that the page holds nothing but the record of the person's choice and what was asked for with it: no ids, no
-   * properties, no events, in memory or in a store.
+   * Expects that the page holds nothing but the record of the person's choice and what was asked for with it: no ids,
+   * no properties and no events, in memory or in a store.
    */
   async expectNothingKept(): Promise<void> {
     await settle();

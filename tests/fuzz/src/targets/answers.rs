@@ -5,7 +5,7 @@
 //! everything must come to its end.
 
 use crate::bytes::Bytes;
-use crate::host::Host;
+use crate::host::{Host, Waiting};
 use crate::tree::Tree;
 use refrain::engine::{
     Also, Answer, Call, CallKind, Config, DefaultConsent, Done, Dropped, ErasureKind, ErasureState, EventId,
@@ -70,6 +70,8 @@ const BODIES: [&str; 20] = [
     "{\"id\":1,\"state\":\"accepted\"}",
     "{\"id\":\"e1\",\"state\":\"later\"}",
 ];
+/// Nested deeper an answer is not read.
+const DEEPEST: usize = 64;
 const DAY_MS: u64 = 24 * 60 * 60 * 1_000;
 /// More steps than a well collector takes for anything that an input can leave behind.
 const MANY: usize = 2_000;
@@ -89,6 +91,8 @@ struct Exchange {
     delivered: u64,
     /// Before this, on the monotonic clock, nothing may leave, by lane.
     waits: [u64; Lane::ALL.len()],
+    /// The same for what the outbox asks for, by kind.
+    rests: [u64; 2],
     /// Pages that leave send beside the lanes, and what is under way then may end a wait.
     left: bool,
     made: u32,
@@ -104,7 +108,7 @@ impl Exchange {
         config.leaving_bytes = bytes.pick(&[0, 300, 60 << 10]);
         config.queue_limit_bytes = bytes.pick(&[10 << 20, 10 << 20, 0, 2_000]);
         let host = Host::new(config, RecordRead::Absent).start();
-        let mut exchange = Self { host, delivered: 0, waits: [0; 3], left: false, made: 0 };
+        let mut exchange = Self { host, delivered: 0, waits: [0; 3], rests: [0; 2], left: false, made: 0 };
         if bytes.flag() {
             exchange.host.input(Input::Call(Call::identify("u1", EventId([1; 16]))));
             exchange.run();
@@ -180,10 +184,12 @@ impl Exchange {
     /// A request may leave at no earlier moment than the server has asked for.
     fn check_waiting(&mut self) {
         for (_, waiting) in &self.host.waiting {
-            let crate::host::Waiting::Records(permit) = waiting else { continue };
-            let until = self.waits[lane_of(permit.path())];
             let now = self.host.now.mono_ms;
-            assert!(self.left || now >= until, "Retry-After: {now} is before {until}");
+            let (until, left) = match waiting {
+                Waiting::Records(permit) => (self.waits[lane_of(permit.path())], self.left),
+                Waiting::Outbox(permit) => (self.rests[kind_of(permit.path())], false),
+            };
+            assert!(left || now >= until, "Retry-After: {now} is before {until}, {waiting:?}");
         }
     }
 
@@ -203,12 +209,13 @@ impl Exchange {
         let delivered = if taken { request.records as u64 } else { 0 };
         assert_eq!(after.delivered - before.delivered, delivered, "{answer:?}");
         self.delivered += delivered;
-        for (reason, may) in [
+        for (reason, goes) in [
             (Dropped::Oversize, status_of(&answer) == Some(413)),
             (Dropped::Refused, !taken && is_refusal(&answer)),
         ] {
             let dropped = after.dropped_for(reason) - before.dropped_for(reason);
-            assert!(dropped == 0 || may && !outbox && request.records == 1, "{reason:?}: {answer:?}");
+            let expected = u64::from(goes && !outbox && request.records == 1);
+            assert_eq!(dropped, expected, "{reason:?}: {answer:?}");
         }
         let gone = before.queued - after.queued;
         assert_eq!(gone, after.delivered + after.dropped_total() - before.delivered - before.dropped_total());
@@ -216,6 +223,9 @@ impl Exchange {
             self.waits[lane_of(&request.path)] = self.host.now.mono_ms.saturating_add(ms);
         } else if !outbox {
             self.waits[lane_of(&request.path)] = 0;
+        } else {
+            let rest = asked_ms_of_outbox(&answer).unwrap_or(0);
+            self.rests[kind_of(&request.path)] = self.host.now.mono_ms.saturating_add(rest);
         }
         self.run();
         self.check_outbox(&states, outbox, &answer);
@@ -343,6 +353,11 @@ fn lane_of(path: &str) -> usize {
     ["/track/", "/engage/", "/groups/"].iter().position(|lane| path.starts_with(lane)).expect("a lane")
 }
 
+/// Whose turn it is in the outbox.
+fn kind_of(path: &str) -> usize {
+    usize::from(path.starts_with("/engage/"))
+}
+
 fn status_of(answer: &Answer) -> Option<u16> {
     if let Answer::Response { status, .. } = answer { Some(*status) } else { None }
 }
@@ -351,26 +366,30 @@ fn body_of(answer: &Answer) -> &str {
     if let Answer::Response { body, .. } = answer { body } else { "" }
 }
 
-/// 2xx, and the collector's own word: `1`, or an object whose `status` is 1 or `OK`.
-fn is_delivered(answer: &Answer) -> bool {
-    let body = body_of(answer).trim_ascii();
-    let word = Tree::parse(body).filter(|tree| matches!(tree, Tree::Object(_)));
-    let status = word.as_ref().and_then(|tree| tree.get("status"));
-    let ok = status == Some(&Tree::Number(1u64.into())) || status.and_then(Tree::as_str) == Some("OK");
-    // Deeper objects than any collector sends are not read.
-    let read = refrain::json::Object::parse(body).is_ok();
-    status_of(answer).is_some_and(|status| (200..300).contains(&status)) && (body == "1" || ok && read)
+/// The collector's word in an object (SPEC §4). Objects that are deeper than any collector sends are not read.
+fn word(answer: &Answer) -> Option<Tree> {
+    Tree::parse(body_of(answer)).filter(|tree| matches!(tree, Tree::Object(_)) && tree.depth() <= DEEPEST)
 }
 
-/// An answer after which one record alone is given up.
+/// 2xx, and the collector's own word: `1`, or an object whose `status` is 1 or `OK`.
+fn is_delivered(answer: &Answer) -> bool {
+    let word = word(answer);
+    let status = word.as_ref().and_then(|word| word.get("status"));
+    let ok = status == Some(&Tree::Number(1u64.into())) || status.and_then(Tree::as_str) == Some("OK");
+    let success = status_of(answer).is_some_and(|status| (200..300).contains(&status));
+    success && (ok || body_of(answer).trim_ascii() == "1")
+}
+
+/// An answer after which one record alone is given up: `0`, or an object whose `status` is 0, but for a failure that
+/// passes; or a status that says that the request is at fault, and not who asks, or when.
 fn is_refusal(answer: &Answer) -> bool {
     match status_of(answer) {
         Some(200..=299) => {
-            let body = body_of(answer).trim_ascii();
-            let word = Tree::parse(body);
-            let zero = word.as_ref().and_then(|tree| tree.get("status")) == Some(&Tree::Number(0u64.into()));
-            let error = word.as_ref().and_then(|tree| tree.get("error")).and_then(Tree::as_str);
-            body == "0" || zero && error != Some("a temporary failure occurred")
+            let word = word(answer);
+            let member = |key| word.as_ref().and_then(|word| word.get(key));
+            let zero = member("status") == Some(&Tree::Number(0u64.into()));
+            let passes = member("error").and_then(Tree::as_str) == Some("a temporary failure occurred");
+            body_of(answer).trim_ascii() == "0" || zero && !passes
         }
         Some(401 | 403 | 404 | 405 | 407 | 408 | 410 | 413 | 425 | 429) => false,
         Some(400..=499) => true,
@@ -380,9 +399,23 @@ fn is_refusal(answer: &Answer) -> bool {
 
 /// The wait that an answer asks for at least, in milliseconds, where it is one that is obeyed.
 fn asked_ms(answer: &Answer) -> Option<u64> {
-    let Answer::Response { status, retry_after: Some(text), .. } = answer else { return None };
-    let retried = matches!(status, 408 | 425 | 429 | 500..=599);
-    let whole = text.trim_ascii().split('.').next().unwrap_or_default();
-    let seconds = whole.parse::<u64>().ok().filter(|_| retried)?;
-    Some(seconds.saturating_mul(1_000).min(DAY_MS))
+    let retried = matches!(status_of(answer), Some(408 | 425 | 429 | 500..=599));
+    seconds_ms(answer).filter(|_| retried)
+}
+
+/// The same of an answer to the outbox: a collector that fails, refuses, or has an erasure under way says when to ask
+/// again.
+fn asked_ms_of_outbox(answer: &Answer) -> Option<u64> {
+    let obeyed = matches!(status_of(answer), Some(202 | 400..=599));
+    seconds_ms(answer).filter(|_| obeyed)
+}
+
+/// `Retry-After` in seconds, of which tenths count; never more than a day. A date is none of ours (SPEC §8.1).
+fn seconds_ms(answer: &Answer) -> Option<u64> {
+    let Answer::Response { retry_after: Some(text), .. } = answer else { return None };
+    let text = text.trim_ascii();
+    let (whole, part) = text.split_once('.').unwrap_or((text, ""));
+    let seconds = whole.parse::<u64>().ok().filter(|_| !whole.starts_with('+'))?;
+    let tenth = part.chars().next().and_then(|digit| digit.to_digit(10)).unwrap_or(0);
+    Some(seconds.saturating_mul(1_000).saturating_add(u64::from(tenth) * 100).min(DAY_MS))
 }

@@ -9,7 +9,7 @@ use crate::host::{Host, counted_up};
 use crate::tree::Tree;
 use refrain::engine::{
     Also, Config, ConsentRecord, ConsentState, Decision, DefaultConsent, DenyReason, Erasure, ErasureKind,
-    EventId, Input, RecordRead, Secret, Signals, Verdict,
+    ErasureState, EventId, Input, RecordRead, Secret, Signals, Verdict,
 };
 
 pub(super) const DICTIONARY: &[&str] = &[
@@ -45,6 +45,7 @@ pub(super) const DICTIONARY: &[&str] = &[
 
 pub(super) fn run(data: &[u8]) {
     let mut bytes = Bytes::new(data);
+    check_own(&mut bytes.clone());
     let mut config = Config::new("T");
     config.default_consent =
         bytes.pick(&[DefaultConsent::Granted, DefaultConsent::Pending, DefaultConsent::Denied]);
@@ -71,35 +72,113 @@ fn check_decoding(read: &RecordRead) {
         ConsentState::Unreadable => assert_eq!(record, None),
         ConsentState::Absent => panic!("something stands there"),
     }
+    // What `serde_json` cannot read for a number that is too large, it has no opinion on.
+    if let Some(tree) = Tree::parse(text) {
+        let (mut bare, expected) = (record.clone(), understood(&tree));
+        let entries = bare.iter_mut().flat_map(|record| &mut record.outbox);
+        let answers: Vec<_> = entries.map(|entry| entry.answer.take()).collect();
+        assert_eq!(bare, expected, "C8: a record of ours is read, and nothing else");
+        let answers: Vec<_> = answers.iter().map(|answer| Tree::parse(answer.as_deref()?)).collect();
+        let entries = answers.iter().zip(elements(&tree));
+        entries.for_each(|(answer, entry)| assert_eq!(answer.as_ref(), entry.get("answer")));
+    }
     let Some(record) = record else { return };
     let again = record.encode();
     assert_eq!(ConsentRecord::decode(&again).as_ref(), Some(&record), "{again}");
-    // What `serde_json` cannot read for a number that is too large, it has no opinion on.
-    let Some(tree) = Tree::parse(text) else { return };
-    assert_eq!(tree.get("decision").and_then(Tree::as_str), Some(record.decision.as_str()));
-    for (key, number) in
-        [("revision", record.revision), ("epoch", record.epoch), ("at", record.at_ms), ("v", 1)]
-    {
-        assert_eq!(tree.get(key), Some(&Tree::Number(number.into())), "{key}");
-    }
-    let source = tree.get("source").and_then(Tree::as_str);
-    assert_eq!(record.source, source.unwrap_or_default());
-    let entries = if let Some(Tree::Array(entries)) = tree.get("outbox") { entries.as_slice() } else { &[] };
-    assert_eq!(record.outbox.len(), entries.len());
-    for (erasure, entry) in record.outbox.iter().zip(entries) {
-        check_entry(erasure, entry);
-    }
 }
 
-fn check_entry(erasure: &Erasure, entry: &Tree) {
-    let text = |key| entry.get(key).and_then(Tree::as_str);
-    assert_eq!(text("id"), Some(erasure.id.as_str()));
-    assert_eq!(text("device_id"), Some(erasure.device_id.as_str()));
-    assert_eq!(text("state"), Some(erasure.state.as_str()));
-    assert_eq!(text("user").filter(|user| !user.is_empty()), erasure.user.as_deref());
-    assert_eq!(text("secret").unwrap_or_default(), erasure.secret);
-    assert_eq!(erasure.kind == ErasureKind::Profile, text("kind") == Some("profile"));
-    assert_eq!(erasure.answer.as_deref().and_then(Tree::parse).as_ref(), entry.get("answer"));
+/// The entries of a record's outbox; none where there is no list.
+fn elements(tree: &Tree) -> &[Tree] {
+    if let Some(Tree::Array(entries)) = tree.get("outbox") { entries } else { &[] }
+}
+
+/// What a text means, but for the answers in it, worked out a second time; `None` where it is no record of this version.
+fn understood(tree: &Tree) -> Option<ConsentRecord> {
+    let text = |tree: &Tree, key| tree.get(key).and_then(Tree::as_str).map(str::to_owned);
+    let number = |key| if let Some(Tree::Number(number)) = tree.get(key) { number.as_u64() } else { None };
+    let counted = |key| number(key).filter(|number| *number <= 1 << 53);
+    if !matches!(tree, Tree::Object(_)) || tree.depth() > 64 || number("v") != Some(1) {
+        return None;
+    }
+    let decision = match text(tree, "decision")?.as_str() {
+        "unset" => Decision::Unset,
+        "granted" => Decision::Granted,
+        "denied" => Decision::Denied,
+        _ => return None,
+    };
+    let entry = |entry: &Tree| {
+        let state = text(entry, "state")?;
+        let state = STATES.into_iter().find(|(word, _)| *word == state)?.1;
+        let profile = text(entry, "kind").as_deref() == Some("profile");
+        Some(Erasure {
+            id: text(entry, "id")?,
+            kind: if profile { ErasureKind::Profile } else { ErasureKind::Device },
+            device_id: text(entry, "device_id")?,
+            user: text(entry, "user").filter(|user| !user.is_empty()),
+            secret: text(entry, "secret").unwrap_or_default(),
+            state,
+            answer: None,
+        })
+    };
+    Some(ConsentRecord {
+        decision,
+        revision: counted("revision")?,
+        epoch: counted("epoch")?,
+        at_ms: number("at")?,
+        source: text(tree, "source").unwrap_or_default(),
+        outbox: elements(tree).iter().map(entry).collect::<Option<_>>()?,
+    })
+}
+
+const STATES: [(&str, ErasureState); 4] = [
+    ("requested", ErasureState::Requested),
+    ("accepted", ErasureState::Accepted),
+    ("completed", ErasureState::Completed),
+    ("refused", ErasureState::Refused),
+];
+
+/// A record as any input makes one, and its text as it has always been written: each is made of the other.
+fn check_own(bytes: &mut Bytes<'_>) {
+    let counted = |bytes: &mut Bytes<'_>| bytes.number() % ((1 << 53) + 1);
+    let (word, decision) = bytes.pick(&[
+        ("unset", Decision::Unset),
+        ("granted", Decision::Granted),
+        ("denied", Decision::Denied),
+    ]);
+    let (revision, epoch, at_ms) = (counted(bytes), counted(bytes), bytes.number());
+    let source = bytes.text(&["", "refrain", "a \"library\""]);
+    let quoted = |text: &str| serde_json::to_string(text).expect("a text");
+    let (mut outbox, mut entries) = (Vec::new(), Vec::new());
+    for _ in 0..bytes.below(4) {
+        let (id, device_id) = (bytes.text(&["", "ab", "cd"]), bytes.text(&["d", ""]));
+        let (kind_word, kind) =
+            bytes.pick(&[("device", ErasureKind::Device), ("profile", ErasureKind::Profile)]);
+        let user = Some(bytes.text(&["", "u1"])).filter(|user| !user.is_empty());
+        let secret = bytes.text(&["", "00ff"]);
+        let (state_word, state) = bytes.pick(&STATES);
+        let answers = [None, Some("{}"), Some("{\"id\":\"e1\",\"receipt\":{\"events\":[1,2.5,null]}}")];
+        let answer = bytes.pick(&answers);
+        let mut text = format!("{{\"id\":{},\"kind\":\"{kind_word}\"", quoted(&id));
+        text += &format!(",\"device_id\":{}", quoted(&device_id));
+        text += &user.as_ref().map(|user| format!(",\"user\":{}", quoted(user))).unwrap_or_default();
+        if !secret.is_empty() {
+            text += &format!(",\"secret\":{}", quoted(&secret));
+        }
+        text += &format!(",\"state\":\"{state_word}\"");
+        text += &answer.map(|answer| format!(",\"answer\":{answer}")).unwrap_or_default();
+        entries.push(text + "}");
+        let answer = answer.map(str::to_owned);
+        outbox.push(Erasure { id, kind, device_id, user, secret, state, answer });
+    }
+    let mut text = format!("{{\"v\":1,\"decision\":\"{word}\",\"revision\":{revision},\"epoch\":{epoch}");
+    text += &format!(",\"at\":{at_ms},\"source\":{}", quoted(&source));
+    if !entries.is_empty() {
+        text += &format!(",\"outbox\":[{}]", entries.join(","));
+    }
+    text += "}";
+    let record = ConsentRecord { decision, revision, epoch, at_ms, source, outbox };
+    assert_eq!(ConsentRecord::decode(&text).as_ref(), Some(&record), "{text}");
+    assert_eq!(Tree::parse(&record.encode()), Tree::parse(&text));
 }
 
 /// The table, worked out a second time.

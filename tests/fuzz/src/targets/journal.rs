@@ -5,9 +5,10 @@
 //! written well and is changed then; or a whole data folder, written by processes and changed then.
 
 use crate::bytes::Bytes;
+use crate::segment;
 use refrain::engine::{
-    Answer, Config, ConsentState, Decision, DefaultConsent, DenyReason, Done, EventId, Input, Now,
-    RecordName, Signals, Verdict,
+    Answer, ConsentRecord, ConsentState, Decision, DefaultConsent, DenyReason, Done, EventId, Input,
+    Now, Outcome, RecordName, Signals, Verdict,
 };
 use refrain::engine::{Call, Recovered};
 use refrain::journal::segment::{Found, HEADER_LEN, Header, Kind, Records, encode_record};
@@ -15,6 +16,7 @@ use refrain::journal::slot::{self, Slots};
 use refrain::native::simulation::{Disk, DiskFile, Layout, Ledger, Mode, Store};
 use refrain_simulation::disk::SimDisk;
 use refrain_simulation::process::{Departure, Process, folder};
+use refrain_simulation::search::laws;
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
@@ -69,6 +71,7 @@ fn check_records(bytes: &[u8]) {
         }
     }
     assert!(at <= bytes.len());
+    assert_eq!(Some(found(bytes)), second_opinion(bytes), "the other reader finds others");
 }
 
 fn check_slots(first: &[u8], second: &[u8]) {
@@ -145,6 +148,13 @@ fn found(segment: &[u8]) -> Vec<Written> {
     records.filter_map(record).collect()
 }
 
+/// The records as the other reader finds them.
+fn second_opinion(bytes: &[u8]) -> Option<Vec<Written>> {
+    let kinds = [Kind::Event, Kind::Acknowledged, Kind::NotBefore];
+    let records = segment::records(bytes)?.into_iter();
+    Some(records.map(|record| (kinds[usize::from(record.kind)], record.seq, record.payload)).collect())
+}
+
 fn changed_segment(bytes: &mut Bytes<'_>) {
     let header = Header { epoch: bytes.number(), number: bytes.number() };
     let mut segment = header.encode().to_vec();
@@ -194,16 +204,19 @@ struct Folder {
     disk: SimDisk,
     now: Now,
     processes: u8,
+    /// Names of events, each given once.
+    names: usize,
+    /// Events that are on disk: the store has come to rest since, they have not left, and nobody has objected.
+    kept: BTreeSet<String>,
 }
 
 impl Folder {
     fn process(&mut self) -> Process {
         self.processes += 1;
-        let mut config = Config::new("T");
-        config.default_consent = DefaultConsent::Granted;
-        config.batch_size = 2;
+        let mut laws = laws(DefaultConsent::Granted);
+        laws.config.batch_size = 2;
         let mut process =
-            Process::start(&self.disk, config, Signals::default(), self.now, 1, self.processes, false);
+            Process::start(&self.disk, &laws, Signals::default(), self.now, 1, self.processes, false);
         while process.step() {}
         process
     }
@@ -229,21 +242,26 @@ impl Folder {
     }
 }
 
+/// Where the queues are.
+fn queues() -> PathBuf {
+    folder().join("queue")
+}
+
 fn texts(recovered: &Recovered) -> Vec<(bool, u64, &str)> {
     recovered.records.iter().map(|record| (record.adopted, record.id.seq, record.text.as_str())).collect()
 }
 
 fn changed_folder(bytes: &mut Bytes<'_>) {
     let now = Now { wall_ms: crate::host::WALL_MS, mono_ms: 1_000 };
-    let mut place = Folder { disk: SimDisk::new(), now, processes: 0 };
+    let mut place = Folder { disk: SimDisk::new(), now, processes: 0, names: 0, kept: BTreeSet::new() };
     live(bytes, &mut place);
-    let mut written = BTreeSet::new();
-    for (_, file) in place.disk.files() {
-        let events = found(&file).into_iter().filter(|(kind, ..)| *kind == Kind::Event);
-        written.extend(events.filter_map(|(.., payload)| String::from_utf8(payload).ok()));
-    }
     let before = Ledger::new(Some(Layout::on(place.disk.process(), folder(), "T"))).read(RecordName::Consent);
     let before = ConsentState::of(&before).record().cloned();
+    // Of the events that were taken none is missing, and none stands there that nobody has recorded.
+    let written =
+        segment::recovered(&place.disk.files(), &queues(), before.as_ref().map_or(1, |it| it.epoch));
+    let named = |name: &String| written.texts.iter().any(|text| text.contains(&format!("\"{name}\"")));
+    assert!(place.kept.iter().all(named), "lost: {:?} of {:?}", place.kept, written.texts);
     change_files(bytes, &place);
 
     let (_, ledger) = place.store();
@@ -253,10 +271,20 @@ fn changed_folder(bytes: &mut Bytes<'_>) {
         (_, Some(record)) => record.epoch,
         _ => 1,
     };
+    let agreed = |record: &ConsentRecord| record.decision != Decision::Denied;
+    let expected = match state.record().is_some_and(agreed) || state == ConsentState::Unreadable {
+        true => segment::recovered(&place.disk.files(), &queues(), epoch),
+        // A refusal leaves nothing, and without a record nothing is anybody's.
+        false => segment::Queue::default(),
+    };
     let first = place.recover(epoch);
-    for record in &first.records {
-        assert!(written.contains(&record.text), "never written: {}", record.text);
-    }
+    let mut found: Vec<_> = first.records.iter().map(|record| record.text.clone()).collect();
+    found.sort();
+    assert_eq!(
+        found, expected.texts,
+        "what was written, is undamaged and not acknowledged, and nothing else"
+    );
+    assert_eq!(first.not_before_ms, expected.not_before_ms);
     let second = place.recover(epoch);
     assert_eq!(texts(&second), texts(&first), "a second recovery finds the same");
     assert_eq!((second.damaged, second.wiped), (0, 0), "what was repaired is whole");
@@ -273,18 +301,27 @@ fn changed_folder(bytes: &mut Bytes<'_>) {
 fn live(bytes: &mut Bytes<'_>, place: &mut Folder) {
     for _ in 0..=bytes.below(3) {
         let mut process = place.process();
+        let mut recorded = BTreeSet::new();
         for _ in 0..bytes.below(16) {
             match bytes.below(12) {
                 0..=4 => {
-                    let name = format!("e{}-{}", place.processes, bytes.byte());
+                    place.names += 1;
+                    let name = format!("e{}-{}-{}", place.processes, bytes.byte(), place.names);
                     let properties = format!("{{\"text\":\"{}\"}}", "x".repeat(bytes.below(200)));
-                    process.track(&name, &properties);
+                    if process.track(&name, &properties) == Outcome::Accepted {
+                        recorded.insert(name);
+                    }
                 }
                 5 => {
                     process.input(Input::Flush);
                 }
                 6 | 7 => {
                     if process.depart() == Departure::Left {
+                        // Whether or not it is delivered, nothing more is demanded of what has left.
+                        let left = &process.open[0].request.body;
+                        let stays = |name: &String| !left.contains(&format!("\"{name}\""));
+                        place.kept.retain(stays);
+                        recorded.retain(stays);
                         let body = String::from(if bytes.flag() { "1" } else { "" });
                         let status = bytes.pick(&[200, 503, 400]);
                         let retry_after = bytes.flag().then(|| bytes.below(100).to_string());
@@ -299,6 +336,8 @@ fn live(bytes: &mut Bytes<'_>, place: &mut Folder) {
                     process.tick();
                 }
                 10 if bytes.below(4) == 0 => {
+                    place.kept.clear();
+                    recorded.clear();
                     process.opt_out(Default::default());
                     while process.step() {}
                     process.opt_in();
@@ -310,6 +349,7 @@ fn live(bytes: &mut Bytes<'_>, place: &mut Folder) {
         }
         if bytes.flag() {
             while process.step() {}
+            place.kept.append(&mut recorded);
         }
         process.kill();
     }

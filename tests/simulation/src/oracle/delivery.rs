@@ -1,5 +1,6 @@
 //! What becomes of records: everything that was taken is delivered, once, and says what it should.
 
+use super::grant::Grant;
 use super::subject::Expected;
 use super::{Aside, Maker, Oracle, Promise, record_on};
 use crate::collector::{Collector, marker_text, markers, split, text_of};
@@ -10,8 +11,6 @@ use std::collections::BTreeSet;
 
 /// Records that the store holds longer than this may go, in milliseconds.
 const KEPT_MS: u64 = 5 * 24 * 60 * 60 * 1_000;
-/// Records that wait for a decision longer than this may go.
-const HELD_MS: u64 = 30 * 60 * 1_000;
 
 /// A record that an app has made.
 #[derive(Debug)]
@@ -104,6 +103,26 @@ impl Oracle {
         }
     }
 
+    /// A full queue has dropped records of a process, or of those who are not there any more.
+    pub fn evicted(&mut self, maker: Maker, lives: impl Fn(Maker) -> bool) {
+        self.announcing.retain(|(of, _)| *of != maker && lives(*of));
+        self.closed(maker, false, lives);
+    }
+
+    /// A process has dropped something that it held: what announces a grant may be part of it.
+    pub fn unheld(&mut self, maker: Maker) {
+        self.announcing.retain(|(of, _)| *of != maker);
+        self.grants_under_way.iter_mut().filter(|grant| grant.maker == maker).for_each(Grant::unclear);
+    }
+
+    /// Of what a process holds there was too much, or it was too large for a queue of that size.
+    pub fn overflowed(&mut self, maker: Maker) {
+        self.unheld(maker);
+        for record in self.records.values_mut().filter(|record| record.held && record.maker == maker) {
+            record.excused |= !record.agreed;
+        }
+    }
+
     /// What lives in memory alone may be lost without fault where the store has failed.
     pub fn excuse_troubled(&mut self, disk: &SimDisk) {
         if self.troubled.is_empty() {
@@ -144,9 +163,9 @@ impl Oracle {
         }
     }
 
-    /// A bit of this file was flipped. What stands in it may be lost, or come again.
-    pub(super) fn records_damaged(&mut self, bytes: &[u8]) {
-        for marker in markers(&String::from_utf8_lossy(bytes)) {
+    /// A bit was flipped that has cost these records, or the note that others are delivered: they may come again.
+    pub(super) fn records_damaged(&mut self, texts: &[String]) {
+        for marker in texts.iter().flat_map(|text| markers(text)) {
             if let Some(record) = self.records.get_mut(&marker) {
                 record.excused = true;
             }
@@ -180,6 +199,14 @@ impl Oracle {
     pub(super) fn synced(&mut self, maker: Maker) {
         for record in self.records.values_mut().filter(|record| record.maker == maker) {
             record.synced |= record.taken;
+        }
+    }
+
+    /// A page goes on: what is on its way into its store counts as the store's from now on, wherever it gets.
+    pub fn resumes(&mut self, maker: Maker, disk: &SimDisk) {
+        self.announcing.retain(|(of, id)| *of != maker || disk.holds(id.as_bytes()).is_some());
+        for record in self.records.values_mut().filter(|record| record.maker == maker) {
+            record.excused |= !record.taken && !(record.held && !record.agreed);
         }
     }
 
@@ -244,7 +271,7 @@ impl Oracle {
         let held = self.records.values_mut().filter(|record| record.held && record.maker == maker);
         for record in held {
             let age = process.now.mono_ms.saturating_sub(record.made.0.1);
-            record.excused |= !record.agreed && age >= HELD_MS || record.early && refused;
+            record.excused |= !record.agreed && age >= process.limits.hold_limit_age_ms || record.early && refused;
             record.agreed |= open;
         }
     }
@@ -294,9 +321,10 @@ impl Oracle {
             assert!(!poison(*marker), "poison was taken");
         }
         if !(self.damaged || self.jumped || self.in_process()) {
-            for asked in &self.asked {
+            let (tally, asked) = (&mut self.tally, &self.asked);
+            for asked in asked.iter().filter(|asked| asked.is_promised(&self.turned_away)) {
                 asked.has_arrived(collector);
-                self.tally.test(Promise::AskedFor);
+                tally.test(Promise::AskedFor);
             }
         }
         let ids: BTreeSet<_> =

@@ -1,5 +1,6 @@
 //! What is asked for with a refusal (C12).
 
+use super::refusal::Refusal;
 use super::stored::{device_on, identity_on, user_in};
 use super::{Oracle, Promise, record_on};
 use crate::collector::{Collector, split, text_of};
@@ -25,6 +26,12 @@ pub(super) struct Asked {
 }
 
 impl Asked {
+    /// Whether nothing of it was refused for good, in requests with these bodies.
+    pub(super) fn is_promised(&self, turned_away: &[String]) -> bool {
+        let refused = |whom: &Whom| turned_away.iter().any(|body| body.contains(&whom.device));
+        !self.whom.iter().any(refused)
+    }
+
     pub(super) fn has_arrived(&self, collector: &Collector) {
         let Self { kind, whom } = self;
         let names = |body: &str, id: &str| {
@@ -63,6 +70,9 @@ impl Oracle {
         };
         if self.troubled.iter().any(|maker| refuses(maker) && !self.current.contains(maker)) {
             self.asked.clear();
+            // Nor what somebody is asking for who has recorded it and is not done yet.
+            let others = self.refusals.iter_mut().filter(|refusal| Some(refusal.maker) != self.acting);
+            others.for_each(Refusal::asks_no_more);
         }
     }
 
@@ -70,8 +80,14 @@ impl Oracle {
     /// was asked for all the same, once there is a record to keep it.
     pub fn paid(&self, collector: &Collector, disk: &SimDisk) {
         if !(self.damaged || self.jumped) && record_on(disk).is_some() {
-            self.owed.iter().for_each(|(_, asked)| asked.has_arrived(collector));
+            let owed = self.owed.iter().map(|(_, asked)| asked);
+            owed.filter(|asked| asked.is_promised(&self.turned_away)).for_each(|asked| asked.has_arrived(collector));
         }
+    }
+
+    /// What this request of the outbox asks for was refused for good.
+    pub fn turned_away(&mut self, body: &str) {
+        self.turned_away.push(body.into());
     }
 }
 

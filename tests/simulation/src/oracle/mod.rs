@@ -10,11 +10,12 @@ mod subject;
 mod tally;
 
 pub use erasure::{Whom, asks_once, receipts, stays_behind};
-pub use stored::{identity_on, no_other_record, record_on, slots_on};
+pub use stored::{identity_on, is_damaged_on, no_other_record, record_on, slots_on};
 pub use subject::Said;
 pub use tally::{Promise, Tally};
 
 use crate::collector::Collector;
+use crate::damage::Lost;
 use crate::disk::SimDisk;
 use crate::process::{Kept, Process};
 use delivery::Record;
@@ -58,6 +59,8 @@ pub struct Oracle {
     withdrawn_devices: BTreeSet<String>,
     /// What was asked for.
     asked: Vec<Asked>,
+    /// What the outbox has asked for, and was refused for good.
+    turned_away: Vec<String>,
     /// What was asked for with a refusal that could not be written: as long as the process lives.
     owed: Vec<(Maker, Asked)>,
     /// The last word of the person is a refusal that has ended well.
@@ -143,8 +146,8 @@ impl Oracle {
 
     /// Looks at what a process has come to since it was last looked at; whether a withdrawal has ended well.
     pub fn look(&mut self, maker: Maker, process: &mut Process, disk: &SimDisk) -> bool {
-        self.look_at_store(maker, process, disk);
         self.watch_decision(disk);
+        self.look_at_store(maker, process, disk);
         let mut ended_well = false;
         for (ticket, result) in std::mem::take(&mut process.settled) {
             if matches!(result, Err(Trouble::NotRecorded(_))) {
@@ -171,6 +174,15 @@ impl Oracle {
             }
         }
         ended_well
+    }
+
+    /// Looks at what a process has done in one of several steps.
+    pub fn watch_step(&mut self, maker: Maker, process: &Process, disk: &SimDisk) {
+        // What it has written since, it may have written over what it could not read.
+        if process.was_blind() {
+            self.blinded(std::iter::once(maker));
+        }
+        self.watch_decision(disk);
     }
 
     /// Looks at the decision on the disk; after every step, so that none goes unseen.
@@ -245,12 +257,19 @@ impl Oracle {
         self.pace.0.lost();
     }
 
-    /// A bit was flipped in this file. `decision` and `identity`: whether they read otherwise since.
-    pub fn flipped(&mut self, bytes: &[u8], decision: bool, identity: bool) {
-        self.damaged |= decision || identity;
-        let text = String::from_utf8_lossy(bytes);
-        self.announcing.retain(|(_, id)| !text.contains(id.as_str()));
-        self.records_damaged(bytes);
+    /// A bit was flipped. `lost` is what a queue has lost by it. `speaks`: whether the decision or the identity reads
+    /// otherwise since.
+    pub fn flipped(&mut self, lost: &Lost, speaks: bool) {
+        self.damaged |= speaks;
+        match lost {
+            Lost::Records(texts) => {
+                self.announcing.retain(|(_, id)| !texts.iter().any(|text| text.contains(id.as_str())));
+                self.records_damaged(texts);
+            }
+            // Whoever writes to it goes on behind what nobody can read.
+            Lost::Queue => self.damaged = true,
+            Lost::Nothing => {}
+        }
         self.pace.0.lost();
     }
 
@@ -315,6 +334,8 @@ impl Oracle {
                 }
                 Kept::Synced => self.synced(maker),
                 Kept::LetGo(op) => self.let_go(maker, *op),
+                Kept::Unknown => _ = self.current.remove(&maker),
+                Kept::Read => _ = self.current.insert(maker),
             }
         }
         if unknown {

@@ -43,9 +43,14 @@ impl Refusal {
         self.also != Also::default()
     }
 
+    /// What it has asked for may be written over.
+    pub(super) fn asks_no_more(&mut self) {
+        self.also = Also::default();
+    }
+
     /// Others who hold the identity still will never hear of it.
     pub(super) fn asks_nothing(&mut self) {
-        self.also = Also::default();
+        self.asks_no_more();
         self.whom = None;
     }
 

@@ -33,6 +33,12 @@ pub fn record_on(disk: &SimDisk) -> Option<ConsentRecord> {
     }
 }
 
+/// Whether a consent record stands there that nobody can read.
+pub fn is_damaged_on(disk: &SimDisk) -> bool {
+    let slots = consent_slots(disk);
+    slots.iter().flatten().any(|slot| !slot.is_empty()) && record_on(disk).is_none()
+}
+
 /// What stands in the consent record's two files.
 pub(super) fn consent_slots(disk: &SimDisk) -> [Option<Vec<u8>>; 2] {
     [".consent.a", ".consent.b"].map(|end| disk.file(end))

@@ -93,7 +93,7 @@ pub const MUTANTS: &[Mutant] = &[
     Mutant {
         name: "early-no-forgotten",
         fault: "what was called before the store is open leaves with an early grant, although the record refused (C6)",
-        edits: &[edit(STORE, "let dropped = self.ring.drop_before_grant();", "let dropped = 0;")],
+        edits: &[edit(STORE, "let dropped = self.ring.drop_before_grant(denied);", "let dropped = 0;")],
     },
     Mutant {
         name: "early-refusal-not-counted",
@@ -554,6 +554,74 @@ pub const MUTANTS: &[Mutant] = &[
             CHANGE,
             "                if absent {\n                    new.entrust(known);\n                }",
             "                let _ = known;",
+        )],
+    },
+    Mutant {
+        name: "first-word-torn",
+        fault: "who is killed while writing the first word leaves a record that nobody can read (C8)",
+        edits: &[edit(
+            RECORD,
+            "(RecordName::Consent, Slots::Absent) => write_first",
+            "(RecordName::Consent, Slots::Absent) if false => write_first",
+        )],
+    },
+    Mutant {
+        name: "record-changed-without-its-lock",
+        fault: "two processes change a record at the same time, and one of the changes is lost (C9)",
+        edits: &[edit(
+            RECORD,
+            "let _held = layout.disk.lock(&layout.record_lock(), Hold::Exclusive, true, PATIENCE)?;",
+            "let _ = layout.disk.lock(&layout.record_lock(), Hold::Exclusive, true, PATIENCE)?;",
+        )],
+    },
+    Mutant {
+        name: "damage-costs-what-follows",
+        fault: "behind a damaged record nothing of the segment is read",
+        edits: &[edit(
+            SEGMENT,
+            "while self.at < self.bytes.len() && self.record_at(self.at).is_none() {",
+            "while self.at < self.bytes.len() {",
+        )],
+    },
+    Mutant {
+        name: "queue-without-end",
+        fault: "a queue grows over its bytes",
+        edits: &[edit(
+            SENDING,
+            "let evicted = self.queue.evict(self.config.queue_limit_bytes);",
+            "let evicted = self.queue.evict(u64::MAX);",
+        )],
+    },
+    Mutant {
+        name: "given-up-not-counted",
+        fault: "what a page gives up when it goes on is missing in the books (C15)",
+        edits: &[edit(SENDING, "self.books.given_up += self.queue.give_up();", "self.queue.give_up();")],
+    },
+    Mutant {
+        name: "memory-waits-for-a-store",
+        fault: "when a page goes on, what no store holds is not sent until something else is recorded",
+        edits: &[edit(
+            SENDING,
+            "            // What lives in memory only waits for no store.\n            self.gather();\n",
+            "",
+        )],
+    },
+    Mutant {
+        name: "unseen-folder-forgotten",
+        fault: "a queue that cannot be looked at for a moment is forgotten, and a flush does not sync it",
+        edits: &[edit(
+            INSTANCE,
+            "map_or(true, |found| found.is_some())",
+            "map_or(false, |found| found.is_some())",
+        )],
+    },
+    Mutant {
+        name: "hold-without-end",
+        fault: "more calls wait for a decision than may",
+        edits: &[edit(
+            CALLS,
+            "let room = if decision { Room::for_decision } else { Room::for_store };",
+            "let room = if decision && false { Room::for_decision } else { Room::for_store };",
         )],
     },
 ];

@@ -2,6 +2,7 @@
 //! simulation or the search notices each.
 
 mod list;
+mod noticed;
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -12,12 +13,13 @@ use anyhow::{Context, Result, bail, ensure};
 use crate::command::{self, cargo};
 use crate::project;
 use list::{Edit, MUTANTS};
+use noticed::Noticed;
 
 /// What the simulation needs of the project.
 const SOURCES: [&str; 2] = ["sdk-core", "tests/simulation"];
 /// In this order, until one of them notices.
 const HUNTERS: [&[&str]; 3] =
-    [&["--worlds", "2000"], &["--search", "5"], &["--worlds", "30000", "--from", "2001"]];
+    [&["--worlds", "2000"], &["--search", "3"], &["--worlds", "30000", "--from", "2001"]];
 
 /// The command. `wanted`: parts of names; all if there are none.
 pub fn run(wanted: &[String]) -> Result<ExitCode> {
@@ -33,7 +35,13 @@ pub fn run(wanted: &[String]) -> Result<ExitCode> {
     for mutant in &chosen {
         plant(&copy, mutant.edits)?;
         match hunt(&copy).with_context(|| mutant.name)? {
-            Some(how) => println!("killed    {:32} {how}", mutant.name),
+            Some((how, Noticed::Rule { rule, place })) => {
+                println!("killed    {:32} {how}: {rule} ({place})", mutant.name);
+            }
+            Some((how, Noticed::Otherwise(what))) => {
+                println!("NO RULE   {:32} {how}: {what}", mutant.name);
+                survivors.push(mutant.name);
+            }
             None => {
                 println!("SURVIVED  {:32} {}", mutant.name, mutant.fault);
                 survivors.push(mutant.name);
@@ -106,25 +114,28 @@ impl Edit {
     }
 }
 
-/// How the fault was noticed, if it was.
-fn hunt(copy: &Path) -> Result<Option<String>> {
+/// By which hunter the fault was noticed, if it was, and what noticed it. What is no rule's word keeps nobody else from
+/// having one.
+fn hunt(copy: &Path) -> Result<Option<(String, Noticed)>> {
     let target = copy.with_file_name("target");
     let mut build = cargo(["build", "--quiet", "--release", "--package", "refrain-simulation"]);
     // A fault may leave something unused.
     build.current_dir(copy).env("CARGO_TARGET_DIR", &target).env("RUSTFLAGS", "--cap-lints allow");
     ensure!(build.status()?.success(), "does not compile");
     let simulate = target.join(format!("release/simulate{}", std::env::consts::EXE_SUFFIX));
+    let mut otherwise = None;
     for arguments in HUNTERS {
         let output = command::program(&simulate, copy, arguments).stdin(Stdio::null()).output()?;
         if !output.status.success() {
-            let said = String::from_utf8_lossy(&output.stderr);
-            let why = said
-                .lines()
-                .find(|line| !line.is_empty() && !line.starts_with("thread ") && !line.starts_with("note:"));
-            return Ok(Some(format!("{}: {}", arguments.join(" "), why.unwrap_or("it failed").trim())));
+            let noticed = Noticed::read(output.status.code(), &String::from_utf8_lossy(&output.stderr));
+            let found = Some((arguments.join(" "), noticed));
+            if let Some((_, Noticed::Rule { .. })) = &found {
+                return Ok(found);
+            }
+            otherwise = otherwise.or(found);
         }
     }
-    Ok(None)
+    Ok(otherwise)
 }
 
 #[cfg(test)]

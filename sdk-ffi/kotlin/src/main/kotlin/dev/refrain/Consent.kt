@@ -6,18 +6,27 @@ public data class Consent(
     val decision: Decision,
     /** What may be done now. */
     val verdict: Verdict,
-    /** Why, a stable word: `person`, `gpc`, `dnt`, `host`, `default` or `store_unavailable`. */
+    /** Why, as a stable word: `person`, `gpc`, `dnt`, `host`, `default` or `store_unavailable`. */
     val reason: String,
-    /** One sentence that a person can read. */
+    /** One sentence to show to the person. */
     val sentence: String,
 )
+
+/** Listens to changes of consent, see [Settings.onConsent]. */
+public fun interface ConsentListener {
+    /**
+     * Called on a thread of its own, for one change at a time. It may call the client. The log names what it throws,
+     * once.
+     */
+    public fun onConsent(consent: Consent)
+}
 
 /** What the person chose. */
 public enum class Decision {
     GRANTED,
     DENIED,
 
-    /** Nothing yet. */
+    /** Nothing has been decided yet. */
     UNSET,
 }
 
@@ -29,6 +38,6 @@ public enum class Verdict {
     /** Keep calls in memory until the person decides. */
     HOLD,
 
-    /** Nothing. */
+    /** Do nothing. */
     DENY,
 }

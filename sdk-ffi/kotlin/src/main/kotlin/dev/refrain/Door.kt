@@ -56,7 +56,9 @@ internal object Library {
         // As JNA brings them into the JVM otherwise, a request that hangs would keep a program from ending. It looks when
         // the bindings hand their callbacks over, which they do as soon as they are initialized.
         val daemons = CallbackThreadInitializer(true, true, "refrain-host")
-        for (callback in listOf(Called.send, Called.cancel, Called.notice, Called.uniffiFree, Called.uniffiClone)) {
+        val callbacks =
+            listOf(Called.send, Called.cancel, Called.notice, Called.consentChanged, Called.uniffiFree, Called.uniffiClone)
+        for (callback in callbacks) {
             Native.setCallbackThreadInitializer(callback, daemons)
         }
         // Functions that are missing, or that mean something else than the bindings believe, are found here and not in

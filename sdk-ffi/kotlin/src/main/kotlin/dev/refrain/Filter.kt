@@ -1,28 +1,28 @@
 package dev.refrain
 
-/** A last look at the properties of everything that is about to be recorded, see [Settings.filter]. */
+/** Sees all properties just before they are recorded, see [Settings.filter]. */
 public fun interface Filter {
     /**
-     * Says what is recorded in place of properties. Called on the thread that records, also for what is held until the
-     * person decides.
+     * Returns what is recorded in place of the properties. Called on the recording thread, also for calls that are held
+     * until the person decides.
      *
-     * @param subject what they belong to.
-     * @param properties a copy, with copies of the maps and lists in it; the outermost names are the filter's to change.
-     * @return what is recorded; `null`, and where the filter throws: nothing, and the call is rejected (`filtered`). What it
-     *   throws is named in the log, once.
+     * @param subject what the properties belong to.
+     * @param properties a deep copy; the filter may change its top-level entries.
+     * @return what is recorded. If this is `null`, or the filter throws, nothing is recorded and the call is rejected
+     *   (`filtered`). The log names what it throws, once.
      */
     public fun apply(subject: Subject, properties: MutableMap<String, Any?>): Map<String, Any?>?
 }
 
-/** What the properties that a [Filter] sees belong to. */
+/** What the properties passed to a [Filter] belong to. */
 public sealed class Subject {
     /** An event. */
     public data class Event(val name: String) : Subject()
 
-    /** They go with every later event. */
+    /** Properties that are registered for every later event. */
     public data object Registered : Subject()
 
-    /** Operators on a profile or on a group's profile, such as `mapOf("\$set" to …)`. */
+    /** Operators on a person's or a group's profile, such as */
     public data object Profile : Subject()
 }
 

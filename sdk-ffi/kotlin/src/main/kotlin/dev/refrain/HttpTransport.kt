@@ -1,5 +1,6 @@
 package dev.refrain
 
+import dev.refrain.ffi.Consent as FfiConsent
 import dev.refrain.ffi.HttpAnswer as FfiHttpAnswer
 import dev.refrain.ffi.HttpRequest as FfiHttpRequest
 import dev.refrain.ffi.HttpRequestInterface
@@ -8,73 +9,76 @@ import dev.refrain.ffi.HttpTransport as FfiHttpTransport
 /** An app's own HTTP client, in place of the built-in one. */
 public interface HttpTransport {
     /**
-     * Sends one request and returns its answer. Called on a thread of the client's, without a lock held, and one call
-     * at a time: before the next one, this one has returned or was asked to [cancel].
+     * Sends one request and returns its answer. Called on one of the client's threads, without a lock held, and one
+     * call at a time: before the next call, this one has returned or was asked to [cancel].
      *
-     * In this order: connect to [HttpRequest.url]; take the body by [HttpRequest.open], and give up if there is none;
-     * write headers and body of a `POST` of `application/json`, or those of a `GET` if the body is empty; call
-     * [HttpRequest.started]; read the answer, up to 64 KiB of it, without following redirects. Between `open` and
-     * `started` a withdrawal waits for the request, so nothing else may be waited for there.
+     * In this order: connect to [HttpRequest.url]; take the body with [HttpRequest.open], and give up if there is none;
+     * write headers and body of a `POST` of `application/json`, or the headers of a `GET` if the body is empty; call
+     * [HttpRequest.started]; read the response, at most 64 KiB of it, without following redirects. A withdrawal waits
+     * for the request between `open` and `started`, so do not wait for anything else there.
      *
-     * Whatever it throws counts as a network failure: the records are kept and sent later. The log names it, once.
+     * Anything it throws counts as a network failure: the records are kept and sent later. The log names it, once.
      */
     public fun send(request: HttpRequest): HttpAnswer
 
     /**
-     * Break off the request that is under way, where the platform can; its answer is of no interest any more. Called
-     * from another thread than [send]. Must not wait for anything. A request that has its body and is not broken off
-     * keeps a withdrawal waiting until [HttpRequest.started], or until [send] has returned; after five seconds that
-     * throws `NOT_FENCED`. A minute after its begin it is left behind.
+     * Aborts the request in progress, if the platform can; its answer no longer matters. Called from another thread
+     * than [send]. Must not wait for anything. A request that has its body and is not aborted keeps a withdrawal
+     * waiting until [HttpRequest.started] is called or [send] has returned; after five seconds the withdrawal throws
+     * `NOT_FENCED`. One minute after it began, the request is abandoned.
      */
     public fun cancel()
 }
 
-/** One request, for a transport to carry out. */
+/** One request, for a transport to send. */
 public class HttpRequest internal constructor(private val native: HttpRequestInterface) {
     /** Where it goes. */
     public val url: String
         get() = native.url()
 
-    /** How many bytes [open] gives out; 0 is a `GET`. For clients that have to know it before they connect. */
+    /**
+     * The number of bytes that [open] will return; 0 means `GET`. For HTTP clients that have to know this before they
+     * connect.
+     */
     public val bodyLength: Long
         get() = native.bodyLength().toLong()
 
     /**
-     * The body, if it may be sent at this moment: consent is read again here. Gives it out once. From now until
-     * [started] a withdrawal, of any process on the folder, waits for this request.
+     * The body, if it may be sent at this moment: consent is read again here. Returned once only. From now until
+     * [started], withdrawals by any process on the folder wait for this request.
      */
     public fun open(): ByteArray? = native.open()
 
-    /** Headers and body are written, or will not be. */
+    /** Reports that headers and body have been written, or will not be. */
     public fun started(): Unit = native.started()
 }
 
-/** How a request ended. */
+/** The outcome of a request. */
 public sealed class HttpAnswer {
-    /** Somebody answered. */
+    /** There was a response. */
     public data class Response(
         /** The HTTP status. */
         val status: Int,
-        /** The `Retry-After` header in seconds. Where it is a date, counted from the answer's `Date`. */
+        /** The `Retry-After` header in seconds. If it is a date, counted from the response's `Date`. */
         val retryAfter: String?,
-        /** The body; its first 64 KiB are plenty. */
+        /** The body; the first 64 KiB are enough. */
         val body: String,
     ) : HttpAnswer()
 
-    /** No connection, or it broke; also where [HttpRequest.open] gave no body. */
+    /** No connection, or it broke. Also if [HttpRequest.open] returned no body. */
     public data object Unreachable : HttpAnswer()
 
-    /** No answer in time. */
+    /** No response in time. */
     public data object TimedOut : HttpAnswer()
 }
 
 /** A transport as the library calls it, on threads of its own. Nothing may be thrown through native code. */
-internal class Host(private val transport: HttpTransport) : FfiHttpTransport {
+internal class Host(private val transport: HttpTransport, private val listener: ConsentListener?) : FfiHttpTransport {
     private val warnings = Warnings()
 
     override fun send(request: FfiHttpRequest): FfiHttpAnswer =
         try {
-            lendLoader()
+            lendLoader(transport)
             native(transport.send(HttpRequest(request)))
         } catch (error: Throwable) {
             warnings.say("the transport throws ${kind(error)}; what it was to send is kept, and sent later")
@@ -92,10 +96,20 @@ internal class Host(private val transport: HttpTransport) : FfiHttpTransport {
 
     override fun notice(text: String): Unit = log(text)
 
-    /** A thread that the library brings has no class loader, by which HTTP clients look for their own parts. */
-    private fun lendLoader() {
+    override fun consentChanged(consent: FfiConsent) {
+        if (listener == null) return
+        try {
+            lendLoader(listener)
+            listener.onConsent(consent.toConsent())
+        } catch (error: Throwable) {
+            warnings.say("the consent listener that this app has set throws ${kind(error)}")
+        }
+    }
+
+    /** A thread that the library brings has no class loader, by which HTTP clients, say, look for their own parts. */
+    private fun lendLoader(to: Any) {
         val thread = Thread.currentThread()
-        if (thread.contextClassLoader == null) thread.contextClassLoader = transport.javaClass.classLoader
+        if (thread.contextClassLoader == null) thread.contextClassLoader = to.javaClass.classLoader
     }
 
     private fun native(answer: HttpAnswer): FfiHttpAnswer =

@@ -1,22 +1,22 @@
 package dev.refrain
 
-/** What became of a call that records. */
+/** The result of a recording call. */
 public sealed class Outcome {
-    /** Recorded. */
+    /** The call was recorded. */
     public data object Accepted : Outcome()
 
-    /** Kept in memory until the person decides. */
+    /** The call is kept in memory until the person decides. */
     public data object Held : Outcome()
 
     /**
-     * Not recorded.
+     * The call was not recorded.
      *
-     * @property reason why, a stable word: `denied`, `empty_name`, `not_finite`, …
-     * @property hint one sentence that says what to do about it.
+     * @property reason why, as a stable word: `denied`, `empty_name`, `not_finite`, …
+     * @property hint one sentence on what to do about it.
      */
     public data class Rejected(val reason: String, val hint: String) : Outcome()
 
-    /** Whether nothing was recorded. */
+    /** Whether the call was rejected, so that nothing was recorded. */
     public val isRejected: Boolean
         get() = this is Rejected
 }

@@ -16,11 +16,11 @@ import kotlinx.coroutines.NonCancellable
 import kotlinx.coroutines.withContext
 
 /**
- * Records what happens, by the person's choice.
+ * A client that records what happens, as far as the person's choice allows.
  *
- * The calls that record never throw and never wait: they say what became of the call. One client is enough for a
+ * Calls that record never throw and never wait; they return what became of the call. One client is enough for a
  * process, may be used from any thread, and shares its folder with other processes. It lives until it is closed,
- * whether the app keeps it or not.
+ * whether or not the app keeps a reference to it.
  */
 public class Refrain private constructor(token: String, settings: Settings) : AutoCloseable {
     private val native: Client = client(token, settings)
@@ -35,21 +35,21 @@ public class Refrain private constructor(token: String, settings: Settings) : Au
         // Java may pass none.
         record { call(TRACK, named(name)) { json(Subject.Event(name), (properties as Map<String, Any?>?).orEmpty()) } }
 
-    /** Joins what is recorded to a person that the app knows. */
+    /** From now on the person is known as this user. */
     public fun identify(userId: String): Outcome = record { call(IDENTIFY, user(userId)) }
 
-    /** Forgets the person: a new device id, no user, no properties. The choice stays. */
+    /** Another person from now on: a new device id, no user, no registered properties. The choice stays. */
     public fun reset(): Outcome = record { call(RESET, "") }
 
-    /** Adds properties to every later event; they yield to the event's own. */
+    /** Adds properties to every later event. An event's own properties take precedence. */
     public fun register(properties: Map<String, Any?>): Outcome =
         record { call(REGISTER, "") { json(Subject.Registered, properties) } }
 
-    /** As [register], but only those that are not registered yet. */
+    /** Like [register], but only for properties that are not registered yet. */
     public fun registerOnce(properties: Map<String, Any?>): Outcome =
         record { call(REGISTER_ONCE, "") { json(Subject.Registered, properties) } }
 
-    /** As [register], in memory only. */
+    /** Like [register], but in memory only. */
     public fun registerForSession(properties: Map<String, Any?>): Outcome =
         record { call(REGISTER_FOR_SESSION, "") { json(Subject.Registered, properties) } }
 
@@ -57,18 +57,18 @@ public class Refrain private constructor(token: String, settings: Settings) : Au
     public fun unregister(name: String): Outcome = record { call(UNREGISTER, named(name)) }
 
     /**
-     * Another known person uses this device from now on: a new device id, so that the two are never joined, no super
-     * properties, and this user. The choice stays.
+     * Another known person uses this device from now on. It gets a new device id, so that the two people are never
+     * joined, no super properties, and this user. The choice stays.
      */
     public fun switchUser(userId: String): Outcome = record { call(SWITCH_USER, user(userId)) }
 
-    /** A second name for whoever is known now. Means something where [Settings.idMerge] is `ORIGINAL`. */
+    /** Gives the current person a second name. It only has an effect if [Settings.idMerge] is `ORIGINAL`. */
     public fun alias(alias: String): Outcome = record { call(ALIAS, checked(alias, "the alias", "invalid_user")) }
 
-    /** The next event of this name carries `$duration`: how many seconds it came after this call. */
+    /** Starts a timer: the next event of this name carries `$duration`, the number of seconds since this call. */
     public fun timeEvent(name: String): Outcome = record { call(TIME_EVENT, named(name)) }
 
-    /** The profile of whoever is known at each of its calls. */
+    /** The profile of the person who is current at each of its calls. */
     public fun profile(): Profile = Profile { record { call(PROFILE, "") { json(Subject.Profile, it) } } }
 
     /** The profile of a group, such as `group("company", "acme")`. */
@@ -77,29 +77,28 @@ public class Refrain private constructor(token: String, settings: Settings) : Au
         return Profile { record { call(GROUP, "") { json(Subject.Profile, it, of) } } }
     }
 
-    /** Later events are about this member of a group, and no other one of the same kind. */
+    /** Associates later events with this group, and with no other of the same kind. */
     public fun setGroup(key: String, id: String): Outcome = member(SET_GROUP, key, id)
 
-    /** Later events are about this member of a group, too. */
+    /** Associates later events with this group too. */
     public fun addGroup(key: String, id: String): Outcome = member(ADD_GROUP, key, id)
 
-    /** Later events are no longer about this member of a group. */
+    /** No longer associates later events with this group. */
     public fun removeGroup(key: String, id: String): Outcome = member(REMOVE_GROUP, key, id)
 
     /**
-     * The person objects. When this returns, the choice is durable, what was collected and not sent is deleted, and no
-     * request starts any more, from this process or from another one on the same folder. It is carried out even where
-     * the coroutine is cancelled.
+     * The person objects. When this returns, the choice is durable, what was collected but not sent has been deleted,
+     * and no request with records starts any more, from this process or any other on the same folder. It runs to
+     * completion even if the coroutine is cancelled.
      *
-     * @param erase also ask the server to erase what this device has sent under the id that it has now; those from
-     * before a [reset], a [switchUser] or an earlier objection are forgotten. Where a signal or a default of "no" has
-     * purged the device already, there is none to name, and the server is asked for nothing. That takes a
-     * [Settings.dataDir]: the request stands in the record until it is answered, and without one the server is asked for
-     * nothing.
-     * @param deleteProfile also ask the server to delete the profiles of this device and its user. That erases no
-     * event, and takes a folder too.
-     * @throws ConsentException see its code; without a folder always `NOT_RECORDED`. Nothing is collected or sent by
-     * this process all the same.
+     * @param erase also ask the server to erase what this device has sent under its current id. Ids from before a
+     * [reset], a [switchUser] or an earlier objection are forgotten. Where a signal or a default of "no" has already
+     * purged the device, there is no id to name, and the server is not asked. This needs a [Settings.dataDir]: the
+     * request stays in the consent record until it is answered, and without a folder the server is not asked.
+     * @param deleteProfile also ask the server to delete the profiles of this device and its user. This erases no
+     * events, and needs a folder too.
+     * @throws ConsentException see its code; without a folder always `NOT_RECORDED`. Even so, nothing is collected or
+     * sent by this process any more.
      */
     public suspend fun optOut(erase: Boolean = false, deleteProfile: Boolean = false): Unit =
         withContext(Dispatchers.IO + NonCancellable) { optOutBlocking(erase, deleteProfile) }
@@ -111,12 +110,12 @@ public class Refrain private constructor(token: String, settings: Settings) : Au
         decide { native.optOut(erase, deleteProfile) }
 
     /**
-     * The person agrees. Nothing from before an objection comes back; the device gets a new id. It is carried out even
-     * where the coroutine is cancelled.
+     * The person agrees. Nothing from before an objection comes back, and the device gets a new id. It runs to
+     * completion even if the coroutine is cancelled.
      *
-     * @throws ConsentException the choice could not be written; unless a refusal is on record, it holds for this process
-     * all the same. So it does, and nothing is thrown, without a folder and over a record that cannot be read, which
-     * stays as it is.
+     * @throws ConsentException the choice could not be written; unless a refusal is on record, it holds for this
+     * process all the same. Without a folder, or over a record that cannot be read (which is left as it is), it also
+     * holds for this process only, but nothing is thrown.
      */
     public suspend fun optIn(): Unit = withContext(Dispatchers.IO + NonCancellable) { optInBlocking() }
 
@@ -124,46 +123,46 @@ public class Refrain private constructor(token: String, settings: Settings) : Au
     @Throws(ConsentException::class)
     public fun optInBlocking(): Unit = decide { native.optIn() }
 
-    /** Where consent stands. Waits for the folder to be read, right after the start. Reading changes nothing. */
+    /** Where consent stands. Right after the start, it waits for the folder to be read. Reading changes nothing. */
     public fun consent(): Consent = native.consent().toConsent()
 
-    /** Whether the person has objected. Waits as [consent] does. */
+    /** Whether the person has objected. Waits like */
     public fun hasOptedOut(): Boolean = consent().decision == Decision.DENIED
 
     /**
-     * What the environment says now, replacing what it said before. `true` means "do not track"; a choice of the
-     * person's outranks it.
+     * Sets what the environment says, replacing what it said before. `true` means "do not track". The person's own
+     * choice takes precedence.
      *
-     * @param gpc Global Privacy Control; a web backend passes on `Sec-GPC`.
-     * @param dnt Do Not Track; a web backend passes on `DNT`.
+     * @param gpc Global Privacy Control; in a web backend, the header `Sec-GPC`.
+     * @param dnt Do Not Track; in a web backend, the header `DNT`.
      * @param host the app's own setting, or its platform's.
      */
     @JvmOverloads
     public fun signals(gpc: Boolean = false, dnt: Boolean = false, host: Boolean = false): Unit =
         native.signals(gpc, dnt, host)
 
-    /** What became of every record since the start. */
+    /** Counts what became of every record since the start. */
     public fun stats(): Stats = native.stats().toStats()
 
     /**
-     * Everything that the client holds now, in the folder and in memory. After an objection: the consent record,
-     * erasures that were asked for, and nothing else. Looks at the disk.
+     * Lists everything that the client holds now, in the folder and in memory. After an objection that is the consent
+     * record, any erasures that were asked for, and nothing else. Reads the disk.
      */
     public fun audit(): Audit = native.audit().toAudit()
 
-    /** Whom the records are about; `null` while nothing may be collected. Waits as [consent] does. */
+    /** The `distinct_id` that records carry; `null` while nothing may be collected. Waits like [consent]. */
     public val distinctId: String?
         get() = native.distinctId()
 
-    /** The device's random id; `null` while nothing may be collected. Waits as [consent] does. */
+    /** The device's random id; `null` while nothing may be collected. Waits like [consent]. */
     public val deviceId: String?
         get() = native.deviceId()
 
     /**
-     * Sends what is queued, and waits for it. `true` if in time nothing was left of what was queued at the call: every
-     * record was delivered, or refused by the server and dropped; [stats] tells which. So it is also `true` where
-     * nothing was queued, as before a decision: what is held is not queued. `false` if the time was up or a request
-     * failed; what is left is kept.
+     * Sends what is queued, and waits for it. Returns `true` if everything that was queued at the call left the queue
+     * in time: each record was delivered, or refused by the server and dropped; [stats] tells which. It is also `true`
+     * if nothing was queued, as before a decision: held calls are not queued. Returns `false` if the time was up or a
+     * request failed; what is left is kept.
      */
     public suspend fun flush(timeout: Duration = 10.seconds): Boolean =
         withContext(Dispatchers.IO) { flushBlocking(timeout.toDouble(DurationUnit.SECONDS)) }
@@ -172,14 +171,14 @@ public class Refrain private constructor(token: String, settings: Settings) : Au
     @JvmOverloads
     public fun flushBlocking(seconds: Double = 10.0): Boolean = native.flush(seconds)
 
-    /** Sends what is queued, waiting five seconds at most, and ends the client. Not for Android's main thread. */
+    /** Sends what is queued, waiting at most five seconds, and ends the client. Not for Android's main thread. */
     override fun close() {
         close(5.seconds)
     }
 
     /**
-     * Sends what is queued, and what an objection has asked the server for, waiting so long at most, and ends the client.
-     * What could not be sent is kept in the folder for the next time. `true` as for [flush].
+     * Sends what is queued, and what an objection has asked the server for, waiting at most [timeout], and ends the
+     * client. What could not be sent is kept in the folder for next time. Returns `true` as [flush] does.
      */
     public fun close(timeout: Duration): Boolean {
         background?.close()
@@ -229,7 +228,7 @@ public class Refrain private constructor(token: String, settings: Settings) : Au
 
     public companion object {
         /**
-         * Starts a client in a program on a JVM. Returns at once: files are read on a thread of the client's.
+         * Starts a client in a program on a JVM. Returns at once: files are read on one of the client's threads.
          *
          * @throws ConfigException a setting cannot work.
          * @throws IllegalStateException the native library cannot be loaded, or is of another version.
@@ -245,11 +244,11 @@ public class Refrain private constructor(token: String, settings: Settings) : Au
             Refrain(token, given("settings", settings)).also { AtExit.add(it) }
 
         /**
-         * Starts a client in an Android app. Returns at once: files are read on a thread of the client's. What is
-         * queued is sent whenever the app goes to the background.
+         * Starts a client in an Android app. Returns at once: files are read on one of the client's threads. Queued
+         * records are sent whenever the app goes to the background.
          *
-         * The folder is `refrain` in [Context.getNoBackupFilesDir]: a backup that is restored to another device must
-         * bring neither this one's id there nor a choice that was made elsewhere.
+         * The folder is `refrain` in [Context.getNoBackupFilesDir]: a backup restored to another device must bring
+         * along neither this device's id nor a choice that was made elsewhere.
          *
          * @throws ConfigException a setting cannot work.
          * @throws IllegalStateException the native library cannot be loaded, or is of another version.
@@ -267,7 +266,7 @@ public class Refrain private constructor(token: String, settings: Settings) : Au
             return client
         }
 
-        /** The library's version. */
+        /** The version of the library. */
         @JvmStatic
         public val version: String
             get() {
@@ -278,7 +277,7 @@ public class Refrain private constructor(token: String, settings: Settings) : Au
         private fun client(token: String, settings: Settings): Client =
             try {
                 Library.check()
-                Client(settings.toConfig(token), Host(settings.transport ?: UrlConnectionTransport()))
+                Client(settings.toConfig(token), Host(settings.transport ?: UrlConnectionTransport(), settings.onConsent))
             } catch (error: FfiConfigException.Unusable) {
                 throw ConfigException(inKotlinsWords(error.reason))
             }

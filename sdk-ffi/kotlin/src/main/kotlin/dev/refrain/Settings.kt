@@ -4,63 +4,71 @@ import java.io.File
 import kotlin.time.Duration
 import kotlin.time.Duration.Companion.seconds
 
-/** What a client may be told at its start. What is not set has the default that stands here. */
+/** The settings of a client. A setting that is left alone has the default given here. */
 public class Settings {
     /** Where the collector is: `https://host` or `http://host:port`. */
     public var endpoint: String? = null
 
     /**
-     * The folder for the person's choice and for what waits to be sent. Without one nothing survives the process,
-     * nothing is collected until [Refrain.optIn] is called, and [Refrain.optOut] can ask for no erasure. An Android
-     * app has one of its own unless it names another.
+     * The folder that stores the person's choice and undelivered records. Without one nothing survives the process,
+     * nothing is collected until [Refrain.optIn] is called, and [Refrain.optOut] cannot ask for erasure. An Android app
+     * has a folder by default.
      */
     public var dataDir: File? = null
 
-    /** What holds while the person has not decided. */
+    /** What applies until the person decides. */
     public var defaultConsent: DefaultConsent = DefaultConsent.PENDING
 
-    /** Whether Global Privacy Control, see [Refrain.signals], is a "no" while the person has not decided. */
+    /** Whether Global Privacy Control (see [Refrain.signals]) counts as a "no" until the person decides. */
     public var honorGpc: Boolean = true
 
-    /** The same for Do Not Track. */
+    /** Whether Do Not Track counts as a "no" until the person decides. */
     public var honorDnt: Boolean = true
 
     /** How long records are gathered before they are sent: 5 seconds, 30 in an Android app. */
     public var flushInterval: Duration? = null
 
-    /** Records in one request at most. */
+    /** The maximum number of records in one request. */
     public var batchSize: Int? = null
 
-    /** What may wait to be sent; above it the oldest records go, counted. */
+    /** The maximum size of the queue in bytes. Beyond it the oldest records are dropped, and counted. */
     public var queueLimitBytes: Long? = null
 
-    /** How long a record may wait to be sent. */
+    /** The maximum age of queued records. */
     public var queueLimitAge: Duration? = null
 
-    /** How the project joins ids. */
+    /** How the project merges ids. */
     public var idMerge: IdMerge = IdMerge.SIMPLIFIED
 
-    /** Names of properties that are never recorded, whoever sets them. Nested ones are not looked at. */
+    /** Names of properties that are never recorded, no matter who sets them. Nested properties are not inspected. */
     public var denyList: List<String> = emptyList()
 
-    /** What is done about personal data in properties, profiles and groups; not in names of events and user ids. */
+    /**
+     * What to do about personal data in properties, profiles and groups. Event names and user ids are not inspected.
+     */
     public var personalData: PersonalDataMode = PersonalDataMode.OFF
 
-    /** Names of properties and kinds of groups that may hold such data on purpose, such as `$email`. */
+    /** Names of properties and kinds of groups that may contain such data on purpose, such as `$email`. */
     public var personalDataAllow: List<String> = emptyList()
 
     /**
-     * What the environment says already, before anything is read or written. What it says later is for
+     * Signals that are known at the start, before anything is read or written. For later ones there is
      * [Refrain.signals].
      */
     public var signals: Signals = Signals()
 
-    /** Sees the properties of everything that is about to be recorded, and says what is. */
+    /** Sees all properties just before they are recorded, and decides what is recorded. */
     public var filter: Filter? = null
 
     /**
-     * Sends instead of the built-in HTTP client. One serves all clients of a project on a folder: that of the first,
-     * and a later client's is not used.
+     * Called with the state of consent once the folder has been read, and again whenever the decision or the verdict
+     * changes, here or in another process. All clients of a project on one folder share the listener of the first.
+     */
+    public var onConsent: ConsentListener? = null
+
+    /**
+     * Replaces the built-in HTTP client. All clients of a project on one folder share the transport of the first; a
+     * later client's is not used.
      */
     public var transport: HttpTransport? = null
 
@@ -75,7 +83,7 @@ public class Settings {
     }
 }
 
-/** What holds while the person has not decided. */
+/** What applies until the person decides. */
 public enum class DefaultConsent {
     /** Collect until the person objects. */
     GRANTED,
@@ -83,22 +91,22 @@ public enum class DefaultConsent {
     /** Collect nothing until the person agrees. */
     DENIED,
 
-    /** Keep calls in memory, bounded, until the person decides. */
+    /** Keep a bounded number of calls in memory until the person decides. */
     PENDING,
 }
 
-/** How the project at the collector joins ids. */
+/** How the project at the collector merges ids. */
 public enum class IdMerge {
     /** Records carry the device's and the user's id. */
     SIMPLIFIED,
 
-    /** An event of its own joins an anonymous id to a user. */
+    /** A separate event joins an anonymous id to a user. */
     ORIGINAL,
 }
 
-/** What is done about e-mail addresses, card numbers, IBANs and JSON web tokens in what is recorded. */
+/** What to do about e-mail addresses, card numbers, IBANs and JSON web tokens in what is recorded. */
 public enum class PersonalDataMode {
-    /** Nothing: they are not looked for. */
+    /** Nothing; they are not looked for. */
     OFF,
 
     /** They are counted, see [Stats.personalData]. */

@@ -1,12 +1,12 @@
 package dev.refrain
 
-/** What the environment says. `true` means "do not track"; a choice of the person's outranks it. */
+/** What the environment says. `true` means "do not track". The person's own choice takes precedence. */
 public data class Signals
 @JvmOverloads
 constructor(
-    /** Global Privacy Control; a web backend passes on `Sec-GPC`. */
+    /** Global Privacy Control; in a web backend, the header `Sec-GPC`. */
     val gpc: Boolean = false,
-    /** Do Not Track; a web backend passes on `DNT`. */
+    /** Do Not Track; in a web backend, the header `DNT`. */
     val dnt: Boolean = false,
     /** The app's own setting, or its platform's. */
     val host: Boolean = false,

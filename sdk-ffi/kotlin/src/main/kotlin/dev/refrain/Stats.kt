@@ -11,7 +11,7 @@ public data class Stats(
     val recovered: Long,
     /** Records found in queues whose owner is gone. */
     val adopted: Long,
-    /** Records that the collector has. */
+    /** Records that the collector has accepted. */
     val delivered: Long,
     /** Records waiting to be delivered. */
     val queued: Long,
@@ -19,18 +19,18 @@ public data class Stats(
     val held: Long,
     /** Records that were dropped, by reason. */
     val dropped: Map<String, Long>,
-    /** Records that another owner delivers. */
+    /** Records that were handed over to another owner, which delivers them. */
     val givenUp: Long,
     /** Bytes waiting to be delivered. */
     val queuedBytes: Long,
-    /** Stored records that could not be read again. Not part of the balance. */
+    /** Stored records that could not be read back. Not part of the balance. */
     val damaged: Long,
     /** Files deleted unread because consent was withdrawn. Not part of the balance. */
     val wiped: Long,
-    /** Calls refused, so that nothing was recorded. */
+    /** Calls that were rejected, so that nothing was recorded. */
     val rejected: Long,
     /**
-     * Personal data found in calls that were recorded or refused, by kind: `email`, `card`, `iban`, `jwt`. Not part of
+     * Personal data found in calls, whether recorded or rejected, by kind: `email`, `card`, `iban`, `jwt`. Not part of
      * the balance.
      */
     val personalData: Map<String, Long>,

@@ -17,7 +17,10 @@ import org.junit.jupiter.api.Test
 private const val PLANTED = "planted-4711-value"
 private const val DENIED = "\"decision\":\"denied\""
 
-/** A "no" holds: on the wire, in the folder, in the next process, and after a later "yes". Rule ids are CONSENT's. */
+/**
+ * A "no" holds: on the wire, in the folder, in the next process, and after a later "yes". Rule ids refer to
+ * `sdk-core/src/engine/rules.md`.
+ */
 class WithdrawalTest : FolderTest() {
     private fun refusal(outcome: Outcome) = (outcome as Outcome.Rejected).reason
 

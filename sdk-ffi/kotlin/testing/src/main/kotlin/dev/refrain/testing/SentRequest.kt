@@ -4,14 +4,14 @@ package dev.refrain.testing
 public data class SentRequest(
     /** Where it went. */
     val url: String,
-    /** Its body, as maps, lists, texts, numbers and Booleans; `null` where it had none. */
+    /** Its body, as maps, lists, texts, numbers and Booleans; `null` if it had none. */
     val body: Any?,
-    /** The status that the collector answered. */
+    /** The status with which the collector answered. */
     val status: Int,
 ) {
     /**
-     * Whether a person has asked for it with an objection. Such a deletion names the device's own profile, as no call of
-     * an app does; the user's goes with it.
+     * Whether the person asked for this with an objection. Such a deletion names the device's own profile, which no
+     * call of an app does; the user's profile goes with it.
      */
     internal val isWish: Boolean
         get() = isErasure(url) || body is List<*> && body.all { it has "\$delete" } && body.any { it has "\$ignore_alias" }

@@ -10,11 +10,11 @@ import kotlin.time.DurationUnit
 import kotlin.time.TimeSource
 
 /**
- * A client for tests, with a data folder and a collector of its own: that the right events leave, and that after a "no"
- * nothing does. [client] is a real [Refrain]: the engine, the store on disk and the threads are those that ship. Only the
- * collector is in memory, and answers what it is told to.
+ * A client for tests, with its own data folder and collector, to check that the right events leave and that after a
+ * "no" nothing does. [client] is a real [Refrain]: the engine, the store on disk and the threads are the ones that
+ * ship. Only the collector is in memory, and answers as it is told.
  *
- * Time is real. No expectation waits for an interval: what is queued is sent at once. A retry takes the time that it
+ * Time is real. No expectation waits for an interval: queued records are sent at once. A retry takes as long as it
  * takes in an app.
  *
  * ```kotlin
@@ -31,7 +31,7 @@ import kotlin.time.TimeSource
  * }
  * ```
  *
- * @param configure the app's settings. `endpoint`, `dataDir` and `transport` are those of the test in any case.
+ * @param configure the app's settings. `endpoint`, `dataDir` and `transport` are always those of the test.
  */
 public class TestClient
 @JvmOverloads
@@ -39,16 +39,15 @@ constructor(private val token: String = "test-token", private val configure: Set
     private val folder = Files.createTempDirectory("refrain-test-").toFile()
     private val collector = MemoryCollector()
 
-    /** What the app is given. [restart] starts another one. */
+    /** The client to give to the app. [restart] starts another one. */
     public var client: Refrain = start()
         private set
 
-    /** Whether the collector cannot be reached: no request leaves. */
+    /** Whether the collector is unreachable, so that no request leaves. */
     public var collectorAway: Boolean by collector::isAway
 
     /**
-     * Every request that has left so far, those of the erasure outbox too, whether or not the collector took what was in
-     * it.
+     * Every request that has left so far, including those of the erasure outbox, whether or not the collector took it.
      */
     public val requests: List<SentRequest>
         get() = collector.requests
@@ -66,8 +65,8 @@ constructor(private val token: String = "test-token", private val configure: Set
         client.optOutBlocking(erase, deleteProfile)
 
     /**
-     * Ends the client without another attempt to deliver, and starts one on the same folder: as though the app's process
-     * ended and another one began. The collector stays.
+     * Ends the client without another attempt to deliver, and starts a new one on the same folder, as though the app's
+     * process had ended and another one begun. The collector stays.
      *
      * @return the new [client].
      */
@@ -78,8 +77,8 @@ constructor(private val token: String = "test-token", private val configure: Set
     }
 
     /**
-     * Tells the collector what to say to the next request that it is not yet told about, in place of taking it. With 2xx
-     * it takes the records. May be called several times, for one request after the other.
+     * Sets the collector's answer to the next request that has none set yet. With 2xx it takes the records. Call it
+     * several times for several requests in a row.
      *
      * @param retryAfter `Retry-After` in seconds.
      */
@@ -87,13 +86,15 @@ constructor(private val token: String = "test-token", private val configure: Set
     public fun answerNext(status: Int, retryAfter: Int? = null): Unit = collector.answerNext(status, retryAfter)
 
     /**
-     * Expects an event of this name with these properties, among others: the first one that the collector has taken and
-     * that was not expected before. If there is none yet, what is queued is sent. Maps among the properties may have more
-     * members too; everything else has to be equal. A date is compared as the text that was sent.
+     * Expects an event of this name that has at least these properties, and returns the first one that the collector
+     * has taken and no earlier expectation has matched. If there is none yet, queued records are sent first. Maps among
+     * the properties may have additional entries too; everything else has to be equal. A date is compared as the text
+     * that was sent.
      *
-     * @param timeout how long to wait, in seconds, while something is queued that could be it.
+     * @param timeout how long to wait, in seconds, while something is queued that could be the event.
      * @return the event as it was sent: `event` and `properties`.
-     * @throws AssertionError there is none. Says what has arrived, and where consent and the queue stand.
+     * @throws AssertionError if there is none. The message lists what has arrived, and describes the state of consent
+     * and of the queue.
      */
     @JvmOverloads
     public fun expectEvent(
@@ -116,8 +117,8 @@ constructor(private val token: String = "test-token", private val configure: Set
             )
 
     /**
-     * Expects an update of a profile, of a person or a group, that holds these members, among others: such as
-     * `mapOf("\$set" to mapOf("plan" to "pro"))`. Otherwise as [expectEvent].
+     * Expects an update of a person's or a group's profile that has at least these members, such as
+     * `mapOf("\$set" to mapOf("plan" to "pro"))`. Otherwise like [expectEvent].
      */
     @JvmOverloads
     public fun expectProfile(members: Map<String, Any?>, timeout: Double = WAIT): Map<String, Any?> =
@@ -128,10 +129,10 @@ constructor(private val token: String = "test-token", private val configure: Set
             )
 
     /**
-     * Expects that nothing has left since the last expectation, or since the beginning; what is queued is sent first.
-     * What a person has asked for is not meant: erasures, and deletions of profiles with an objection.
+     * Expects that nothing has been sent since the last expectation (or the beginning); queued records are sent first.
+     * Erasures, and deletions of profiles with an objection, do not count.
      *
-     * @throws AssertionError something has left. Lists it.
+     * @throws AssertionError if something was sent. The message lists it.
      */
     public fun expectNothingSent() {
         flush(HANG)
@@ -141,9 +142,9 @@ constructor(private val token: String = "test-token", private val configure: Set
 
     /**
      * Expects that the client holds nothing but the record of the person's choice and the erasure outbox: no ids, no
-     * properties, no records, in memory or on disk.
+     * properties and no records, in memory or on disk.
      *
-     * @throws AssertionError it holds more. Lists it.
+     * @throws AssertionError if it holds more. The message lists it.
      */
     public fun expectNothingKept() {
         val audit = client.audit()
