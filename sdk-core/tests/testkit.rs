@@ -1,6 +1,6 @@
 //! The test kit for apps, as an app's tests use it.
 
-use refrain::engine::{Decision, DefaultConsent, Dropped, FlushState, Outcome, Rejection};
+use refrain::engine::{Decision, DefaultConsent, Dropped, FlushState, Notice, Outcome, Rejection};
 use refrain::testing::{Answer, TestClient};
 use refrain::{Client, OptOut};
 use serde_json::{Value, json};
@@ -224,7 +224,11 @@ fn with_hook(hook: impl Fn(&Hooked) + Copy + Send + Sync + 'static) -> (TestClie
     let slot = Arc::clone(&hooked);
     let test = TestClient::with(move |builder| {
         let slot = Arc::clone(&slot);
-        builder.default_consent(DefaultConsent::Granted).on_notice(move |_| hook(&slot))
+        builder.default_consent(DefaultConsent::Granted).on_notice(move |notice| {
+            if !matches!(notice, Notice::ConsentChanged(_)) {
+                hook(&slot);
+            }
+        })
     });
     *hooked.lock().unwrap() = Some(test.client());
     (test, hooked)

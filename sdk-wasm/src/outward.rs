@@ -5,7 +5,7 @@ use alloc::string::String;
 use refrain::engine::{Answer, ConsentState, Done, Effect, Input, Notice, Op, RecordRead, Trouble};
 
 const FAILS: &str = ": events are kept in memory at most; is the storage full, or forbidden?";
-const FULL: &str = "the queue is full; the oldest events go";
+const FULL: &str = "the queue is full: the oldest events are dropped";
 
 impl Core {
     /// The next effect: 0 none, 1 send, 2 cancel, 3 a consent call has ended well, 4 it has ended badly (the text says
@@ -86,7 +86,7 @@ fn explain(trouble: &Trouble) -> String {
             text.push_str(fault.as_str());
             text.push_str("); it holds in this page only");
         }
-        Trouble::Overruled => text.push_str("overruled: a refusal was given meanwhile, which counts"),
+        Trouble::Overruled => text.push_str("overruled: a refusal given elsewhere takes precedence"),
         Trouble::NotFenced(who) => {
             text.push_str("not_fenced: the choice is recorded, but a sender is not stopped yet: ");
             text.push_str(who);

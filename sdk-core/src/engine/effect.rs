@@ -526,7 +526,7 @@ impl fmt::Display for StoreFault {
             Self::ReadOnly => "the data folder cannot be written",
             Self::Unreadable => "the record is damaged, of a later version, or must not be read",
             Self::Absent => "there is no data folder",
-            Self::Closed => "the client is closed, or of the parent process; make a new one, and tell that",
+            Self::Closed => "the client is closed, or was inherited across a fork: create a new one and repeat the choice there",
             Self::Other => "the store failed",
         })
     }
@@ -549,8 +549,8 @@ pub enum Trouble {
 impl fmt::Display for Trouble {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::NotRecorded(fault) => write!(f, "the decision is not recorded: {fault}"),
-            Self::Overruled => f.write_str("a refusal was given meanwhile, which counts"),
+            Self::NotRecorded(fault) => write!(f, "the decision could not be recorded: {fault}"),
+            Self::Overruled => f.write_str("a refusal given elsewhere after this grant takes precedence"),
             Self::NotFenced(who) => {
                 write!(f, "the withdrawal is durable, but a sender is not fenced yet: {who}")
             }
@@ -605,13 +605,21 @@ impl fmt::Display for Notice {
             Self::Settled { result: Ok(()), .. } => f.write_str("the choice is carried out"),
             Self::Settled { result: Err(trouble), .. } => trouble.fmt(f),
             Self::Paused { status } => {
-                write!(f, "the collector answers {status}; sending rests, nothing is lost")
+                write!(
+                    f,
+                    "the collector answers {status}: check the token and the endpoint; sending is paused, nothing is lost"
+                )
             }
             Self::StoreTrouble(fault) => write!(f, "{fault}; records are kept in memory at most"),
             Self::ConsentChanged(consent) => f.write_str(consent.sentence()),
-            Self::QueueFull => f.write_str("the queue is full; the oldest records go"),
+            Self::QueueFull => f.write_str(
+                "the queue is full: the oldest records are dropped; is the collector out of reach?",
+            ),
             Self::UnusableProxy { variable } => {
-                write!(f, "{variable} names a proxy that cannot be used; nothing is sent, nothing is lost")
+                write!(
+                    f,
+                    "{variable} names a proxy that cannot be used: set an HTTP proxy; nothing is sent, nothing is lost"
+                )
             }
             Self::UntrustedCertificate { why } => write!(
                 f,

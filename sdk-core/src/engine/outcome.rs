@@ -142,14 +142,16 @@ impl Rejection {
             Self::EmptyGroup => "pass the group's key and its id",
             #[cfg(feature = "personal-data")]
             Self::PersonalData => "something in it looks like personal data; leave it out",
-            Self::TooLarge => "a record has at most 1 MB, and no more than the queue; send less in one",
-            Self::HoldFull => "too many calls are waiting for the person's decision",
+            Self::TooLarge => "a record may be at most 1 MB and must fit into the queue: split it",
+            Self::HoldFull => {
+                "too many calls are waiting for the person's decision: ask earlier, or record less until then"
+            }
             #[cfg(feature = "native")]
-            Self::Filtered => "the filter that this app has set does not want it recorded",
+            Self::Filtered => "the app's own filter rejected it",
             #[cfg(feature = "native")]
             Self::NotFinite => "JSON has no infinity and no NaN; leave it out or pass a text",
             #[cfg(feature = "native")]
-            Self::Overloaded => "the store cannot keep up; record less, or later",
+            Self::Overloaded => "the store cannot keep up: record less, or later",
             #[cfg(feature = "native")]
             Self::Closed => "this client has been shut down, or was made before a fork; make a new one",
         }

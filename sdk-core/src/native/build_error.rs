@@ -48,9 +48,9 @@ impl fmt::Display for BuildError {
                 write!(f, "data_dir {fault}: pass the path of a folder, or leave it out to remember nothing")
             }
             Self::Duration { setting } => {
-                write!(f, "{setting} is no duration that can be counted: pass seconds, from 0 to 10^16")
+                write!(f, "{setting} must be between 0 and 10^16 seconds")
             }
-            Self::NoRoom { setting } => write!(f, "{setting} is 0: pass more, or collect nothing"),
+            Self::NoRoom { setting } => write!(f, "{setting} must be greater than 0"),
             Self::Conflict { setting } => {
                 // Whether two of them are the same nobody can tell.
                 let same = if matches!(*setting, "transport" | "on_notice") { "none" } else { "the same value" };
@@ -60,7 +60,7 @@ impl fmt::Display for BuildError {
                 )
             }
             Self::NoTransport => f.write_str("no transport: pass one, or build with the feature `http`"),
-            Self::Threads => f.write_str("the operating system gave no thread: raise the process's limits"),
+            Self::Threads => f.write_str("could not start a thread: raise the process's thread limit"),
         }
     }
 }

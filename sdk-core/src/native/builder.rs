@@ -229,8 +229,8 @@ impl Builder {
     /// Builds the client. Returns at once: no file is read or written and nothing is sent on the calling thread.
     ///
     /// A second client for the same token and folder shares the first one's engine and threads. So it must have the
-    /// same settings, and cannot have a transport or [`on_notice`](Self::on_notice) of its own. A folder is the same
-    /// however it is reached, also through a symbolic link.
+    /// same settings, and cannot have a transport or [`on_notice`](Self::on_notice) of its own. Folders are compared as
+    /// absolute paths; a folder reached through a symbolic link or `..` is shared as between two processes.
     ///
     /// # Errors
     /// A setting that cannot work, or that differs from an open client's on the same folder.

@@ -8,7 +8,7 @@ use crate::engine::Config;
 use std::path::{Component, Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
-/// What makes a store: the folder, by its one path, and the project's token.
+/// What makes a store: the folder, by its absolute path, and the project's token.
 pub(super) type Key = (PathBuf, String);
 
 struct Open {
@@ -95,25 +95,10 @@ pub(super) fn absolute(path: &Path) -> PathBuf {
     std::path::absolute(path).unwrap_or_else(|_| path.to_path_buf())
 }
 
-/// The one path of a folder, to tell folders apart, not to find them: as the disk has what is there of it, and without `.`
-/// and `..` behind that, where there are no links.
+/// The absolute path without `.`, without asking the disk: to tell folders apart, not to find them. What stands above the
+/// end of a link is not what stands above the link, so that `..` stays.
 fn name_of(folder: &Path) -> PathBuf {
-    let path = absolute(folder);
-    let found = path.ancestors().find_map(|there| Some((there.canonicalize().ok()?, there)));
-    let (mut name, rest) = match &found {
-        Some((name, there)) => (name.clone(), path.strip_prefix(there).unwrap_or(&path)),
-        None => (PathBuf::new(), path.as_path()),
-    };
-    for component in rest.components() {
-        match component {
-            Component::ParentDir => {
-                name.pop();
-            }
-            Component::CurDir => {}
-            other => name.push(other),
-        }
-    }
-    name
+    absolute(folder).components().filter(|component| *component != Component::CurDir).collect()
 }
 
 #[cfg(test)]
@@ -121,25 +106,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn one_folder_has_one_name() {
-        let here = std::env::current_dir().unwrap().canonicalize().unwrap();
-        assert_eq!(name_of(Path::new("no such/./b/../c/")), here.join("no such/c"));
-        assert_eq!(name_of(Path::new("x")), here.join("x"));
-        assert_eq!(name_of(Path::new("src/../x")), here.join("x"));
-    }
-
-    #[cfg(unix)]
-    #[test]
-    fn c9_what_stands_above_the_end_of_a_link_is_not_what_stands_above_the_link() {
-        let folder = std::env::temp_dir().join(format!("refrain-link-{}", std::process::id()));
-        std::fs::create_dir_all(folder.join("far/away")).unwrap();
-        std::os::unix::fs::symlink(folder.join("far/away"), folder.join("link")).unwrap();
-        let name = |path: &str| name_of(&folder.join(path));
-        let (behind, far, near) = (name("link/../data"), name("far/data"), name("data"));
-        let ends = (name("link/data"), name("far/away/data"));
-        std::fs::remove_dir_all(&folder).unwrap();
-        assert_eq!(behind, far);
-        assert_ne!(behind, near);
-        assert_eq!(ends.0, ends.1);
+    fn one_folder_has_one_name_but_for_links() {
+        assert_eq!(name_of(Path::new("/a/./b//c/")), Path::new("/a/b/c"));
+        assert_eq!(name_of(Path::new("x")), std::env::current_dir().unwrap().join("x"));
+        assert_ne!(name_of(Path::new("/a/link/../c")), Path::new("/a/c"));
     }
 }

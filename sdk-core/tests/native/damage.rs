@@ -70,7 +70,6 @@ fn c8_an_identity_of_which_nothing_was_written_is_none_and_an_empty_choice_is_a_
         assert!(client.sync(PATIENCE));
         assert_eq!(client.device_id().is_some(), name == "identity");
         assert_eq!(client.opt_in(), Ok(()));
-        ready(&client);
         client.shutdown(PATIENCE);
         let client = quiet(&folder, &collector).build().unwrap();
         assert!(client.sync(PATIENCE));

@@ -1,7 +1,9 @@
 //! Records, from the call to the collector.
 
 use crate::player::Player;
-use crate::support::{Collector, Folder, PATIENCE, TOKEN, accepted, delivered, files, quiet, ready};
+use crate::support::{
+    Collector, Folder, PATIENCE, TOKEN, accepted, delivered, files, is_trouble, quiet, ready,
+};
 use refrain::engine::{Answer, Decision, DefaultConsent, FlushState, Notice, Outcome, Rejection, StoreFault};
 use refrain::native::{Client, HttpTransport, PendingRequest, Transport};
 use rustls::pki_types::pem::PemObject;
@@ -120,7 +122,11 @@ fn a_host_hears_once_that_a_certificate_is_not_trusted() {
     let client = quiet(&folder, &collector)
         .endpoint(endpoint)
         .transport(HttpTransport::new().no_proxy())
-        .on_notice(move |notice| tell.send(notice.to_string()).unwrap())
+        .on_notice(move |notice| {
+            if is_trouble(notice) {
+                tell.send(notice.to_string()).unwrap();
+            }
+        })
         .build()
         .unwrap();
     ready(&client);
@@ -266,7 +272,11 @@ fn a_host_hears_when_its_client_is_not_welcome() {
     let (folder, collector) = (Folder::new(), Collector::start());
     let (tell, told) = std::sync::mpsc::channel();
     let client = quiet(&folder, &collector)
-        .on_notice(move |notice| tell.send(notice.clone()).unwrap())
+        .on_notice(move |notice| {
+            if is_trouble(notice) {
+                tell.send(notice.clone()).unwrap();
+            }
+        })
         .build()
         .unwrap();
     collector.set_status(401);
@@ -275,7 +285,10 @@ fn a_host_hears_when_its_client_is_not_welcome() {
     assert_eq!(client.flush(PATIENCE), FlushState::Failing);
     let notice = told.recv_timeout(PATIENCE).unwrap();
     assert_eq!(notice, Notice::Paused { status: 401 });
-    assert_eq!(notice.to_string(), "the collector answers 401; sending rests, nothing is lost");
+    assert_eq!(
+        notice.to_string(),
+        "the collector answers 401: check the token and the endpoint; sending is paused, nothing is lost"
+    );
     assert_eq!(client.stats().queued, 1);
 }
 
@@ -288,7 +301,11 @@ fn a_host_hears_of_a_data_folder_that_cannot_be_read() {
         fs::write(folder.data(), "no folder").unwrap();
         let client = quiet(&folder, &collector)
             .default_consent(default)
-            .on_notice(move |notice| tell.send(notice.clone()).unwrap())
+            .on_notice(move |notice| {
+                if is_trouble(notice) {
+                    tell.send(notice.clone()).unwrap();
+                }
+            })
             .build()
             .unwrap();
         assert_eq!(told.recv_timeout(PATIENCE).unwrap(), Notice::StoreTrouble(StoreFault::Unreadable));
@@ -319,8 +336,8 @@ fn a_hook_may_wait_for_the_client() {
     let (tell, told) = std::sync::mpsc::channel();
     let slot = Arc::clone(&hooked);
     let client = quiet(&folder, &collector)
-        .on_notice(move |_| {
-            if let Some(client) = slot.get() {
+        .on_notice(move |notice| {
+            if let (true, Some(client)) = (is_trouble(notice), slot.get()) {
                 assert!(client.sync(PATIENCE));
                 let refused = client.opt_out(Default::default());
                 tell.send((refused, client.consent().decision, client.shutdown(PATIENCE))).unwrap();

@@ -1,6 +1,6 @@
 //! What the tests share: a folder that goes away, a collector on a real socket, and a second process.
 
-use refrain::engine::{DefaultConsent, FlushState, Outcome};
+use refrain::engine::{DefaultConsent, FlushState, Notice, Outcome};
 use refrain::native::{Builder, Client};
 use serde_json::Value;
 use std::ffi::OsStr;
@@ -306,6 +306,11 @@ pub fn quiet(folder: &Folder, collector: &Collector) -> Builder {
 }
 
 /// Waits until the client has read its folder and accepts records.
+/// Whether something is wrong; where consent stands is said in any case.
+pub fn is_trouble(notice: &Notice) -> bool {
+    !matches!(notice, Notice::ConsentChanged(_))
+}
+
 pub fn ready(client: &Client) {
     assert!(client.sync(PATIENCE));
     assert!(client.device_id().is_some(), "{:?}", client.audit());

@@ -221,7 +221,7 @@ class Notices(FolderTestCase):
         self.assertFalse(client.flush(timeout=30))
         record = logged.records.get(timeout=30)
         self.assertEqual(record.levelno, logging.WARNING)
-        self.assertEqual(record.getMessage(), "the collector answers 401; sending rests, nothing is lost")
+        self.assertEqual(record.getMessage(), "the collector answers 401: check the token and the endpoint; sending is paused, nothing is lost")
 
     def test_a_developer_reads_that_records_go(self) -> None:
         logged = Logged()
@@ -231,7 +231,7 @@ class Notices(FolderTestCase):
         for _ in range(20):
             client.track("Bought", {"item": "umbrella"})
         record = logged.records.get(timeout=30)
-        self.assertEqual(record.getMessage(), "the queue is full; the oldest records go")
+        self.assertEqual(record.getMessage(), "the queue is full: the oldest records are dropped; is the collector out of reach?")
         self.assertGreater(client.stats().dropped["evicted"], 1)
         self.assertTrue(logged.records.empty())
 

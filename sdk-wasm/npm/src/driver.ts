@@ -8,7 +8,7 @@ import { openQueue } from './queue.js';
 import { openRequests } from './requests.js';
 import { said, settings } from './settings.js';
 import { Turn } from './turns.js';
-import type { Audit, Consent, ConsentError, Options, Rejected, Result, Signals, Stats } from './types.js';
+import type { Audit, Consent, ConsentError, OptOut, Options, Rejected, Result, Signals, Stats } from './types.js';
 import { filtered, texts } from './values.js';
 
 export type Client = Awaited<ReturnType<typeof load>>;
@@ -96,7 +96,7 @@ export const load = async (token: string, options: Options, host: Host) => {
           .then(options.onConsent)
           .catch((error) => warn('onConsent throws ' + error));
       } else {
-        warn(kind == 5 ? `the collector answers ${of}; sending rests` : core.text());
+        warn(kind == 5 ? `the collector answers ${of}: check the token and the endpoint; sending is paused` : core.text());
       }
     }
     flushes.forEach(([until, done], mark) => {
@@ -324,7 +324,7 @@ export const load = async (token: string, options: Options, host: Host) => {
   const refused = () => {
     try {
       const kind = +host.local!.getItem(early)!;
-      if (kind & Turn.OptOut) client.choose([Turn.OptOut | (kind & 3)]);
+      if (kind & Turn.OptOut) client.choose([1, { erase: !!(kind & 1), deleteProfile: !!(kind & 2) }]);
       // A page's agreement was its own.
       else host.local!.removeItem(early);
     } catch {
@@ -407,7 +407,8 @@ export const load = async (token: string, options: Options, host: Host) => {
         return refuse({ rejected: 'broken', hint: '' + error });
       }
     },
-    choose: ([kind, how]: readonly [kind: number, how?: object | null]) => {
+    choose: ([refuses, how]: readonly [refuses?: 1, how?: OptOut | null]) => {
+      const kind = refuses ? Turn.OptOut + +!!how?.erase + 2 * +!!how?.deleteProfile : Turn.OptIn;
       const choice = new Promise<void>((done, fail) => {
         if (over) {
           // It can do nothing any more, but the next one hears of a refusal.

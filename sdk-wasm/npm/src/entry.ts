@@ -2,7 +2,7 @@
 
 import type { Client } from './driver.js';
 import { Turn } from './turns.js';
-import type { Consent, Options, Profile, Refrain, Rejected, Result } from './types.js';
+import type { Consent, OptOut, Options, Profile, Refrain, Rejected, Result } from './types.js';
 
 /** Calls that end later. */
 type Slow = 'choose' | 'audit' | 'flush' | 'shutdown' | 'signals';
@@ -49,14 +49,13 @@ export const entry = (loader: () => Promise<Loader>, storage?: () => Storage) =>
     apply = (operator: string) => (value: unknown = '') => call(kind, 0, { ...of, ['$' + operator]: value }),
   ): Profile => ({
     delete: apply('delete'),
+    remove: apply('remove'),
     append: apply('append'),
     add: apply('add'),
     setOnce: apply('set_once'),
     set: apply('set'),
     union: apply('union'),
-    // Made one list where it is caught what comes of it.
-    unset: (...names) => apply('unset')({ toJSON: () => names.flat() }),
-    remove: apply('remove'),
+    unset: (...names) => apply('unset')(names),
   });
 
   /**
@@ -88,15 +87,15 @@ export const entry = (loader: () => Promise<Loader>, storage?: () => Storage) =>
     dead = refuse('not_loaded', error.message);
   });
 
-  const choose = (turn: number, how?: object) => {
-    no = turn > Turn.OptIn ? no | turn : 0;
+  const choose = (refuses?: 1, how?: OptOut | null) => {
+    no = refuses ? no | (Turn.OptOut + <any>!!how?.erase + 2 * <any>!!how?.deleteProfile) : 0;
     try {
       // The page may be left before there is a client, which reads this when it starts.
       client ?? (storage!()[`refrain:${token}:no`] = no);
     } catch {
       // There is none, it is denied to us, or full.
     }
-    return later<void>('choose', [turn, how]);
+    return later<void>('choose', [refuses, how]);
   };
 
   const consent = (): Consent =>
@@ -112,29 +111,29 @@ export const entry = (loader: () => Promise<Loader>, storage?: () => Storage) =>
     track: (name, properties) => call(0, name, properties),
     removeGroup: (key, id) => call(14, key, id),
     reset: () => call(2),
-    setGroup: (key, id) => call(12, key, id),
     hasOptedOut: () => consent().decision == 'denied',
+    audit: () => later('audit'),
     addGroup: (key, id) => call(13, key, id),
     ready,
-    identify: (user) => call(1, user),
+    setGroup: (key, id) => call(12, key, id),
     registerOnce: (properties) => call(4, 0, properties),
-    register: (properties) => call(3, 0, properties),
     registerForSession: (properties) => call(5, 0, properties),
-    consent,
-    timeEvent: (name) => call(9, name),
+    register: (properties) => call(3, 0, properties),
     alias: (alias) => call(8, alias),
-    audit: () => later('audit'),
+    identify: (user) => call(1, user),
+    timeEvent: (name) => call(9, name),
+    stats: () => client?.stats(refused),
     unregister: (name) => call(6, name),
     switchUser: (user) => call(7, user),
     group: (key, id) => profile(11, { $group_key: key, $group_id: id }),
     flush: (timeout = 1e4) => later('flush', timeout, timeout),
     shutdown: (timeout = 2e3) => later('shutdown', timeout, timeout),
     signals: (signals) => later('signals', signals),
-    stats: () => client?.stats(refused),
-    optIn: () => choose(Turn.OptIn),
-    optOut: (how) => choose(Turn.OptOut + <any>!!how?.erase + 2 * <any>!!how?.deleteProfile, how),
-    deviceId: () => client?.deviceId(),
+    optIn: () => choose(),
+    optOut: (how) => choose(1, how),
     profile: () => profile(10),
+    deviceId: () => client?.deviceId(),
     distinctId: () => client?.distinctId(),
+    consent,
   };
 };

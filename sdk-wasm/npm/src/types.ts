@@ -108,6 +108,12 @@ export interface Consent {
   sentence: string;
 }
 
+/** What is asked of the collector with a refusal, see {@link Refrain.optOut}. */
+export interface OptOut {
+  erase?: boolean | undefined;
+  deleteProfile?: boolean | undefined;
+}
+
 /** Why a choice could not be fully carried out. */
 export interface ConsentError extends Error {
   /**
@@ -223,7 +229,7 @@ export interface Refrain {
    * name, and the collector is not asked. Rejects if the refusal could not be written (it then holds in this page only,
    * and writing is retried), or if something is left.
    */
-  optOut(options?: { erase?: boolean | undefined; deleteProfile?: boolean | undefined }): Promise<void>;
+  optOut(options?: OptOut): Promise<void>;
   /**
    * Sets which signals say "no" from now on in addition to the browser's, as in the options. A signal that is left out
    * is withdrawn. Resolves once everything that follows from this has been done.

@@ -29,6 +29,11 @@ function finite(this: any, key: string, value: unknown) {
 export const texts = (kind: number, first: unknown, second: unknown, json: string): [string, string] | Rejected => {
   // What is no text is none: the module asks for one where it needs one.
   const text = (value: unknown) => (typeof value == 'string' ? value : '');
+  if (kind >= PROFILE && kind < MEMBERSHIP && (second as any).$unset) {
+    // Names, and lists of names.
+    const operators = JSON.parse(json);
+    json = JSON.stringify({ ...operators, $unset: operators.$unset.flat() });
+  }
   const one = text(first);
   const two = kind >= MEMBERSHIP ? text(second) : kind == TRACK && second == null ? '{}' : json;
   if (HALF.test(one) || HALF.test(two)) {
@@ -71,5 +76,5 @@ export const filtered = (filter: Filter, kind: number, parts: [string, string]):
   } catch {
     // What it cannot judge is not recorded.
   }
-  return { rejected: 'filtered', hint: "the app's filter does not want it recorded" };
+  return { rejected: 'filtered', hint: "the app's own filter rejected it" };
 };

@@ -506,7 +506,7 @@ test('a queue that is full says so, once', async (t) => {
   await page.evaluate(() => console.log('refrain: end'));
   while (said.at(-1) !== 'refrain: end') await page.waitForEvent('console');
   assert.ok(dropped.evicted > 1);
-  assert.deepEqual(said, ['refrain: the queue is full; the oldest events go', 'refrain: end']);
+  assert.deepEqual(said, ['refrain: the queue is full: the oldest events are dropped', 'refrain: end']);
 });
 
 test('a server in trouble is tried again, with the same ids', async (t) => {

@@ -67,7 +67,10 @@ pub(super) fn wipe<D: Disk>(
         }
     }
     let kept_for_others = scope == WipeScope::Own && others_live;
-    if !kept_for_others && identity_is_before(&record::read_held(layout, RecordName::Identity), before) {
+    let identity = record::read_held(layout, RecordName::Identity);
+    // One that was begun and never written is none, and its file would be found.
+    let stays = kept_for_others || identity != RecordRead::Absent && !identity_is_before(&identity, before);
+    if !stays {
         count(record::remove(layout, RecordName::Identity));
     }
     failure.map(|()| (items, before))

@@ -384,7 +384,7 @@ class Client:
             self._warnings.say(f"the filter that this app has set raises {name}; nothing of what it raises for is recorded")
             raise Unusable("filtered", f"the filter that this app has set has raised {name}") from None
         if kept is None:
-            raise Unusable("filtered", "the filter that this app has set does not want it recorded")
+            raise Unusable("filtered", "the app's own filter rejected it")
         return encode({**kept, **of} if of and isinstance(kept, Mapping) else kept)
 
     def _call(self, kind: int, name: str, text: str) -> int:

@@ -26,7 +26,7 @@ class Unusable(Exception):
 
 
 def too_large() -> Unusable:
-    return Unusable("too_large", "a record has at most 1 MB; send less in one")
+    return Unusable("too_large", "a record may be at most 1 MB: split it")
 
 
 def encode(properties: Mapping[str, Any]) -> str:

@@ -307,7 +307,7 @@ public final class Refrain: Sendable {
 
     private func tooLarge() -> Outcome {
         native.countRejected()
-        return .rejected(reason: "too_large", hint: "a record has at most 1 MB; send less in one")
+        return .rejected(reason: "too_large", hint: "a record may be at most 1 MB: split it")
     }
 
     private func decide(_ decision: @escaping @Sendable (Client) throws -> Void) async throws {

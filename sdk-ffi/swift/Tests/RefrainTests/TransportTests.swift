@@ -15,7 +15,7 @@ import Testing
         let rule: Refrain.Value = ["match": ["method": "POST"] as Refrain.Value, "act": ["status": 401] as Refrain.Value]
         try await world.server.post("/mock/faults", [rule])
         let said = try await world.elsewhere("refused")
-        #expect(said == "refrain: the collector answers 401; sending rests, nothing is lost")
+        #expect(said == "refrain: the collector answers 401: check the token and the endpoint; sending is paused, nothing is lost")
     }
 
     @Test func oneThatThrowsLosesNothing() async throws {

@@ -55,9 +55,12 @@ pub async fn put(app: &Arc<App>, call: &Call) -> Result<Reply, Failure> {
             Some(duration) => moves.push(Move::Duration(duration.to_owned())),
             None => {
                 let hint = "it is an ISO 8601 duration such as \"P5Y\", \"P30D\" or \"PT90S\"";
-                return Err(
-                    Reply::hinted(400, "advance is no duration, or beyond all calendars", hint).into()
-                );
+                return Err(Reply::hinted(
+                    400,
+                    "advance is not an ISO 8601 duration within the supported range",
+                    hint,
+                )
+                .into());
             }
         }
     }

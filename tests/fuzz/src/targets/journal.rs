@@ -7,8 +7,8 @@
 use crate::bytes::Bytes;
 use crate::segment;
 use refrain::engine::{
-    Answer, ConsentRecord, ConsentState, Decision, DefaultConsent, DenyReason, Done, EventId, Input,
-    Now, Outcome, RecordName, Signals, Verdict,
+    Answer, ConsentRecord, ConsentState, Decision, DefaultConsent, DenyReason, Done, EventId, Input, Now,
+    Outcome, RecordName, Signals, Verdict,
 };
 use refrain::engine::{Call, Recovered};
 use refrain::journal::segment::{Found, HEADER_LEN, Header, Kind, Records, encode_record};

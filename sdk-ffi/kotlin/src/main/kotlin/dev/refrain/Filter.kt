@@ -43,7 +43,7 @@ internal fun Filter?.kept(
             warnings.say("the filter that this app has set throws $name; nothing of what it throws for is recorded")
             throw Unusable("filtered", "the filter that this app has set has thrown $name")
         }
-    return kept ?: throw Unusable("filtered", "the filter that this app has set does not want it recorded")
+    return kept ?: throw Unusable("filtered", "the app's own filter rejected it")
 }
 
 /** Values that stay as they are while the app goes on with what they came from. */

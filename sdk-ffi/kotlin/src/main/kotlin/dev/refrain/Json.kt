@@ -54,7 +54,7 @@ internal fun utf8Length(text: String): Int {
 /** The most that the core takes in one record, in bytes. What has more characters is not even written out. */
 internal const val MAX_BYTES = 1_000_000
 
-internal fun tooLarge() = Unusable("too_large", "a record has at most 1 MB; send less in one")
+internal fun tooLarge() = Unusable("too_large", "a record may be at most 1 MB: split it")
 
 /** There the core's own limits are long passed; it keeps what contains itself from going on for ever. */
 internal const val MAX_DEPTH = 64

@@ -9,11 +9,14 @@ import java.net.HttpURLConnection
 import java.net.PasswordAuthentication
 import java.net.SocketTimeoutException
 import java.net.URL
+import java.security.cert.CertPathValidatorException
+import java.security.cert.CertificateException
 import java.text.ParseException
 import java.text.SimpleDateFormat
 import java.util.Date
 import java.util.Locale
 import java.util.zip.GZIPOutputStream
+import javax.net.ssl.SSLPeerUnverifiedException
 import kotlin.concurrent.thread
 
 /** HTTP and HTTPS by `HttpURLConnection`, which every JVM and every Android has. */
@@ -23,11 +26,14 @@ internal class UrlConnectionTransport(private val connection: (URL) -> HttpURLCo
 
     @Volatile private var compresses = true
 
+    private val warnings = Warnings()
+
     override fun send(request: HttpRequest): HttpAnswer {
         val isCompressed = compresses && request.bodyLength >= WORTH_COMPRESSING
         val exchange = UrlConnectionExchange(request, connection(URL(request.url)), isCompressed)
         this.exchange = exchange
         val answer = exchange.run()
+        exchange.distrust?.let { warnings.say("the collector's certificate is not trusted: $it") }
         if (!isCompressed || answer !is HttpAnswer.Response || answer.status !in NOT_IN_THIS_FORM) return answer
         // The records are sent again, in the clear and with their length.
         compresses = false
@@ -47,6 +53,9 @@ private const val ANSWER_BYTES = 65_536
 
 /** Below this a body grows by compression rather than shrinks. */
 private const val WORTH_COMPRESSING = 1024
+
+/** An exception may be its own cause. */
+private const val CAUSES = 10
 
 /** It is the form of a body that is refused, not what stands in it. */
 private val NOT_IN_THIS_FORM = setOf(411, 415, 501)
@@ -96,6 +105,10 @@ private class UrlConnectionExchange(
 ) {
     private var aborted = false
 
+    /** Why the peer is not believed to be the collector. */
+    var distrust: String? = null
+        private set
+
     fun run(): HttpAnswer =
         try {
             talk()
@@ -105,7 +118,8 @@ private class UrlConnectionExchange(
             // Asked for a password (401, 407), the JDK would send the body once more, which it may not; it gives out
             // the status in this way only.
             HttpAnswer.Response(refusal.responseCode(), null, "")
-        } catch (_: Exception) { // whatever a network, a proxy or a peer can come up with
+        } catch (error: Exception) { // whatever a network, a proxy or a peer can come up with
+            distrust = distrust(error)
             HttpAnswer.Unreachable
         } finally {
             connection.disconnect()
@@ -182,6 +196,16 @@ private class UrlConnectionExchange(
             body = answer?.use { beginning(it, lengthOf(connection)) }.orEmpty(),
         )
     }
+}
+
+/** What is wrong with the peer's certificate, if it is that. Each platform wraps it in its own way. */
+private fun distrust(error: Exception): String? {
+    val causes = generateSequence<Throwable>(error) { it.cause }.take(CAUSES)
+    val cause =
+        causes.firstOrNull {
+            it is CertificateException || it is CertPathValidatorException || it is SSLPeerUnverifiedException
+        }
+    return cause?.run { message ?: javaClass.simpleName }
 }
 
 /** As it is told; -1 where it is not. Android before 7 has no `getContentLengthLong`. */

@@ -1,6 +1,9 @@
 package dev.refrain
 
+import com.sun.net.httpserver.HttpsConfigurator
+import com.sun.net.httpserver.HttpsServer
 import dev.refrain.ffi.HttpRequestInterface
+import java.io.File
 import java.io.InputStream
 import java.io.OutputStream
 import java.net.Authenticator
@@ -8,14 +11,22 @@ import java.net.CookieHandler
 import java.net.CookieManager
 import java.net.HttpURLConnection
 import java.net.InetAddress
+import java.net.InetSocketAddress
 import java.net.PasswordAuthentication
 import java.net.ServerSocket
 import java.net.URL
+import java.security.KeyFactory
+import java.security.KeyStore
+import java.security.cert.CertificateFactory
+import java.security.spec.PKCS8EncodedKeySpec
+import java.util.Base64
 import java.util.concurrent.CopyOnWriteArrayList
 import java.util.concurrent.CountDownLatch
 import java.util.concurrent.TimeUnit
 import java.util.concurrent.atomic.AtomicInteger
 import java.util.logging.Level
+import javax.net.ssl.KeyManagerFactory
+import javax.net.ssl.SSLContext
 import kotlin.concurrent.thread
 import kotlin.random.Random
 import kotlin.time.Duration.Companion.seconds
@@ -57,10 +68,51 @@ class TransportTest : FolderTest() {
             assertFalse(client.flushBlocking(30.0))
             val record = logged.records.poll(60, TimeUnit.SECONDS)
             assertEquals(Level.WARNING, record?.level)
-            assertEquals("the collector answers 401; sending rests, nothing is lost", record?.message)
+            assertEquals("the collector answers 401: check the token and the endpoint; sending is paused, nothing is lost", record?.message)
         } finally {
             logged.close()
         }
+    }
+
+    @Test
+    fun `a developer reads once that a certificate is not trusted`() {
+        val server = HttpsServer.create(InetSocketAddress(InetAddress.getLoopbackAddress(), 0), 0)
+        server.httpsConfigurator = HttpsConfigurator(untrusted())
+        server.start()
+        val logged = Logged()
+        try {
+            val transport = UrlConnectionTransport()
+            for (attempt in 1..2) {
+                val request = Told("https://localhost:${server.address.port}/track/", "[]".toByteArray())
+                assertEquals(HttpAnswer.Unreachable, transport.send(HttpRequest(request)))
+                assertEquals(emptyList<String>(), request.calls)
+            }
+            val said = logged.records.map { it.message }
+            assertEquals(1, said.size, "$said")
+            assertTrue(said[0].startsWith("the collector's certificate is not trusted: "), "$said")
+        } finally {
+            logged.close()
+            server.stop(0)
+        }
+    }
+
+    /** A collector's side of TLS, with a certificate that nobody trusts. */
+    private fun untrusted(): SSLContext {
+        val pem = File("../python/tests/localhost.pem").readText()
+        val parts =
+            Regex("-----BEGIN ([A-Z ]+)-----([^-]+)-----END").findAll(pem).associate {
+                it.groupValues[1] to Base64.getMimeDecoder().decode(it.groupValues[2])
+            }
+        val key = KeyFactory.getInstance("EC").generatePrivate(PKCS8EncodedKeySpec(parts["PRIVATE KEY"]))
+        val certificate =
+            CertificateFactory.getInstance("X.509").generateCertificate(parts["CERTIFICATE"]!!.inputStream())
+        val password = "none".toCharArray()
+        val store = KeyStore.getInstance(KeyStore.getDefaultType())
+        store.load(null, null)
+        store.setKeyEntry("collector", key, password, arrayOf(certificate))
+        val keys = KeyManagerFactory.getInstance(KeyManagerFactory.getDefaultAlgorithm())
+        keys.init(store, password)
+        return SSLContext.getInstance("TLS").apply { init(keys.keyManagers, null, null) }
     }
 
     @Test
