@@ -227,6 +227,9 @@ impl Engine {
             // What cannot be read may be readable again in a moment; what was accepted waits until then.
             if reason != DenyReason::StoreUnavailable {
                 self.stop_if_open();
+            } else if self.signals.refusal(&self.config).is_some() {
+                // The record may say that nobody has decided by the time that a request leaves (C5).
+                self.call_back();
             }
         }
     }

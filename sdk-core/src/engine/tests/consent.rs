@@ -265,6 +265,27 @@ fn calls_before_the_store_is_open_are_kept_and_a_refusal_then_counts() {
 }
 
 #[test]
+fn c5_a_signal_calls_back_what_waits_also_while_the_record_cannot_be_read() {
+    let mut store = Store::default();
+    let mut app = Driver::started(0, granted(), &mut store);
+    app.track("a");
+    app.run(&mut store);
+    app.input(Input::Flush);
+    app.run(&mut store);
+    app.input(Input::RecordChanged { name: RecordName::Consent, read: RecordRead::Unreadable });
+    let signals = |gpc| Input::Signals(Signals { gpc, ..Signals::default() });
+    app.input(signals(true));
+    // By now the record can be read again, and nobody has decided.
+    assert!(!app.depart(&store), "C5: a request leaves although a signal says no");
+    // Nothing is lost by it: the signal ends before anybody has looked.
+    app.input(signals(false));
+    let read = store.consent.clone();
+    app.input(Input::RecordChanged { name: RecordName::Consent, read });
+    app.input(Input::Flush);
+    assert!(app.exchange(&mut store, ok()).contains("\"a\""));
+}
+
+#[test]
 fn a_store_that_takes_nothing_leaves_memory() {
     let mut store = Store { fault: Some(StoreFault::ReadOnly), ..Store::default() };
     let mut app = Driver::started(0, granted(), &mut store);

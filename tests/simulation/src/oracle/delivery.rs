@@ -206,7 +206,7 @@ impl Oracle {
     pub fn resumes(&mut self, maker: Maker, disk: &SimDisk) {
         self.announcing.retain(|(of, id)| *of != maker || disk.holds(id.as_bytes()).is_some());
         for record in self.records.values_mut().filter(|record| record.maker == maker) {
-            record.excused |= !record.taken && !(record.held && !record.agreed);
+            record.excused |= !record.taken && (!record.held || record.agreed);
         }
     }
 

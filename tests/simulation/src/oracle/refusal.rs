@@ -148,8 +148,7 @@ impl Oracle {
     ) {
         let here = process.engine.consent().decision;
         assert!(here != Decision::Denied, "C5: a process sends after its own refusal: {maker:?}");
-        // A request that was under way when the record could not be read is bound to what it says afterwards.
-        if objects && !self.agreed.contains(&maker) && !self.troubled.contains(&maker) {
+        if objects && !self.agreed.contains(&maker) {
             let decision = record_on(disk).map(|record| record.decision).unwrap_or_default();
             assert!(decision != Decision::Unset, "C5: a request leaves although a signal says no: {maker:?}");
         }
@@ -250,7 +249,7 @@ impl Oracle {
         let decision = record_on(disk).map(|record| record.decision);
         let by_signal = decision == Some(Decision::Unset) && all_denied;
         let refuses = decision == Some(Decision::Denied);
-        if self.damaged || numbered_anew || decided && !refuses && !by_signal {
+        if self.damaged || numbered_anew || decided && !refuses && !by_signal || by_signal && self.undone {
             return;
         }
         self.tally.test(if by_signal { Promise::NothingLeftOfSignals } else { Promise::Purged });
