@@ -29,8 +29,7 @@ impl Guest {
         (steps, patient): (u32, bool),
     ) -> Process {
         let witness = std::mem::take(oracle);
-        let guest =
-            Self { maker, process, oracle: witness, disk: disk.clone(), steps, patient };
+        let guest = Self { maker, process, oracle: witness, disk: disk.clone(), steps, patient };
         let guest = Rc::new(RefCell::new(guest));
         let turn = Rc::clone(&guest);
         host.set_turn(calls, Box::new(move || turn.borrow_mut().take_turn()));

@@ -402,7 +402,8 @@ impl Process {
             }
             Effect::Open { op } => {
                 let done = self.store.open();
-                if matches!(&done, Done::Opened { consent, .. } if !matches!(consent, RecordRead::Unreadable)) {
+                if matches!(&done, Done::Opened { consent, .. } if !matches!(consent, RecordRead::Unreadable))
+                {
                     self.kept.push(Kept::Read);
                 }
                 (op, done)

@@ -113,10 +113,9 @@ impl World {
     /// Lets something happen, and checks the rules.
     pub fn act(&mut self, action: Action) {
         self.oracle.acting = match action {
-            Action::Step(place)
-            | Action::Run(place)
-            | Action::End(place)
-            | Action::Meanwhile(place, ..) => Some(self.maker(place)),
+            Action::Step(place) | Action::Run(place) | Action::End(place) | Action::Meanwhile(place, ..) => {
+                Some(self.maker(place))
+            }
             _ => None,
         };
         self.perform(action);
@@ -436,15 +435,8 @@ impl World {
             self.oracle.blinded(std::iter::once(maker));
         }
         let number = place as u8 + 1;
-        let mut process = Process::start(
-            &self.disk,
-            &laws,
-            signals,
-            now,
-            number,
-            self.generations[place],
-            self.recorded,
-        );
+        let mut process =
+            Process::start(&self.disk, &laws, signals, now, number, self.generations[place], self.recorded);
         // A person may have had a word before the store is open.
         if !self.dice.once_in(4) {
             process.step();
@@ -509,7 +501,8 @@ impl World {
         let Some(guest) = self.processes[other].take() else { return };
         if let Some(host) = &mut self.processes[place] {
             let (oracle, disk) = (&mut self.oracle, &self.disk);
-            self.processes[other] = Some(Guest::visit(host, calls, (maker, guest), oracle, disk, (steps, patient)));
+            self.processes[other] =
+                Some(Guest::visit(host, calls, (maker, guest), oracle, disk, (steps, patient)));
         }
     }
 

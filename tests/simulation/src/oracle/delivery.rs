@@ -271,7 +271,8 @@ impl Oracle {
         let held = self.records.values_mut().filter(|record| record.held && record.maker == maker);
         for record in held {
             let age = process.now.mono_ms.saturating_sub(record.made.0.1);
-            record.excused |= !record.agreed && age >= process.limits.hold_limit_age_ms || record.early && refused;
+            record.excused |=
+                !record.agreed && age >= process.limits.hold_limit_age_ms || record.early && refused;
             record.agreed |= open;
         }
     }

@@ -81,7 +81,8 @@ impl Oracle {
     pub fn paid(&self, collector: &Collector, disk: &SimDisk) {
         if !(self.damaged || self.jumped) && record_on(disk).is_some() {
             let owed = self.owed.iter().map(|(_, asked)| asked);
-            owed.filter(|asked| asked.is_promised(&self.turned_away)).for_each(|asked| asked.has_arrived(collector));
+            owed.filter(|asked| asked.is_promised(&self.turned_away))
+                .for_each(|asked| asked.has_arrived(collector));
         }
     }
 

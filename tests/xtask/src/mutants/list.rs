@@ -184,14 +184,14 @@ pub const MUTANTS: &[Mutant] = &[
                 ".filter(|identity| Some(identity.epoch) == record_epoch)",
                 ".filter(|_| record_epoch.is_some())",
             ),
-            edit(WIPE, "if !kept_for_others && identity_is_before(", "if false && identity_is_before("),
+            edit(WIPE, "let stays = kept_for_others ||", "let stays = true || kept_for_others ||"),
         ],
     },
     Mutant {
         name: "identity-not-wiped",
         fault: "the device's secret outlives a withdrawal (C3)",
         edits: &[
-            edit(WIPE, "if !kept_for_others && identity_is_before(", "if false && identity_is_before("),
+            edit(WIPE, "let stays = kept_for_others ||", "let stays = true || kept_for_others ||"),
             edit(
                 WIPE,
                 "items.push(Item { name: layout.name(path), kind, bytes });",
@@ -455,8 +455,8 @@ pub const MUTANTS: &[Mutant] = &[
         fault: "nothing is collected although the person has agreed (C1)",
         edits: &[edit(
             VERDICT,
-            "Decision::Granted => Verdict::Allow,\n        Decision::Unset if",
-            "Decision::Granted => Verdict::Hold,\n        Decision::Unset if",
+            "Decision::Granted => Verdict::Allow,\n        Decision::Unset =>",
+            "Decision::Granted => Verdict::Hold,\n        Decision::Unset =>",
         )],
     },
     Mutant {
@@ -469,8 +469,8 @@ pub const MUTANTS: &[Mutant] = &[
         fault: "Global Privacy Control is not heard (C1)",
         edits: &[edit(
             VERDICT,
-            "Decision::Unset if signals.gpc && config",
-            "Decision::Unset if false && signals.gpc && config",
+            "if self.gpc && config.honor_gpc {",
+            "if false && self.gpc && config.honor_gpc {",
         )],
     },
     Mutant {
