@@ -22,7 +22,7 @@ pub enum Dropped {
     /// The collector refused it, even on its own.
     Refused,
     /// It was held, and could not be recorded when its turn came: with what had been registered in the meantime it was
-    /// too large.
+    /// too large. Or it was to tell of a call, as `$identify` does, and was too large.
     Unrecordable,
 }
 

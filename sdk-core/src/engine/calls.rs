@@ -118,7 +118,8 @@ impl Engine {
             if self.config.id_merge == IdMerge::Original {
                 write::member(&mut properties, "$anon_distinct_id", &anonymous);
             }
-            return self.record_own(at, "$identify", properties, EventId(call.bits));
+            let announced = self.record_own(at, "$identify", properties, EventId(call.bits));
+            self.unannounced(announced);
         }
         outcome
     }
@@ -142,7 +143,17 @@ impl Engine {
         operators.push_str(if list { "[" } else { "" });
         write::string(&mut operators, call.text);
         operators.push_str(if list { "]}}" } else { "}}" });
-        self.record_update(at, &operators, Lane::Profiles)
+        let announced = self.record_update(at, &operators, Lane::Profiles);
+        self.unannounced(announced);
+        outcome
+    }
+
+    /// What a call has changed holds, also where the record that tells the collector of it was too large: that is counted.
+    fn unannounced(&mut self, announced: Outcome) {
+        if let Outcome::Rejected(_) = announced {
+            self.books.tracked += 1;
+            self.books.drop_records(Dropped::Unrecordable, 1);
+        }
     }
 
     /// An event of the engine's own; its properties lack the closing brace.

@@ -428,6 +428,21 @@ impl Engine {
         self.deliveries = deliveries(&self.config);
     }
 
+    /// Aborts requests whose records stay, and leave once the gate opens again.
+    pub(super) fn call_back(&mut self) {
+        let mut any = false;
+        for (_, pending) in &self.pending {
+            if let Pending::Send { batch, .. } = pending {
+                self.queue.put_back(batch);
+                any = true;
+            }
+        }
+        if any {
+            self.abandon_data();
+            self.gather();
+        }
+    }
+
     pub(super) fn expire_queue(&mut self) {
         let limit = i64::try_from(self.config.queue_limit_age_ms).unwrap_or(i64::MAX);
         let expired = self.queue.expire((self.now.mono_ms as i64).saturating_sub(limit));

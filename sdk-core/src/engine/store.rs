@@ -171,8 +171,12 @@ impl Engine {
             (Pending::Erasure { id, state }, result) => self.erasure_done(id, *state, result),
             (Pending::Outbox, Done::Amended { read, .. }) => {
                 self.observe_consent(read);
-                // Some may have been lost meanwhile.
-                self.entrust();
+                // Some may have been lost meanwhile. If what was read does not outrank what is known here, the look that is
+                // under way tells first: until then every try would read the same.
+                let looks = self.pending.iter().any(|(_, pending)| matches!(pending, Pending::Look { .. }));
+                if !looks {
+                    self.entrust();
+                }
             }
             (Pending::Outbox, Done::Failed(_)) => self.retries.arm(self.now),
 

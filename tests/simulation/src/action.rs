@@ -3,7 +3,7 @@
 use crate::collector::Mood;
 use crate::disk::Trouble;
 use crate::mishap::Mishap;
-use refrain::engine::{Also, CallKind, Lane, Lifecycle};
+use refrain::engine::{Also, CallKind, DefaultConsent, Lane, Lifecycle, Signals};
 
 /// Something that happens. Whatever makes no sense at the moment does nothing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -24,8 +24,10 @@ pub enum Action {
     Agree(usize),
     /// The person objects.
     Refuse(usize, Also),
-    /// A signal begins or ends.
-    Signal(usize, bool),
+    /// Signals begin or end, for whoever lives at a place, now or later.
+    Signal(usize, Signals),
+    /// Whoever starts next at a place has other settings.
+    Settings(usize, DefaultConsent, Honoured),
     /// An app wants everything sent.
     Flush(usize),
     /// An app goes to the background or away, or the network is back.
@@ -70,4 +72,13 @@ pub enum Action {
     LoseRecord(bool),
     /// The collector changes its mood.
     Mood(Mood),
+}
+
+/// Which of a browser's signals an app honours.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Honoured {
+    /// Global Privacy Control.
+    pub gpc: bool,
+    /// Do Not Track.
+    pub dnt: bool,
 }

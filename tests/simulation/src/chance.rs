@@ -1,6 +1,6 @@
 //! What happens when the dice choose.
 
-use crate::action::Action;
+use crate::action::{Action, Honoured};
 use crate::collector::Mood;
 use crate::dice::Dice;
 use crate::disk::Trouble;
@@ -8,7 +8,7 @@ use crate::garbage::KINDS;
 use crate::mishap::{Failure, Mishap};
 use crate::process::Process;
 use crate::world::{Laws, PLACES, World};
-use refrain::engine::{Also, CallKind, Config, DefaultConsent, IdMerge, Lane, Lifecycle};
+use refrain::engine::{Also, CallKind, Config, DefaultConsent, IdMerge, Lane, Lifecycle, Signals};
 
 const DAY_MS: i64 = 24 * 60 * 60 * 1_000;
 
@@ -22,6 +22,9 @@ pub fn live(seed: u64, trace: bool) -> World {
     let processes = 1 + dice.below(PLACES as u64) as usize;
     let steps = 60 + dice.below(120);
     for place in 0..processes {
+        if world.laws.signals && dice.once_in(2) {
+            world.act(Action::Signal(place, signals(&mut dice)));
+        }
         world.act(Action::Start(place));
         // A change of mind before the store is open.
         if dice.once_in(12) {
@@ -42,14 +45,18 @@ pub fn live(seed: u64, trace: bool) -> World {
     world
 }
 
+/// The last one least often: nothing happens there before somebody agrees.
+const DEFAULTS: [DefaultConsent; 5] = [
+    DefaultConsent::Granted,
+    DefaultConsent::Granted,
+    DefaultConsent::Pending,
+    DefaultConsent::Pending,
+    DefaultConsent::Denied,
+];
+
 fn laws(dice: &mut Dice) -> Laws {
     let mut config = Config::new("T");
-    config.default_consent = *dice.pick(&[
-        DefaultConsent::Granted,
-        DefaultConsent::Pending,
-        DefaultConsent::Pending,
-        DefaultConsent::Denied,
-    ]);
+    config.default_consent = *dice.pick(&DEFAULTS);
     config.id_merge = *dice.pick(&[IdMerge::Simplified, IdMerge::Original]);
     config.batch_size = *dice.pick(&[1, 2, 3, 7, 50]);
     config.leading_edge = dice.once_in(3);
@@ -61,16 +68,21 @@ fn laws(dice: &mut Dice) -> Laws {
         config,
         segment_bytes: *dice.pick(&[128, 1 << 10, 256 << 10]),
         flips: dice.once_in(6),
-        signals: dice.once_in(5),
+        signals: dice.once_in(3),
+        settings: dice.once_in(4),
         poison: *dice.pick(&[0, 0, 5]),
         jumps: dice.once_in(6),
         loses: dice.once_in(8),
     }
 }
 
+fn signals(dice: &mut Dice) -> Signals {
+    Signals { gpc: dice.once_in(3), dnt: dice.once_in(3), host: dice.once_in(5) }
+}
+
 fn choose(dice: &mut Dice, processes: usize, laws: &Laws) -> Action {
     let place = dice.below(processes as u64) as usize;
-    match dice.below(100) {
+    match dice.below(108) {
         0..=21 => {
             let lane = *dice.pick(&[Lane::Events, Lane::Events, Lane::Events, Lane::Profiles, Lane::Groups]);
             Action::Record(place, lane)
@@ -126,11 +138,16 @@ fn choose(dice: &mut Dice, processes: usize, laws: &Laws) -> Action {
         }
         96 => Action::Disk(None),
         97 if laws.flips => Action::Flip,
-        97 if laws.loses => Action::LoseRecord(dice.once_in(2)),
-        97 if laws.signals => Action::Signal(place, dice.once_in(2)),
-        98 if laws.jumps => {
+        98 if laws.loses => Action::LoseRecord(dice.once_in(2)),
+        99..=100 if laws.signals => Action::Signal(place, signals(dice)),
+        101 if laws.settings => {
+            let honoured = Honoured { gpc: !dice.once_in(3), dnt: !dice.once_in(3) };
+            Action::Settings(place, *dice.pick(&DEFAULTS), honoured)
+        }
+        102 if laws.jumps => {
             Action::Jump(place, *dice.pick(&[-3 * DAY_MS, -60_000, 60_000, 9 * DAY_MS]) / 60_000)
         }
+        97..=102 => Action::Step(place),
         _ => Action::Mood(*dice.pick(&[
             Mood::Well,
             Mood::Well,
@@ -138,6 +155,7 @@ fn choose(dice: &mut Dice, processes: usize, laws: &Laws) -> Action {
             Mood::Busy(Some(3)),
             Mood::Busy(Some(0)),
             Mood::Limited(60),
+            Mood::Small(1),
             Mood::Small(1),
             Mood::Portal,
             Mood::Missing,

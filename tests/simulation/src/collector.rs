@@ -1,6 +1,7 @@
 //! A collector: it answers as told, keeps what it has taken, and does not trust anybody to send a record once.
 
 use refrain::engine::{Answer, Request};
+use sha2::{Digest, Sha256};
 use std::collections::BTreeMap;
 
 /// How the collector behaves for now.
@@ -29,7 +30,7 @@ pub struct Collector {
     pub records: BTreeMap<u64, String>,
     /// Announcements of a grant.
     pub opt_ins: BTreeMap<String, u32>,
-    /// Device ids whose erasure was asked for, in order.
+    /// Device ids whose erasure was asked for, in order, each with its proof.
     pub erasures: Vec<String>,
     /// Requests to delete profiles, each with the ids that it names.
     pub deletions: Vec<String>,
@@ -71,14 +72,23 @@ impl Collector {
         (answer(200, None, "1"), true)
     }
 
+    /// Every other erasure takes a while, and asks for it.
     fn erase(&mut self, request: &Request) -> Answer {
-        let body = if request.body.is_empty() {
-            r#"{"id":"e1","state":"completed","receipt":{}}"#
+        let (body, retry_after) = if request.body.is_empty() {
+            let ticket = request.path.rsplit('/').next().unwrap_or_default();
+            let known = ticket.strip_prefix('e').and_then(|number| number.parse::<usize>().ok());
+            assert!(known.is_some_and(|n| n < self.erasures.len()), "C12: nobody was told of {ticket}");
+            (format!(r#"{{"id":"{ticket}","state":"completed","receipt":{{}}}}"#), None)
         } else {
-            self.erasures.extend(text_of(&request.body, "device_id").map(String::from));
-            r#"{"id":"e1","state":"accepted"}"#
+            let device = text_of(&request.body, "device_id").unwrap_or_default();
+            let secret = text_of(&request.body, "secret").unwrap_or_default();
+            assert_eq!(device_of(secret), device, "C12: the proof is another device's");
+            self.erasures.push(device.into());
+            let number = self.erasures.len() - 1;
+            let wait = (number % 2 == 1).then(|| "2".into());
+            (format!(r#"{{"id":"e{number}","state":"accepted"}}"#), wait)
         };
-        Answer::Response { status: 202, retry_after: None, body: body.into() }
+        Answer::Response { status: 202, retry_after, body }
     }
 
     fn keep(&mut self, record: &str) {
@@ -93,8 +103,20 @@ impl Collector {
     }
 }
 
+/// The device whose secret this is, in hexadecimal digits: the first 128 bits of its SHA-256, as a UUID of version 4
+/// (C12).
+fn device_of(secret: &str) -> String {
+    let byte = |at: usize| secret.get(at..at + 2).and_then(|digits| u8::from_str_radix(digits, 16).ok());
+    let bytes: Vec<u8> = (0..secret.len()).step_by(2).filter_map(byte).collect();
+    let mut digest = Sha256::digest(&bytes);
+    digest[6] = digest[6] & 0x0F | 0x40;
+    digest[8] = digest[8] & 0x3F | 0x80;
+    let hex: String = digest[..16].iter().map(|byte| format!("{byte:02x}")).collect();
+    [&hex[..8], &hex[8..12], &hex[12..16], &hex[16..20], &hex[20..]].join("-")
+}
+
 /// The records of a body.
-fn split(body: &str) -> Vec<&str> {
+pub fn split(body: &str) -> Vec<&str> {
     let (mut depth, mut start, mut quoted, mut escaped) = (0, 0, false, false);
     let mut records = Vec::new();
     for (at, byte) in body.bytes().enumerate() {

@@ -1,24 +1,30 @@
 //! What a bit that flips may cost.
 
-use crate::collector::markers;
 use refrain::journal::segment::{Found, Records};
 use std::path::Path;
 
-/// The records that a queue's file has lost with a bit that flipped in it. `None` where that may cost more than the records
-/// that stood there: it is no queue's file, or who writes to it goes on behind a header that nobody can read.
-pub fn lost(path: &Path, before: &[u8], after: &[u8]) -> Option<Vec<u64>> {
-    let name = path.file_name()?.to_str()?;
-    if name.ends_with(".log.bad") || name.ends_with(".log.tmp") {
-        return Some(Vec::new());
-    }
+/// What a queue has lost with a bit that flipped in a file.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Lost {
+    /// The file holds no queue.
+    Nothing,
+    /// These records.
+    Records(Vec<String>),
+    /// The header: what stands behind it, and what will.
+    Queue,
+}
+
+/// What a queue has lost with a bit that flipped in this file.
+pub fn lost(path: &Path, before: &[u8], after: &[u8]) -> Lost {
+    let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
     if !name.ends_with(".log") {
-        return None;
+        return Lost::Nothing;
     }
-    let (before, after) = (Records::new(before)?, Records::new(after)?);
+    let (Some(before), Some(after)) = (Records::new(before), Records::new(after)) else { return Lost::Queue };
     let (whole, left) = (events(before), events(after));
-    let lost: Vec<_> = whole.into_iter().filter(|record| !left.contains(record)).collect();
+    let lost: Vec<_> = whole.into_iter().filter(|record| !left.contains(record)).map(String::from).collect();
     assert!(lost.len() <= 1, "damage costs more than the record that it hits: {lost:?}");
-    Some(lost.iter().flat_map(|record| markers(record)).collect())
+    Lost::Records(lost)
 }
 
 fn events(records: Records<'_>) -> Vec<&str> {

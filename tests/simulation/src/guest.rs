@@ -1,13 +1,14 @@
 //! A process that has a turn in the middle of another one's step.
 
 use crate::disk::SimDisk;
-use crate::oracle::Oracle;
+use crate::oracle::{Maker, Oracle};
 use crate::process::Process;
 use std::cell::RefCell;
 use std::rc::Rc;
 
 /// The one that has a turn, with the witness of what it does.
 pub struct Guest {
+    maker: Maker,
     process: Process,
     oracle: Oracle,
     disk: SimDisk,
@@ -22,12 +23,13 @@ impl Guest {
     pub fn visit(
         host: &mut Process,
         calls: u32,
-        process: Process,
+        (maker, process): (Maker, Process),
         oracle: &mut Oracle,
         disk: &SimDisk,
         (steps, patient): (u32, bool),
     ) -> Process {
-        let guest = Self { process, oracle: std::mem::take(oracle), disk: disk.clone(), steps, patient };
+        let witness = std::mem::take(oracle);
+        let guest = Self { maker, process, oracle: witness, disk: disk.clone(), steps, patient };
         let guest = Rc::new(RefCell::new(guest));
         let turn = Rc::clone(&guest);
         host.set_turn(calls, Box::new(move || turn.borrow_mut().take_turn()));
@@ -43,6 +45,9 @@ impl Guest {
     }
 
     fn take_turn(&mut self) {
+        // What was written so far the other one has written.
+        self.oracle.watch_decision(&self.disk);
+        let host = self.oracle.acting.replace(self.maker);
         while self.steps > 0 && !(self.patient && self.process.would_wait()) {
             self.steps -= 1;
             // Others' words arrive at any time.
@@ -50,7 +55,8 @@ impl Guest {
             if !self.process.step() {
                 break;
             }
-            self.oracle.watch_decision(&self.disk);
+            self.oracle.watch_step(self.maker, &self.process, &self.disk);
         }
+        self.oracle.acting = host;
     }
 }

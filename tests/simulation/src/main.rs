@@ -3,6 +3,7 @@
 use refrain::engine::DefaultConsent;
 use refrain_simulation::chance;
 use refrain_simulation::flight::replay;
+use refrain_simulation::oracle::Tally;
 use refrain_simulation::search::{History, laws, search};
 use std::panic::catch_unwind;
 use std::process::ExitCode;
@@ -80,10 +81,10 @@ impl Order {
 
 fn worlds(from: u64, count: u64, trace: bool) -> ExitCode {
     let start = Instant::now();
-    let mut records = 0;
+    let mut tally = Tally::default();
     for seed in from..from + count {
         match catch_unwind(|| chance::live(seed, trace)) {
-            Ok(world) => records += world.oracle.made_count(),
+            Ok(world) => tally.add(&world.oracle.tally),
             Err(_) => {
                 eprintln!("seed {seed} breaks a rule; again: cargo xtask simulate --seed {seed} --trace");
                 return ExitCode::FAILURE;
@@ -91,6 +92,8 @@ fn worlds(from: u64, count: u64, trace: bool) -> ExitCode {
         }
     }
     let rate = count as f64 / start.elapsed().as_secs_f64();
+    print!("{tally}");
+    let records = tally.made;
     println!("{count} worlds with {records} records, {rate:.0} worlds a second; no rule was broken");
     ExitCode::SUCCESS
 }

@@ -11,7 +11,7 @@ use refrain::engine::{
 use refrain::engine::{Answer, ConsentState};
 use refrain::native::flight::{Contents, Recording};
 use refrain::native::simulation::{Layout, Ledger, Store, is_choice};
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::path::PathBuf;
 
 /// The longest wait that a server may ask for.
@@ -31,6 +31,13 @@ pub enum Waiting {
     Outbox(OutboxPermit),
 }
 
+impl Waiting {
+    /// Whether it is the outbox's.
+    pub fn is_outbox(&self) -> bool {
+        matches!(self, Self::Outbox(_))
+    }
+}
+
 /// A request whose permit was redeemed: bytes are on their way.
 #[derive(Debug)]
 pub struct Open {
@@ -42,8 +49,23 @@ pub struct Open {
     pub outbox: bool,
     /// Held until the last byte is out.
     pub sending: Option<SimLock>,
-    /// Whether the collector has it.
-    pub stored: bool,
+    /// Whether the engine has given it up: it may arrive, and be answered, all the same.
+    pub cancelled: bool,
+}
+
+/// What a store has done.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kept {
+    /// An append stands in it.
+    Taken(Op),
+    /// All that stands in it is durable.
+    Synced,
+    /// It has noted that records need no longer be kept.
+    LetGo(Op),
+    /// It could not change a record; or it could, and cannot tell.
+    Unknown,
+    /// It has read the consent record.
+    Read,
 }
 
 /// What came of trying to let a request leave.
@@ -88,8 +110,14 @@ pub struct Process {
     pub settled: Vec<(Ticket, Result<(), Trouble>)>,
     /// Appends that the last input asked for.
     pub asked: Vec<Op>,
-    /// Appends that the store has taken since they were last looked at, and whether they were synced.
-    pub taken: Vec<(Op, bool)>,
+    /// The acknowledgement that the last input asked for.
+    pub lets_go: Option<Op>,
+    /// What the store has done since it was last looked at.
+    pub kept: Vec<Kept>,
+    /// Records in requests that were answered by "delivered", and that the engine had not given up.
+    pub delivered: u64,
+    /// The last requests of a page that leaves.
+    leaving: BTreeSet<Op>,
     /// Effects so far.
     pub effects: u64,
     /// What its engine is told, in worlds that are recorded.
@@ -112,7 +140,7 @@ impl Process {
         let ledger = Ledger::new(Some(layout));
         let config = laws.config.clone();
         let limits = config.clone();
-        let id = [number, generation, 0, 0, 0, 0, 0, 1];
+        let id = queue_id(number, generation);
         let flight = recorded
             .then(|| Recording::in_memory(Contents::Kept, &config, u64::from(id[0]) << 8 | u64::from(id[1])));
         let mut process = Self {
@@ -132,7 +160,10 @@ impl Process {
             open: Vec::new(),
             settled: Vec::new(),
             asked: Vec::new(),
-            taken: Vec::new(),
+            lets_go: None,
+            kept: Vec::new(),
+            delivered: 0,
+            leaving: BTreeSet::new(),
             effects: 0,
             flight,
         };
@@ -206,7 +237,7 @@ impl Process {
     }
 
     /// Whoever waits for something is woken for it, and not after the longest wait that a server may ask for.
-    pub fn is_woken(&self) {
+    pub fn is_woken(&self, is_recorded: impl Fn() -> bool) {
         let busy = !(self.storage.is_empty() && self.waiting.is_empty() && self.open.is_empty());
         if self.stopped || busy {
             return;
@@ -216,6 +247,9 @@ impl Process {
         if stats.queued > 0 || stats.held > 0 || open || !engine.is_settled() {
             let due = engine.next_wakeup();
             let soon = due.is_some_and(|due| due <= self.now.mono_ms + DAY_MS);
+            // What a record had asked for that was deleted waits for the next one.
+            let waits_for_record = open && stats.queued + stats.held == 0 && engine.is_settled();
+            let soon = soon || waits_for_record && !is_recorded();
             assert!(soon, "liveness: something waits, and nothing wakes it: {due:?}, {stats:?}");
         }
     }
@@ -244,6 +278,8 @@ impl Process {
     /// Hands an input to the engine and sorts what it wants done.
     pub fn input(&mut self, input: Input<'_>) -> Outcome {
         self.asked.clear();
+        self.lets_go = None;
+        let leaves = matches!(input, Input::Lifecycle(Lifecycle::Leaving));
         if let Some(flight) = &mut self.flight {
             flight.input(self.now, &input);
         }
@@ -255,17 +291,24 @@ impl Process {
                 flight.effect(&effect);
             }
             match effect {
-                Effect::Send { op, permit } => self.waiting.push_back((op, Waiting::Records(*permit))),
+                Effect::Send { op, permit } => {
+                    if leaves {
+                        self.leaving.insert(op);
+                    }
+                    self.waiting.push_back((op, Waiting::Records(*permit)));
+                }
                 Effect::SendErasure { op, permit } => self.waiting.push_back((op, Waiting::Outbox(*permit))),
                 Effect::Cancel { op } => {
                     self.waiting.retain(|(other, _)| *other != op);
-                    self.open.retain(|open| open.op != op || open.stored);
+                    cancel(&mut self.open, op, self.hurries);
                 }
                 Effect::Notify(Notice::Settled { ticket, result }) => self.settled.push((ticket, result)),
                 Effect::Notify(_) => {}
                 effect => {
-                    if let Effect::Append { op, .. } = &effect {
-                        self.asked.push(*op);
+                    match &effect {
+                        Effect::Append { op, .. } => self.asked.push(*op),
+                        Effect::Acknowledge { op, .. } => self.lets_go = Some(*op),
+                        _ => {}
                     }
                     self.storage.push_back(effect);
                 }
@@ -276,11 +319,12 @@ impl Process {
         }
         let stats = self.engine.stats();
         assert!(stats.balance(), "C15: the books do not balance: {stats:?}");
+        assert_eq!(stats.delivered, self.delivered, "C15: the collector has answered otherwise: {stats:?}");
         outcome
     }
 
     /// A call of the app.
-    pub fn call(&mut self, make: impl FnOnce([u8; 16]) -> Call<'static>) -> Outcome {
+    pub fn call<'c>(&mut self, make: impl FnOnce([u8; 16]) -> Call<'c>) -> Outcome {
         let bits = self.bits();
         self.input(Input::Call(make(bits)))
     }
@@ -291,10 +335,10 @@ impl Process {
         self.input(Input::Call(Call::track(name, properties, id)))
     }
 
-    /// The person agrees.
-    pub fn opt_in(&mut self) -> Ticket {
+    /// The person agrees. The ticket, and the id of what announces it.
+    pub fn opt_in(&mut self) -> (Ticket, String) {
         let (id, secret) = (EventId(self.bits()), Secret(self.bits()));
-        ticket(self.input(Input::OptIn { id, secret }))
+        (ticket(self.input(Input::OptIn { id, secret })), id.to_hex())
     }
 
     /// The person objects.
@@ -322,6 +366,12 @@ impl Process {
         }
     }
 
+    /// The end of the name of its own queue's folder.
+    pub fn queue_name(&self) -> String {
+        let id = queue_id(self.number, self.generation);
+        id.iter().map(|byte| format!("{byte:02x}")).collect()
+    }
+
     /// The consent record as it reads now.
     pub fn consent_read(&self) -> ConsentState {
         ConsentState::of(&self.ledger.read(RecordName::Consent))
@@ -345,17 +395,33 @@ impl Process {
             return false;
         }
         let Some(effect) = self.storage.remove(self.next_place()) else { return false };
-        let sync = matches!(effect, Effect::Sync { .. });
         let (op, done) = match effect {
             Effect::Append { op, permit } => {
                 self.keep(op, permit);
                 return !self.is_dead();
             }
-            Effect::Open { op } => (op, self.store.open()),
+            Effect::Open { op } => {
+                let done = self.store.open();
+                if matches!(&done, Done::Opened { consent, .. } if !matches!(consent, RecordRead::Unreadable))
+                {
+                    self.kept.push(Kept::Read);
+                }
+                (op, done)
+            }
             Effect::Recover { op, epoch } => (op, self.store.recover(epoch)),
-            Effect::Amend { op, amendment } => (op, self.store.amend(amendment)),
-            Effect::Acknowledge { op, records } => (op, self.store.acknowledge(&records)),
-            Effect::Sync { op } => (op, self.store.sync()),
+            Effect::Amend { op, amendment } => {
+                let done = self.store.amend(amendment);
+                if matches!(done, Done::Failed(_)) {
+                    self.kept.push(Kept::Unknown);
+                }
+                (op, done)
+            }
+            Effect::Acknowledge { op, records } => {
+                let done = self.store.acknowledge(&records);
+                self.let_go(op, &done);
+                (op, done)
+            }
+            Effect::Sync { op } => (op, self.sync()),
             Effect::Fence { op } => (op, self.store.fence()),
             Effect::Wipe { op, before, scope } => (op, self.store.wipe(before, scope)),
             Effect::List { op } => (op, self.store.list()),
@@ -365,9 +431,6 @@ impl Process {
         };
         if self.is_dead() {
             return false;
-        }
-        if matches!((sync, &done), (true, Done::Stored)) {
-            self.taken.iter_mut().for_each(|(_, synced)| *synced = true);
         }
         self.input(Input::Done { op, result: done });
         true
@@ -399,7 +462,7 @@ impl Process {
         }
         for (op, result) in ops.into_iter().zip(results) {
             if matches!(result, Done::Stored) {
-                self.taken.push((op, false));
+                self.kept.push(Kept::Taken(op));
             }
             self.input(Input::Done { op, result });
         }
@@ -413,9 +476,24 @@ impl Process {
             }
             for op in acknowledges {
                 let result = fault.map_or(Done::Stored, Done::Failed);
+                self.let_go(op, &result);
                 self.input(Input::Done { op, result });
             }
         }
+    }
+
+    fn let_go(&mut self, op: Op, done: &Done) {
+        if matches!(done, Done::Stored) {
+            self.kept.push(Kept::LetGo(op));
+        }
+    }
+
+    fn sync(&mut self) -> Done {
+        let done = self.store.sync();
+        if matches!(done, Done::Stored) {
+            self.kept.push(Kept::Synced);
+        }
+        done
     }
 
     /// Redeems the permit of the oldest request that waits, under the sending lock.
@@ -436,7 +514,7 @@ impl Process {
         };
         match redeemed {
             Ok(request) => {
-                self.open.push(Open { op, request, outbox, sending, stored: false });
+                self.open.push(Open { op, request, outbox, sending, cancelled: false });
                 Departure::Left
             }
             Err(_) => {
@@ -454,6 +532,10 @@ impl Process {
     /// The answer to a request on its way.
     pub fn answered(&mut self, at: usize, answer: Answer) {
         let open = self.open.remove(at);
+        let delivers = matches!(&answer, Answer::Response { status: 200, body, .. } if body == "1");
+        if delivers && !open.outbox && !open.cancelled {
+            self.delivered += open.request.records as u64;
+        }
         self.input(Input::Done { op: open.op, result: Done::Answered(answer) });
     }
 
@@ -467,14 +549,28 @@ impl Process {
             };
             path.starts_with(wanted)
         };
-        let waiting = self.waiting.iter().filter(|(_, waiting)| match waiting {
-            Waiting::Records(permit) => path(permit.path()),
+        let waiting = self.waiting.iter().filter(|(op, waiting)| match waiting {
+            Waiting::Records(permit) => path(permit.path()) && !self.leaving.contains(op),
             Waiting::Outbox(_) => false,
         });
-        let open =
-            self.open.iter().filter(|open| !open.outbox && !open.request.leaving && path(&open.request.path));
+        let lives = |open: &&Open| !open.outbox && !open.request.leaving && !open.cancelled;
+        let open = self.open.iter().filter(lives).filter(|open| path(&open.request.path));
         waiting.count() + open.count()
     }
+}
+
+/// Breaks a request off, as far as that can be done. Where the transport can be stopped, one that has not left whole arrives
+/// as nothing; elsewhere it goes on leaving, and a fence waits for it. What has left may arrive, and be answered.
+fn cancel(open: &mut Vec<Open>, op: Op, stops: bool) {
+    if stops {
+        open.retain(|open| open.op != op || open.sending.is_none());
+    }
+    open.iter_mut().filter(|open| open.op == op).for_each(|open| open.cancelled = true);
+}
+
+/// The id in the name of a process's own queue.
+fn queue_id(number: u8, generation: u8) -> [u8; 8] {
+    [number, generation, 0, 0, 0, 0, 0, 1]
 }
 
 fn ticket(outcome: Outcome) -> Ticket {

@@ -8,7 +8,7 @@ use crate::disk::Trouble;
 use crate::mishap::Mishap;
 use crate::process::Process;
 use crate::world::{Laws, World};
-use refrain::engine::{Also, Config, DefaultConsent, Lane};
+use refrain::engine::{Also, Config, DefaultConsent, Lane, Signals};
 use std::collections::HashSet;
 use std::fmt::{self, Write};
 use std::hash::{DefaultHasher, Hasher};
@@ -36,7 +36,16 @@ pub fn laws(default: DefaultConsent) -> Laws {
     let mut config = Config::new("T");
     config.default_consent = default;
     config.batch_size = 1;
-    Laws { config, segment_bytes: 128, flips: false, signals: true, poison: 0, jumps: false, loses: false }
+    Laws {
+        config,
+        segment_bytes: 128,
+        flips: false,
+        signals: true,
+        settings: false,
+        poison: 0,
+        jumps: false,
+        loses: false,
+    }
 }
 
 /// What has happened before a search begins.
@@ -219,7 +228,8 @@ fn possible(world: &World) -> Vec<Action> {
             Action::Kill(place),
         ]);
         if place == 0 {
-            actions.push(Action::Signal(place, !process.engine.signals().gpc));
+            let gpc = !process.engine.signals().gpc;
+            actions.push(Action::Signal(place, Signals { gpc, ..Signals::default() }));
         }
         if !process.storage.is_empty() {
             actions.extend([Action::Step(place), Action::Run(place)]);

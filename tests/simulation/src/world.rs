@@ -7,14 +7,13 @@ use crate::dice::Dice;
 use crate::disk::{SimDisk, Trouble};
 use crate::garbage;
 use crate::guest::Guest;
-use crate::oracle::Oracle;
+use crate::oracle::{Maker, Oracle, Said, Whom, objects};
 use crate::process::{Departure, Process};
 use refrain::engine::{
-    Answer, Call, CallKind, Config, DefaultConsent, DenyReason, Dropped, Effect, Input, Lane, Lifecycle, Now,
-    Outcome, Signals, Stats, Verdict,
+    Answer, Call, CallKind, Config, Decision, DefaultConsent, DenyReason, Dropped, Effect, Input, Lane,
+    Lifecycle, Now, Outcome, Signals, Stats, Verdict,
 };
 use refrain::journal::segment::{Found, Records};
-use std::collections::BTreeMap;
 
 /// Places for processes on the folder.
 pub const PLACES: usize = 3;
@@ -32,6 +31,8 @@ pub struct Laws {
     pub flips: bool,
     /// Signals may say no.
     pub signals: bool,
+    /// Settings may be others after a restart.
+    pub settings: bool,
     /// One record in so many is poison; 0: none.
     pub poison: u64,
     /// Clocks may jump by days.
@@ -50,20 +51,23 @@ pub struct World {
     pub processes: [Option<Process>; PLACES],
     generations: [u8; PLACES],
     signals: [Signals; PLACES],
-    /// Before this, on its own clock, a process must not send in a lane, because the collector has asked it not to.
-    waits: BTreeMap<(usize, u8), u64>,
-    /// When each process's last request of a lane failed, unless it was told to hurry since.
-    failed: BTreeMap<(usize, u8), u64>,
+    /// The settings of whoever lives at a place, and of who will.
+    settings: [Config; PLACES],
+    next_settings: [Config; PLACES],
     /// Records that each process has dropped because of a withdrawal: then its waits are over, too.
     withdrawn: [u64; PLACES],
+    /// Properties and the like that apps have registered.
+    said: u64,
     /// Whether there was data when the person last objected in each process.
     found_data: [bool; PLACES],
     /// Whether a withdrawal has ended well that found data, while another process was open.
     pub withdrawn_beside_others: bool,
     /// Records that a full queue has dropped, by place.
     evicted: [u64; PLACES],
-    /// Whether pages that leave have sent beside the lanes.
-    left: [bool; PLACES],
+    /// Calls for which there was no room among those that wait, or in the queue after them, by place.
+    overflowed: [u64; PLACES],
+    /// Calls that have waited for too long, by place.
+    outwaited: [u64; PLACES],
     /// The collector.
     pub collector: Collector,
     /// The witness.
@@ -80,23 +84,24 @@ pub struct World {
 impl World {
     /// A world with these laws; chance is only asked where an action leaves something open.
     pub fn new(laws: Laws, dice: Dice) -> Self {
-        let mut oracle = Oracle::default();
-        oracle.lossy = laws.jumps;
+        let settings: [Config; PLACES] = std::array::from_fn(|_| laws.config.clone());
         Self {
             laws,
             disk: SimDisk::new(),
             processes: [const { None }; PLACES],
             generations: [0; PLACES],
             signals: [Signals::default(); PLACES],
-            waits: BTreeMap::new(),
-            failed: BTreeMap::new(),
+            next_settings: settings.clone(),
+            settings,
             withdrawn: [0; PLACES],
+            said: 0,
             found_data: [false; PLACES],
             withdrawn_beside_others: false,
             evicted: [0; PLACES],
-            left: [false; PLACES],
+            overflowed: [0; PLACES],
+            outwaited: [0; PLACES],
             collector: Collector::default(),
-            oracle,
+            oracle: Oracle::default(),
             wall_ms: WALL_MS,
             mono_ms: 1_000,
             dice,
@@ -107,7 +112,12 @@ impl World {
 
     /// Lets something happen, and checks the rules.
     pub fn act(&mut self, action: Action) {
-        let epoch = self.oracle.epoch();
+        self.oracle.acting = match action {
+            Action::Step(place) | Action::Run(place) | Action::End(place) | Action::Meanwhile(place, ..) => {
+                Some(self.maker(place))
+            }
+            _ => None,
+        };
         self.perform(action);
         self.bury();
         if self.trace {
@@ -115,27 +125,52 @@ impl World {
         }
         let mut ended_well = false;
         let open = self.processes.iter().flatten().filter(|process| process.engine.is_open()).count();
+        let blind = self.is_blind();
+        if blind {
+            self.oracle.blinded(self.living().into_iter());
+        }
+        self.oracle.excuse_troubled(&self.disk);
+        let living = self.living();
+        let latest = self.processes.iter().flatten().map(|process| process.now.wall_ms).max();
+        self.oracle.excuse_expired(latest.unwrap_or_default());
         for place in 0..PLACES {
-            let maker = (place, self.generations[place]);
+            let maker = self.maker(place);
+            let (objects, denied) = (self.objects(place), self.denied(place));
             if let Some(process) = &mut self.processes[place] {
                 let withdrawn = self.oracle.look(maker, process, &self.disk);
                 self.withdrawn_beside_others |= withdrawn && self.found_data[place] && open > 1;
                 ended_well |= withdrawn;
-                let verdict = process.engine.consent().verdict;
-                let denies =
-                    matches!(verdict, Verdict::Deny(reason) if reason != DenyReason::StoreUnavailable);
-                if denies || process.storage.iter().any(|effect| matches!(effect, Effect::Wipe { .. })) {
-                    self.oracle.excuse_all();
+                let consent = process.engine.consent();
+                let holds = consent.verdict == Verdict::Hold && consent.decision == Decision::Unset;
+                let denies = matches!(consent.verdict, Verdict::Deny(reason) if reason != DenyReason::StoreUnavailable);
+                let wipes = process.storage.iter().any(|effect| matches!(effect, Effect::Wipe { .. }));
+                if denies || wipes || holds && process.engine.is_open() {
+                    self.oracle.closed(maker, holds, |other| living.contains(&other));
                 }
-                let withdrawn = process.engine.stats().dropped_for(Dropped::Withdrawn);
+                let stats = process.engine.stats();
+                let overflowed =
+                    stats.dropped_for(Dropped::HoldFull) + stats.dropped_for(Dropped::Unrecordable);
+                if overflowed != self.overflowed[place] {
+                    self.overflowed[place] = overflowed;
+                    self.oracle.overflowed(maker);
+                }
+                let outwaited = stats.dropped_for(Dropped::HoldExpired);
+                if outwaited != self.outwaited[place] {
+                    self.outwaited[place] = outwaited;
+                    self.oracle.unheld(maker);
+                }
+                let withdrawn = stats.dropped_for(Dropped::Withdrawn);
                 if withdrawn != self.withdrawn[place] {
                     self.withdrawn[place] = withdrawn;
-                    self.waits.retain(|(of, _), _| *of != place);
-                    self.failed.retain(|(of, _), _| *of != place);
+                    self.oracle.pace.0.forget(place);
                 }
                 for lane in Lane::ALL {
-                    assert!(self.left[place] || process.in_lane(lane) <= 1, "two requests in a lane");
+                    assert!(process.in_lane(lane) <= 1, "two requests in a lane");
                 }
+                if objects && !blind {
+                    self.oracle.under_signal(maker, process);
+                }
+                self.oracle.excuse_held(maker, process, denied);
             }
         }
         for place in 0..PLACES {
@@ -143,21 +178,35 @@ impl World {
                 self.look_for_evicted(place, &stats);
             }
         }
-        for (place, process) in self.processes.iter().enumerate() {
-            if let Some(process) = process {
-                process.is_woken();
+        for place in 0..PLACES {
+            let maker = self.maker(place);
+            if let Some(process) = &self.processes[place] {
+                process.is_woken(|| crate::oracle::record_on(&self.disk).is_some());
                 if ended_well {
                     self.oracle.writes(process);
                 }
-                self.oracle.holds((place, self.generations[place]), process);
+                self.oracle.holds(maker, process);
             }
         }
-        if self.oracle.epoch() != epoch {
-            // A withdrawal ends every wait with the requests that it was for.
-            self.waits.clear();
-            self.failed.clear();
-        }
         self.oracle.check(&self.disk, &self.collector);
+    }
+
+    fn maker(&self, place: usize) -> Maker {
+        (place, self.generations[place])
+    }
+
+    fn living(&self) -> Vec<Maker> {
+        (0..PLACES).filter(|place| self.processes[*place].is_some()).map(|place| self.maker(place)).collect()
+    }
+
+    /// Whether an honoured signal says no at a place.
+    fn objects(&self, place: usize) -> bool {
+        objects(self.signals[place], &self.settings[place])
+    }
+
+    /// Whether nobody can read what the record says.
+    fn is_blind(&self) -> bool {
+        self.disk.trouble() == Some(Trouble::Unreadable)
     }
 
     fn tell(&self, action: Action) {
@@ -201,13 +250,14 @@ impl World {
                 })
                 .collect();
             println!(
-                "    {place}: {} {:?}, {} queued, {} held, {} wait, {} open, wants {}",
+                "    {place}: {} {:?}, {} queued, {} held, {} wait, {} open, dropped {:?}, wants {}",
                 consent.decision.as_str(),
                 consent.verdict,
                 stats.queued,
                 stats.held,
                 process.waiting.len(),
                 process.open.len(),
+                stats.dropped,
                 wants.join(" "),
             );
         }
@@ -236,8 +286,9 @@ impl World {
             }
             Action::Meanwhile(place, calls, other, steps) => self.meanwhile(place, calls, other, steps),
             Action::Disk(trouble) => {
-                if trouble == Some(Trouble::Unreadable) {
-                    self.oracle.blinded();
+                if trouble.is_some() {
+                    // Nobody promises to keep a wait on a disk that is full or cannot be read.
+                    self.oracle.pace.0.lost();
                 }
                 self.disk.set_trouble(trouble);
             }
@@ -247,31 +298,42 @@ impl World {
             Action::Wait(ms) => self.wait(ms),
             Action::Record(place, lane) => self.record(place, lane),
             Action::Refuse(place, also) => {
-                let maker = (place, self.generations[place]);
+                let maker = self.maker(place);
                 self.found_data[place] = self.disk.holds_data();
                 if let Some(process) = self.running(place) {
-                    let device = process.engine.device_id();
+                    let whom = whom(process);
                     let ticket = process.opt_out(also);
-                    self.oracle.refuses(maker, ticket, device, also);
-                    self.forget_waits(place);
+                    self.oracle.refuses(maker, ticket, whom, also);
+                    self.oracle.pace.0.forget(place);
                 }
             }
             Action::Agree(place) => {
-                let maker = (place, self.generations[place]);
+                let maker = self.maker(place);
                 if let Some(process) = self.running(place) {
-                    let ticket = process.opt_in();
-                    self.oracle.agrees(maker, ticket);
-                    self.forget_waits(place);
+                    let (ticket, id) = process.opt_in();
+                    self.oracle.agrees(maker, ticket, id);
+                    self.oracle.pace.0.forget(place);
                 }
             }
-            Action::Signal(place, on) => {
-                self.signals[place].gpc = on;
-                let signals = self.signals[place];
+            // Who is stopped hears of nothing.
+            Action::Signal(place, _) if self.processes[place].as_ref().is_some_and(|it| it.stopped) => {}
+            Action::Signal(place, signals) => {
+                self.signals[place] = signals;
                 self.may_collect(place);
+                let (maker, objects) = (self.maker(place), self.objects(place));
                 if let Some(process) = self.running(place) {
                     process.input(Input::Signals(signals));
-                    self.forget_waits(place);
+                    let heard = matches!(process.engine.consent().reason(), "gpc" | "dnt" | "host");
+                    if objects && heard {
+                        self.oracle.silenced(maker);
+                    }
+                    self.oracle.pace.0.forget(place);
                 }
+            }
+            Action::Settings(place, default, honoured) => {
+                let settings = &mut self.next_settings[place];
+                settings.default_consent = default;
+                (settings.honor_gpc, settings.honor_dnt) = (honoured.gpc, honoured.dnt);
             }
             Action::Depart(place) => self.depart(place),
             Action::Answer(place) => self.answer(place, true, false),
@@ -282,33 +344,37 @@ impl World {
             Action::Jump(place, minutes) => {
                 if let Some(process) = &mut self.processes[place] {
                     process.now.wall_ms = process.now.wall_ms.saturating_add_signed(minutes * 60_000);
+                    self.oracle.jumps();
                 }
             }
-            Action::Call(place, kind) => {
-                if let Some(process) = self.running(place) {
-                    call(process, kind);
-                }
-            }
+            Action::Call(place, kind) => self.call(place, kind),
             Action::Flush(place) => {
-                self.hurry(place);
+                self.oracle.pace.0.hurry(place);
                 if let Some(process) = self.running(place) {
                     process.input(Input::Flush);
                 }
             }
             Action::Lifecycle(place, state) => {
-                self.left[place] |= state == Lifecycle::Leaving;
                 if state == Lifecycle::Resumed {
                     // What it knew is as after a restart.
-                    self.forget_waits(place);
+                    self.oracle.pace.0.forget(place);
+                    let maker = self.maker(place);
+                    self.oracle.resumes(maker, &self.disk);
+                } else if state != Lifecycle::Leaving {
+                    self.oracle.pace.0.hurry(place);
                 }
-                self.hurry(place);
                 if let Some(process) = self.running(place) {
                     process.lifecycle(state);
                 }
             }
             Action::Watch(place) => {
+                let blind = self.is_blind();
+                let maker = self.maker(place);
                 if let Some(process) = self.running(place) {
                     process.watch();
+                    if process.engine.is_open() && !blind {
+                        self.oracle.reads(maker);
+                    }
                 }
             }
             Action::Step(place) => {
@@ -321,7 +387,10 @@ impl World {
                     if !self.running(place).is_some_and(Process::step) {
                         return;
                     }
-                    self.oracle.watch_decision(&self.disk);
+                    let maker = self.maker(place);
+                    if let Some(process) = &self.processes[place] {
+                        self.oracle.watch_step(maker, process, &self.disk);
+                    }
                     if self.trace {
                         self.tell(Action::Step(place));
                     }
@@ -353,22 +422,27 @@ impl World {
         }
         self.generations[place] += 1;
         self.evicted[place] = 0;
+        self.overflowed[place] = 0;
+        self.outwaited[place] = 0;
         let now = Now { wall_ms: self.wall_ms, mono_ms: self.mono_ms };
+        self.settings[place].clone_from(&self.next_settings[place]);
+        let laws = Laws { config: self.settings[place].clone(), ..self.laws.clone() };
         let signals = self.signals[place];
         self.may_collect(place);
+        let (maker, living) = (self.maker(place), self.living());
+        self.oracle.pace.0.begins(maker, |other| !living.contains(&other));
+        if crate::oracle::is_damaged_on(&self.disk) {
+            self.oracle.blinded(std::iter::once(maker));
+        }
         let number = place as u8 + 1;
-        let mut process = Process::start(
-            &self.disk,
-            &self.laws,
-            signals,
-            now,
-            number,
-            self.generations[place],
-            self.recorded,
-        );
+        let mut process =
+            Process::start(&self.disk, &laws, signals, now, number, self.generations[place], self.recorded);
         // A person may have had a word before the store is open.
         if !self.dice.once_in(4) {
             process.step();
+            if !self.is_blind() {
+                self.oracle.reads(maker);
+            }
         }
         self.oracle.started(&process);
         self.processes[place] = Some(process);
@@ -376,18 +450,17 @@ impl World {
 
     /// Where nobody has to be asked, something may be written unless a signal says no (C3).
     fn may_collect(&mut self, place: usize) {
-        let granted = self.laws.config.default_consent == DefaultConsent::Granted;
-        self.oracle.may_write |= granted && !self.signals[place].gpc;
+        let granted = self.settings[place].default_consent == DefaultConsent::Granted;
+        self.oracle.may_write |= granted && !self.objects(place);
     }
 
     fn kill(&mut self, place: usize) {
         if let Some(process) = self.processes[place].take() {
             self.look_for_evicted(place, &process.engine.stats());
-            self.oracle.gone((place, self.generations[place]), false);
+            self.oracle.gone(self.maker(place), false, &self.disk);
             self.lost_on_the_way(&process);
             process.kill();
         }
-        self.forget_waits(place);
     }
 
     /// Requests of a dead process may still arrive.
@@ -403,19 +476,18 @@ impl World {
     fn end(&mut self, place: usize) {
         if let Some(mut process) = self.processes[place].take_if(|process| !process.stopped) {
             while process.step() {
-                self.oracle.watch_decision(&self.disk);
+                self.oracle.watch_step(self.maker(place), &process, &self.disk);
             }
             if process.is_dead() {
                 self.processes[place] = Some(process);
                 return;
             }
             self.look_for_evicted(place, &process.engine.stats());
-            self.oracle.look((place, self.generations[place]), &mut process, &self.disk);
-            self.oracle.gone((place, self.generations[place]), false);
+            self.oracle.look(self.maker(place), &mut process, &self.disk);
+            self.oracle.gone(self.maker(place), false, &self.disk);
             self.lost_on_the_way(&process);
             process.replays();
         }
-        self.forget_waits(place);
     }
 
     /// A process takes a step, and after so many disk calls, in the middle of it, another one takes so many.
@@ -425,18 +497,20 @@ impl World {
         }
         // Who holds a lock for longer than others wait was stopped.
         let patient = !self.dice.once_in(8);
+        let maker = self.maker(other);
         let Some(guest) = self.processes[other].take() else { return };
         if let Some(host) = &mut self.processes[place] {
             let (oracle, disk) = (&mut self.oracle, &self.disk);
-            self.processes[other] = Some(Guest::visit(host, calls, guest, oracle, disk, (steps, patient)));
+            self.processes[other] =
+                Some(Guest::visit(host, calls, (maker, guest), oracle, disk, (steps, patient)));
         }
     }
 
     /// Who has died in the middle of a step is dead.
     fn bury(&mut self) {
-        for process in self.processes.iter().flatten() {
-            if process.was_blind() {
-                self.oracle.blinded();
+        for place in 0..PLACES {
+            if self.processes[place].as_ref().is_some_and(Process::was_blind) {
+                self.oracle.blinded(std::iter::once(self.maker(place)));
             }
         }
         if !self.disk.is_powered() {
@@ -456,28 +530,33 @@ impl World {
         for place in 0..PLACES {
             if let Some(process) = self.processes[place].take() {
                 self.look_for_evicted(place, &process.engine.stats());
-                self.oracle.gone((place, self.generations[place]), true);
+                self.oracle.gone(self.maker(place), true, &self.disk);
                 self.lost_on_the_way(&process);
                 process.kill();
             }
-            self.forget_waits(place);
         }
-        self.oracle.gone((PLACES, 0), true);
+        self.oracle.gone((PLACES, 0), true, &self.disk);
+        self.oracle.pace.0.lost();
         self.disk.lose_power(&mut self.dice);
+        self.oracle.power_lost(&self.disk);
     }
 
     fn flip(&mut self) {
-        let (slots, files) = (crate::oracle::slots_on(&self.disk), self.disk.files());
+        let slots = crate::oracle::slots_on(&self.disk);
+        let record = crate::oracle::record_on(&self.disk);
+        let identity = crate::oracle::identity_on(&self.disk);
+        let files = self.disk.files();
         let Some(path) = self.disk.flip(&mut self.dice) else { return };
         crate::oracle::no_other_record(&self.disk, &slots);
         let after = self.disk.files();
         let mut bytes = files.iter().zip(&after).filter(|((name, _), _)| *name == path);
-        match bytes.next().and_then(|((_, before), (_, after))| damage::lost(&path, before, after)) {
-            Some(lost) => self.oracle.excuse(&lost),
-            None => self.oracle.damaged = true,
-        }
+        let Some(((_, before), (_, after))) = bytes.next() else { return };
+        let decides = crate::oracle::record_on(&self.disk) != record;
+        let identifies = crate::oracle::identity_on(&self.disk) != identity;
+        self.oracle.flipped(&damage::lost(&path, before, after), decides || identifies);
         if crate::oracle::record_on(&self.disk).is_none() {
-            self.oracle.blinded();
+            let living = self.living();
+            self.oracle.blinded(living.into_iter());
         }
     }
 
@@ -494,8 +573,6 @@ impl World {
             }
         }
         self.oracle.record_lost(self.processes.iter().all(Option::is_none));
-        self.waits.clear();
-        self.failed.clear();
     }
 
     fn wait(&mut self, ms: u64) {
@@ -530,7 +607,10 @@ impl World {
         let id = process.bits();
         let idle = process.waiting.is_empty() && process.open.is_empty();
         let outcome = match lane {
-            Lane::Events => process.track(&name, r#"{"plan":"pro","n":[1,{"a":"\"}"}]}"#),
+            Lane::Events => {
+                let properties = format!(r#"{{"plan":"pro","n":[1,{{"a":"\"}}"}}],"marker":"{name}"}}"#);
+                process.track("Read", &properties)
+            }
             Lane::Profiles => {
                 let operators = format!(r#"{{"$set":{{"{name}":1}}}}"#);
                 process.input(Input::Call(Call::new(CallKind::Profile, "", &operators, id)))
@@ -540,7 +620,7 @@ impl World {
                 process.input(Input::Call(Call::new(CallKind::Group, "", &operators, id)))
             }
         };
-        let (stats, asked) = (process.engine.stats(), process.asked.clone());
+        let (stats, event) = (process.engine.stats(), (lane == Lane::Events).then_some("Read"));
         // No request carries anything: nothing keeps the queue from being within its bytes.
         if idle && process.waiting.is_empty() {
             let most = process.limits.queue_limit_bytes;
@@ -551,50 +631,77 @@ impl World {
             let (held, most) = (process.engine.held_calls(), process.limits.hold_limit);
             assert!(held <= most, "{held} calls wait for a decision, over {most}");
         }
+        if self.trace {
+            println!("    {name}: {outcome:?}");
+        }
+        let Some(process) = &self.processes[place] else { return };
         match outcome {
-            Outcome::Accepted => self.oracle.made(maker, &asked, refused),
-            Outcome::Held => self.oracle.made(maker, &[], refused),
+            Outcome::Accepted | Outcome::Held => self.oracle.made(maker, process, outcome, refused, event),
             Outcome::Rejected(_) => {}
             other => panic!("a record is answered with {other:?}"),
         }
     }
 
+    /// An app says who it is about. Every value is another one, so that an old one is known.
+    fn call(&mut self, place: usize, kind: CallKind) {
+        self.said += 1;
+        let (maker, number) = (self.maker(place), self.said);
+        let other = number.is_multiple_of(2);
+        let key = if other { "tier" } else { "visit" };
+        let (name, value) = match kind {
+            CallKind::Track | CallKind::Profile | CallKind::Group => return,
+            CallKind::Identify => (if other { "u1" } else { "u3" }, String::new()),
+            CallKind::SwitchUser => ("u2", String::new()),
+            CallKind::Alias => ("also", String::new()),
+            CallKind::Register | CallKind::RegisterOnce => ("tier", format!("\"v{number}\"")),
+            CallKind::RegisterForSession => (key, format!("\"v{number}\"")),
+            CallKind::Unregister => (key, String::new()),
+            CallKind::TimeEvent => ("Read", String::new()),
+            CallKind::SetGroup | CallKind::AddGroup | CallKind::RemoveGroup => {
+                ("company", String::from(if other { "acme" } else { "initech" }))
+            }
+            CallKind::Reset => ("", String::new()),
+        };
+        let registers =
+            matches!(kind, CallKind::Register | CallKind::RegisterOnce | CallKind::RegisterForSession);
+        let text = if registers { format!("{{\"{name}\":{value}}}") } else { value.clone() };
+        let Some(process) = self.running(place) else { return };
+        let outcome = process.call(|bits| Call::new(kind, if registers { "" } else { name }, &text, bits));
+        if let (Some(process), Outcome::Accepted | Outcome::Held) = (&self.processes[place], outcome) {
+            self.oracle.said(maker, process, Said { kind, name, value }, outcome == Outcome::Held);
+        }
+    }
+
     fn depart(&mut self, place: usize) {
-        let maker = (place, self.generations[place]);
-        let lossy = self.oracle.lossy;
+        let (maker, objects) = (self.maker(place), self.objects(place));
         let Some(process) = self.processes[place].as_mut().filter(|process| !process.stopped) else { return };
         if process.depart() != Departure::Left {
             return;
         }
         let Some(open) = process.open.last() else { return };
+        let (oracle, disk) = (&mut self.oracle, &self.disk);
         if open.outbox {
             let carries = open.request.body.contains("\"event\"") || open.request.body.contains("\"$set\"");
             assert!(!carries, "C12: the outbox carries a record");
+            let alone = || crate::oracle::asks_once(disk);
+            oracle.pace.0.asks(maker, process, &open.request, alone, &mut oracle.tally);
             return;
         }
         // Who cannot read the record can obey nobody else's word.
-        if self.disk.trouble() == Some(Trouble::Unreadable) {
+        if disk.trouble() == Some(Trouble::Unreadable) {
             return;
         }
-        self.oracle.departed(maker, process, &open.request);
+        oracle.departed(maker, process, &open.request, objects, disk);
         // What a record had asked for that is gone is asked for again under the same epoch, which others may not have seen
         // yet.
-        if !(self.oracle.renumbered || self.oracle.in_process) {
-            crate::oracle::stays_behind(&self.disk, &open.request);
+        if !(oracle.renumbered || oracle.in_process()) {
+            crate::oracle::stays_behind(oracle, disk, &open.request);
         }
-        let lane = lane_of(&open.request.path);
-        let leaves = self.left[place];
-        if let Some(at) = self.failed.remove(&(place, lane)) {
-            let pause = process.now.mono_ms - at;
-            assert!(pause >= 100 || leaves, "a collector that fails is asked again after {pause} ms");
-        }
-        if let Some(until) = self.waits.get(&(place, lane)) {
-            assert!(process.now.mono_ms >= *until || lossy || leaves, "Retry-After was not honoured");
-        }
+        oracle.paces(maker, process, open.op, &open.request);
     }
 
     fn answer(&mut self, place: usize, told: bool, twice: bool) {
-        let poison = self.laws.poison;
+        let (maker, poison) = (self.maker(place), self.laws.poison);
         let Some(process) = self.processes[place].as_mut().filter(|process| !process.stopped) else { return };
         let Some(at) = self.dice.place(process.open.len()) else { return };
         let open = &mut process.open[at];
@@ -603,31 +710,33 @@ impl World {
         if twice {
             self.collector.take(&open.request, &|marker| is_poison(poison, marker));
         }
-        open.stored = true;
-        let lane = lane_of(&open.request.path);
-        let outbox = open.outbox;
         let answer = if told { answer } else { Answer::TimedOut };
-        if let (false, Answer::Response { retry_after: Some(seconds), .. }) = (outbox, &answer) {
-            let ms = seconds.parse::<u64>().unwrap_or_default() * 1_000;
-            self.waits.insert((place, lane), process.now.mono_ms + ms);
+        let (request, outbox, cancelled) = (open.request.clone(), open.outbox, open.cancelled);
+        self.oracle.pace.0.hears(maker, process);
+        process.answered(at, answer.clone());
+        if !cancelled {
+            if !outbox || crate::oracle::asks_once(&self.disk) {
+                self.oracle.pace.0.told(maker, process, &request, outbox, &answer);
+            }
+            if !outbox {
+                self.oracle.answered(maker, process, &request, &answer);
+            }
         }
-        if !outbox && is_failure(&answer) {
-            self.failed.insert((place, lane), process.now.mono_ms);
-        }
-        process.answered(at, answer);
     }
 
     fn garbage(&mut self, place: usize, kind: usize) {
+        let maker = self.maker(place);
         let Some(process) = self.processes[place].as_mut().filter(|process| !process.stopped) else { return };
         let Some(at) = self.dice.place(process.open.len()) else { return };
         let open = &mut process.open[at];
         open.sending = None;
-        let (outbox, lane) = (open.outbox, lane_of(&open.request.path));
+        let (request, outbox, cancelled) = (open.request.clone(), open.outbox, open.cancelled);
         let answer = garbage::garbage(kind, outbox);
-        if !outbox && is_failure(&answer) {
-            self.failed.insert((place, lane), process.now.mono_ms);
+        self.oracle.pace.0.hears(maker, process);
+        process.answered(at, answer.clone());
+        if !cancelled && (!outbox || crate::oracle::asks_once(&self.disk)) {
+            self.oracle.pace.0.told(maker, process, &request, outbox, &answer);
         }
-        process.answered(at, answer);
     }
 
     fn turn_away(&mut self, place: usize) {
@@ -643,18 +752,9 @@ impl World {
         let evicted = stats.dropped_for(Dropped::Evicted);
         if evicted != self.evicted[place] {
             self.evicted[place] = evicted;
-            self.oracle.excuse_all();
+            let living = self.living();
+            self.oracle.evicted(self.maker(place), |other| living.contains(&other));
         }
-    }
-
-    fn forget_waits(&mut self, place: usize) {
-        self.waits.retain(|(of, _), _| *of != place);
-        self.hurry(place);
-    }
-
-    /// A process is told not to wait for the interval.
-    fn hurry(&mut self, place: usize) {
-        self.failed.retain(|(of, _), _| *of != place);
     }
 
     /// The world calms down: the disk and the collector are well, whoever is stopped goes on, and time passes until
@@ -667,15 +767,24 @@ impl World {
             process.forget_mishap();
         }
         self.settle();
-        for process in self.processes.iter().flatten() {
+        let poison = self.laws.poison;
+        let poison = |marker| is_poison(poison, marker);
+        for place in 0..PLACES {
+            let (maker, objects) = (self.maker(place), self.objects(place));
+            let Some(process) = &self.processes[place] else { continue };
             let stats = process.engine.stats();
-            assert!(stats.queued == 0 || self.oracle.damaged, "liveness: {stats:?} stays queued");
+            assert!(stats.queued == 0 || self.oracle.is_damaged(), "liveness: {stats:?} stays queued");
             assert!(process.engine.is_settled(), "liveness: a choice is never carried out");
+            self.oracle.rests(maker, process, &self.disk, objects, &self.settings[place]);
+            let collects = process.engine.consent().verdict == Verdict::Allow;
+            self.oracle.delivered(maker, collects, &self.collector, &poison);
+            if self.denied(place) {
+                self.oracle.purged_by_signal(maker, process, &self.disk);
+            }
         }
-        // One device for all, where anybody may collect (C9).
-        let devices: Vec<_> = self.processes.iter().flatten().filter_map(|p| p.engine.device_id()).collect();
-        let same = devices.windows(2).all(|pair| pair[0] == pair[1]);
-        assert!(same || self.oracle.damaged || self.oracle.in_process, "C9: {devices:?}");
+        let living = self.living();
+        self.oracle.announced(&self.collector, |maker| living.contains(&maker));
+        self.oracle.one_person(self.processes.iter().flatten(), &self.disk);
         self.oracle.paid(&self.collector, &self.disk);
         // What the dead have left behind is adopted by the next one.
         for place in 0..PLACES {
@@ -683,15 +792,20 @@ impl World {
         }
         self.act(Action::Start(0));
         self.settle();
-        let poison = self.laws.poison;
         let allowed =
             self.processes[0].as_ref().is_some_and(|p| p.engine.consent().verdict == Verdict::Allow);
         if !allowed {
             self.oracle.excuse_all();
         }
-        self.oracle.purged(&self.disk);
-        crate::oracle::receipts(&self.disk);
-        self.oracle.ended(&self.collector, &|marker| is_poison(poison, marker));
+        self.oracle.announced(&self.collector, |_| allowed);
+        self.oracle.purged(&self.disk, self.denied(0));
+        crate::oracle::receipts(&mut self.oracle, &self.disk);
+        self.oracle.ended(&self.collector, &poison);
+    }
+
+    /// Whether nobody who has not decided may collect at a place.
+    fn denied(&self, place: usize) -> bool {
+        self.objects(place) || self.settings[place].default_consent == DefaultConsent::Denied
     }
 
     fn settle(&mut self) {
@@ -734,37 +848,11 @@ impl World {
     }
 }
 
-/// Whether an answer says that the collector, or the way there, is not well. What it does not like about the records
-/// is another matter.
-fn is_failure(answer: &Answer) -> bool {
-    match answer {
-        Answer::Response { status, .. } => !matches!(status, 200 | 400 | 413),
-        _ => true,
-    }
-}
-
-fn call(process: &mut Process, kind: CallKind) {
-    let (name, text) = match kind {
-        CallKind::Track | CallKind::Profile | CallKind::Group => return,
-        CallKind::Identify => ("u1", ""),
-        CallKind::SwitchUser => ("u2", ""),
-        CallKind::Alias => ("also", ""),
-        CallKind::Register | CallKind::RegisterOnce | CallKind::RegisterForSession => {
-            ("", r#"{"plan":"super"}"#)
-        }
-        CallKind::Unregister => ("plan", ""),
-        CallKind::TimeEvent => ("Read", ""),
-        CallKind::SetGroup | CallKind::AddGroup | CallKind::RemoveGroup => ("company", "acme"),
-        CallKind::Reset => ("", ""),
-    };
-    process.call(|bits| Call::new(kind, name, text, bits));
-}
-
-fn lane_of(path: &str) -> u8 {
-    Lane::ALL
-        .iter()
-        .position(|lane| path.starts_with(["/track/", "/engage/", "/groups/"][*lane as usize]))
-        .unwrap_or(9) as u8
+/// Whom a process knows.
+fn whom(process: &Process) -> Option<Whom> {
+    let device = process.engine.device_id()?;
+    let user = process.engine.distinct_id().filter(|id| !id.starts_with("$device:"));
+    Some(Whom { device, user })
 }
 
 /// Some records are refused wherever they are.

@@ -90,8 +90,8 @@ impl Engine {
         if let Some((revision, at_ms)) = self.refused.filter(|(_, at_ms)| !agreed(*at_ms)) {
             let epoch = self.epoch;
             self.retries.give_up_refusal();
-            let (outbox, asked) = (Vec::new(), None);
-            self.retries.refusal = Some(ConsentChange::Deny { epoch, revision, at_ms, outbox, asked });
+            let (outbox, asked, known) = (Vec::new(), None, Vec::new());
+            self.retries.refusal = Some(ConsentChange::Deny { epoch, revision, at_ms, outbox, asked, known });
             self.retries.arm(self.now);
             self.in_process = Some(Decision::Denied);
         }

@@ -44,11 +44,14 @@ pub(super) enum Work {
         id: EventId,
         epoch: u64,
         known: u64,
+        at_ms: u64,
     },
-    /// The grant could not be written: whether a refusal stands there that was not seen here.
+    /// The grant could not be written: whether a refusal stands there that was not seen here, or the grant all the same.
     Unrecorded {
         ticket: Ticket,
         id: EventId,
+        known: u64,
+        at_ms: u64,
         fault: StoreFault,
     },
     Withdrawing(Withdrawal),
@@ -89,7 +92,7 @@ impl Engine {
                     let (epoch, known, own) = (self.epoch, self.known_revision(), self.own_refusal);
                     let seen = self.recorded_revision();
                     let change = ConsentChange::Grant { epoch, known, seen, at_call, own, at_ms };
-                    self.amend(Work::Granting { ticket, id, epoch, known }, change);
+                    self.amend(Work::Granting { ticket, id, epoch, known, at_ms }, change);
                 }
             }
             Want::Deny { ticket, also, id, mut outbox, asked, at_ms } => {
@@ -158,7 +161,7 @@ impl Engine {
             (Work::Naming { .. }, Done::Refused(read)) => self.observe_consent(read),
             (Work::Naming { epoch, fresh }, result) => self.named(epoch, fresh, result),
 
-            (Work::Granting { ticket, id, epoch, known }, Done::Amended { read, changed }) => {
+            (Work::Granting { ticket, id, epoch, known, .. }, Done::Amended { read, changed }) => {
                 let state = ConsentState::of(read);
                 // A higher epoch than asked for tells of a refusal that this process had not seen.
                 let mine = state.record().is_some_and(|record| record.epoch <= epoch);
@@ -178,11 +181,12 @@ impl Engine {
                     self.settled(ticket, Err(Trouble::Overruled));
                 }
             }
-            (Work::Granting { ticket, id, .. }, result) => {
+            (Work::Granting { ticket, id, known, at_ms, .. }, result) => {
                 let fault = fault_of(result);
-                self.work(Work::Unrecorded { ticket, id, fault }, |op| Effect::Open { op });
+                self.work(Work::Unrecorded { ticket, id, known, at_ms, fault }, |op| Effect::Open { op });
             }
-            (Work::Unrecorded { ticket, id, fault }, result) => {
+            (Work::Unrecorded { ticket, id, known, at_ms, fault }, result) => {
+                let announced = self.in_process == Some(Decision::Granted);
                 match result {
                     Done::Opened { consent, .. } => self.observe_consent(consent),
                     _ => self.observe_consent(&RecordRead::Unreadable),
@@ -192,6 +196,11 @@ impl Engine {
                     // written has been taken back.
                     self.in_process = None;
                 } else if self.is_granted_already() {
+                    // It may be this grant: what failed was to make it durable, after it was written.
+                    let own = |record: &ConsentRecord| record.revision > known && record.at_ms == at_ms;
+                    if !announced && self.consent.record().is_some_and(own) {
+                        self.announce_grant(id);
+                    }
                     return self.granted.push(ticket);
                 } else {
                     // Otherwise the grant lasts for this process.

@@ -75,7 +75,9 @@ impl Engine {
     /// A refusal of this moment, above everything that is known here.
     pub(super) fn deny(&self, at_ms: u64, outbox: Vec<Erasure>, asked: Option<Asked>) -> ConsentChange {
         let revision = self.known_revision().saturating_add(1);
-        ConsentChange::Deny { epoch: self.epoch, revision, at_ms, outbox, asked }
+        let entries = self.recorded_outbox().iter().chain(&self.retries.outbox);
+        let known = entries.filter(|entry| !entry.state.is_final()).cloned().collect();
+        ConsentChange::Deny { epoch: self.epoch, revision, at_ms, outbox, asked, known }
     }
 
     pub(super) fn refuse(&mut self, change: ConsentChange, ticket: Option<Ticket>) {
@@ -225,6 +227,9 @@ impl Engine {
             // What cannot be read may be readable again in a moment; what was accepted waits until then.
             if reason != DenyReason::StoreUnavailable {
                 self.stop_if_open();
+            } else if self.signals.refusal(&self.config).is_some() {
+                // The record may say that nobody has decided by the time that a request leaves (C5).
+                self.call_back();
             }
         }
     }

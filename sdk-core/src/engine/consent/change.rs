@@ -18,8 +18,16 @@ pub(in crate::engine) enum ConsentChange {
     /// (`at_call`), is not this process's `own`, and was made at that moment or later, is the last word (C9).
     Grant { epoch: u64, known: u64, seen: u64, at_call: u64, own: u64, at_ms: u64 },
     /// The person refused. `revision` is the lowest that may be written, for a record that cannot be read. `outbox` names
-    /// whom this process knew; what is `asked` for is about whom the store knows, where it can say.
-    Deny { epoch: u64, revision: u64, at_ms: u64, outbox: Vec<Erasure>, asked: Option<Asked> },
+    /// whom this process knew; what is `asked` for is about whom the store knows, where it can say. `known` is what was asked
+    /// for before, as this process has last seen it: a record that cannot be read, or is gone, does not bring it along (C12).
+    Deny {
+        epoch: u64,
+        revision: u64,
+        at_ms: u64,
+        outbox: Vec<Erasure>,
+        asked: Option<Asked>,
+        known: Vec<Erasure>,
+    },
     /// An entry of the outbox has come further.
     Erasure { id: String, state: ErasureState, answer: Option<String> },
     /// These entries stood in a record that somebody has deleted.
@@ -85,7 +93,7 @@ impl ConsentChange {
             }
             // Also over a refusal: a new epoch tells a process whose grant is still on its way that what it holds
             // was captured before a withdrawal (C6).
-            Self::Deny { epoch, revision: lowest, at_ms, outbox, asked } => {
+            Self::Deny { epoch, revision: lowest, at_ms, outbox, asked, known } => {
                 new.decision = Decision::Denied;
                 new.epoch = old_epoch.saturating_add(1).max(*epoch);
                 new.revision = new.revision.max(*lowest);
@@ -97,6 +105,9 @@ impl ConsentChange {
                 }
                 // Over a refusal: the later one of both.
                 new.at_ms = if decision == Decision::Denied { new.at_ms.max(*at_ms) } else { *at_ms };
+                if absent {
+                    new.entrust(known);
+                }
                 // After a refusal nobody is known any more; what is left of them is about to be purged.
                 let asked = asked.filter(|_| decision != Decision::Denied);
                 let stored = asked.and_then(|asked| asked.of(identity, (!absent).then_some(old_epoch)));
@@ -181,7 +192,8 @@ mod tests {
         let mut outbox: Vec<_> =
             (0..12).map(|n| erasure(&alloc::format!("{n}"), ErasureState::Completed)).collect();
         outbox.push(erasure("new", ErasureState::Requested));
-        let deny = ConsentChange::Deny { epoch: 1, revision: 1, at_ms: 0, outbox, asked: None };
+        let known = Vec::new();
+        let deny = ConsentChange::Deny { epoch: 1, revision: 1, at_ms: 0, outbox, asked: None, known };
         let ids: Vec<_> = written(&deny, &record).unwrap().outbox.into_iter().map(|e| e.id).collect();
         assert_eq!(ids, ["ab", "4", "5", "6", "7", "8", "9", "10", "11", "new"]);
     }
@@ -207,17 +219,21 @@ mod tests {
             ),
             Amended::Refuse
         ));
-        let deny =
-            ConsentChange::Deny { epoch: 5, revision: 9, at_ms: 7_000, outbox: Vec::new(), asked: None };
-        let Amended::Write(text) = deny.apply(&damaged, &RecordRead::Absent, 0, "lib") else {
+        let deny = |at_ms| ConsentChange::Deny {
+            epoch: 5,
+            revision: 9,
+            at_ms,
+            outbox: Vec::new(),
+            asked: None,
+            known: Vec::new(),
+        };
+        let Amended::Write(text) = deny(7_000).apply(&damaged, &RecordRead::Absent, 0, "lib") else {
             panic!("a refusal is always written")
         };
         let record = ConsentRecord::decode(&text).unwrap();
         assert_eq!((record.decision, record.revision, record.epoch), (Decision::Denied, 7_000, 7_000));
         assert_eq!((record.at_ms, record.source.as_str()), (7_000, "lib"));
-        let wrong_clock =
-            ConsentChange::Deny { epoch: 5, revision: 9, at_ms: u64::MAX, outbox: Vec::new(), asked: None };
-        let Amended::Write(text) = wrong_clock.apply(&damaged, &RecordRead::Absent, 0, "lib") else {
+        let Amended::Write(text) = deny(u64::MAX).apply(&damaged, &RecordRead::Absent, 0, "lib") else {
             panic!("a refusal is always written")
         };
         assert!(ConsentState::of(&RecordRead::Content(text)).record().is_some());

@@ -182,6 +182,19 @@ fn c8_a_refusal_replaces_an_unreadable_record() {
 }
 
 #[test]
+fn c12_a_refusal_over_what_cannot_be_read_keeps_what_an_earlier_one_has_asked_for() {
+    let mut store = Store::default();
+    let mut app = Driver::started(0, granted(), &mut store);
+    app.opt_out(true);
+    app.run(&mut store);
+    assert_eq!(store.state().record().map(|record| record.outbox.len()), Some(1));
+    store.consent = RecordRead::Unreadable;
+    app.opt_out(false);
+    while store.consent == RecordRead::Unreadable && app.step(&mut store) {}
+    assert_eq!(store.state().record().map(|record| record.outbox.len()), Some(1));
+}
+
+#[test]
 fn c8_data_without_a_record_is_wiped_before_anything_else() {
     let mut store = Store::default();
     store.records.push((7, 3, 1, "{}".into()));
@@ -249,6 +262,27 @@ fn calls_before_the_store_is_open_are_kept_and_a_refusal_then_counts() {
     app.run(&mut store);
     assert_eq!(app.result(ticket), Some(&Ok(())));
     assert_eq!((store.decision(), store.has_data()), (Decision::Denied, false));
+}
+
+#[test]
+fn c5_a_signal_calls_back_what_waits_also_while_the_record_cannot_be_read() {
+    let mut store = Store::default();
+    let mut app = Driver::started(0, granted(), &mut store);
+    app.track("a");
+    app.run(&mut store);
+    app.input(Input::Flush);
+    app.run(&mut store);
+    app.input(Input::RecordChanged { name: RecordName::Consent, read: RecordRead::Unreadable });
+    let signals = |gpc| Input::Signals(Signals { gpc, ..Signals::default() });
+    app.input(signals(true));
+    // By now the record can be read again, and nobody has decided.
+    assert!(!app.depart(&store), "C5: a request leaves although a signal says no");
+    // Nothing is lost by it: the signal ends before anybody has looked.
+    app.input(signals(false));
+    let read = store.consent.clone();
+    app.input(Input::RecordChanged { name: RecordName::Consent, read });
+    app.input(Input::Flush);
+    assert!(app.exchange(&mut store, ok()).contains("\"a\""));
 }
 
 #[test]

@@ -25,6 +25,8 @@ const WITHDRAWAL: &str = "sdk-core/src/engine/choice/withdrawal.rs";
 const SENDING: &str = "sdk-core/src/engine/sending.rs";
 const CHANGE: &str = "sdk-core/src/engine/consent/change.rs";
 const CONSENT_RECORD: &str = "sdk-core/src/engine/consent/record.rs";
+const VERDICT: &str = "sdk-core/src/engine/consent/verdict.rs";
+const SUBJECT: &str = "sdk-core/src/engine/subject.rs";
 const STORE: &str = "sdk-core/src/engine/store.rs";
 const PERMIT: &str = "sdk-core/src/engine/permit.rs";
 const POLICY: &str = "sdk-core/src/engine/policy.rs";
@@ -182,14 +184,14 @@ pub const MUTANTS: &[Mutant] = &[
                 ".filter(|identity| Some(identity.epoch) == record_epoch)",
                 ".filter(|_| record_epoch.is_some())",
             ),
-            edit(WIPE, "if !kept_for_others && identity_is_before(", "if false && identity_is_before("),
+            edit(WIPE, "let stays = kept_for_others ||", "let stays = true || kept_for_others ||"),
         ],
     },
     Mutant {
         name: "identity-not-wiped",
         fault: "the device's secret outlives a withdrawal (C3)",
         edits: &[
-            edit(WIPE, "if !kept_for_others && identity_is_before(", "if false && identity_is_before("),
+            edit(WIPE, "let stays = kept_for_others ||", "let stays = true || kept_for_others ||"),
             edit(
                 WIPE,
                 "items.push(Item { name: layout.name(path), kind, bytes });",
@@ -437,6 +439,121 @@ pub const MUTANTS: &[Mutant] = &[
             OUTBOX,
             "kind == ErasureKind::Profile && !entry.state.is_final();",
             "kind == ErasureKind::Profile && entry.state.is_final();",
+        )],
+    },
+    Mutant {
+        name: "held-dropped-at-the-grant",
+        fault: "what was held for a decision is dropped when the person agrees (C1)",
+        edits: &[edit(
+            CHOICE,
+            "            self.replay_ring();\n            self.opened_through",
+            "            self.drop_ring();\n            self.opened_through",
+        )],
+    },
+    Mutant {
+        name: "granted-holds",
+        fault: "nothing is collected although the person has agreed (C1)",
+        edits: &[edit(
+            VERDICT,
+            "Decision::Granted => Verdict::Allow,\n        Decision::Unset =>",
+            "Decision::Granted => Verdict::Hold,\n        Decision::Unset =>",
+        )],
+    },
+    Mutant {
+        name: "never-announced",
+        fault: "$opt_in is never recorded (C11)",
+        edits: &[edit(CHOICE, "if changed && granted {", "if changed && granted && false {")],
+    },
+    Mutant {
+        name: "gpc-ignored",
+        fault: "Global Privacy Control is not heard (C1)",
+        edits: &[edit(
+            VERDICT,
+            "if self.gpc && config.honor_gpc {",
+            "if false && self.gpc && config.honor_gpc {",
+        )],
+    },
+    Mutant {
+        name: "signal-does-not-purge",
+        fault: "what was collected before a signal says no stays (C3, C4)",
+        edits: &[edit(
+            WITHDRAWAL,
+            "                self.purge(Withdrawal::purge(Some(before), scope));",
+            "                if by_person {\n                    self.purge(Withdrawal::purge(Some(before), scope));\n                }",
+        )],
+    },
+    Mutant {
+        name: "acknowledgements-not-stored",
+        fault: "what is delivered is sent again after a restart",
+        edits: &[edit(
+            INSTANCE,
+            "Kind::Acknowledged, 0, &payload);\n        self.write(&bytes)",
+            "Kind::Acknowledged, 0, &payload);\n        Ok(())",
+        )],
+    },
+    Mutant {
+        name: "session-outlives-a-withdrawal",
+        fault: "session properties and timers of before a withdrawal stand in events of after it (C6)",
+        edits: &[edit(
+            SUBJECT,
+            "        *self = Self::default();\n    }\n\n    /// Makes a call that changes whom",
+            "        self.set(None);\n    }\n\n    /// Makes a call that changes whom",
+        )],
+    },
+    Mutant {
+        name: "deletion-of-the-device-only",
+        fault: "the withdrawn user's profile is not deleted (C12)",
+        edits: &[edit(
+            OUTBOX,
+            "entry.user.iter().map(|user| (user, false))",
+            "entry.user.iter().take(0).map(|user| (user, false))",
+        )],
+    },
+    Mutant {
+        name: "proof-is-no-secret",
+        fault: "an erasure is asked for without proof (C12)",
+        edits: &[edit(OUTBOX, "\"secret\", &entry.secret);", "\"secret\", &entry.id);")],
+    },
+    Mutant {
+        name: "outbox-does-not-wait",
+        fault: "the outbox asks again at once, whatever the collector says (C12)",
+        edits: &[edit(OUTBOX, "self.backoff_ms(attempts).max(rest)", "0")],
+    },
+    Mutant {
+        name: "too-large-again",
+        fault: "what was too large is sent again as it was",
+        edits: &[edit(SENDING, "limit_bytes(bytes / 2);", "limit_bytes(bytes);")],
+    },
+    Mutant {
+        name: "identity-of-others-not-heard",
+        fault: "a process does not hear whom another one has identified (C9)",
+        edits: &[edit(
+            STORE,
+            "new.revision != old.revision || new.secret != old.secret",
+            "(new.revision != old.revision || new.secret != old.secret) && false",
+        )],
+    },
+    Mutant {
+        name: "wait-forgotten-by-a-restart",
+        fault: "a wait that the collector has asked for ends with the process",
+        edits: &[edit(STORE, "            self.resume_wait(wall_ms);", "            let _ = wall_ms;")],
+    },
+    Mutant {
+        name: "record-of-the-future-expires",
+        fault: "a record that was made by a clock ahead of this one counts as old",
+        edits: &[edit(
+            QUEUE,
+            "and_then(|at| now.wall_ms.checked_sub(at))",
+            "map(|at| now.wall_ms.abs_diff(at))",
+        )],
+    },
+    Mutant {
+        name: "outbox-lost-over-what-cannot-be-read",
+        fault: "a refusal over a record that cannot be read forgets what an earlier one has asked for (C12)",
+        edits: &[edit(
+            CHANGE,
+            "                if absent {\n                    new.entrust(known);\n                }",
+            "                let _ = known;",
         )],
     },
     Mutant {
