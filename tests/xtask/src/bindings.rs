@@ -40,8 +40,8 @@ fn described() -> Result<PathBuf> {
 /// Functions that are the same are there once: nothing asks for one by its address. 1 % of the library.
 const FOLD: &str = "-Clink-arg=-Wl,--icf=all";
 
-/// The library as it ships: stripped, built together with a standard library for size, and without the places in the
-/// source that a panic would name, which the host never gets to see. `flags` go to its own compilation.
+/// The library as it ships: stripped, built together with a standard library for size, without the places in the source
+/// that a panic would name, and without what `{:?}` would print: the host never gets to see either. `flags` go to its own compilation.
 pub fn library(flags: &[&str]) -> Result<PathBuf> {
     let mut build = cargo(["rustc", "--quiet", "--package", "refrain-ffi", "--lib", "--profile", PROFILE]);
     let mut folder = project::target();
@@ -49,7 +49,7 @@ pub fn library(flags: &[&str]) -> Result<PathBuf> {
     let features = "panic-unwind,optimize_for_size";
     if small_std::build_along(&mut build, "std,panic_unwind", features, "the mobile library") {
         let host = small_std::host()?;
-        build.args(["--target", &host]).env("RUSTFLAGS", "-Zlocation-detail=none");
+        build.args(["--target", &host]).env("RUSTFLAGS", "-Zlocation-detail=none -Zfmt-debug=none");
         if small_std::links_with_lld(&host)? {
             flags.extend([FOLD.to_owned(), without_metadata()?]);
         }
