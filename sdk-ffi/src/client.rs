@@ -32,7 +32,7 @@ impl Client {
         let transport = HostTransport::new(transport);
         let (log, sender) = (transport.clone(), transport.clone());
         let builder = config.builder().transport_if_first(transport);
-        let builder = builder.on_end(move |left| sender.leave(left));
+        let builder = builder.on_end(move || sender.leave());
         let native = builder.on_notice(move |notice| log.tell(notice)).build()?;
         let door = Door::open(native.clone());
         Ok(Self { native, door })
@@ -122,7 +122,7 @@ impl Client {
     /// Sends what is queued, and what an objection has asked the server for, waiting at most `timeout` seconds, and
     /// ends the client. What could not be sent is kept in the folder. The result is that of [`flush`](Self::flush).
     /// Afterwards no sending thread is in the host's code, except on behalf of another client on the folder, or one that
-    /// has not come back within that time and a second. A host whose runtime ends before the process does needs
+    /// has not come back within four more seconds. A host whose runtime ends before the process does needs
     /// [`detach`](crate::detach) too.
     pub fn shutdown(&self, timeout: f64) -> bool {
         self.native.shutdown(seconds(timeout)) == FlushState::Done

@@ -10,15 +10,13 @@ use std::mem;
 use std::panic::{self, AssertUnwindSafe};
 use std::sync::{Arc, Mutex, Weak};
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 /// How long a whole request may take. Hosts limit how long nothing comes, which a peer that sends a byte now and then
 /// makes last for days; and no other request leaves meanwhile.
 const WHOLE: Duration = Duration::from_secs(60);
 /// How long is waited for the host to break off, and for its code to come back after that.
 const LEAVING: Duration = Duration::from_secs(2);
-/// What of that it has at the end of its client, however little of the caller's time is left.
-const AT_LEAST: Duration = Duration::from_secs(1);
 /// How long it has until it is asked once more: the first time it may not have begun yet.
 const ASKING: Duration = Duration::from_millis(50);
 
@@ -136,12 +134,11 @@ impl HostTransport {
         }
     }
 
-    /// Has the host break off, and waits until no thread that sends is in the host's code, within what is left of the
-    /// caller's time where that is enough.
-    pub(crate) fn leave(&self, left: Duration) {
-        let (start, patience) = (Instant::now(), left.clamp(AT_LEAST, LEAVING));
-        self.0.cancel(patience);
-        self.0.inside.wait_empty(patience.saturating_sub(start.elapsed()));
+    /// Has the host break off, and waits until no thread that sends is in the host's code. A host such as Python's needs a
+    /// second for the first of both, and must not be left with a thread of the library's inside.
+    pub(crate) fn leave(&self) {
+        self.0.cancel(LEAVING);
+        self.0.inside.wait_empty(LEAVING);
     }
 
     /// Has the host carry out a request. `open` redeems its permit and gives out the body with what holds the

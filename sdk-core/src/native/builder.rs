@@ -37,7 +37,7 @@ pub struct Builder {
 }
 
 pub(super) type NoticeHook = Arc<dyn Fn(&Notice) + Send + Sync>;
-pub(super) type EndHook = Box<dyn Fn(Duration) + Send + Sync>;
+pub(super) type EndHook = Box<dyn Fn() + Send + Sync>;
 
 impl Builder {
     pub(super) fn new(settings: Settings) -> Self {
@@ -200,11 +200,11 @@ impl Builder {
         self
     }
 
-    /// Calls this hook when the last client on a folder has been shut down, on that client's thread, with what is left of
-    /// the shutdown's time. The hook called is the one of the client that opened the folder, whose
-    /// [`transport_if_first`](Self::transport_if_first) all of them have used. For the project's own bindings.
+    /// Calls this hook when the last client on a folder has been shut down, on that client's thread. The hook called is
+    /// the one of the client that opened the folder, whose [`transport_if_first`](Self::transport_if_first) all of them
+    /// have used. For the project's own bindings.
     #[doc(hidden)]
-    pub fn on_end(mut self, hook: impl Fn(Duration) + Send + Sync + 'static) -> Self {
+    pub fn on_end(mut self, hook: impl Fn() + Send + Sync + 'static) -> Self {
         self.on_end = Some(Box::new(hook));
         self
     }

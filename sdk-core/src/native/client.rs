@@ -392,7 +392,7 @@ impl Client {
             self.0.shared.wait_erased(left());
         }
         if self.close(left) {
-            self.0.shared.on_end.iter().for_each(|end| end(left()));
+            self.0.shared.on_end.iter().for_each(|end| end());
         }
         state
     }
