@@ -30,7 +30,7 @@ pub(crate) fn detach() {
     GATE.close();
     let lines: Vec<_> = lock(LINES.get()).iter().filter_map(Weak::upgrade).collect();
     for line in &lines {
-        line.cancel(LEAVING);
+        line.cancel();
     }
     let mut tries = LEAVING.as_millis() / ASKING.as_millis();
     while !GATE.wait_empty(ASKING) && tries > 0 {
@@ -137,7 +137,7 @@ impl HostTransport {
     /// Has the host break off, and waits until no thread that sends is in the host's code. A host such as Python's needs a
     /// second for the first of both, and must not be left with a thread of the library's inside.
     pub(crate) fn leave(&self) {
-        self.0.cancel(LEAVING);
+        self.0.cancel();
         self.0.inside.wait_empty(LEAVING);
     }
 
@@ -185,14 +185,14 @@ impl Line {
     /// Breaks off what is under way, unless the host's runtime ends.
     fn break_off(&self) {
         if let Some(_visit) = Gate::enter(self.host.gate) {
-            self.cancel(LEAVING);
+            self.cancel();
         }
     }
 
     /// Breaks off what is under way. Called by a thread that may be in the host's code.
-    fn cancel(&self, patience: Duration) {
+    fn cancel(&self) {
         if let Some(exchange) = lock(&self.current).take() {
-            self.host.cancel(patience, Some(exchange));
+            self.host.cancel(LEAVING, Some(exchange));
         }
     }
 }
@@ -417,7 +417,7 @@ mod tests {
             let running = scope.spawn(|| run(&transport, guard.clone()));
             let request = begins.recv().unwrap();
             gate.close();
-            transport.0.cancel(LEAVING);
+            transport.0.cancel();
             drop(go);
             assert!(gate.wait_empty(LEAVING));
             request.open(); // is answered after it has come home

@@ -1,6 +1,6 @@
 //! Some worlds, some short histories, and histories that once went wrong. `cargo xtask simulate` plays many more.
 
-use refrain::engine::{Also, Config, DefaultConsent, Lane, Verdict};
+use refrain::engine::{Also, DefaultConsent, Lane, Verdict};
 use refrain_simulation::action::Action;
 use refrain_simulation::chance::live;
 use refrain_simulation::dice::Dice;
@@ -12,19 +12,7 @@ use refrain_simulation::world::{Laws, World};
 use std::panic::catch_unwind;
 
 fn laws(default: DefaultConsent) -> Laws {
-    let mut config = Config::new("T");
-    config.default_consent = default;
-    config.batch_size = 1;
-    Laws {
-        config,
-        segment_bytes: 128,
-        flips: false,
-        signals: false,
-        settings: false,
-        poison: 0,
-        jumps: false,
-        loses: false,
-    }
+    Laws { signals: false, ..search::laws(default) }
 }
 
 /// A world in which this has happened.
