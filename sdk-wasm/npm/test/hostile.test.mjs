@@ -88,16 +88,19 @@ for (const [where, forbidden] of [
   });
 }
 
+/** In the page: no queue finds room any more. */
+const fill = () => {
+  const whole = Storage.prototype.setItem;
+  Storage.prototype.setItem = function (key, value) {
+    if (key.includes(':q:')) throw new DOMException('full', 'QuotaExceededError');
+    whole.call(this, key, value);
+  };
+};
+
 test('a full storage keeps events in memory', async (t) => {
   const { collector, open } = await world.person(t);
   const page = await open();
-  await page.evaluate(() => {
-    const whole = Storage.prototype.setItem;
-    Storage.prototype.setItem = function (key, value) {
-      if (key.includes(':q:')) throw new DOMException('full', 'QuotaExceededError');
-      whole.call(this, key, value);
-    };
-  });
+  await page.evaluate(fill);
   const said = page.waitForEvent('console');
   await start(page, collector, { defaultConsent: 'granted' });
   await page.evaluate(() => window.r.track('Kept'));
@@ -108,12 +111,8 @@ test('a full storage keeps events in memory', async (t) => {
 test('a console that throws stops nothing', async (t) => {
   const { collector, open } = await world.person(t);
   const page = await open();
+  await page.evaluate(fill);
   await page.evaluate(() => {
-    const whole = Storage.prototype.setItem;
-    Storage.prototype.setItem = function (key, value) {
-      if (key.includes(':q:')) throw new DOMException('full', 'QuotaExceededError');
-      whole.call(this, key, value);
-    };
     console.warn = () => {
       window.warned = true;
       throw Error('no console');
