@@ -22,8 +22,9 @@ pub struct Row {
     pub took: Duration,
 }
 
-/// The table, and under it the counts on a line of their own.
-pub fn render(rows: &[Row]) -> String {
+/// The table, and under it the counts on a line of their own, and how long the whole run took: rows may have run beside each
+/// other.
+pub fn render(rows: &[Row], whole: Duration) -> String {
     let width = rows.iter().map(|row| row.name.len()).max().unwrap_or(0);
     let mut text = String::new();
     let (mut passed, mut failed, mut skipped) = (0, 0, 0);
@@ -38,6 +39,7 @@ pub fn render(rows: &[Row]) -> String {
         text.push_str(&format!("{name:width$}  {:>4} s  {word}{separator}{why}\n", took.as_secs()));
     }
     text.push_str(&format!("\n{passed} passed, {failed} failed, {skipped} skipped\n"));
+    text.push_str(&format!("{} s in all\n", whole.as_secs()));
     text
 }
 
@@ -66,7 +68,7 @@ mod tests {
             row("long name", Outcome::Failed("first\nsecond".to_owned())),
             row("c", Outcome::Skipped("no JDK".to_owned())),
         ];
-        let text = render(&rows);
+        let text = render(&rows, Duration::from_secs(5));
         assert_eq!(
             text.lines().collect::<Vec<_>>(),
             [
@@ -75,6 +77,7 @@ mod tests {
                 "c             3 s  skipped: no JDK",
                 "",
                 "1 passed, 1 failed, 1 skipped",
+                "5 s in all",
             ]
         );
         assert!(any_failed(&rows));
