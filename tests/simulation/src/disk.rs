@@ -174,10 +174,12 @@ impl SimDisk {
 
     /// The bytes of the first file whose path ends so.
     pub fn file(&self, end: &str) -> Option<Vec<u8>> {
-        let state = self.state.borrow();
-        let ends = |path: &Path| path.as_os_str().as_encoded_bytes().ends_with(end.as_bytes());
-        let (_, inode) = state.names.iter().find(|(path, _)| ends(path))?;
-        Some(state.inodes[*inode].bytes.clone())
+        self.state.borrow().file(end).map(<[u8]>::to_vec)
+    }
+
+    /// Whether that file holds these bytes; `None`: whether there is none.
+    pub fn file_is(&self, end: &str, bytes: Option<&[u8]>) -> bool {
+        self.state.borrow().file(end) == bytes
     }
 
     /// Whether anything stands in a queue.
@@ -328,6 +330,12 @@ fn changed(mut state: RefMut<'_, State>) -> io::Result<RefMut<'_, State>> {
 }
 
 impl State {
+    fn file(&self, end: &str) -> Option<&[u8]> {
+        let ends = |path: &Path| path.as_os_str().as_encoded_bytes().ends_with(end.as_bytes());
+        let (_, inode) = self.names.iter().find(|(path, _)| ends(path))?;
+        Some(&self.inodes[*inode].bytes)
+    }
+
     fn used(&self) -> u64 {
         self.names.values().map(|inode| self.inodes[*inode].bytes.len() as u64).sum()
     }
