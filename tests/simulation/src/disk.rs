@@ -8,7 +8,7 @@ use refrain::native::simulation::{Disk, DiskFile, Hold, Mode};
 use std::cell::{RefCell, RefMut};
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, ErrorKind};
-use std::path::{Path, PathBuf};
+use std::path::{Path, PathBuf, is_separator};
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -56,15 +56,17 @@ impl Change {
 #[derive(Debug, Default)]
 struct State {
     inodes: Vec<Inode>,
-    names: BTreeMap<PathBuf, usize>,
-    durable_names: BTreeMap<PathBuf, usize>,
-    folders: BTreeSet<PathBuf>,
-    durable_folders: BTreeSet<PathBuf>,
+    // Paths are plain texts here: to take them apart at each comparison would be most of what this disk does. They sort as
+    // paths do, because no name in a folder begins with the whole name of a folder beside it.
+    names: BTreeMap<String, usize>,
+    durable_names: BTreeMap<String, usize>,
+    folders: BTreeSet<String>,
+    durable_folders: BTreeSet<String>,
     trouble: Option<Trouble>,
     /// The power has gone, and the machine has not started again.
     dark: bool,
     /// Who holds which lock: process and whether alone.
-    locks: Vec<(PathBuf, u64, bool)>,
+    locks: Vec<(String, u64, bool)>,
     next_lock: u64,
     /// Changes of any kind so far.
     changes: u64,
@@ -125,7 +127,7 @@ impl SimDisk {
 
     /// Whether somebody holds a lock of this name, alone unless `shared` will do.
     pub fn is_locked(&self, name: impl Fn(&str) -> bool, shared: bool) -> bool {
-        let named = |path: &Path| path.file_name().and_then(|name| name.to_str()).is_some_and(&name);
+        let named = |path: &str| path.rsplit(is_separator).next().is_some_and(&name);
         self.state.borrow().locks.iter().any(|(path, _, alone)| (shared || *alone) && named(path))
     }
 
@@ -152,7 +154,7 @@ impl SimDisk {
     /// Every file with its bytes, as processes see them.
     pub fn files(&self) -> Vec<(PathBuf, Vec<u8>)> {
         let state = self.state.borrow();
-        state.names.iter().map(|(path, inode)| (path.clone(), state.inodes[*inode].bytes.clone())).collect()
+        state.names.iter().map(|(path, inode)| (path.into(), state.inodes[*inode].bytes.clone())).collect()
     }
 
     /// What tells this disk from others: what processes see, and what a power cut may leave of it.
@@ -162,7 +164,7 @@ impl SimDisk {
             let Inode { bytes, durable, unsynced } = &state.inodes[*number];
             (bytes, durable, unsynced)
         };
-        let named = |names: &BTreeMap<PathBuf, usize>| {
+        let named = |names: &BTreeMap<String, usize>| {
             let files = names.iter().map(|(path, number)| format!("{path:?} {:?}", inode(number)));
             files.collect::<Vec<_>>().join(" ")
         };
@@ -174,16 +176,18 @@ impl SimDisk {
 
     /// The bytes of the first file whose path ends so.
     pub fn file(&self, end: &str) -> Option<Vec<u8>> {
-        let state = self.state.borrow();
-        let ends = |path: &Path| path.as_os_str().as_encoded_bytes().ends_with(end.as_bytes());
-        let (_, inode) = state.names.iter().find(|(path, _)| ends(path))?;
-        Some(state.inodes[*inode].bytes.clone())
+        self.state.borrow().file(end).map(<[u8]>::to_vec)
+    }
+
+    /// Whether that file holds these bytes; `None`: whether there is none.
+    pub fn file_is(&self, end: &str, bytes: Option<&[u8]>) -> bool {
+        self.state.borrow().file(end) == bytes
     }
 
     /// Whether anything stands in a queue.
     pub fn holds_data(&self) -> bool {
         let state = self.state.borrow();
-        let in_queue = |path: &Path| path.extension().is_some_and(|extension| extension == "log");
+        let in_queue = |path: &str| path.ends_with(".log");
         state.names.iter().any(|(path, inode)| in_queue(path) && !state.inodes[*inode].bytes.is_empty())
     }
 
@@ -191,11 +195,7 @@ impl SimDisk {
     pub fn holds(&self, needle: &[u8]) -> Option<PathBuf> {
         let state = self.state.borrow();
         let found = |bytes: &[u8]| bytes.windows(needle.len()).any(|window| window == needle);
-        state
-            .names
-            .iter()
-            .find(|(_, inode)| found(&state.inodes[**inode].bytes))
-            .map(|(path, _)| path.clone())
+        state.names.iter().find(|(_, inode)| found(&state.inodes[**inode].bytes)).map(|(path, _)| path.into())
     }
 
     /// The power goes. Of what was not synced each change may be there or not, and the last one in part; of names that
@@ -223,8 +223,7 @@ impl SimDisk {
             inode.durable = bytes;
         }
         let mut names = BTreeMap::new();
-        let paths: BTreeSet<PathBuf> =
-            state.names.keys().chain(state.durable_names.keys()).cloned().collect();
+        let paths: BTreeSet<String> = state.names.keys().chain(state.durable_names.keys()).cloned().collect();
         for path in paths {
             let (before, after) = (state.durable_names.get(&path), state.names.get(&path));
             let chosen = if before == after || dice.once_in(2) { after } else { before };
@@ -232,8 +231,8 @@ impl SimDisk {
         }
         state.folders.retain(|folder| state.durable_folders.contains(folder) || dice.once_in(2));
         // What stands in a folder has kept it.
-        let above = names.keys().flat_map(|path| path.ancestors().skip(1));
-        state.folders.extend(above.map(Path::to_path_buf));
+        let above = names.keys().flat_map(|path| Path::new(path).ancestors().skip(1));
+        state.folders.extend(above.map(|folder| text(folder).to_owned()));
         state.durable_names.clone_from(&names);
         state.names = names;
         state.locks.clear();
@@ -244,8 +243,8 @@ impl SimDisk {
     /// Deletes a file, as somebody else would, durably.
     pub fn delete(&self, path: &Path) {
         let mut state = self.state.borrow_mut();
-        state.names.remove(path);
-        state.durable_names.remove(path);
+        state.names.remove(text(path));
+        state.durable_names.remove(text(path));
         state.changes += 1;
     }
 
@@ -265,7 +264,7 @@ impl SimDisk {
         inode.bytes[bit / 8] ^= 1 << (bit % 8);
         inode.durable.clone_from(&inode.bytes);
         inode.unsynced.clear();
-        Some(path.clone())
+        Some(path.into())
     }
 
     /// A call begins. How much of it is done, in quarters, where something goes wrong with it.
@@ -318,6 +317,19 @@ impl SimDisk {
     }
 }
 
+/// A path as the disk keeps it.
+fn text(path: &Path) -> &str {
+    path.to_str().expect("a store's paths are texts")
+}
+
+/// The name of what stands in this folder itself.
+fn name_in<'p>(folder: &Path, path: &'p str) -> Option<&'p str> {
+    // The root ends with its separator.
+    let folder = text(folder).trim_end_matches(is_separator);
+    let name = path.strip_prefix(folder)?.strip_prefix(is_separator)?;
+    (!name.is_empty() && !name.contains(is_separator)).then_some(name)
+}
+
 /// The state, about to be changed.
 fn changed(mut state: RefMut<'_, State>) -> io::Result<RefMut<'_, State>> {
     if state.trouble == Some(Trouble::ReadOnly) {
@@ -328,16 +340,21 @@ fn changed(mut state: RefMut<'_, State>) -> io::Result<RefMut<'_, State>> {
 }
 
 impl State {
+    fn file(&self, end: &str) -> Option<&[u8]> {
+        let (_, inode) = self.names.iter().find(|(path, _)| path.ends_with(end))?;
+        Some(&self.inodes[*inode].bytes)
+    }
+
     fn used(&self) -> u64 {
         self.names.values().map(|inode| self.inodes[*inode].bytes.len() as u64).sum()
     }
 
     fn inode(&self, path: &Path) -> io::Result<usize> {
-        self.names.get(path).copied().ok_or_else(|| ErrorKind::NotFound.into())
+        self.names.get(text(path)).copied().ok_or_else(|| ErrorKind::NotFound.into())
     }
 
     fn make(&mut self, path: &Path) -> io::Result<usize> {
-        if path.parent().is_some_and(|folder| !self.folders.contains(folder)) {
+        if path.parent().is_some_and(|folder| !self.folders.contains(text(folder))) {
             return Err(ErrorKind::NotFound.into());
         }
         if matches!(self.trouble, Some(Trouble::Full(most)) if self.used() > most) {
@@ -345,7 +362,7 @@ impl State {
         }
         self.inodes.push(Inode::default());
         let inode = self.inodes.len() - 1;
-        self.names.insert(path.to_path_buf(), inode);
+        self.names.insert(text(path).into(), inode);
         Ok(inode)
     }
 }
@@ -386,39 +403,38 @@ impl Disk for SimDisk {
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
         let mut state = self.changing()?;
         let inode = state.inode(from)?;
-        state.names.remove(from);
-        state.names.insert(to.to_path_buf(), inode);
+        state.names.remove(text(from));
+        state.names.insert(text(to).into(), inode);
         Ok(())
     }
 
     fn remove(&self, path: &Path) -> io::Result<()> {
         let mut state = self.changing()?;
         state.inode(path)?;
-        state.names.remove(path);
+        state.names.remove(text(path));
         Ok(())
     }
 
     fn remove_folder(&self, path: &Path) -> io::Result<()> {
         let mut state = self.changing()?;
-        let inside = |other: &PathBuf| other.parent() == Some(path);
+        let inside = |other: &String| name_in(path, other).is_some();
         if state.names.keys().any(inside) || state.folders.iter().any(inside) {
             return Err(ErrorKind::DirectoryNotEmpty.into());
         }
-        if state.folders.remove(path) { Ok(()) } else { Err(ErrorKind::NotFound.into()) }
+        if state.folders.remove(text(path)) { Ok(()) } else { Err(ErrorKind::NotFound.into()) }
     }
 
     fn list(&self, folder: &Path) -> io::Result<Vec<(String, bool)>> {
         let state = self.looking()?;
-        if !state.folders.contains(folder) {
+        if !state.folders.contains(text(folder)) {
             return Err(ErrorKind::NotFound.into());
         }
         if state.trouble == Some(Trouble::Unreadable) {
             return Err(io::Error::other("input/output error"));
         }
-        let name = |path: &PathBuf| path.file_name().map(|name| name.to_string_lossy().into_owned());
-        let inside = |path: &&PathBuf| path.parent() == Some(folder);
-        let files = state.names.keys().filter(inside).filter_map(|path| Some((name(path)?, false)));
-        let folders = state.folders.iter().filter(inside).filter_map(|path| Some((name(path)?, true)));
+        let name = |path| name_in(folder, path).map(String::from);
+        let files = state.names.keys().filter_map(|path| Some((name(path)?, false)));
+        let folders = state.folders.iter().filter_map(|path| Some((name(path)?, true)));
         Ok(files.chain(folders).collect())
     }
 
@@ -430,21 +446,21 @@ impl Disk for SimDisk {
 
     fn create_folder(&self, path: &Path) -> io::Result<()> {
         let state = self.acting()?;
-        if state.folders.contains(path) {
+        if state.folders.contains(text(path)) {
             return Ok(());
         }
         let mut state = changed(state)?;
-        state.folders.extend(path.ancestors().map(Path::to_path_buf));
+        state.folders.extend(path.ancestors().map(|folder| text(folder).to_owned()));
         Ok(())
     }
 
     fn sync_folder(&self, path: &Path) -> io::Result<()> {
         let mut state = self.acting()?;
         let state = &mut *state;
-        if !state.folders.contains(path) {
+        if !state.folders.contains(text(path)) {
             return Err(ErrorKind::NotFound.into());
         }
-        let inside = |other: &PathBuf| other.parent() == Some(path);
+        let inside = |other: &String| name_in(path, other).is_some();
         state.durable_names.retain(|name, _| !inside(name));
         let named = state.names.iter().filter(|(name, _)| inside(name));
         state.durable_names.extend(named.map(|(name, inode)| (name.clone(), *inode)));
@@ -463,12 +479,12 @@ impl Disk for SimDisk {
         state.inode(path)?;
         let alone = hold == Hold::Exclusive;
         // Nobody else goes on meanwhile: whoever holds it now holds it for as long as one is willing to wait.
-        if state.locks.iter().any(|(other, _, held_alone)| other == path && (alone || *held_alone)) {
+        if state.locks.iter().any(|(other, _, held_alone)| other == text(path) && (alone || *held_alone)) {
             return Err(ErrorKind::TimedOut.into());
         }
         state.next_lock += 1;
         let number = state.next_lock;
-        state.locks.push((path.to_path_buf(), number, alone));
+        state.locks.push((text(path).into(), number, alone));
         Ok(SimLock { state: Rc::clone(&self.state), number })
     }
 

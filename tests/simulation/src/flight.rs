@@ -8,7 +8,7 @@ use refrain::engine::{
     Engine, EventId, IdMerge, Input, Item, ItemKind, Lifecycle, Now, Op, PersonalDataMode, RecordId,
     RecordName, RecordRead, Recovered, RecoveredRecord, Secret, Signals, StoreFault, Verdict,
 };
-use refrain::json::{Object, Value};
+use refrain::json::{Key, Object, Value};
 use refrain::native::flight::{digest, said};
 use std::fmt;
 
@@ -55,19 +55,19 @@ pub fn replay(recording: &[u8], mut trace: impl FnMut(usize, &str)) -> Result<Re
     let fault = |at: usize| move |what: String| Fault { line: at + 1, what };
     let header = lines.next().filter(|(_, header)| !header.is_empty());
     let (at, header) = header.ok_or_else(|| fault(0)("there is no header".into()))?;
-    let mut flight = object(header).and_then(Flight::begin).map_err(fault(at))?;
+    let mut flight = members(header).and_then(|header| Flight::begin(&header)).map_err(fault(at))?;
     let mut replayed = Replayed { torn, ..Replayed::default() };
     for (at, line) in lines {
         if replayed.end.is_some() {
             return Err(fault(at)("something follows the end".into()));
         }
-        let line = object(line).map_err(fault(at))?;
+        let line = members(line).map_err(fault(at))?;
         if let Some(end) = line.get("end").and_then(Value::string) {
             trace(at + 1, &format!("end: {end}"));
             replayed.end = Some(end);
             continue;
         }
-        let effects = flight.step(line, |step| trace(at + 1, step)).map_err(fault(at))?;
+        let effects = flight.step(&line, |step| trace(at + 1, step)).map_err(fault(at))?;
         replayed.inputs += 1;
         replayed.effects += effects;
     }
@@ -87,19 +87,19 @@ struct Flight {
 }
 
 impl Flight {
-    fn begin(header: Object<'_>) -> Result<Self, String> {
+    fn begin(header: &Members<'_>) -> Result<Self, String> {
         let version = integer(header, "v")?;
         if version != 1 {
             return Err(format!("a recording of version {version}; this is for version 1"));
         }
-        let config = config(member(header, "config")?.object().ok_or("config is no object")?)?;
+        let config = config(&Members::of(member(header, "config")?.object().ok_or("config is no object")?))?;
         let engine = Engine::new(config).map_err(|error| error.to_string())?;
         let jitter = integer(header, "jitter")?;
         Ok(Self { engine, jitter, allowed: 0, floor: 0, overdue: None })
     }
 
     /// One line; how many effects came of it.
-    fn step(&mut self, line: Object<'_>, trace: impl FnOnce(&str)) -> Result<u64, String> {
+    fn step(&mut self, line: &Members<'_>, trace: impl FnOnce(&str)) -> Result<u64, String> {
         let now = Now { wall_ms: integer(line, "wall")?, mono_ms: integer(line, "mono")? };
         let word = text(line, "in")?;
         let texts = (optional_text(line, "name"), optional_text(line, "text"));
@@ -199,7 +199,7 @@ impl Flight {
 }
 
 fn input<'t>(
-    line: Object<'_>,
+    line: &Members<'_>,
     word: &str,
     texts: &'t (Option<String>, Option<String>),
 ) -> Result<Input<'t>, String> {
@@ -239,7 +239,7 @@ fn input<'t>(
     })
 }
 
-fn done(line: Object<'_>) -> Result<Done, String> {
+fn done(line: &Members<'_>) -> Result<Done, String> {
     Ok(match text(line, "result")?.as_str() {
         "opened" => Done::Opened {
             consent: record(line, "consent")?,
@@ -299,7 +299,7 @@ fn done(line: Object<'_>) -> Result<Done, String> {
     })
 }
 
-fn config(from: Object<'_>) -> Result<Config, String> {
+fn config(from: &Members<'_>) -> Result<Config, String> {
     let mut config = Config::new(text(from, "token")?);
     let size = |key| Ok::<_, String>(usize::try_from(integer(from, key)?).unwrap_or(usize::MAX));
     config.default_consent = match text(from, "default_consent")?.as_str() {
@@ -339,33 +339,48 @@ fn config(from: Object<'_>) -> Result<Config, String> {
     Ok(config)
 }
 
-fn object(line: &[u8]) -> Result<Object<'_>, String> {
+/// The members of an object, taken apart once: a line is asked for a dozen of them.
+struct Members<'l>(Vec<(Key<'l>, Value<'l>)>);
+
+impl<'l> Members<'l> {
+    fn of(object: Object<'l>) -> Self {
+        Self(object.members().collect())
+    }
+
+    /// As [`Object::get`] finds it.
+    fn get(&self, key: &str) -> Option<Value<'l>> {
+        self.0.iter().rfind(|(name, _)| name.is(key)).map(|(_, value)| *value)
+    }
+}
+
+fn members(line: &[u8]) -> Result<Members<'_>, String> {
     let line = std::str::from_utf8(line).map_err(|error| error.to_string())?;
-    Object::parse(line).map_err(|error| error.to_string())
+    Object::parse(line).map(Members::of).map_err(|error| error.to_string())
 }
 
 fn objects<T>(
-    line: Object<'_>,
+    line: &Members<'_>,
     key: &str,
-    read: impl Fn(Object<'_>) -> Result<T, String>,
+    read: impl Fn(&Members<'_>) -> Result<T, String>,
 ) -> Result<Vec<T>, String> {
     let elements = member(line, key)?.elements();
-    elements.map(|element| read(element.object().ok_or_else(|| format!("{key} holds no objects"))?)).collect()
+    let none = || format!("{key} holds no objects");
+    elements.map(|element| read(&Members::of(element.object().ok_or_else(none)?))).collect()
 }
 
-fn texts(line: Object<'_>, key: &str) -> Result<Vec<String>, String> {
+fn texts(line: &Members<'_>, key: &str) -> Result<Vec<String>, String> {
     Ok(member(line, key)?.elements().filter_map(Value::string).collect())
 }
 
-fn member<'l>(line: Object<'l>, key: &str) -> Result<Value<'l>, String> {
+fn member<'l>(line: &Members<'l>, key: &str) -> Result<Value<'l>, String> {
     line.get(key).ok_or_else(|| format!("there is no `{key}`"))
 }
 
-fn integer(line: Object<'_>, key: &str) -> Result<u64, String> {
+fn integer(line: &Members<'_>, key: &str) -> Result<u64, String> {
     member(line, key)?.integer().ok_or_else(|| format!("`{key}` is no number"))
 }
 
-fn flag(line: Object<'_>, key: &str) -> Result<bool, String> {
+fn flag(line: &Members<'_>, key: &str) -> Result<bool, String> {
     match member(line, key)?.raw() {
         "true" => Ok(true),
         "false" => Ok(false),
@@ -373,15 +388,15 @@ fn flag(line: Object<'_>, key: &str) -> Result<bool, String> {
     }
 }
 
-fn text(line: Object<'_>, key: &str) -> Result<String, String> {
+fn text(line: &Members<'_>, key: &str) -> Result<String, String> {
     member(line, key)?.string().ok_or_else(|| format!("`{key}` is no text"))
 }
 
-fn optional_text(line: Object<'_>, key: &str) -> Option<String> {
+fn optional_text(line: &Members<'_>, key: &str) -> Option<String> {
     line.get(key).and_then(Value::string)
 }
 
-fn bits(line: Object<'_>, key: &str) -> Result<[u8; 16], String> {
+fn bits(line: &Members<'_>, key: &str) -> Result<[u8; 16], String> {
     let bytes = unhex(&text(line, key)?);
     bytes.and_then(|bytes| bytes.try_into().ok()).ok_or_else(|| format!("`{key}` is no 128 bits"))
 }
@@ -391,7 +406,7 @@ fn unhex(hex: &str) -> Option<Vec<u8>> {
     pairs.map(|pair| u8::from_str_radix(pair?, 16).ok()).collect()
 }
 
-fn record(line: Object<'_>, key: &str) -> Result<RecordRead, String> {
+fn record(line: &Members<'_>, key: &str) -> Result<RecordRead, String> {
     let value = member(line, key)?;
     match (value.raw(), value.string(), value.object()) {
         ("null", _, _) => Ok(RecordRead::Absent),

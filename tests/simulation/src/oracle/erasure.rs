@@ -1,7 +1,7 @@
 //! What is asked for with a refusal (C12).
 
 use super::refusal::Refusal;
-use super::stored::{device_on, identity_on, user_in};
+use super::stored::whom_on;
 use super::{Oracle, Promise, record_on};
 use crate::collector::{Collector, split, text_of};
 use crate::disk::SimDisk;
@@ -54,10 +54,8 @@ impl Oracle {
     pub(super) fn watch_identity(&mut self, disk: &SimDisk) {
         let mut asking = self.refusals.iter_mut().filter(|refusal| refusal.asks_something()).peekable();
         if asking.peek().is_some()
-            && let Some(device) = device_on(disk)
+            && let Some(whom) = whom_on(disk)
         {
-            let user = identity_on(disk).and_then(|identity| user_in(&identity));
-            let whom = Whom { device, user };
             asking.for_each(|refusal| refusal.stands(&whom));
         }
     }
@@ -94,10 +92,10 @@ impl Oracle {
 
 /// An erasure that counts as done has its receipt.
 pub fn receipts(oracle: &mut Oracle, disk: &SimDisk) {
-    for entry in record_on(disk).into_iter().flat_map(|record| record.outbox) {
+    for entry in record_on(disk).iter().flat_map(|record| &record.outbox) {
         let done = entry.kind == ErasureKind::Device && entry.state == ErasureState::Completed;
         if done {
-            let receipt = entry.answer.is_some_and(|answer| answer.contains("\"receipt\""));
+            let receipt = entry.answer.as_ref().is_some_and(|answer| answer.contains("\"receipt\""));
             oracle.tally.test(Promise::Receipt);
             oracle.tally.test(Promise::Proven);
             assert!(receipt, "C12: an erasure is done without a receipt");
@@ -107,9 +105,9 @@ pub fn receipts(oracle: &mut Oracle, disk: &SimDisk) {
 
 /// No record that names a user overtakes the deletion of that user's profile.
 pub fn stays_behind(oracle: &mut Oracle, disk: &SimDisk, request: &Request) {
-    for entry in record_on(disk).into_iter().flat_map(|record| record.outbox) {
+    for entry in record_on(disk).iter().flat_map(|record| &record.outbox) {
         let open = entry.kind == ErasureKind::Profile && !entry.state.is_final();
-        if let Some(user) = entry.user.filter(|_| open) {
+        if let Some(user) = entry.user.as_ref().filter(|_| open) {
             oracle.tally.test(Promise::StaysBehind);
             let overtakes = request.body.contains(&format!("\"{user}\""));
             assert!(!overtakes, "C12: a record overtakes the deletion of its profile: {}", request.body);
@@ -119,8 +117,9 @@ pub fn stays_behind(oracle: &mut Oracle, disk: &SimDisk, request: &Request) {
 
 /// Whether no two open entries of the record ask the same of the collector.
 pub fn asks_once(disk: &SimDisk) -> bool {
-    let entries = record_on(disk).map(|record| record.outbox).unwrap_or_default();
-    let open: Vec<_> = entries.iter().filter(|entry| !entry.state.is_final()).collect();
+    let record = record_on(disk);
+    let entries = record.iter().flat_map(|record| &record.outbox);
+    let open: Vec<_> = entries.filter(|entry| !entry.state.is_final()).collect();
     let same = |(at, entry): (usize, &&refrain::engine::Erasure)| {
         let others = open.iter().skip(at + 1);
         others.clone().any(|other| (other.kind, &other.device_id) == (entry.kind, &entry.device_id))

@@ -26,7 +26,8 @@ use refrain::engine::{Config, Decision, DefaultConsent, Op, Request, Signals, Tr
 use refusal::Refusal;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
-use stored::consent_slots;
+use std::rc::Rc;
+use stored::{Pair, consent_on};
 use subject::Subjects;
 
 /// A process, by place and generation.
@@ -90,7 +91,7 @@ pub struct Oracle {
     last_decision: Option<Decision>,
     last_epoch: u64,
     /// What those two were read from.
-    last_slots: Option<[Option<Vec<u8>>; 2]>,
+    last_slots: Option<Rc<Pair>>,
     next_marker: u64,
     /// Whom records are about.
     subjects: Aside<Subjects>,
@@ -191,13 +192,11 @@ impl Oracle {
     /// Looks at the decision on the disk; after every step, so that none goes unseen.
     pub fn watch_decision(&mut self, disk: &SimDisk) {
         self.watch_identity(disk);
-        let slots = consent_slots(disk);
-        // Most steps write no record, and reading one is most of the work of looking.
+        let (slots, record) = consent_on(disk);
         if self.last_slots.as_ref() == Some(&slots) {
             return;
         }
         self.last_slots = Some(slots);
-        let record = record_on(disk);
         let decision = record.as_ref().map(|record| record.decision);
         if decision == Some(Decision::Granted) && self.last_decision != decision {
             self.grants += 1;

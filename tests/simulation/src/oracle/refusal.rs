@@ -55,7 +55,9 @@ impl Refusal {
     }
 
     pub(super) fn stands(&mut self, whom: &Whom) {
-        self.stored.insert(whom.clone());
+        if !self.stored.contains(whom) {
+            self.stored.insert(whom.clone());
+        }
     }
 }
 
