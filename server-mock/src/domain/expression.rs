@@ -160,11 +160,12 @@ impl Expression {
                 Term::Number(number) => Term::Number(-number),
                 _ => Term::Undefined,
             },
+            // Both sides are looked at, so that what is an error does not depend on their order (SPEC §12.2).
             Expression::Binary(Operator::And, left, right) => {
-                Term::Bool(truth(&*left.value(look)?, "and")? && truth(&*right.value(look)?, "and")?)
+                Term::Bool(truth(&*left.value(look)?, "and")? & truth(&*right.value(look)?, "and")?)
             }
             Expression::Binary(Operator::Or, left, right) => {
-                Term::Bool(truth(&*left.value(look)?, "or")? || truth(&*right.value(look)?, "or")?)
+                Term::Bool(truth(&*left.value(look)?, "or")? | truth(&*right.value(look)?, "or")?)
             }
             Expression::Binary(operator, left, right) => {
                 binary(*operator, &*left.value(look)?, &*right.value(look)?)
@@ -296,6 +297,8 @@ mod tests {
             "properties[n]",
             "what(1)",
             "1 and true",
+            "false and 5",
+            "true or 5",
             "not 5",
             r#"not properties["o"]"#,
             "\"open",

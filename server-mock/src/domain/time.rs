@@ -10,6 +10,9 @@ pub const DAY: i64 = 86_400 * SECOND;
 /// Below this magnitude a client's number is seconds, from it on milliseconds (SPEC §20.1).
 const SECONDS_BELOW: f64 = 1e11;
 
+/// A time farther away, in milliseconds, is taken for this one: up to here a number of its kind is exact.
+const FARTHEST: f64 = 9e15;
+
 /// A client's `time` in milliseconds: seconds or milliseconds, as a number or a numeric text.
 /// `None`: not a time.
 pub fn client_time(value: &Value) -> Option<i64> {
@@ -23,7 +26,8 @@ pub fn client_time(value: &Value) -> Option<i64> {
     }
     let number: f64 = text.parse().ok().filter(|number: &f64| number.is_finite())?;
     let ms = if number.abs() < SECONDS_BELOW { number * 1000.0 } else { number };
-    (ms.abs() < 9e15).then_some(ms.round() as i64)
+    // Nanoseconds, say, are a time in the future like any other.
+    Some(ms.round().clamp(-FARTHEST, FARTHEST) as i64)
 }
 
 /// Days since 1970-01-01 of a calendar date.
@@ -218,6 +222,10 @@ mod tests {
         assert_eq!(client_time(&json!(1_788_217_200.334)), Some(1_788_217_200_334));
         assert_eq!(client_time(&json!("1788217200")), Some(1_788_217_200_000));
         assert_eq!(client_time(&json!(99_999_999_999_i64)), Some(99_999_999_999_000));
+        for far in [json!(1_788_220_800_000_000_000_i64), json!(1e300), json!("9000000000000000")] {
+            assert_eq!(client_time(&far), Some(9_000_000_000_000_000), "{far}");
+        }
+        assert_eq!(client_time(&json!(-1e300)), Some(-9_000_000_000_000_000));
         for bad in [
             json!("2026-09-01"),
             json!(""),

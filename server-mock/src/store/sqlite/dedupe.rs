@@ -214,25 +214,10 @@ impl SqliteStore {
     /// With and without the prefix of devices an id is the same here: what is equal is told by the text, and one
     /// combination too many does no harm.
     fn look_up_holders(&self, space: Space, id: &str, naming: [u8; 16]) -> Result<Holders, StoreError> {
-        // Each part goes by an index in which rows come in order, so that it ends with the few, however many there are.
-        let part = |condition: &str| {
-            format!(
-                "SELECT * FROM (SELECT id, slot, generation FROM keys
-                 WHERE space = ?1 AND {condition} AND kind = 0 AND dying IS NULL ORDER BY id LIMIT ?6)"
-            )
-        };
-        let sql = format!(
-            "{} UNION ALL {} UNION ALL {} UNION ALL
-             SELECT * FROM (SELECT k.id, k.slot, k.generation FROM key_ids i CROSS JOIN keys k ON k.id = i.key
-             WHERE i.id = ?5 AND k.space = ?1 AND k.kind = 0 AND k.dying IS NULL ORDER BY i.key LIMIT ?6)",
-            part("user = ?2"),
-            part("user = ?3"),
-            part("device = ?4"),
-        );
         let bare = strip(id);
         let mut found: Vec<(KeyRow, Slot)> = self
             .connection
-            .prepare_cached(&sql)?
+            .prepare_cached(&holders_sql())?
             .query_map(
                 params![
                     space.row,
@@ -254,8 +239,28 @@ impl SqliteStore {
     }
 }
 
+/// The combinations of an id in a space, by its four hashes.
+fn holders_sql() -> String {
+    // Each part goes by an index in which rows come in order, so that it ends with the few, however many there are.
+    let part = |condition: &str| {
+        format!(
+            "SELECT * FROM (SELECT id, slot, generation FROM keys
+             WHERE space = ?1 AND {condition} AND kind = 0 AND dying IS NULL ORDER BY id LIMIT ?6)"
+        )
+    };
+    format!(
+        "{} UNION ALL {} UNION ALL {} UNION ALL
+         SELECT * FROM (SELECT k.id, k.slot, k.generation FROM key_ids i CROSS JOIN keys k ON k.id = i.key
+         WHERE i.id = ?5 AND k.space = ?1 AND k.kind = 0 AND k.dying IS NULL ORDER BY i.key LIMIT ?6)",
+        part("user = ?2"),
+        part("user = ?3"),
+        part("device = ?4"),
+    )
+}
+
 #[cfg(test)]
 mod tests {
+    use rusqlite::StatementStatus;
     use serde_json::json;
 
     use super::*;
@@ -284,6 +289,16 @@ mod tests {
         let text = EventText::of(&event);
         let Event { ids, distinct_id, time, dedupe, .. } = event;
         NewEvent { ids, distinct_id, time, dedupe, text }
+    }
+
+    #[test]
+    fn who_comes_next_needs_no_other_plan() {
+        let store = SqliteStore::in_memory().unwrap();
+        let mut statement = store.connection.prepare(&holders_sql()).unwrap();
+        for n in 0..3 {
+            assert!(!statement.exists([1, n, n, n, n, FEW as i64]).unwrap());
+        }
+        assert_eq!(statement.get_status(StatementStatus::RePrepare), 0);
     }
 
     /// A store in which each of many devices of one user has sent an event of its own.

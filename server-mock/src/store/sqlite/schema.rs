@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags, OptionalExtension, params};
 
 use crate::store::StoreError;
@@ -222,6 +223,8 @@ pub(super) fn touch(connection: &Connection) -> Result<(), StoreError> {
 /// Sets the connection up and makes the tables of a new database, all or none.
 pub(super) fn prepare(connection: &Connection, vault: [u8; 16]) -> Result<(), StoreError> {
     connection.execute_batch(PRAGMAS)?;
+    // Without it each statement that could use a partial index is planned anew for each value that is bound.
+    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)?;
     rusqlite::vtab::array::load_module(connection)?;
     let version: i64 = connection.query_row("PRAGMA user_version", [], |row| row.get(0))?;
     match version {
