@@ -20,28 +20,27 @@ impl RequestThread {
     /// Serves until the threads are to end.
     pub(super) fn run(mut self) {
         let shared = Arc::clone(&self.shared);
-        // Held until what the collector has said of the outbox stands in the record.
-        let mut asking = None;
         loop {
             shared.wait_broken_off();
             let nothing = |core: &mut Core| {
-                let told = asking.is_some() && !core.engine.is_noting();
+                let told = core.asking.is_some() && !core.engine.is_noting();
                 core.requests.is_empty() && core.state == State::Running && !told
             };
             let waited = shared.request_wake.wait_while(shared.lock(), nothing);
             let mut core = waited.unwrap_or_else(PoisonError::into_inner);
+            if core.state != State::Running || !core.engine.is_noting() {
+                core.asking = None;
+            }
             if core.state != State::Running {
                 return;
             }
-            let (job, noting) = (core.begin_request(), core.engine.is_noting());
+            let Some(job) = core.begin_request() else { continue };
+            let mut asking = core.asking.take();
             drop(core);
-            if !noting {
-                asking = None;
-            }
-            let Some(job) = job else { continue };
             let op = job.op;
             let result = self.carry(job, &mut asking);
             let mut core = shared.lock();
+            core.asking = asking;
             core.end_request();
             shared.handle(&mut core, shared.clock.now(), Input::Done { op, result });
             core.urgent = true;

@@ -7,6 +7,7 @@ use super::entropy::Entropy;
 use super::flight::{Ended, Recording};
 use super::notice_thread;
 use super::process;
+use super::store::FileLock;
 use super::transport::{OnItsWay, Sendable};
 use crate::engine::{
     Decision, Effect, Engine, FlushMark, FlushState, Input, Lifecycle, Notice, Now, Op, Outcome, RecordName,
@@ -61,6 +62,8 @@ pub(super) struct Core {
     /// Bytes of properties that wait in `storage`, roughly.
     pub(super) storage_bytes: usize,
     pub(super) requests: VecDeque<RequestJob>,
+    /// The outbox's lock, from an answer until what the collector has said stands in the record.
+    pub(super) asking: Option<FileLock>,
     /// The request that the transport has.
     under_way: Option<Op>,
     /// Requests under way that are to be broken off.
@@ -156,6 +159,7 @@ impl Shared {
                 choices: VecDeque::new(),
                 storage_bytes: 0,
                 requests: VecDeque::new(),
+                asking: None,
                 under_way: None,
                 cancelled: Vec::new(),
                 notices: VecDeque::new(),

@@ -88,8 +88,10 @@ impl StorageThread {
         self.shared.handle(&mut core, self.shared.clock.now(), Input::Start { secret });
         drop(core);
         let shared = Arc::clone(&self.shared);
-        // Gives up the queue's folder and the host's transport before anybody hears that this is over.
+        // Gives up the queue's folder, the host's transport and the outbox's lock before anybody hears that this is over: whoever
+        // opens the folder next may ask at once.
         self.work_off();
+        shared.lock().asking = None;
         shared.enter_state(State::Ended);
     }
 

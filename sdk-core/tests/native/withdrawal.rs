@@ -353,7 +353,8 @@ fn c12_an_erasure_gets_there_also_from_processes_that_live_shortly() {
     // The next one asks how far it has come, and another one knows.
     quiet(&folder, &collector).build().unwrap().shutdown(PATIENCE);
     let outbox = quiet(&folder, &collector).build().unwrap().audit().outbox;
-    assert!(outbox.iter().all(|entry| entry.state == "completed"), "{outbox:?}");
+    let paths: Vec<_> = collector.requests().iter().map(|request| request.path.clone()).collect();
+    assert!(outbox.iter().all(|entry| entry.state == "completed"), "{outbox:?} {paths:?}");
 }
 
 #[test]
