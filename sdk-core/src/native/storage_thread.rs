@@ -58,7 +58,10 @@ impl StorageThread {
         #[cfg(feature = "flight-recorder")]
         let (flight, ended_flights) = {
             let core = shared.lock();
-            (core.flight.as_ref().map(Recording::file), core.ended_flights.clone())
+            // What has ended is recorded no more: a file that is begun takes the place of the one that is finished.
+            let ended = matches!(core.state, State::Ended | State::Dead);
+            let flight = core.flight.as_ref().filter(|_| !ended).map(Recording::file);
+            (flight, core.ended_flights.clone())
         };
         Self {
             shared,

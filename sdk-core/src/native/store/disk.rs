@@ -199,7 +199,12 @@ impl Disk for Files {
             let entry = entry?;
             // A name that is no text is none of ours.
             if let Ok(name) = entry.file_name().into_string() {
-                names.push((name, entry.file_type()?.is_dir()));
+                match entry.file_type() {
+                    Ok(kind) => names.push((name, kind.is_dir())),
+                    // Where the listing does not say what it is, it was looked at, and somebody has deleted it meanwhile.
+                    Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                    Err(error) => return Err(error),
+                }
             }
         }
         Ok(names)
@@ -260,7 +265,7 @@ impl DiskFile for File {
     }
 
     fn sync(&mut self) -> io::Result<()> {
-        self.sync_all()
+        where_files_sync(self.sync_all())
     }
 }
 
@@ -280,13 +285,17 @@ fn synced(path: &Path) -> io::Result<()> {
 /// there, and a choice must not fail for it.
 fn where_folders_sync(synced: io::Result<()>) -> io::Result<()> {
     use io::ErrorKind::{InvalidInput, Unsupported};
-    // Apple's "not supported", which the standard library does not know as such.
-    let apples = |error: &io::Error| cfg!(target_vendor = "apple") && error.raw_os_error() == Some(45);
-    synced.or_else(|error| match error.kind() {
+    where_files_sync(synced).or_else(|error| match error.kind() {
         InvalidInput | Unsupported => Ok(()),
-        _ if apples(&error) => Ok(()),
         _ => Err(error),
     })
+}
+
+/// Apple's way to sync down to the disk is not known to shared file systems, such as SMB, which say so by a code that the
+/// standard library does not know as "not supported".
+fn where_files_sync(synced: io::Result<()>) -> io::Result<()> {
+    let unsupported = |error: &io::Error| cfg!(target_vendor = "apple") && error.raw_os_error() == Some(45);
+    synced.or_else(|error| if unsupported(&error) { Ok(()) } else { Err(error) })
 }
 
 /// A lock on a real file.

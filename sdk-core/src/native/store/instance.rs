@@ -205,7 +205,8 @@ impl<D: Disk> Instance<D> {
         loaded.events.dedup_by_key(|(seq, _)| *seq);
         loaded.events.retain(|(seq, _)| acknowledged.binary_search(seq).is_err());
         self.forget(&acknowledged);
-        self.drop_finished()?;
+        // What cannot be deleted stays, and is looked at again at the next acknowledgement.
+        let _ = self.drop_finished();
         Ok(loaded)
     }
 
@@ -270,14 +271,18 @@ impl<D: Disk> Instance<D> {
         live.sort_by_key(|(seq, _)| *seq);
         live.dedup_by_key(|(seq, _)| *seq);
         segment.set_live(live);
-        if !bad.is_empty() {
+        let mended = if !bad.is_empty() {
             segment.bytes = whole.len() as u64;
-            repair(&self.disk, &segment.path, &whole, &bad)?;
+            repair(&self.disk, &segment.path, &whole, &bad)
         } else if let Some(at) = torn {
             segment.bytes = at;
-            let mut file = self.disk.open(&segment.path, Mode::InPlace)?;
-            file.set_len(at)?;
-            file.sync()?;
+            cut(&self.disk, &segment.path, at)
+        } else {
+            Ok(())
+        };
+        if mended.is_err() {
+            // On a full disk, say. What is whole in it was read; it is not written to again.
+            segment.bytes = (bytes.len() as u64).max(self.segment_bytes);
         }
         self.segments.push(segment);
         Ok(())
@@ -320,8 +325,9 @@ impl<D: Disk> Instance<D> {
     /// stands.
     pub(super) fn acknowledge(&mut self, seqs: &[u64]) -> io::Result<()> {
         self.forget(seqs);
-        self.drop_finished()?;
-        let Some(last) = self.segments.last() else { return Ok(()) };
+        let dropped = self.drop_finished();
+        // Also where a segment could not be deleted: what stands in it would come again.
+        let Some(last) = self.segments.last() else { return dropped };
         let mut payload = Vec::with_capacity(seqs.len() * 8);
         seqs.iter().for_each(|seq| payload.extend_from_slice(&seq.to_le_bytes()));
         let mut bytes = Vec::new();
@@ -513,6 +519,13 @@ fn is_cut_short(bytes: &[u8]) -> bool {
         Some(len) => bytes.len() < RECORD_HEAD.saturating_add(u32::from_le_bytes(*len) as usize),
         None => true,
     }
+}
+
+/// Leaves a segment with its first bytes.
+fn cut(disk: &impl Disk, segment: &Path, at: u64) -> io::Result<()> {
+    let mut file = disk.open(segment, Mode::InPlace)?;
+    file.set_len(at)?;
+    file.sync()
 }
 
 /// Sets damaged bytes aside and leaves the segment without them.

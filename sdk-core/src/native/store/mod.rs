@@ -129,7 +129,10 @@ impl<D: Disk> Store<D> {
         let consent = self.ledger.read(RecordName::Consent);
         let identity = self.ledger.read(RecordName::Identity);
         let data = self.ledger.layout().is_some_and(|layout| wipe::has_data(layout).unwrap_or(true));
-        self.seen = [Some(consent.clone()), Some(identity.clone())];
+        let [_, seen] = &mut self.seen;
+        // Of a later look the engine takes the consent record only: what is new in this one is for [`Store::changes`] to tell.
+        let seen = seen.take().or_else(|| Some(identity.clone()));
+        self.seen = [Some(consent.clone()), seen];
         Done::Opened { consent, identity, data }
     }
 
@@ -373,10 +376,17 @@ impl<D: Disk> Store<D> {
             recovered.wiped += loaded.wiped;
         };
         let mut next_seq = 1;
-        if let Some(own) = &mut self.own {
-            let loaded = own.load(epoch)?;
-            next_seq = loaded.next_seq;
-            add(0, loaded);
+        match self.own.as_mut().map(|own| own.load(epoch)) {
+            Some(Ok(loaded)) => {
+                next_seq = loaded.next_seq;
+                add(0, loaded);
+            }
+            Some(Err(error)) if self.has_begun() || record::is_out_of_descriptors(&error) => {
+                return Err(error);
+            }
+            // Somebody else's, of which a part cannot be read, is no place to write to. It stays for a later start.
+            Some(Err(_)) => self.own = None,
+            None => {}
         }
         // One that cannot be read is let go of.
         self.adopted
@@ -385,8 +395,18 @@ impl<D: Disk> Store<D> {
         // Of several queues, what was captured first goes first: what a profile says in the end depends on it (SPEC §9).
         records.sort_by_key(|(since, _)| *since);
         recovered.records = records.into_iter().map(|(_, record)| record).collect();
-        self.release_adopted()?;
+        // A folder that cannot be deleted is for the next start, too.
+        let _ = self.release_adopted();
+        if self.own.is_none() {
+            let _ = self.own_instance();
+        }
         Ok(recovered)
+    }
+
+    /// Whether our own folder is one that was made here: numbers may be under way that it has not been told yet.
+    fn has_begun(&self) -> bool {
+        let made = self.ledger.layout().map(|layout| layout.instance(self.instance_id));
+        self.own.as_ref().map(Instance::folder) == made.as_deref()
     }
 
     /// Deletes adopted folders in which nothing is left.
