@@ -212,7 +212,9 @@ impl Engine {
     /// A request of the outbox has ended.
     pub(super) fn erasure_done(&mut self, id: &str, before: ErasureState, result: &Done) {
         self.outbox.under_way = false;
-        let kind = self.recorded_outbox().iter().find(|entry| entry.id == id).map(|entry| entry.kind);
+        // Also while the record cannot be read: the collector has said when it may be asked again.
+        let mut entries = self.recorded_outbox().iter().chain(&self.retries.outbox);
+        let kind = entries.find(|entry| entry.id == id).map(|entry| entry.kind);
         let mut rest = 0;
         let noted = match (kind, result) {
             (Some(kind), Done::Answered(answer)) => {

@@ -952,6 +952,25 @@ fn c12_while_no_note_can_be_made_of_its_answer_a_collector_is_asked_ever_more_ra
 }
 
 #[test]
+fn c12_a_collector_that_answers_while_the_record_cannot_be_read_is_heard() {
+    let mut store = Store::default();
+    let mut app = Driver::started(0, granted(), &mut store);
+    app.opt_out(true);
+    app.run(&mut store);
+    let (op, permit) = app.erasures.pop_front().unwrap();
+    assert!(permit.redeem(&store.state()).is_ok());
+    app.input(Input::RecordChanged { name: RecordName::Consent, read: RecordRead::Unreadable });
+    let wait = Answer::Response { status: 429, retry_after: Some("60".into()), body: "".into() };
+    app.input(Input::Done { op, result: Done::Answered(wait) });
+    app.input(Input::RecordChanged { name: RecordName::Consent, read: store.consent.clone() });
+    app.advance(59_999);
+    app.run(&mut store);
+    assert!(app.erasures.is_empty(), "Retry-After holds");
+    app.advance(1);
+    assert_eq!(app.erasures.len(), 1);
+}
+
+#[test]
 fn a_call_that_cannot_be_held_costs_no_other_its_place() {
     let mut store = Store::default();
     let mut app = Driver::started(0, Config { hold_limit_bytes: 2_000, ..config() }, &mut store);
