@@ -538,7 +538,6 @@ impl World {
         self.oracle.gone((PLACES, 0), true, &self.disk);
         self.oracle.pace.0.lost();
         self.disk.lose_power(&mut self.dice);
-        self.oracle.power_lost(&self.disk);
     }
 
     fn flip(&mut self) {

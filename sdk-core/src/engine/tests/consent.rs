@@ -286,6 +286,25 @@ fn c5_a_signal_calls_back_what_waits_also_while_the_record_cannot_be_read() {
 }
 
 #[test]
+fn c3_a_signal_takes_what_was_written_under_a_record_that_a_power_cut_has_undone() {
+    let mut store = Store::default();
+    let mut app = Driver::started(0, granted(), &mut store);
+    let durable = store.consent.clone();
+    app.opt_out(false);
+    app.run(&mut store);
+    app.opt_in();
+    app.run(&mut store);
+    assert!(store.has_data());
+    // What was written of the person's choice was not durable, and all else was.
+    store.consent = durable;
+    let mut next = Driver::starting(1, granted());
+    next.input(host_says_no(true));
+    next.run(&mut store);
+    assert_eq!(next.engine.consent().verdict, Verdict::Deny(DenyReason::Host));
+    assert!(!store.has_data());
+}
+
+#[test]
 fn a_store_that_takes_nothing_leaves_memory() {
     let mut store = Store { fault: Some(StoreFault::ReadOnly), ..Store::default() };
     let mut app = Driver::started(0, granted(), &mut store);

@@ -76,9 +76,6 @@ pub struct Oracle {
     /// The record could not be read while a grant was under way: what is written over it unseen may have been the last
     /// word, and nobody can know.
     blind: bool,
-    /// A power cut has taken back a record whose write had failed and could be read all the same: what was made under it has
-    /// an epoch that nobody knows of.
-    undone: bool,
     /// The record was deleted, and what numbers the words anew.
     pub renumbered: bool,
     /// How often the record has come to say `granted`.
@@ -251,11 +248,6 @@ impl Oracle {
         self.announcing
             .retain(|(other, id)| !power && (*other != maker || disk.holds(id.as_bytes()).is_some()));
         self.records_of_the_dead(maker, power);
-    }
-
-    /// The power has gone, and the disk is what was durable.
-    pub fn power_lost(&mut self, disk: &SimDisk) {
-        self.undone |= record_on(disk).is_some_and(|record| record.epoch < self.last_epoch);
     }
 
     /// A clock jumps.

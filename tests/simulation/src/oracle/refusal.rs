@@ -249,7 +249,7 @@ impl Oracle {
         let decision = record_on(disk).map(|record| record.decision);
         let by_signal = decision == Some(Decision::Unset) && all_denied;
         let refuses = decision == Some(Decision::Denied);
-        if self.damaged || numbered_anew || decided && !refuses && !by_signal || by_signal && self.undone {
+        if self.damaged || numbered_anew || decided && !refuses && !by_signal {
             return;
         }
         self.tally.test(if by_signal { Promise::NothingLeftOfSignals } else { Promise::Purged });
