@@ -286,6 +286,32 @@ fn c5_a_signal_calls_back_what_waits_also_while_the_record_cannot_be_read() {
 }
 
 #[test]
+fn a_signal_that_calls_back_what_waits_forgets_no_wait() {
+    let mut store = Store::default();
+    let mut app = Driver::started(0, granted(), &mut store);
+    app.track("a");
+    app.input(Input::Flush);
+    let wait = Answer::Response { status: 429, retry_after: Some("60".into()), body: "".into() };
+    app.exchange(&mut store, wait);
+    let update = r#"{"$set":{"plan":1}}"#;
+    calls(&mut app, Call::new(CallKind::Profile, "", update, [9; 16]));
+    app.input(Input::Flush);
+    app.run(&mut store);
+    assert_eq!(app.requests.len(), 1, "the profile's");
+    app.input(Input::RecordChanged { name: RecordName::Consent, read: RecordRead::Unreadable });
+    app.input(host_says_no(true));
+    assert!(app.requests.is_empty());
+    app.input(host_says_no(false));
+    app.input(Input::RecordChanged { name: RecordName::Consent, read: store.consent.clone() });
+    app.input(Input::Flush);
+    assert!(app.exchange(&mut store, ok()).contains("plan"));
+    app.advance(59_999);
+    assert!(app.requests.is_empty(), "Retry-After holds");
+    app.advance(1);
+    assert!(app.exchange(&mut store, ok()).contains("\"a\""));
+}
+
+#[test]
 fn c3_a_signal_takes_what_was_written_under_a_record_that_a_power_cut_has_undone() {
     let mut store = Store::default();
     let mut app = Driver::started(0, granted(), &mut store);

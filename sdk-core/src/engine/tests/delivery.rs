@@ -75,6 +75,27 @@ fn retry_after_is_kept_across_a_restart_and_a_flush_does_not_override_it() {
 }
 
 #[test]
+fn what_a_server_asks_for_is_not_cut_short_by_a_permit_that_is_refused() {
+    let mut store = Store::default();
+    let mut app = Driver::started(0, granted(), &mut store);
+    app.track("a");
+    app.input(Input::Flush);
+    app.track("b");
+    app.input(Input::Lifecycle(Lifecycle::Leaving));
+    app.run(&mut store);
+    assert!(app.depart(&store));
+    app.answer(Answer::Response { status: 429, retry_after: Some("60".into()), body: "".into() });
+    let unreadable = Store { consent: RecordRead::Unreadable, ..Store::default() };
+    assert!(!app.depart(&unreadable), "the leaving page's");
+    app.input(Input::RecordChanged { name: RecordName::Consent, read: store.consent.clone() });
+    app.input(Input::Flush);
+    app.advance(59_999);
+    assert!(app.requests.is_empty());
+    app.advance(1);
+    assert_eq!(names(&app.exchange(&mut store, ok())), ["a", "b"]);
+}
+
+#[test]
 fn what_failed_while_there_was_no_network_leaves_when_it_is_back() {
     let mut store = Store::default();
     let mut app = Driver::started(0, granted(), &mut store);

@@ -368,8 +368,8 @@ pub const MUTANTS: &[Mutant] = &[
             edit(SENDING, "self.random_below(bound).max(BACKOFF_FLOOR_MS)", "self.random_below(bound) & 0"),
             edit(
                 SENDING,
-                "self.not_before = now.mono_ms.saturating_add(ms);",
-                "self.not_before = now.mono_ms.saturating_add(if asked { ms } else { 0 });",
+                "let until = now.mono_ms.saturating_add(ms);",
+                "let until = now.mono_ms.saturating_add(if asked { ms } else { 0 });",
             ),
         ],
     },
