@@ -205,7 +205,7 @@ impl Engine {
             }
             _ => {
                 self.retries.worked();
-                if refilled && self.durable() {
+                if refilled {
                     self.append_missing();
                 }
             }
@@ -272,11 +272,10 @@ impl Engine {
         if epoch != self.epoch {
             return;
         }
+        self.opened_epoch = Some(epoch);
         // What lived in memory while the store failed is stored now.
         self.queue.renumber(recovered.next_seq.clamp(1, MOST_SEQ));
-        if self.durable() {
-            self.append_missing();
-        }
+        self.append_missing();
         // Each text goes when it is in the queue, so that none of them stands in memory twice for long.
         for record in recovered.records.drain(..) {
             *(if record.adopted { &mut self.books.adopted } else { &mut self.books.recovered }) += 1;
@@ -289,7 +288,6 @@ impl Engine {
             self.resume_wait(wall_ms);
         }
         self.gather();
-        self.opened_epoch = Some(epoch);
         self.opened_through = self.queue.next_number();
     }
 
@@ -363,8 +361,12 @@ impl Engine {
         }
     }
 
-    /// Records that live in memory only go to the store: some, and the next ones once the last of them is there.
+    /// Records that live in memory only go to the store: some, and the next ones once the last of them is there. Not before
+    /// its queue is taken over, which brings along what stands in it, and gives the others their numbers.
     fn append_missing(&mut self) {
+        if !self.durable() || self.opened_epoch != Some(self.epoch) {
+            return;
+        }
         for record in self.queue.missing(REFILL) {
             self.retries.refill = Some(record.number);
             self.append(record);

@@ -1072,3 +1072,21 @@ fn what_no_store_holds_is_not_given_up() {
     app.input(Input::Flush);
     assert_eq!(names(&app.exchange(&mut store, ok())), ["in memory"]);
 }
+
+#[test]
+fn what_a_page_could_not_store_is_stored_once_when_it_goes_on() {
+    let mut store = Store::default();
+    let mut app = Driver::started(0, granted(), &mut store);
+    store.fault = Some(StoreFault::Full);
+    app.track("a");
+    app.run(&mut store);
+    store.fault = None;
+    app.input(Input::RecordChanged { name: RecordName::Consent, read: RecordRead::Unreadable });
+    app.input(Input::Lifecycle(Lifecycle::Resumed));
+    app.advance(60_000);
+    app.input(Input::RecordChanged { name: RecordName::Consent, read: store.consent.clone() });
+    app.run(&mut store);
+    app.input(Input::Flush);
+    assert_eq!(names(&app.exchange(&mut store, ok())), ["a"]);
+    assert_eq!((app.engine.stats().delivered, store.records.len()), (1, 0));
+}
