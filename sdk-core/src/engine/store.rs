@@ -248,14 +248,19 @@ impl Engine {
         self.retries.known.clone_from(&identity);
         self.subject.set(identity);
         // What was called before the last word was called before a refusal (C6): before this one, or, as the epoch tells, the
-        // one that a grant has ended. A record from the future tells of a clock that was wrong.
+        // one that a grant has ended. A record from the future tells of a clock that was wrong, be it by ours as it is now or
+        // as it was at the call.
         let word = |record: &&ConsentRecord| match record.decision {
             Decision::Unset => false,
             Decision::Granted => record.epoch > 1,
             Decision::Denied => true,
         };
         let since = self.consent.record().filter(word).map_or(0, |record| record.at_ms);
-        if since <= self.now.wall_ms && self.ring.oldest().is_some_and(|at| at.wall_ms < since) {
+        let before = |at: Now| {
+            let now_ms = at.wall_ms.saturating_add(self.now.mono_ms.saturating_sub(at.mono_ms));
+            at.wall_ms < since && since <= now_ms.max(self.now.wall_ms)
+        };
+        if self.ring.oldest().is_some_and(before) {
             self.drop_ring();
         }
         // What was called before the person agreed was called under a "no", that could only not be said yet. So was what was

@@ -545,6 +545,23 @@ fn c6_what_was_held_goes_where_others_refuse_and_agree_before_the_store_is_open(
 }
 
 #[test]
+fn c6_what_was_held_goes_where_others_refuse_and_agree_also_if_the_clock_jumps_back() {
+    let mut store = Store::default();
+    let mut app = Driver::starting(0, granted());
+    let mut other = Driver::started(1, granted(), &mut store);
+    assert_eq!(app.track("before"), Outcome::Held);
+    other.advance(1);
+    other.opt_out(false);
+    other.run(&mut store);
+    other.opt_in();
+    other.run(&mut store);
+    app.advance(2);
+    app.now.wall_ms -= 86_400_000;
+    app.run(&mut store);
+    assert_eq!(app.engine.stats().dropped_for(Dropped::Withdrawn), 1);
+}
+
+#[test]
 fn c6_what_was_held_stays_where_others_agree_for_the_first_time_before_the_store_is_open() {
     let mut store = Store::default();
     let mut app = Driver::new(0, config());
