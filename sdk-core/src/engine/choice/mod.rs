@@ -4,6 +4,7 @@
 mod elsewhere;
 mod withdrawal;
 
+use super::books::Dropped;
 use super::call::{Call, Kept};
 use super::consent::{ConsentChange, ConsentRecord, ConsentState, Decision, Erasure};
 use super::effect::{Amendment, Done, Effect, Notice, RecordRead, StoreFault, Ticket, Trouble, WipeScope};
@@ -316,11 +317,9 @@ impl Engine {
         if self.wants.iter().any(|want| matches!(want, Want::Deny { .. })) {
             return;
         }
-        let outcome = self.outcome;
-        if self.hold(Kept::new(self.now, Call::track("$opt_in", "{}", id))) {
-            self.books.tracked += 1;
-        }
-        self.outcome = outcome;
+        let held = self.hold(Kept::new(self.now, Call::track("$opt_in", "{}", id)));
+        self.books.tracked += 1;
+        self.books.drop_records(Dropped::HoldFull, u64::from(!held));
     }
 
     /// Grants have come as far as they can for now.

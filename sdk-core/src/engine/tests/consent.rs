@@ -1290,6 +1290,19 @@ fn c11_a_grant_that_is_recorded_already_need_not_be_written_and_is_no_new_one() 
 }
 
 #[test]
+fn c11_c15_an_announcement_for_which_there_is_no_room_is_counted() {
+    let mut store = Store::default();
+    let mut app = Driver::started(0, Config { queue_limit_bytes: 100, ..config() }, &mut store);
+    app.opt_in();
+    let large = format!(r#"{{"text":"{}"}}"#, "x".repeat(50));
+    let held = app.input(Input::Call(Call::register(CallKind::Register, &large)));
+    assert_eq!(held, Outcome::Held);
+    app.run(&mut store);
+    let stats = app.engine.stats();
+    assert_eq!((stats.tracked, stats.dropped_for(Dropped::HoldFull), stats.rejected), (1, 1, 0));
+}
+
+#[test]
 fn c6_a_refusal_that_was_not_written_is_not_undone_by_the_grant_before_it() {
     let mut store = Store::default();
     let mut app = Driver::started(0, config(), &mut store);
