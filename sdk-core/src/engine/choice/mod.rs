@@ -197,12 +197,14 @@ impl Engine {
                     // written has been taken back.
                     self.in_process = None;
                 } else if self.is_granted_already() {
-                    // It may be this grant: what failed was to make it durable, after it was written.
                     let own = |record: &ConsentRecord| record.revision > known && record.at_ms == at_ms;
-                    if !announced && self.consent.record().is_some_and(own) {
+                    if !self.consent.record().is_some_and(own) {
+                        return self.granted.push(ticket);
+                    }
+                    // It is this grant: what failed was to make it durable, after it was written.
+                    if !announced {
                         self.announce_grant(id);
                     }
-                    return self.granted.push(ticket);
                 } else {
                     // Otherwise the grant lasts for this process.
                     if matches!(self.consent, ConsentState::Unreadable) {

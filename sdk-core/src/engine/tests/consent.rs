@@ -1290,6 +1290,27 @@ fn c11_a_grant_that_is_recorded_already_need_not_be_written_and_is_no_new_one() 
 }
 
 #[test]
+fn c11_a_grant_that_was_written_and_could_not_be_synced_is_announced() {
+    let mut store = Store::default();
+    let mut app = Driver::started(0, config(), &mut store);
+    let ticket = app.opt_in();
+    let Some(Effect::Amend { op, amendment }) = app.storage.pop_front() else { panic!("{:?}", app.storage) };
+    let (read, state) = (store.consent.clone(), store.state());
+    let Amended::Write(text) = amendment.apply(&read, &state, &RecordRead::Absent, 0) else { panic!() };
+    store.consent = RecordRead::Content(text);
+    app.input(Input::Done { op, result: Done::Failed(StoreFault::Other) });
+    app.run(&mut store);
+    let fault = Trouble::NotRecorded(StoreFault::Other);
+    assert_eq!(app.result(ticket), Some(&Err(fault)), "a power cut may take it back (C7)");
+    app.input(Input::Flush);
+    assert!(app.exchange(&mut store, ok()).contains("$opt_in"));
+    let again = app.opt_in();
+    app.run(&mut store);
+    assert_eq!(app.result(again), Some(&Ok(())));
+    assert_eq!(app.engine.stats().tracked, 1);
+}
+
+#[test]
 fn c11_c15_an_announcement_for_which_there_is_no_room_is_counted() {
     let mut store = Store::default();
     let mut app = Driver::started(0, Config { queue_limit_bytes: 100, ..config() }, &mut store);

@@ -561,7 +561,7 @@ pub const MUTANTS: &[Mutant] = &[
         fault: "who is killed while writing the first word leaves a record that nobody can read (C8)",
         edits: &[edit(
             RECORD,
-            "(RecordName::Consent, Slots::Absent) => write_first",
+            "(RecordName::Consent, Slots::Absent | Slots::Unreadable) => write_first",
             "(RecordName::Consent, Slots::Absent) if false => write_first",
         )],
     },
