@@ -1033,6 +1033,32 @@ fn c12_a_collector_that_answers_while_the_record_cannot_be_read_is_heard() {
 }
 
 #[test]
+fn c12_what_a_deleted_record_held_is_added_once_while_another_look_is_under_way() {
+    let mut store = Store::default();
+    let mut app = Driver::started(0, granted(), &mut store);
+    app.opt_out(true);
+    app.run(&mut store);
+    app.opt_in();
+    app.run(&mut store);
+    // The record is deleted, and another one made, and then both once more: this one counts lower than the one known here.
+    store.consent = RecordRead::Absent;
+    app.input(Input::RecordChanged { name: RecordName::Consent, read: RecordRead::Absent });
+    let adds = |effect: &Effect| format!("{effect:?}").contains("Entrust");
+    while !app.storage.iter().any(adds) {
+        assert!(app.step(&mut store));
+    }
+    store.consent = RecordRead::Content(
+        ConsentRecord { decision: Decision::Granted, revision: 1, epoch: 1, ..Default::default() }.encode(),
+    );
+    while app.storage.iter().any(adds) {
+        app.step(&mut store);
+    }
+    assert!(app.storage.iter().any(|effect| matches!(effect, Effect::Open { .. })), "{:?}", app.storage);
+    app.run(&mut store);
+    assert_eq!(store.state().record().unwrap().outbox.len(), 1);
+}
+
+#[test]
 fn a_call_that_cannot_be_held_costs_no_other_its_place() {
     let mut store = Store::default();
     let mut app = Driver::started(0, Config { hold_limit_bytes: 2_000, ..config() }, &mut store);

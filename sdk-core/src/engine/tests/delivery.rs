@@ -368,6 +368,15 @@ fn with_as_many_automatic_properties_as_there_may_be_everything_can_be_recorded(
 }
 
 #[test]
+fn an_announcement_of_a_user_for_which_there_is_no_room_is_counted() {
+    let mut app = Driver::started(0, Config { queue_limit_bytes: 100, ..granted() }, &mut Store::default());
+    assert_eq!(app.input(Input::Call(Call::identify("ada", EventId([9; 16])))), Outcome::Accepted);
+    assert_eq!(app.engine.distinct_id().as_deref(), Some("ada"));
+    let stats = app.engine.stats();
+    assert_eq!((stats.tracked, stats.dropped_for(Dropped::Unrecordable)), (1, 1));
+}
+
+#[test]
 fn what_is_registered_leaves_room_to_identify() {
     let mut app = Driver::started(0, granted(), &mut Store::default());
     let mut call = |call: Call<'_>| app.input(Input::Call(call));
