@@ -5,7 +5,7 @@ use super::stored::{device_on, identity_on, user_in};
 use super::{Oracle, Promise, record_on};
 use crate::collector::{Collector, split, text_of};
 use crate::disk::SimDisk;
-use refrain::engine::{ErasureKind, ErasureState, Request};
+use refrain::engine::{ConsentRecord, ErasureKind, ErasureState, Request};
 use std::collections::BTreeSet;
 
 /// A device, and the user who was known on it.
@@ -52,6 +52,7 @@ impl Asked {
 impl Oracle {
     /// Other processes may say who is here while a refusal is under way that asks for an erasure.
     pub(super) fn watch_identity(&mut self, disk: &SimDisk) {
+        self.subjects.0.stands(self.acting, disk);
         let mut asking = self.refusals.iter_mut().filter(|refusal| refusal.asks_something()).peekable();
         if asking.peek().is_some()
             && let Some(device) = device_on(disk)
@@ -60,6 +61,16 @@ impl Oracle {
             let whom = Whom { device, user };
             asking.for_each(|refusal| refusal.stands(&whom));
         }
+    }
+
+    /// What a refusal has asked for that could not be written is added later, under the epoch that there is: records of that
+    /// epoch are no later ones.
+    pub(super) fn entrusted(&mut self, record: Option<&ConsentRecord>) {
+        let late = record.is_some_and(|record| record.epoch == self.last_epoch);
+        let known = std::mem::take(&mut self.entries.0);
+        let entries = record.into_iter().flat_map(|record| &record.outbox);
+        let entries = entries.map(|entry| (entry.id.clone(), *known.get(&entry.id).unwrap_or(&late)));
+        self.entries.0 = entries.collect();
     }
 
     /// The record has changed. Where somebody may have written a refusal over what they could not read, and had not read
@@ -108,8 +119,9 @@ pub fn receipts(oracle: &mut Oracle, disk: &SimDisk) {
 /// No record that names a user overtakes the deletion of that user's profile.
 pub fn stays_behind(oracle: &mut Oracle, disk: &SimDisk, request: &Request) {
     for entry in record_on(disk).into_iter().flat_map(|record| record.outbox) {
+        let late = oracle.entries.0.get(&entry.id) == Some(&true);
         let open = entry.kind == ErasureKind::Profile && !entry.state.is_final();
-        if let Some(user) = entry.user.filter(|_| open) {
+        if let Some(user) = entry.user.filter(|_| open && !late) {
             oracle.tally.test(Promise::StaysBehind);
             let overtakes = request.body.contains(&format!("\"{user}\""));
             assert!(!overtakes, "C12: a record overtakes the deletion of its profile: {}", request.body);

@@ -56,9 +56,11 @@ pub(super) fn user_in(identity: &str) -> Option<String> {
     Object::parse(identity).ok()?.string("user")
 }
 
-/// The device that stands on the disk, as an engine reads it.
+/// The device that stands on the disk, as an engine reads it; where no record tells of an epoch, that of whichever.
 pub(super) fn device_on(disk: &SimDisk) -> Option<String> {
-    let (text, consent) = (identity_on(disk)?, record_on(disk)?);
+    let text = identity_on(disk)?;
+    let epoch = Object::parse(&text).ok()?.integer("epoch")?;
+    let consent = record_on(disk).unwrap_or(ConsentRecord { epoch, ..ConsentRecord::default() });
     let mut config = Config::new("T");
     config.default_consent = DefaultConsent::Granted;
     let mut reader = Engine::new(config).ok()?;
