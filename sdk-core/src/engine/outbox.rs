@@ -247,9 +247,11 @@ impl Engine {
         }
     }
 
-    /// Entries whose record somebody has deleted go into the one that stands there now.
+    /// Entries whose record somebody has deleted go into the one that stands there now, unless they stand in it already.
     pub(super) fn entrust(&mut self) {
-        if !self.retries.outbox.is_empty() && !self.is_noting() && self.consent.record().is_some() {
+        let Some(record) = self.consent.record() else { return };
+        self.retries.outbox.retain(|lost| !record.outbox.iter().any(|entry| entry.id == lost.id));
+        if !self.retries.outbox.is_empty() && !self.is_noting() {
             let op = self.next_op(Pending::Outbox);
             let amendment = self.amendment(ConsentChange::Entrust(self.retries.outbox.clone()));
             self.effects.push_back(Effect::Amend { op, amendment });

@@ -1033,6 +1033,24 @@ fn c12_a_collector_that_answers_while_the_record_cannot_be_read_is_heard() {
 }
 
 #[test]
+fn c12_what_a_refusal_asks_for_that_was_written_and_could_not_be_synced_is_not_added_again() {
+    let mut store = Store::default();
+    let mut app = Driver::started(0, granted(), &mut store);
+    app.opt_out(true);
+    let Some(Effect::Amend { op, amendment }) = app.storage.pop_front() else { panic!("{:?}", app.storage) };
+    let (read, state, identity) = (store.consent.clone(), store.state(), store.identity.clone());
+    let Amended::Write(text) = amendment.apply(&read, &state, &identity, 0) else { panic!() };
+    store.consent = RecordRead::Content(text);
+    app.input(Input::Done { op, result: Done::Failed(StoreFault::Other) });
+    app.input(Input::RecordChanged { name: RecordName::Consent, read: store.consent.clone() });
+    app.run(&mut store);
+    fail_to_grant(&mut app, &mut store);
+    app.advance(60_000);
+    app.run(&mut store);
+    assert_eq!((store.state().record().unwrap().outbox.len(), app.engine.erasure_outbox().len()), (1, 1));
+}
+
+#[test]
 fn c12_what_a_deleted_record_held_is_added_once_while_another_look_is_under_way() {
     let mut store = Store::default();
     let mut app = Driver::started(0, granted(), &mut store);
