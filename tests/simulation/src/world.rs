@@ -8,7 +8,7 @@ use crate::disk::{SimDisk, Trouble};
 use crate::garbage;
 use crate::guest::Guest;
 use crate::oracle::{Maker, Oracle, Said, Whom, objects};
-use crate::process::{Departure, Process};
+use crate::process::{Departure, Kept, Process};
 use refrain::engine::{
     Answer, Call, CallKind, Config, Decision, DefaultConsent, DenyReason, Dropped, Effect, Input, Lane,
     Lifecycle, Now, Outcome, Signals, Stats, Verdict,
@@ -461,6 +461,9 @@ impl World {
     fn kill(&mut self, place: usize) {
         if let Some(process) = self.processes[place].take() {
             self.look_for_evicted(place, &process.engine.stats());
+            if process.kept.contains(&Kept::Wiped) {
+                self.oracle.wiped(&self.disk);
+            }
             self.oracle.gone(self.maker(place), false, &self.disk);
             self.lost_on_the_way(&process);
             process.kill();
@@ -486,8 +489,8 @@ impl World {
                 self.processes[place] = Some(process);
                 return;
             }
-            self.look_for_evicted(place, &process.engine.stats());
             self.oracle.look(self.maker(place), &mut process, &self.disk);
+            self.look_for_evicted(place, &process.engine.stats());
             self.oracle.gone(self.maker(place), false, &self.disk);
             self.lost_on_the_way(&process);
             process.replays();

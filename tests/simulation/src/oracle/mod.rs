@@ -235,6 +235,11 @@ impl Oracle {
         self.current.insert(maker);
     }
 
+    /// Data was deleted. Where a signal says no that is what the dead have left, and an announcement with it (C3).
+    pub fn wiped(&mut self, disk: &SimDisk) {
+        self.announcing.retain(|(of, id)| *of != LEFT || disk.holds(id.as_bytes()).is_some());
+    }
+
     /// Whether there is a record, and this process has read it.
     pub fn has_read(&self, maker: Maker, disk: &SimDisk) -> bool {
         self.current.contains(&maker) && record_on(disk).is_some()
@@ -356,10 +361,7 @@ impl Oracle {
                 // Another one may have written since.
                 Kept::Read(epoch) if *epoch == self.last_epoch => _ = self.current.insert(maker),
                 Kept::Read(_) => {}
-                // Where a signal says no, what the dead have left goes, and an announcement with it (C3).
-                Kept::Wiped => {
-                    self.announcing.retain(|(of, id)| *of != LEFT || disk.holds(id.as_bytes()).is_some())
-                }
+                Kept::Wiped => self.wiped(disk),
             }
         }
         if unknown {
