@@ -2,7 +2,7 @@
 
 use super::refusal::Refusal;
 use super::stored::{device_on, identity_on, user_in};
-use super::{Oracle, Promise, record_on};
+use super::{Maker, Oracle, Promise, record_on};
 use crate::collector::{Collector, split, text_of};
 use crate::disk::SimDisk;
 use refrain::engine::{ConsentRecord, ErasureKind, ErasureState, Request};
@@ -74,17 +74,25 @@ impl Oracle {
     }
 
     /// The record has changed. Where somebody may have written a refusal over what they could not read, and had not read
-    /// before, nobody knows what had been asked for.
+    /// before the refusal was on its way, nobody knows what had been asked for.
     pub(super) fn written_over(&mut self) {
-        let refuses = |maker| {
-            self.unwritten.contains(maker) || self.refusals.iter().any(|refusal| refusal.maker == *maker)
+        let refuses = |maker: &Maker, overtakes: bool| {
+            let of = |refusal: &Refusal| refusal.maker == *maker && (refusal.overtakes || !overtakes);
+            self.refusals.iter().any(of)
         };
-        if self.troubled.iter().any(|maker| refuses(maker) && !self.current.contains(maker)) {
+        let unread = |maker: &Maker| {
+            let refuses_unseen = self.unwritten.contains(maker) || refuses(maker, false);
+            let writes = Some(*maker) == self.acting && refuses(maker, true);
+            refuses_unseen && !self.current.contains(maker) || writes
+        };
+        if self.troubled.iter().any(unread) {
             self.asked.clear();
             // Nor what somebody is asking for who has recorded it and is not done yet.
             let others = self.refusals.iter_mut().filter(|refusal| Some(refusal.maker) != self.acting);
             others.for_each(Refusal::asks_no_more);
         }
+        let others = self.refusals.iter_mut().filter(|refusal| Some(refusal.maker) != self.acting);
+        others.for_each(|refusal| refusal.overtakes = true);
     }
 
     /// The world has calmed down, and nobody has died of it: what was asked for with a refusal that could not be written

@@ -25,6 +25,8 @@ pub(super) struct Refusal {
     pub(super) overtaken: bool,
     /// A grant was under way when it was called for.
     pub(super) crossing: bool,
+    /// Somebody has withdrawn or agreed since it was called for: what it is about to write may not know of that.
+    pub(super) overtakes: bool,
 }
 
 impl Refusal {
@@ -75,8 +77,18 @@ impl Oracle {
         self.excuse_all();
         let bound = self.next_marker;
         let crossing = !self.grants_under_way.is_empty();
-        let (stored, overtaken) = (BTreeSet::new(), false);
-        self.refusals.push(Refusal { maker, ticket, bound, whom, stored, also, overtaken, crossing });
+        let (stored, overtaken, overtakes) = (BTreeSet::new(), false, false);
+        self.refusals.push(Refusal {
+            maker,
+            ticket,
+            bound,
+            whom,
+            stored,
+            also,
+            overtaken,
+            crossing,
+            overtakes,
+        });
     }
 
     /// A refusal has ended; whether well.
