@@ -38,9 +38,11 @@ impl Engine {
         let call = redacted.as_ref().map_or(call, Kept::call);
         if verdict == Verdict::Hold {
             let records = u64::from(call.kind.is_record());
-            if self.hold(Kept::new(self.now, call)) {
-                self.books.tracked += records;
+            if !self.hold(Kept::new(self.now, call)) {
+                return self.reject(Rejection::HoldFull);
             }
+            self.books.tracked += records;
+            self.outcome = Outcome::Held;
             return;
         }
         match self.apply(self.now, &call) {
@@ -249,19 +251,13 @@ impl Engine {
         }
     }
 
-    /// Keeps a call until the gate opens.
+    /// Keeps a call until the gate opens, where there is room for it.
     pub(super) fn hold(&mut self, mut call: Kept) -> bool {
         call.agreed = self.choosing() == Some(Decision::Granted);
         call.signalled = self.signals.refusal(&self.config).is_some();
         let decision = self.phase == Phase::Ready && self.verdict() == Verdict::Hold;
         let room = if decision { Room::for_decision } else { Room::for_store };
-        let held = self.ring.push(call, room(&self.config), &mut self.books);
-        if held {
-            self.outcome = Outcome::Held;
-        } else {
-            self.reject(Rejection::HoldFull);
-        }
-        held
+        self.ring.push(call, room(&self.config), &mut self.books)
     }
 
     fn reject(&mut self, rejection: Rejection) {

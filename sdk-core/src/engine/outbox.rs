@@ -212,7 +212,9 @@ impl Engine {
     /// A request of the outbox has ended.
     pub(super) fn erasure_done(&mut self, id: &str, before: ErasureState, result: &Done) {
         self.outbox.under_way = false;
-        let kind = self.recorded_outbox().iter().find(|entry| entry.id == id).map(|entry| entry.kind);
+        // Also while the record cannot be read: the collector has said when it may be asked again.
+        let mut entries = self.recorded_outbox().iter().chain(&self.retries.outbox);
+        let kind = entries.find(|entry| entry.id == id).map(|entry| entry.kind);
         let mut rest = 0;
         let noted = match (kind, result) {
             (Some(kind), Done::Answered(answer)) => {
@@ -245,9 +247,11 @@ impl Engine {
         }
     }
 
-    /// Entries whose record somebody has deleted go into the one that stands there now.
+    /// Entries whose record somebody has deleted go into the one that stands there now, unless they stand in it already.
     pub(super) fn entrust(&mut self) {
-        if !self.retries.outbox.is_empty() && !self.is_noting() && self.consent.record().is_some() {
+        let Some(record) = self.consent.record() else { return };
+        self.retries.outbox.retain(|lost| !record.outbox.iter().any(|entry| entry.id == lost.id));
+        if !self.retries.outbox.is_empty() && !self.is_noting() {
             let op = self.next_op(Pending::Outbox);
             let amendment = self.amendment(ConsentChange::Entrust(self.retries.outbox.clone()));
             self.effects.push_back(Effect::Amend { op, amendment });

@@ -85,9 +85,12 @@ impl Delivery {
         due.map(|due| due.max(self.not_before))
     }
 
+    /// What the server has asked for is not cut short by the failure of another request.
     fn wait(&mut self, now: Now, ms: u64, asked: bool) {
-        self.not_before = now.mono_ms.saturating_add(ms);
-        self.asked_to_wait = asked;
+        let until = now.mono_ms.saturating_add(ms);
+        let asked_until = if self.asked_to_wait && !asked { self.not_before } else { 0 };
+        self.not_before = until.max(asked_until);
+        self.asked_to_wait = asked || asked_until > now.mono_ms;
         self.due = Some(self.not_before);
     }
 
@@ -417,6 +420,11 @@ impl Engine {
 
     /// Aborts requests, and forgets every wait and limit.
     pub(super) fn abandon_data(&mut self) {
+        self.abort();
+        self.deliveries = deliveries(&self.config);
+    }
+
+    fn abort(&mut self) {
         let effects = &mut self.effects;
         self.pending.retain(|(op, pending)| match pending {
             Pending::Send { .. } => {
@@ -425,22 +433,19 @@ impl Engine {
             }
             _ => true,
         });
-        self.deliveries = deliveries(&self.config);
     }
 
-    /// Aborts requests whose records stay, and leave once the gate opens again.
+    /// Aborts requests whose records stay, and leave once the gate opens again: no sooner than they might have, and no
+    /// larger.
     pub(super) fn call_back(&mut self) {
-        let mut any = false;
         for (_, pending) in &self.pending {
             if let Pending::Send { batch, .. } = pending {
                 self.queue.put_back(batch);
-                any = true;
             }
         }
-        if any {
-            self.abandon_data();
-            self.gather();
-        }
+        self.abort();
+        self.deliveries.iter_mut().for_each(|delivery| delivery.in_flight = None);
+        self.gather();
     }
 
     pub(super) fn expire_queue(&mut self) {

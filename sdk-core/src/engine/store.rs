@@ -205,7 +205,7 @@ impl Engine {
             }
             _ => {
                 self.retries.worked();
-                if refilled && self.durable() {
+                if refilled {
                     self.append_missing();
                 }
             }
@@ -248,14 +248,19 @@ impl Engine {
         self.retries.known.clone_from(&identity);
         self.subject.set(identity);
         // What was called before the last word was called before a refusal (C6): before this one, or, as the epoch tells, the
-        // one that a grant has ended. A record from the future tells of a clock that was wrong.
+        // one that a grant has ended. A record from the future tells of a clock that was wrong, be it by ours as it is now or
+        // as it was at the call.
         let word = |record: &&ConsentRecord| match record.decision {
             Decision::Unset => false,
             Decision::Granted => record.epoch > 1,
             Decision::Denied => true,
         };
         let since = self.consent.record().filter(word).map_or(0, |record| record.at_ms);
-        if since <= self.now.wall_ms && self.ring.oldest().is_some_and(|at| at.wall_ms < since) {
+        let before = |at: Now| {
+            let now_ms = at.wall_ms.saturating_add(self.now.mono_ms.saturating_sub(at.mono_ms));
+            at.wall_ms < since && since <= now_ms.max(self.now.wall_ms)
+        };
+        if self.ring.oldest().is_some_and(before) {
             self.drop_ring();
         }
         // What was called before the person agreed was called under a "no", that could only not be said yet. So was what was
@@ -272,11 +277,10 @@ impl Engine {
         if epoch != self.epoch {
             return;
         }
+        self.opened_epoch = Some(epoch);
         // What lived in memory while the store failed is stored now.
         self.queue.renumber(recovered.next_seq.clamp(1, MOST_SEQ));
-        if self.durable() {
-            self.append_missing();
-        }
+        self.append_missing();
         // Each text goes when it is in the queue, so that none of them stands in memory twice for long.
         for record in recovered.records.drain(..) {
             *(if record.adopted { &mut self.books.adopted } else { &mut self.books.recovered }) += 1;
@@ -289,7 +293,6 @@ impl Engine {
             self.resume_wait(wall_ms);
         }
         self.gather();
-        self.opened_epoch = Some(epoch);
         self.opened_through = self.queue.next_number();
     }
 
@@ -363,8 +366,12 @@ impl Engine {
         }
     }
 
-    /// Records that live in memory only go to the store: some, and the next ones once the last of them is there.
+    /// Records that live in memory only go to the store: some, and the next ones once the last of them is there. Not before
+    /// its queue is taken over, which brings along what stands in it, and gives the others their numbers.
     fn append_missing(&mut self) {
+        if !self.durable() || self.opened_epoch != Some(self.epoch) {
+            return;
+        }
         for record in self.queue.missing(REFILL) {
             self.retries.refill = Some(record.number);
             self.append(record);

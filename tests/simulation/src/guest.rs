@@ -52,10 +52,13 @@ impl Guest {
             self.steps -= 1;
             // Others' words arrive at any time.
             self.process.watch();
-            if !self.process.step() {
+            self.oracle.watch_step(self.maker, &self.process, &self.disk);
+            let stepped = self.process.step();
+            // Who has died in the middle of it may have written something.
+            self.oracle.watch_step(self.maker, &self.process, &self.disk);
+            if !stepped {
                 break;
             }
-            self.oracle.watch_step(self.maker, &self.process, &self.disk);
         }
         self.oracle.acting = host;
     }

@@ -64,8 +64,10 @@ pub enum Kept {
     LetGo(Op),
     /// It could not change a record; or it could, and cannot tell.
     Unknown,
-    /// It has read the consent record.
-    Read,
+    /// It has read the consent record, of this epoch; 0 where there is none.
+    Read(u64),
+    /// It has deleted data.
+    Wiped,
 }
 
 /// What came of trying to let a request leave.
@@ -237,7 +239,7 @@ impl Process {
     }
 
     /// Whoever waits for something is woken for it, and not after the longest wait that a server may ask for.
-    pub fn is_woken(&self, is_recorded: impl Fn() -> bool) {
+    pub fn is_woken(&self, has_read: impl Fn() -> bool) {
         let busy = !(self.storage.is_empty() && self.waiting.is_empty() && self.open.is_empty());
         if self.stopped || busy {
             return;
@@ -247,9 +249,9 @@ impl Process {
         if stats.queued > 0 || stats.held > 0 || open || !engine.is_settled() {
             let due = engine.next_wakeup();
             let soon = due.is_some_and(|due| due <= self.now.mono_ms + DAY_MS);
-            // What a record had asked for that was deleted waits for the next one.
+            // What a record had asked for that was deleted waits for the next one, and until that is read here.
             let waits_for_record = open && stats.queued + stats.held == 0 && engine.is_settled();
-            let soon = soon || waits_for_record && !is_recorded();
+            let soon = soon || waits_for_record && !has_read();
             assert!(soon, "liveness: something waits, and nothing wakes it: {due:?}, {stats:?}");
         }
     }
@@ -402,9 +404,11 @@ impl Process {
             }
             Effect::Open { op } => {
                 let done = self.store.open();
-                if matches!(&done, Done::Opened { consent, .. } if !matches!(consent, RecordRead::Unreadable))
+                if let Done::Opened { consent, .. } = &done
+                    && !matches!(consent, RecordRead::Unreadable)
                 {
-                    self.kept.push(Kept::Read);
+                    let epoch = ConsentState::of(consent).record().map_or(0, |record| record.epoch);
+                    self.kept.push(Kept::Read(epoch));
                 }
                 (op, done)
             }
@@ -423,7 +427,10 @@ impl Process {
             }
             Effect::Sync { op } => (op, self.sync()),
             Effect::Fence { op } => (op, self.store.fence()),
-            Effect::Wipe { op, before, scope } => (op, self.store.wipe(before, scope)),
+            Effect::Wipe { op, before, scope } => {
+                self.kept.push(Kept::Wiped);
+                (op, self.store.wipe(before, scope))
+            }
             Effect::List { op } => (op, self.store.list()),
             Effect::Send { .. } | Effect::SendErasure { .. } | Effect::Cancel { .. } | Effect::Notify(_) => {
                 unreachable!("sorted out by `input`")

@@ -8,7 +8,7 @@ use crate::disk::{SimDisk, Trouble};
 use crate::garbage;
 use crate::guest::Guest;
 use crate::oracle::{Maker, Oracle, Said, Whom, objects};
-use crate::process::{Departure, Process};
+use crate::process::{Departure, Kept, Process};
 use refrain::engine::{
     Answer, Call, CallKind, Config, Decision, DefaultConsent, DenyReason, Dropped, Effect, Input, Lane,
     Lifecycle, Now, Outcome, Signals, Stats, Verdict,
@@ -64,6 +64,8 @@ pub struct World {
     pub withdrawn_beside_others: bool,
     /// Records that a full queue has dropped, by place.
     evicted: [u64; PLACES],
+    /// Records that have become too old, by place.
+    expired: [u64; PLACES],
     /// Calls for which there was no room among those that wait, or in the queue after them, by place.
     overflowed: [u64; PLACES],
     /// Calls that have waited for too long, by place.
@@ -98,6 +100,7 @@ impl World {
             found_data: [false; PLACES],
             withdrawn_beside_others: false,
             evicted: [0; PLACES],
+            expired: [0; PLACES],
             overflowed: [0; PLACES],
             outwaited: [0; PLACES],
             collector: Collector::default(),
@@ -181,7 +184,7 @@ impl World {
         for place in 0..PLACES {
             let maker = self.maker(place);
             if let Some(process) = &self.processes[place] {
-                process.is_woken(|| crate::oracle::record_on(&self.disk).is_some());
+                process.is_woken(|| self.oracle.has_read(maker, &self.disk));
                 if ended_well {
                     self.oracle.writes(process);
                 }
@@ -422,6 +425,7 @@ impl World {
         }
         self.generations[place] += 1;
         self.evicted[place] = 0;
+        self.expired[place] = 0;
         self.overflowed[place] = 0;
         self.outwaited[place] = 0;
         let now = Now { wall_ms: self.wall_ms, mono_ms: self.mono_ms };
@@ -457,6 +461,9 @@ impl World {
     fn kill(&mut self, place: usize) {
         if let Some(process) = self.processes[place].take() {
             self.look_for_evicted(place, &process.engine.stats());
+            if process.kept.contains(&Kept::Wiped) {
+                self.oracle.wiped(&self.disk);
+            }
             self.oracle.gone(self.maker(place), false, &self.disk);
             self.lost_on_the_way(&process);
             process.kill();
@@ -482,8 +489,8 @@ impl World {
                 self.processes[place] = Some(process);
                 return;
             }
-            self.look_for_evicted(place, &process.engine.stats());
             self.oracle.look(self.maker(place), &mut process, &self.disk);
+            self.look_for_evicted(place, &process.engine.stats());
             self.oracle.gone(self.maker(place), false, &self.disk);
             self.lost_on_the_way(&process);
             process.replays();
@@ -513,6 +520,8 @@ impl World {
                 self.oracle.blinded(std::iter::once(self.maker(place)));
             }
         }
+        // What the dead were about to write they may have written, while they lived.
+        self.oracle.watch_decision(&self.disk);
         if !self.disk.is_powered() {
             self.cut_power();
             self.oracle.watch_decision(&self.disk);
@@ -520,8 +529,6 @@ impl World {
         for place in 0..PLACES {
             if self.processes[place].as_ref().is_some_and(Process::is_dead) {
                 self.kill(place);
-                // What it was about to write it may have written.
-                self.oracle.watch_decision(&self.disk);
             }
         }
     }
@@ -538,7 +545,6 @@ impl World {
         self.oracle.gone((PLACES, 0), true, &self.disk);
         self.oracle.pace.0.lost();
         self.disk.lose_power(&mut self.dice);
-        self.oracle.power_lost(&self.disk);
     }
 
     fn flip(&mut self) {
@@ -747,13 +753,19 @@ impl World {
         process.answered(at, garbage::refusal());
     }
 
-    /// Records that a full queue has dropped are lost without fault.
+    /// Records that a full queue has dropped, or that have become too old, are lost without fault.
     fn look_for_evicted(&mut self, place: usize, stats: &Stats) {
+        let (maker, living) = (self.maker(place), self.living());
+        let lives = |other| living.contains(&other);
         let evicted = stats.dropped_for(Dropped::Evicted);
         if evicted != self.evicted[place] {
             self.evicted[place] = evicted;
-            let living = self.living();
-            self.oracle.evicted(self.maker(place), |other| living.contains(&other));
+            self.oracle.evicted(maker, lives);
+        }
+        let expired = stats.dropped_for(Dropped::Expired);
+        if expired != self.expired[place] {
+            self.expired[place] = expired;
+            self.oracle.expired(maker, lives);
         }
     }
 

@@ -23,7 +23,6 @@ impl Engine {
         }
         if let Some(record) = state.record() {
             self.seen_revision = self.seen_revision.max(record.revision);
-            self.retries.outbox.retain(|lost| !has(&record.outbox, &lost.id));
         }
         self.consent = state;
         self.entrust();

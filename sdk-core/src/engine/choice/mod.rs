@@ -4,6 +4,7 @@
 mod elsewhere;
 mod withdrawal;
 
+use super::books::Dropped;
 use super::call::{Call, Kept};
 use super::consent::{ConsentChange, ConsentRecord, ConsentState, Decision, Erasure};
 use super::effect::{Amendment, Done, Effect, Notice, RecordRead, StoreFault, Ticket, Trouble, WipeScope};
@@ -196,12 +197,14 @@ impl Engine {
                     // written has been taken back.
                     self.in_process = None;
                 } else if self.is_granted_already() {
-                    // It may be this grant: what failed was to make it durable, after it was written.
                     let own = |record: &ConsentRecord| record.revision > known && record.at_ms == at_ms;
-                    if !announced && self.consent.record().is_some_and(own) {
+                    if !self.consent.record().is_some_and(own) {
+                        return self.granted.push(ticket);
+                    }
+                    // It is this grant: what failed was to make it durable, after it was written.
+                    if !announced {
                         self.announce_grant(id);
                     }
-                    return self.granted.push(ticket);
                 } else {
                     // Otherwise the grant lasts for this process.
                     if matches!(self.consent, ConsentState::Unreadable) {
@@ -316,11 +319,9 @@ impl Engine {
         if self.wants.iter().any(|want| matches!(want, Want::Deny { .. })) {
             return;
         }
-        let outcome = self.outcome;
-        if self.hold(Kept::new(self.now, Call::track("$opt_in", "{}", id))) {
-            self.books.tracked += 1;
-        }
-        self.outcome = outcome;
+        let held = self.hold(Kept::new(self.now, Call::track("$opt_in", "{}", id)));
+        self.books.tracked += 1;
+        self.books.drop_records(Dropped::HoldFull, u64::from(!held));
     }
 
     /// Grants have come as far as they can for now.

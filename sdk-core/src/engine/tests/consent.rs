@@ -286,6 +286,51 @@ fn c5_a_signal_calls_back_what_waits_also_while_the_record_cannot_be_read() {
 }
 
 #[test]
+fn a_signal_that_calls_back_what_waits_forgets_no_wait() {
+    let mut store = Store::default();
+    let mut app = Driver::started(0, granted(), &mut store);
+    app.track("a");
+    app.input(Input::Flush);
+    let wait = Answer::Response { status: 429, retry_after: Some("60".into()), body: "".into() };
+    app.exchange(&mut store, wait);
+    let update = r#"{"$set":{"plan":1}}"#;
+    calls(&mut app, Call::new(CallKind::Profile, "", update, [9; 16]));
+    app.input(Input::Flush);
+    app.run(&mut store);
+    assert_eq!(app.requests.len(), 1, "the profile's");
+    app.input(Input::RecordChanged { name: RecordName::Consent, read: RecordRead::Unreadable });
+    app.input(host_says_no(true));
+    assert!(app.requests.is_empty());
+    app.input(host_says_no(false));
+    app.input(Input::RecordChanged { name: RecordName::Consent, read: store.consent.clone() });
+    app.input(Input::Flush);
+    assert!(app.exchange(&mut store, ok()).contains("plan"));
+    app.advance(59_999);
+    assert!(app.requests.is_empty(), "Retry-After holds");
+    app.advance(1);
+    assert!(app.exchange(&mut store, ok()).contains("\"a\""));
+}
+
+#[test]
+fn c3_a_signal_takes_what_was_written_under_a_record_that_a_power_cut_has_undone() {
+    let mut store = Store::default();
+    let mut app = Driver::started(0, granted(), &mut store);
+    let durable = store.consent.clone();
+    app.opt_out(false);
+    app.run(&mut store);
+    app.opt_in();
+    app.run(&mut store);
+    assert!(store.has_data());
+    // What was written of the person's choice was not durable, and all else was.
+    store.consent = durable;
+    let mut next = Driver::starting(1, granted());
+    next.input(host_says_no(true));
+    next.run(&mut store);
+    assert_eq!(next.engine.consent().verdict, Verdict::Deny(DenyReason::Host));
+    assert!(!store.has_data());
+}
+
+#[test]
 fn a_store_that_takes_nothing_leaves_memory() {
     let mut store = Store { fault: Some(StoreFault::ReadOnly), ..Store::default() };
     let mut app = Driver::started(0, granted(), &mut store);
@@ -497,6 +542,23 @@ fn c6_what_was_held_goes_where_others_refuse_and_agree_before_the_store_is_open(
     next.advance(1);
     next.run(&mut store);
     assert_eq!(next.engine.stats().dropped_for(Dropped::Withdrawn), 0);
+}
+
+#[test]
+fn c6_what_was_held_goes_where_others_refuse_and_agree_also_if_the_clock_jumps_back() {
+    let mut store = Store::default();
+    let mut app = Driver::starting(0, granted());
+    let mut other = Driver::started(1, granted(), &mut store);
+    assert_eq!(app.track("before"), Outcome::Held);
+    other.advance(1);
+    other.opt_out(false);
+    other.run(&mut store);
+    other.opt_in();
+    other.run(&mut store);
+    app.advance(2);
+    app.now.wall_ms -= 86_400_000;
+    app.run(&mut store);
+    assert_eq!(app.engine.stats().dropped_for(Dropped::Withdrawn), 1);
 }
 
 #[test]
@@ -952,6 +1014,69 @@ fn c12_while_no_note_can_be_made_of_its_answer_a_collector_is_asked_ever_more_ra
 }
 
 #[test]
+fn c12_a_collector_that_answers_while_the_record_cannot_be_read_is_heard() {
+    let mut store = Store::default();
+    let mut app = Driver::started(0, granted(), &mut store);
+    app.opt_out(true);
+    app.run(&mut store);
+    let (op, permit) = app.erasures.pop_front().unwrap();
+    assert!(permit.redeem(&store.state()).is_ok());
+    app.input(Input::RecordChanged { name: RecordName::Consent, read: RecordRead::Unreadable });
+    let wait = Answer::Response { status: 429, retry_after: Some("60".into()), body: "".into() };
+    app.input(Input::Done { op, result: Done::Answered(wait) });
+    app.input(Input::RecordChanged { name: RecordName::Consent, read: store.consent.clone() });
+    app.advance(59_999);
+    app.run(&mut store);
+    assert!(app.erasures.is_empty(), "Retry-After holds");
+    app.advance(1);
+    assert_eq!(app.erasures.len(), 1);
+}
+
+#[test]
+fn c12_what_a_refusal_asks_for_that_was_written_and_could_not_be_synced_is_not_added_again() {
+    let mut store = Store::default();
+    let mut app = Driver::started(0, granted(), &mut store);
+    app.opt_out(true);
+    let Some(Effect::Amend { op, amendment }) = app.storage.pop_front() else { panic!("{:?}", app.storage) };
+    let (read, state, identity) = (store.consent.clone(), store.state(), store.identity.clone());
+    let Amended::Write(text) = amendment.apply(&read, &state, &identity, 0) else { panic!() };
+    store.consent = RecordRead::Content(text);
+    app.input(Input::Done { op, result: Done::Failed(StoreFault::Other) });
+    app.input(Input::RecordChanged { name: RecordName::Consent, read: store.consent.clone() });
+    app.run(&mut store);
+    fail_to_grant(&mut app, &mut store);
+    app.advance(60_000);
+    app.run(&mut store);
+    assert_eq!((store.state().record().unwrap().outbox.len(), app.engine.erasure_outbox().len()), (1, 1));
+}
+
+#[test]
+fn c12_what_a_deleted_record_held_is_added_once_while_another_look_is_under_way() {
+    let mut store = Store::default();
+    let mut app = Driver::started(0, granted(), &mut store);
+    app.opt_out(true);
+    app.run(&mut store);
+    app.opt_in();
+    app.run(&mut store);
+    // The record is deleted, and another one made, and then both once more: this one counts lower than the one known here.
+    store.consent = RecordRead::Absent;
+    app.input(Input::RecordChanged { name: RecordName::Consent, read: RecordRead::Absent });
+    let adds = |effect: &Effect| format!("{effect:?}").contains("Entrust");
+    while !app.storage.iter().any(adds) {
+        assert!(app.step(&mut store));
+    }
+    store.consent = RecordRead::Content(
+        ConsentRecord { decision: Decision::Granted, revision: 1, epoch: 1, ..Default::default() }.encode(),
+    );
+    while app.storage.iter().any(adds) {
+        app.step(&mut store);
+    }
+    assert!(app.storage.iter().any(|effect| matches!(effect, Effect::Open { .. })), "{:?}", app.storage);
+    app.run(&mut store);
+    assert_eq!(store.state().record().unwrap().outbox.len(), 1);
+}
+
+#[test]
 fn a_call_that_cannot_be_held_costs_no_other_its_place() {
     let mut store = Store::default();
     let mut app = Driver::started(0, Config { hold_limit_bytes: 2_000, ..config() }, &mut store);
@@ -1206,6 +1331,40 @@ fn c11_a_grant_that_is_recorded_already_need_not_be_written_and_is_no_new_one() 
     app.track("a");
     app.run(&mut store);
     assert_eq!(store.records.len(), 1, "it is stored, as before");
+}
+
+#[test]
+fn c11_a_grant_that_was_written_and_could_not_be_synced_is_announced() {
+    let mut store = Store::default();
+    let mut app = Driver::started(0, config(), &mut store);
+    let ticket = app.opt_in();
+    let Some(Effect::Amend { op, amendment }) = app.storage.pop_front() else { panic!("{:?}", app.storage) };
+    let (read, state) = (store.consent.clone(), store.state());
+    let Amended::Write(text) = amendment.apply(&read, &state, &RecordRead::Absent, 0) else { panic!() };
+    store.consent = RecordRead::Content(text);
+    app.input(Input::Done { op, result: Done::Failed(StoreFault::Other) });
+    app.run(&mut store);
+    let fault = Trouble::NotRecorded(StoreFault::Other);
+    assert_eq!(app.result(ticket), Some(&Err(fault)), "a power cut may take it back (C7)");
+    app.input(Input::Flush);
+    assert!(app.exchange(&mut store, ok()).contains("$opt_in"));
+    let again = app.opt_in();
+    app.run(&mut store);
+    assert_eq!(app.result(again), Some(&Ok(())));
+    assert_eq!(app.engine.stats().tracked, 1);
+}
+
+#[test]
+fn c11_c15_an_announcement_for_which_there_is_no_room_is_counted() {
+    let mut store = Store::default();
+    let mut app = Driver::started(0, Config { queue_limit_bytes: 100, ..config() }, &mut store);
+    app.opt_in();
+    let large = format!(r#"{{"text":"{}"}}"#, "x".repeat(50));
+    let held = app.input(Input::Call(Call::register(CallKind::Register, &large)));
+    assert_eq!(held, Outcome::Held);
+    app.run(&mut store);
+    let stats = app.engine.stats();
+    assert_eq!((stats.tracked, stats.dropped_for(Dropped::HoldFull), stats.rejected), (1, 1, 0));
 }
 
 #[test]

@@ -75,6 +75,27 @@ fn retry_after_is_kept_across_a_restart_and_a_flush_does_not_override_it() {
 }
 
 #[test]
+fn what_a_server_asks_for_is_not_cut_short_by_a_permit_that_is_refused() {
+    let mut store = Store::default();
+    let mut app = Driver::started(0, granted(), &mut store);
+    app.track("a");
+    app.input(Input::Flush);
+    app.track("b");
+    app.input(Input::Lifecycle(Lifecycle::Leaving));
+    app.run(&mut store);
+    assert!(app.depart(&store));
+    app.answer(Answer::Response { status: 429, retry_after: Some("60".into()), body: "".into() });
+    let unreadable = Store { consent: RecordRead::Unreadable, ..Store::default() };
+    assert!(!app.depart(&unreadable), "the leaving page's");
+    app.input(Input::RecordChanged { name: RecordName::Consent, read: store.consent.clone() });
+    app.input(Input::Flush);
+    app.advance(59_999);
+    assert!(app.requests.is_empty());
+    app.advance(1);
+    assert_eq!(names(&app.exchange(&mut store, ok())), ["a", "b"]);
+}
+
+#[test]
 fn what_failed_while_there_was_no_network_leaves_when_it_is_back() {
     let mut store = Store::default();
     let mut app = Driver::started(0, granted(), &mut store);
@@ -344,6 +365,15 @@ fn with_as_many_automatic_properties_as_there_may_be_everything_can_be_recorded(
     ] {
         assert_eq!(app.input(Input::Call(call)), Outcome::Accepted, "{call:?}");
     }
+}
+
+#[test]
+fn an_announcement_of_a_user_for_which_there_is_no_room_is_counted() {
+    let mut app = Driver::started(0, Config { queue_limit_bytes: 100, ..granted() }, &mut Store::default());
+    assert_eq!(app.input(Input::Call(Call::identify("ada", EventId([9; 16])))), Outcome::Accepted);
+    assert_eq!(app.engine.distinct_id().as_deref(), Some("ada"));
+    let stats = app.engine.stats();
+    assert_eq!((stats.tracked, stats.dropped_for(Dropped::Unrecordable)), (1, 1));
 }
 
 #[test]
@@ -1050,4 +1080,22 @@ fn what_no_store_holds_is_not_given_up() {
     assert_eq!((stats.given_up, stats.queued), (0, 1));
     app.input(Input::Flush);
     assert_eq!(names(&app.exchange(&mut store, ok())), ["in memory"]);
+}
+
+#[test]
+fn what_a_page_could_not_store_is_stored_once_when_it_goes_on() {
+    let mut store = Store::default();
+    let mut app = Driver::started(0, granted(), &mut store);
+    store.fault = Some(StoreFault::Full);
+    app.track("a");
+    app.run(&mut store);
+    store.fault = None;
+    app.input(Input::RecordChanged { name: RecordName::Consent, read: RecordRead::Unreadable });
+    app.input(Input::Lifecycle(Lifecycle::Resumed));
+    app.advance(60_000);
+    app.input(Input::RecordChanged { name: RecordName::Consent, read: store.consent.clone() });
+    app.run(&mut store);
+    app.input(Input::Flush);
+    assert_eq!(names(&app.exchange(&mut store, ok())), ["a"]);
+    assert_eq!((app.engine.stats().delivered, store.records.len()), (1, 0));
 }

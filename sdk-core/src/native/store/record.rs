@@ -61,7 +61,15 @@ fn amend_durably<D: Disk>(layout: &Layout<D>, amendment: Amendment) -> io::Resul
         if state.record().is_none() { wipe::newest_epoch(layout).unwrap_or(u64::MAX) } else { 0 };
     Ok(match amendment.apply(&read, &state, identity, data_epoch) {
         Amended::Withdrawn => Done::Refused(consent.clone()),
-        Amended::Keep => Done::Amended { read, changed: false },
+        Amended::Keep => {
+            // Somebody's write of it may have been cut off: whoever relies on it makes it durable (C7).
+            if let RecordRead::Content(text) = &read
+                && !slots.is_written()
+            {
+                write(layout, name, &slots, text.as_bytes())?;
+            }
+            Done::Amended { read, changed: false }
+        }
         Amended::Refuse => Done::Failed(StoreFault::Unreadable),
         Amended::Write(text) => {
             write(layout, name, &slots, text.as_bytes())?;
@@ -118,6 +126,11 @@ impl SlotFiles {
         }
     }
 
+    /// Whether the last write has come to its end: the same stands in both.
+    fn is_written(&self) -> bool {
+        matches!(self, Self::Read([Some(first), Some(second)]) if first == second)
+    }
+
     fn record(&self) -> RecordRead {
         match self.newest() {
             Slots::Absent => RecordRead::Absent,
@@ -149,9 +162,9 @@ fn write<D: Disk>(layout: &Layout<D>, name: RecordName, slots: &SlotFiles, paylo
     let [first, second] = layout.slots(name);
     let (older, newer) = if second_is_newest { (first, second) } else { (second, first) };
     // Half of a first consent record would be one that cannot be read: whoever agrees later is not heard for longer than a
-    // process lives (C8).
+    // process lives (C8). Nor is half of one worth what stands there and can perhaps be read again.
     let written = match (name, slots.newest()) {
-        (RecordName::Consent, Slots::Absent) => write_first(layout, &older, &bytes),
+        (RecordName::Consent, Slots::Absent | Slots::Unreadable) => write_first(layout, &older, &bytes),
         _ => write_slot(&layout.disk, &older, &bytes),
     };
     if let Err(error) = written {
@@ -195,7 +208,9 @@ mod tests {
     use super::super::disk::Files;
     use super::super::guarded::{Guarded, Touch, out_of_descriptors};
     use super::*;
-    use crate::engine::{Also, Config, Effect, Engine, EventId, Input, Now, Secret, WipeScope};
+    use crate::engine::{
+        Also, Config, ConsentRecord, Effect, Engine, EventId, Input, Now, Secret, WipeScope,
+    };
     use std::cell::Cell;
     use std::fs;
     use std::path::PathBuf;
@@ -203,9 +218,14 @@ mod tests {
 
     /// What a client asks of its store when the person objects.
     fn refusal() -> Amendment {
+        choice(Input::OptOut { also: Also::default(), id: EventId([2; 16]) })
+    }
+
+    /// The same for any choice, over a store that seems to be empty.
+    fn choice(input: Input<'_>) -> Amendment {
         let mut engine = Engine::new(Config::new("T")).unwrap();
         let mut amendment = None;
-        let mut handle = |input| {
+        let mut handle = |input: Input<'_>| {
             for effect in engine.handle(Now { wall_ms: 1_788_220_800_000, mono_ms: 0 }, input) {
                 match effect {
                     Effect::Amend { amendment: wanted, .. } => amendment = Some(wanted),
@@ -218,7 +238,7 @@ mod tests {
         let op = handle(Input::Start { secret: Secret([1; 16]) }).unwrap();
         let (consent, identity) = (RecordRead::Absent, RecordRead::Absent);
         handle(Input::Done { op, result: Done::Opened { consent, identity, data: false } });
-        handle(Input::OptOut { also: Also::default(), id: EventId([2; 16]) });
+        handle(input);
         amendment.unwrap()
     }
 
@@ -248,6 +268,51 @@ mod tests {
         assert!(found.len() > 10, "{found:?}");
         let whole = found.iter().position(|read| *read != RecordRead::Absent).unwrap();
         assert!(found[whole..].iter().all(|read| matches!(read, RecordRead::Content(_))), "{found:?}");
+    }
+
+    #[test]
+    fn c7_a_record_whose_write_was_cut_off_is_written_to_its_end_by_who_relies_on_it() {
+        let folder = std::env::temp_dir().join(format!("refrain-half-{}", std::process::id()));
+        let layout = Layout::on(Files, folder.clone(), "T");
+        let grant = || amend(&layout, choice(Input::OptIn { id: EventId([2; 16]), secret: Secret([3; 16]) }));
+        assert!(matches!(grant(), Done::Amended { changed: true, .. }));
+        let [first, second] = layout.slots(RecordName::Consent);
+        fs::remove_file(&second).unwrap();
+        assert!(matches!(grant(), Done::Amended { changed: false, .. }));
+        let (first, second) = (fs::read(first), fs::read(second));
+        fs::remove_dir_all(folder).unwrap();
+        assert_eq!(first.unwrap(), second.unwrap());
+    }
+
+    #[test]
+    fn c8_a_refusal_that_is_cut_off_costs_no_record_that_could_not_be_read_for_a_moment() {
+        let folder = std::env::temp_dir().join(format!("refrain-moment-{}", std::process::id()));
+        let layout = Layout::on(Files, folder.clone(), "T");
+        let [first, second] = layout.slots(RecordName::Consent);
+        let long = ConsentRecord { source: "a library".repeat(50), ..Default::default() }.encode();
+        for calls in 0_u32.. {
+            layout.create().unwrap();
+            fs::write(&first, slot::encode(1, long.as_bytes())).unwrap();
+            fs::write(&second, "damaged").unwrap();
+            let left = Rc::new(Cell::new(calls));
+            let until_killed = move |touch: Touch<'_>| match (touch, left.get().checked_sub(1)) {
+                (Touch::Look(path), _) if path.is_file() => Err(io::Error::other("not now")),
+                (Touch::Change, Some(fewer)) => {
+                    left.set(fewer);
+                    Ok(())
+                }
+                (Touch::Change, None) => Err(io::ErrorKind::BrokenPipe.into()),
+                _ => Ok(()),
+            };
+            let done = amend(&Layout::on(Guarded(until_killed), folder.clone(), "T"), refusal());
+            let found = read(&layout, RecordName::Consent);
+            fs::remove_dir_all(&folder).unwrap();
+            assert!(matches!(found, RecordRead::Content(_)), "after {calls} calls: {found:?}");
+            if matches!(done, Done::Amended { .. }) {
+                assert!(calls > 5);
+                break;
+            }
+        }
     }
 
     #[test]

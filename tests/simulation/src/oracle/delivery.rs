@@ -105,8 +105,14 @@ impl Oracle {
 
     /// A full queue has dropped records of a process, or of those who are not there any more.
     pub fn evicted(&mut self, maker: Maker, lives: impl Fn(Maker) -> bool) {
-        self.announcing.retain(|(of, _)| *of != maker && lives(*of));
+        self.expired(maker, &lives);
         self.closed(maker, false, lives);
+    }
+
+    /// Records of a process, or of those who are not there any more, have become too old: what announces a grant may be one
+    /// of them. When the others were made is known.
+    pub fn expired(&mut self, maker: Maker, lives: impl Fn(Maker) -> bool) {
+        self.announcing.retain(|(of, _)| *of != maker && lives(*of));
     }
 
     /// A process has dropped something that it held: what announces a grant may be part of it.

@@ -2,10 +2,10 @@
 
 use super::refusal::Refusal;
 use super::stored::whom_on;
-use super::{Oracle, Promise, record_on};
+use super::{Maker, Oracle, Promise, record_on};
 use crate::collector::{Collector, split, text_of};
 use crate::disk::SimDisk;
-use refrain::engine::{ErasureKind, ErasureState, Request};
+use refrain::engine::{ConsentRecord, ErasureKind, ErasureState, Request};
 use std::collections::BTreeSet;
 
 /// A device, and the user who was known on it.
@@ -52,6 +52,7 @@ impl Asked {
 impl Oracle {
     /// Other processes may say who is here while a refusal is under way that asks for an erasure.
     pub(super) fn watch_identity(&mut self, disk: &SimDisk) {
+        self.subjects.0.stands(self.acting, disk);
         let mut asking = self.refusals.iter_mut().filter(|refusal| refusal.asks_something()).peekable();
         if asking.peek().is_some()
             && let Some(whom) = whom_on(disk)
@@ -60,18 +61,36 @@ impl Oracle {
         }
     }
 
+    /// What a refusal has asked for that could not be written is added later, under the epoch that there is: records of that
+    /// epoch are no later ones.
+    pub(super) fn entrusted(&mut self, record: Option<&ConsentRecord>) {
+        let late = record.is_some_and(|record| record.epoch == self.last_epoch);
+        let known = std::mem::take(&mut self.entries.0);
+        let entries = record.into_iter().flat_map(|record| &record.outbox);
+        let entries = entries.map(|entry| (entry.id.clone(), *known.get(&entry.id).unwrap_or(&late)));
+        self.entries.0 = entries.collect();
+    }
+
     /// The record has changed. Where somebody may have written a refusal over what they could not read, and had not read
-    /// before, nobody knows what had been asked for.
+    /// before the refusal was on its way, nobody knows what had been asked for.
     pub(super) fn written_over(&mut self) {
-        let refuses = |maker| {
-            self.unwritten.contains(maker) || self.refusals.iter().any(|refusal| refusal.maker == *maker)
+        let refuses = |maker: &Maker, overtakes: bool| {
+            let of = |refusal: &Refusal| refusal.maker == *maker && (refusal.overtakes || !overtakes);
+            self.refusals.iter().any(of)
         };
-        if self.troubled.iter().any(|maker| refuses(maker) && !self.current.contains(maker)) {
+        let unread = |maker: &Maker| {
+            let refuses_unseen = self.unwritten.contains(maker) || refuses(maker, false);
+            let writes = Some(*maker) == self.acting && refuses(maker, true);
+            refuses_unseen && !self.current.contains(maker) || writes
+        };
+        if self.troubled.iter().any(unread) {
             self.asked.clear();
             // Nor what somebody is asking for who has recorded it and is not done yet.
             let others = self.refusals.iter_mut().filter(|refusal| Some(refusal.maker) != self.acting);
             others.for_each(Refusal::asks_no_more);
         }
+        let others = self.refusals.iter_mut().filter(|refusal| Some(refusal.maker) != self.acting);
+        others.for_each(|refusal| refusal.overtakes = true);
     }
 
     /// The world has calmed down, and nobody has died of it: what was asked for with a refusal that could not be written
@@ -106,8 +125,9 @@ pub fn receipts(oracle: &mut Oracle, disk: &SimDisk) {
 /// No record that names a user overtakes the deletion of that user's profile.
 pub fn stays_behind(oracle: &mut Oracle, disk: &SimDisk, request: &Request) {
     for entry in record_on(disk).iter().flat_map(|record| &record.outbox) {
+        let late = oracle.entries.0.get(&entry.id) == Some(&true);
         let open = entry.kind == ErasureKind::Profile && !entry.state.is_final();
-        if let Some(user) = entry.user.as_ref().filter(|_| open) {
+        if let Some(user) = entry.user.as_ref().filter(|_| open && !late) {
             oracle.tally.test(Promise::StaysBehind);
             let overtakes = request.body.contains(&format!("\"{user}\""));
             assert!(!overtakes, "C12: a record overtakes the deletion of its profile: {}", request.body);

@@ -33,6 +33,9 @@ use subject::Subjects;
 /// A process, by place and generation.
 pub type Maker = (usize, u8);
 
+/// Whose announcement it is that somebody has left in the store who is not there any more.
+const LEFT: Maker = (usize::MAX, 0);
+
 /// The witness.
 #[derive(Debug, Default)]
 pub struct Oracle {
@@ -77,9 +80,6 @@ pub struct Oracle {
     /// The record could not be read while a grant was under way: what is written over it unseen may have been the last
     /// word, and nobody can know.
     blind: bool,
-    /// A power cut has taken back a record whose write had failed and could be read all the same: what was made under it has
-    /// an epoch that nobody knows of.
-    undone: bool,
     /// The record was deleted, and what numbers the words anew.
     pub renumbered: bool,
     /// How often the record has come to say `granted`.
@@ -90,7 +90,9 @@ pub struct Oracle {
     granted_epoch: u64,
     last_decision: Option<Decision>,
     last_epoch: u64,
-    /// What those two were read from.
+    /// Entries of the outbox in the record as it was last read: which, and whether they were added without a withdrawal.
+    entries: Aside<BTreeMap<String, bool>>,
+    /// What those were read from.
     last_slots: Option<Rc<Pair>>,
     next_marker: u64,
     /// Whom records are about.
@@ -168,15 +170,7 @@ impl Oracle {
             }
         }
         self.watch_decision(disk);
-        let troubled = self.troubled.contains(&maker) || self.damaged;
-        if troubled {
-            self.subjects.0.lost_track(maker);
-        }
-        for (marker, expected) in self.subjects.0.look(maker, process) {
-            if let Some(record) = self.records.get_mut(&marker).filter(|_| !troubled) {
-                record.expected.0 = Some(expected);
-            }
-        }
+        self.look_at_subject(maker, process);
         ended_well
     }
 
@@ -187,6 +181,20 @@ impl Oracle {
             self.blinded(std::iter::once(maker));
         }
         self.watch_decision(disk);
+        self.look_at_subject(maker, process);
+    }
+
+    /// Looks at whom a process knows, and at what it holds no longer.
+    fn look_at_subject(&mut self, maker: Maker, process: &Process) {
+        let troubled = self.troubled.contains(&maker) || self.damaged;
+        if troubled {
+            self.subjects.0.lost_track(maker);
+        }
+        for (marker, expected) in self.subjects.0.look(maker, process) {
+            if let Some(record) = self.records.get_mut(&marker).filter(|_| !troubled) {
+                record.expected.0 = Some(expected);
+            }
+        }
     }
 
     /// Looks at the decision on the disk; after every step, so that none goes unseen.
@@ -203,6 +211,7 @@ impl Oracle {
             self.granted_epoch = record.as_ref().map_or(0, |record| record.epoch);
         }
         self.last_decision = decision;
+        self.entrusted(record.as_deref());
         // A withdrawal takes what was captured before it was written, not only before it was called for.
         let epoch = record.map_or(0, |record| record.epoch);
         // Lower, where a refusal was written over what could not be read.
@@ -223,6 +232,16 @@ impl Oracle {
     /// A process has read the record as it stands.
     pub fn reads(&mut self, maker: Maker) {
         self.current.insert(maker);
+    }
+
+    /// Data was deleted. Where a signal says no that is what the dead have left, and an announcement with it (C3).
+    pub fn wiped(&mut self, disk: &SimDisk) {
+        self.announcing.retain(|(of, id)| *of != LEFT || disk.holds(id.as_bytes()).is_some());
+    }
+
+    /// Whether there is a record, and this process has read it.
+    pub fn has_read(&self, maker: Maker, disk: &SimDisk) -> bool {
+        self.current.contains(&maker) && record_on(disk).is_some()
     }
 
     /// After every step.
@@ -249,12 +268,8 @@ impl Oracle {
         // An announcement that the store has taken is made by whoever comes next.
         self.announcing
             .retain(|(other, id)| !power && (*other != maker || disk.holds(id.as_bytes()).is_some()));
+        self.announcing.iter_mut().filter(|(other, _)| *other == maker).for_each(|(other, _)| *other = LEFT);
         self.records_of_the_dead(maker, power);
-    }
-
-    /// The power has gone, and the disk is what was durable.
-    pub fn power_lost(&mut self, disk: &SimDisk) {
-        self.undone |= record_on(disk).is_some_and(|record| record.epoch < self.last_epoch);
     }
 
     /// A clock jumps.
@@ -342,7 +357,10 @@ impl Oracle {
                 Kept::Synced => self.synced(maker),
                 Kept::LetGo(op) => self.let_go(maker, *op),
                 Kept::Unknown => _ = self.current.remove(&maker),
-                Kept::Read => _ = self.current.insert(maker),
+                // Another one may have written since.
+                Kept::Read(epoch) if *epoch == self.last_epoch => _ = self.current.insert(maker),
+                Kept::Read(_) => {}
+                Kept::Wiped => self.wiped(disk),
             }
         }
         if unknown {

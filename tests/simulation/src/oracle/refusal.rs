@@ -25,6 +25,8 @@ pub(super) struct Refusal {
     pub(super) overtaken: bool,
     /// A grant was under way when it was called for.
     pub(super) crossing: bool,
+    /// Somebody has withdrawn or agreed since it was called for: what it is about to write may not know of that.
+    pub(super) overtakes: bool,
 }
 
 impl Refusal {
@@ -77,8 +79,18 @@ impl Oracle {
         self.excuse_all();
         let bound = self.next_marker;
         let crossing = !self.grants_under_way.is_empty();
-        let (stored, overtaken) = (BTreeSet::new(), false);
-        self.refusals.push(Refusal { maker, ticket, bound, whom, stored, also, overtaken, crossing });
+        let (stored, overtaken, overtakes) = (BTreeSet::new(), false, false);
+        self.refusals.push(Refusal {
+            maker,
+            ticket,
+            bound,
+            whom,
+            stored,
+            also,
+            overtaken,
+            crossing,
+            overtakes,
+        });
     }
 
     /// A refusal has ended; whether well.
@@ -251,7 +263,7 @@ impl Oracle {
         let decision = record_on(disk).map(|record| record.decision);
         let by_signal = decision == Some(Decision::Unset) && all_denied;
         let refuses = decision == Some(Decision::Denied);
-        if self.damaged || numbered_anew || decided && !refuses && !by_signal || by_signal && self.undone {
+        if self.damaged || numbered_anew || decided && !refuses && !by_signal {
             return;
         }
         self.tally.test(if by_signal { Promise::NothingLeftOfSignals } else { Promise::Purged });

@@ -108,8 +108,8 @@ pub(super) fn whom_on(disk: &SimDisk) -> Option<Whom> {
     WHOM.with_borrow_mut(|known| {
         let read_from = [consents, identities];
         if known.0 != read_from {
-            let whom = consent.zip(identity).and_then(|(consent, identity)| {
-                let device = device_in(&identity, &consent)?;
+            let whom = identity.and_then(|identity| {
+                let device = device_in(&identity, consent.as_deref())?;
                 let user = Object::parse(&identity).ok().and_then(|identity| identity.string("user"));
                 Some(Whom { device, user })
             });
@@ -119,8 +119,11 @@ pub(super) fn whom_on(disk: &SimDisk) -> Option<Whom> {
     })
 }
 
-/// The device in the text of an identity record, as an engine reads it.
-fn device_in(identity: &str, consent: &ConsentRecord) -> Option<String> {
+/// The device in the text of an identity record, as an engine reads it; where no record tells of an epoch, that of whichever.
+fn device_in(identity: &str, consent: Option<&ConsentRecord>) -> Option<String> {
+    let epoch = Object::parse(identity).ok()?.integer("epoch")?;
+    let anybodys = ConsentRecord { epoch, ..ConsentRecord::default() };
+    let consent = consent.unwrap_or(&anybodys);
     let mut config = Config::new("T");
     config.default_consent = DefaultConsent::Granted;
     let mut reader = Engine::new(config).ok()?;

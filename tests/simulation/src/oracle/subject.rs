@@ -4,10 +4,13 @@
 //! record is only said where nobody else can have said anything: as long as a device has one process.
 
 use super::Maker;
+use super::stored::{identity_on, whom_on};
 use crate::collector::text_of;
+use crate::disk::SimDisk;
 use crate::process::Process;
 use refrain::engine::CallKind;
 use std::collections::{BTreeMap, BTreeSet};
+use std::rc::Rc;
 
 /// What records say of a person.
 #[derive(Debug, Clone, Default)]
@@ -161,9 +164,26 @@ pub(super) struct Subjects {
     told: BTreeMap<Maker, Told>,
     /// Who has known each device.
     owners: BTreeMap<String, BTreeSet<Maker>>,
+    /// The identity on the disk as it was last looked at.
+    stored: Option<Rc<str>>,
+    /// Who has stored which device, without having been looked at since.
+    stood: Vec<(Maker, String)>,
 }
 
 impl Subjects {
+    /// Looks at whom the store knows: also one who was here only while calls that had been held were made, and whom nobody
+    /// sees in their process. Whoever comes next comes to them, and to what was said of them.
+    pub(super) fn stands(&mut self, acting: Option<Maker>, disk: &SimDisk) {
+        let identity = identity_on(disk);
+        if identity == self.stored {
+            return;
+        }
+        self.stored = identity;
+        if let (Some(maker), Some(whom)) = (acting, whom_on(disk)) {
+            self.stood.push((maker, whom.device));
+        }
+    }
+
     /// An app has said something, and was heard or has to wait.
     pub(super) fn said(&mut self, maker: Maker, process: &Process, said: Said, held: bool) {
         let told = self.told.entry(maker).or_default();
@@ -215,11 +235,17 @@ impl Subjects {
         let told = self.told.entry(maker).or_default();
         let device = process.engine.device_id();
         if device != told.device {
-            // Somebody new, who has said nothing yet; unless somebody else has known them before.
-            let new = device.as_ref().is_some_and(|device| !self.owners.contains_key(device));
+            // Somebody new, who has said nothing yet; unless somebody else has known them before, or they come after another
+            // one: by a call that the store was late to take.
+            let others = |device| self.stood.iter().any(|(of, stood)| *of != maker && stood == device);
+            let known = |device| self.owners.contains_key(device) || others(device);
+            let new = told.device.is_none() && device.as_ref().is_some_and(|device| !known(device));
             told.person = Person::default();
             told.known = new;
             told.device.clone_from(&device);
+        }
+        for (_, stood) in self.stood.extract_if(.., |(of, _)| *of == maker) {
+            self.owners.entry(stood).or_default().insert(maker);
         }
         if let Some(device) = &device {
             self.owners.entry(device.clone()).or_default().insert(maker);

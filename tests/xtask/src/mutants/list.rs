@@ -368,8 +368,8 @@ pub const MUTANTS: &[Mutant] = &[
             edit(SENDING, "self.random_below(bound).max(BACKOFF_FLOOR_MS)", "self.random_below(bound) & 0"),
             edit(
                 SENDING,
-                "self.not_before = now.mono_ms.saturating_add(ms);",
-                "self.not_before = now.mono_ms.saturating_add(if asked { ms } else { 0 });",
+                "let until = now.mono_ms.saturating_add(ms);",
+                "let until = now.mono_ms.saturating_add(if asked { ms } else { 0 });",
             ),
         ],
     },
@@ -561,7 +561,7 @@ pub const MUTANTS: &[Mutant] = &[
         fault: "who is killed while writing the first word leaves a record that nobody can read (C8)",
         edits: &[edit(
             RECORD,
-            "(RecordName::Consent, Slots::Absent) => write_first",
+            "(RecordName::Consent, Slots::Absent | Slots::Unreadable) => write_first",
             "(RecordName::Consent, Slots::Absent) if false => write_first",
         )],
     },
