@@ -226,6 +226,17 @@ fn a_redacted_recording_goes_the_same_way_and_says_nothing() {
 }
 
 #[test]
+fn a_refusal_after_the_end_leaves_what_was_recorded_without_contents() {
+    let (folder, collector) = (Folder::new(), Collector::default());
+    first_session(&folder, &collector, Contents::Redacted);
+    let client = second_session(&folder, &collector, Contents::Redacted);
+    client.shutdown(PATIENCE);
+    until("the threads have ended", || folder.read("second").ends_with(b"{\"end\":\"closed\"}\n"));
+    client.opt_out(OptOut::default()).unwrap();
+    replays(&folder, "second");
+}
+
+#[test]
 fn a_recording_with_contents_goes_the_same_way_and_a_withdrawal_takes_them() {
     let (folder, collector) = (Folder::new(), Collector::default());
     first_session(&folder, &collector, Contents::Kept);

@@ -476,13 +476,15 @@ impl<D: Disk> Drop for Store<D> {
 }
 
 /// A lock that others share, made if it is not there. `None` where none can be made: no withdrawal can be written there
-/// either, and the record that is read next says all. Who is out of descriptors cannot say that of others.
+/// either, and the record that is read next says all. Who is out of descriptors cannot say that of others, nor who may not
+/// open one that is there: somebody else may withdraw under it.
 fn together<L>(lock: impl Fn(bool) -> io::Result<L>) -> io::Result<Option<L>> {
     let passes =
         |error: &io::Error| error.kind() == io::ErrorKind::TimedOut || record::is_out_of_descriptors(error);
     let made = lock(true).map(Some);
     let found = if made.as_ref().is_err_and(|error| !passes(error)) { if_there(lock(false)) } else { made };
-    found.or_else(|error| if passes(&error) { Err(error) } else { Ok(None) })
+    let is_anothers = |error: &io::Error| error.kind() == io::ErrorKind::PermissionDenied;
+    found.or_else(|error| if passes(&error) || is_anothers(&error) { Err(error) } else { Ok(None) })
 }
 
 fn done(result: &io::Result<()>) -> Done {

@@ -156,7 +156,8 @@ fn read_slots<D: Disk>(layout: &Layout<D>, name: RecordName) -> io::Result<SlotF
 fn write<D: Disk>(layout: &Layout<D>, name: RecordName, slots: &SlotFiles, payload: &[u8]) -> io::Result<()> {
     let (generation, second_is_newest) = match slots.newest() {
         Slots::Content { generation, second, .. } => (generation.saturating_add(1), second),
-        Slots::Absent | Slots::Unreadable => (1, true),
+        Slots::Absent => (1, true),
+        Slots::Unreadable => (above(layout, name), true),
     };
     let bytes = slot::encode(generation, payload);
     let [first, second] = layout.slots(name);
@@ -180,6 +181,19 @@ fn write<D: Disk>(layout: &Layout<D>, name: RecordName, slots: &SlotFiles, paylo
         write_slot(&layout.disk, &newer, &[])?;
     }
     layout.disk.sync_folder(layout.folder())
+}
+
+/// A generation above what stands in either slot, where not both can be read: were this write cut off, an old agreement would
+/// be found beside it (C8). They are never more than one step apart.
+fn above<D: Disk>(layout: &Layout<D>, name: RecordName) -> u64 {
+    let found = layout.slots(name).map(|path| {
+        let bytes = layout.disk.read(&path, LIMIT + 1).unwrap_or_default();
+        match slot::newest(Some(&bytes), None) {
+            Slots::Content { generation, .. } => generation,
+            Slots::Absent | Slots::Unreadable => 0,
+        }
+    });
+    found.into_iter().fold(0, u64::max).saturating_add(2)
 }
 
 /// Whole or not at all, also where the process is killed meanwhile.
@@ -209,7 +223,7 @@ mod tests {
     use super::super::guarded::{Guarded, Touch, out_of_descriptors};
     use super::*;
     use crate::engine::{
-        Also, Config, ConsentRecord, Effect, Engine, EventId, Input, Now, Secret, WipeScope,
+        Also, Config, ConsentRecord, Decision, Effect, Engine, EventId, Input, Now, Secret, WipeScope,
     };
     use std::cell::Cell;
     use std::fs;
@@ -313,6 +327,34 @@ mod tests {
                 break;
             }
         }
+    }
+
+    #[test]
+    fn c8_a_refusal_that_is_cut_off_over_a_slot_that_cannot_be_read_lets_no_agreement_show() {
+        let folder = std::env::temp_dir().join(format!("refrain-half-read-{}", std::process::id()));
+        let layout = Layout::on(Files, folder.clone(), "T");
+        let [first, second] = layout.slots(RecordName::Consent);
+        let granted = ConsentRecord { decision: Decision::Granted, ..Default::default() }.encode();
+        layout.create().unwrap();
+        for slot in [&first, &second] {
+            fs::write(slot, slot::encode(7, granted.as_bytes())).unwrap();
+        }
+        // A draft is made, and written in two parts; then it takes the slot's place.
+        let (hidden, left) = (first.clone(), Rc::new(Cell::new(4)));
+        let until_killed = move |touch: Touch<'_>| match touch {
+            Touch::Look(path) if path == hidden => Err(io::Error::other("a bad sector")),
+            Touch::Look(_) => Ok(()),
+            Touch::Change => match left.replace(left.get() - 1) {
+                1.. => Ok(()),
+                _ => Err(io::ErrorKind::BrokenPipe.into()),
+            },
+        };
+        let done = amend(&Layout::on(Guarded(until_killed), folder.clone(), "T"), refusal());
+        let found = read(&layout, RecordName::Consent);
+        fs::remove_dir_all(folder).unwrap();
+        assert!(matches!(done, Done::Failed(_)), "{done:?}");
+        let decision = ConsentState::of(&found).record().map(|record| record.decision);
+        assert_eq!(decision, Some(Decision::Denied));
     }
 
     #[test]

@@ -261,7 +261,7 @@ fn an_orphan_that_cannot_be_taken_over_keeps_nobody_from_the_others() {
         fs::create_dir(layout::owner(queue)).unwrap();
     }
     // That of this one can be taken over, and not be read.
-    let (path, _) = queue_files(&Files, &folders[2]).unwrap().remove(0);
+    let path = layout::segment(&folders[2], 1);
     fs::remove_file(&path).unwrap();
     fs::create_dir(&path).unwrap();
 
@@ -271,6 +271,38 @@ fn an_orphan_that_cannot_be_taken_over_keeps_nobody_from_the_others() {
     process.call(CallKind::Track, "Sold", "{}");
     process.pass(60_000, |_| answer(200, None, "1"));
     assert_eq!(process.engine.stats().delivered, 3);
+}
+
+#[test]
+fn an_orphan_of_which_a_part_cannot_be_read_keeps_nobody_from_recording() {
+    let folder = Folder::new("half-read");
+    orphans(&folder, 3);
+    let layout = Layout::on(Files, folder.0.clone(), "T");
+    // That of the first one, whose place a process takes that has none of its own.
+    let path = layout::segment(&layout.instances().unwrap()[0], 1);
+    fs::remove_file(&path).unwrap();
+    fs::create_dir(&path).unwrap();
+
+    let mut process = Process::start(&folder.0, 9);
+    assert_eq!(process.engine.stats().adopted, 2);
+    process.call(CallKind::Track, "Sold", "{}");
+    drop(process);
+    let stats = Process::start(&folder.0, 10).engine.stats();
+    assert_eq!(stats.recovered + stats.adopted, 3);
+}
+
+#[test]
+fn c9_who_is_here_now_is_not_missed_by_another_look() {
+    let folder = Folder::new("look");
+    let mut process = Process::start(&folder.0, 1);
+    process.call(CallKind::Track, "Bought", "{}");
+    let layout = Layout::on(Files, folder.0.clone(), "T");
+    let mut watcher = Store::new(Ledger::new(Some(layout)), [9; 8]);
+    watcher.open();
+    process.call(CallKind::Identify, "u1", "{}");
+    watcher.open();
+    let changes = watcher.changes();
+    assert!(matches!(changes[..], [(RecordName::Identity, _)]), "{changes:?}");
 }
 
 #[test]
@@ -424,13 +456,14 @@ fn c4_no_withdrawal_passes_while_a_damaged_queue_is_repaired_and_after_one_nothi
 }
 
 #[test]
-fn c5_nobody_sends_without_the_lock_for_want_of_a_descriptor() {
+fn c5_nobody_sends_without_a_lock_that_is_there() {
+    let anothers = || io::Error::from(io::ErrorKind::PermissionDenied);
     let late = || io::Error::from(io::ErrorKind::TimedOut);
     let read_only = || io::Error::from(io::ErrorKind::ReadOnlyFilesystem);
     assert_eq!(together(Ok).unwrap(), Some(true));
     assert_eq!(together(|make| if make { Err(read_only()) } else { Ok(make) }).unwrap(), Some(false));
     assert_eq!(together::<()>(|_| Err(read_only())).unwrap(), None);
-    for passing in [out_of_descriptors, late] {
+    for passing in [out_of_descriptors, late, anothers] {
         assert!(together::<()>(|_| Err(passing())).is_err());
         assert!(together::<()>(|make| Err(if make { read_only() } else { passing() })).is_err());
     }

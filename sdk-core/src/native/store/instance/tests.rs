@@ -72,6 +72,51 @@ fn acknowledgements_outlive_the_process_and_finished_segments_go() {
 }
 
 #[test]
+fn what_is_delivered_is_noted_also_where_a_segment_cannot_be_deleted() {
+    let folder = Folder::new();
+    let (mut instance, _) = folder.open(1);
+    for start in [1, 4] {
+        instance.append(1, &events(start..start + 3, SEGMENT_BYTES as usize / 3)).unwrap();
+    }
+    let (first, elsewhere) = (layout::segment(&folder.0, 1), folder.0.join("elsewhere"));
+    fs::rename(&first, &elsewhere).unwrap();
+    fs::create_dir(&first).unwrap();
+    instance.acknowledge(&[1, 2, 3]).unwrap();
+    fs::remove_dir(&first).unwrap();
+    fs::rename(&elsewhere, &first).unwrap();
+    drop(instance);
+    let (_instance, loaded) = folder.open(1);
+    assert_eq!(loaded_seqs(&loaded), [4, 5, 6]);
+}
+
+#[test]
+fn what_is_whole_is_read_also_where_damage_cannot_be_mended() {
+    let folder = Folder::new();
+    let (mut instance, _) = folder.open(1);
+    instance.append(1, &events(1..4, 100)).unwrap();
+    drop(instance);
+    let segment = layout::segment(&folder.0, 1);
+    let mut bytes = fs::read(&segment).unwrap();
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 1;
+    fs::write(&segment, &bytes).unwrap();
+    let full = |touch: Touch<'_>| match touch {
+        Touch::Look(_) => Ok(()),
+        Touch::Change => Err(io::ErrorKind::StorageFull.into()),
+    };
+    let mut instance = Instance::claim(&Guarded(full), folder.0.clone()).unwrap().unwrap();
+    let loaded = instance.load(1).unwrap();
+    assert_eq!((loaded_seqs(&loaded), loaded.damaged), (vec![1, 3], 1));
+    drop(instance);
+    // With room again the next ones go to another segment, or it is mended.
+    let (mut instance, loaded) = folder.open(1);
+    assert_eq!(loaded_seqs(&loaded), [1, 3]);
+    instance.append(1, &events(4..5, 100)).unwrap();
+    drop(instance);
+    assert_eq!(loaded_seqs(&folder.open(1).1), [1, 3, 4]);
+}
+
+#[test]
 fn who_forgets_records_looks_only_where_they_may_stand() {
     let folder = Folder::new();
     let (mut instance, _) = folder.open(1);
