@@ -92,13 +92,13 @@ impl fmt::Display for ConsentError {
 
 impl std::error::Error for ConsentError {}
 
-impl From<engine::Trouble> for ConsentError {
-    fn from(trouble: engine::Trouble) -> Self {
+impl From<engine::ConsentError> for ConsentError {
+    fn from(trouble: engine::ConsentError) -> Self {
         let reason = trouble.to_string();
         match trouble {
-            engine::Trouble::Overruled => Self::Overruled { reason },
-            engine::Trouble::NotFenced(_) => Self::NotFenced { reason },
-            engine::Trouble::NotPurged(_) => Self::NotPurged { reason },
+            engine::ConsentError::Overruled => Self::Overruled { reason },
+            engine::ConsentError::NotFenced(_) => Self::NotFenced { reason },
+            engine::ConsentError::NotPurged(_) => Self::NotPurged { reason },
             _ => Self::NotRecorded { reason },
         }
     }
@@ -111,7 +111,9 @@ mod tests {
     #[test]
     fn who_objects_hears_what_is_left() {
         let left = vec!["queue".to_owned(), "a.identity.a".to_owned()];
-        let ConsentError::NotPurged { reason } = engine::Trouble::NotPurged(left).into() else { panic!() };
+        let ConsentError::NotPurged { reason } = engine::ConsentError::NotPurged(left).into() else {
+            panic!()
+        };
         assert!(reason.ends_with(": queue, a.identity.a"), "{reason}");
     }
 

@@ -2,7 +2,7 @@
 
 use super::{Core, copies};
 use alloc::string::String;
-use refrain::engine::{Answer, ConsentState, Done, Effect, Input, Notice, Op, RecordRead, Trouble};
+use refrain::engine::{Answer, ConsentError, ConsentState, Done, Effect, Input, Notice, Op, RecordRead};
 
 const FAILS: &str = ": events are kept in memory at most; is the storage full, or forbidden?";
 const FULL: &str = "the queue is full: the oldest events are dropped";
@@ -78,20 +78,20 @@ impl Core {
 }
 
 /// A consent call's trouble, for whoever made it.
-fn explain(trouble: &Trouble) -> String {
+fn explain(trouble: &ConsentError) -> String {
     let mut text = String::new();
     match trouble {
-        Trouble::NotRecorded(fault) => {
+        ConsentError::NotRecorded(fault) => {
             text.push_str("not_recorded: the choice could not be written (");
             text.push_str(fault.as_str());
             text.push_str("); it holds in this page only");
         }
-        Trouble::Overruled => text.push_str("overruled: a refusal given elsewhere takes precedence"),
-        Trouble::NotFenced(who) => {
+        ConsentError::Overruled => text.push_str("overruled: a refusal given elsewhere takes precedence"),
+        ConsentError::NotFenced(who) => {
             text.push_str("not_fenced: the choice is recorded, but a sender is not stopped yet: ");
             text.push_str(who);
         }
-        Trouble::NotPurged(names) => {
+        ConsentError::NotPurged(names) => {
             text.push_str("not_purged: the choice is recorded, but these could not be deleted:");
             for name in names {
                 text.push(' ');

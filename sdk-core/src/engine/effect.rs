@@ -537,7 +537,7 @@ impl fmt::Display for StoreFault {
 /// Why a consent call could not be fully carried out.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
-pub enum Trouble {
+pub enum ConsentError {
     /// The decision could not be written. A refusal holds for this process all the same, and writing is retried.
     NotRecorded(StoreFault),
     /// The person refused elsewhere after this grant was given and before it could be written. The refusal counts.
@@ -548,7 +548,7 @@ pub enum Trouble {
     NotPurged(Vec<String>),
 }
 
-impl fmt::Display for Trouble {
+impl fmt::Display for ConsentError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::NotRecorded(fault) => write!(f, "the decision could not be recorded: {fault}"),
@@ -563,7 +563,7 @@ impl fmt::Display for Trouble {
     }
 }
 
-impl core::error::Error for Trouble {}
+impl core::error::Error for ConsentError {}
 
 /// Something that the host may want to know.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -574,7 +574,7 @@ pub enum Notice {
         /// The call's ticket.
         ticket: Ticket,
         /// How it ended.
-        result: Result<(), Trouble>,
+        result: Result<(), ConsentError>,
     },
     /// The collector refuses this client (401, 403, 404, …). Sending is paused; nothing is lost.
     Paused {

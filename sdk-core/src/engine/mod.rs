@@ -78,8 +78,9 @@ pub use consent::{
     Verdict,
 };
 pub use effect::{
-    Amended, Amendment, Answer, Done, Effect, Entry, Item, ItemKind, Lane, Notice, Op, RecordId, RecordName,
-    RecordRead, Recovered, RecoveredRecord, Request, StoreFault, Ticket, Trouble, WipeScope, wipe_before,
+    Amended, Amendment, Answer, ConsentError, Done, Effect, Entry, Item, ItemKind, Lane, Notice, Op,
+    RecordId, RecordName, RecordRead, Recovered, RecoveredRecord, Request, StoreFault, Ticket, WipeScope,
+    wipe_before,
 };
 pub use identity::identity_is_before;
 pub use input::{Also, Input, Lifecycle};

@@ -19,8 +19,9 @@ use super::storage_thread::StorageThread;
 use super::store::{FENCE, Layout, Ledger, Store};
 use super::transport::Transport;
 use crate::engine::{
-    Also, Call, CallKind, Config, Consent, ConsentState, Decision, DenyReason, Engine, FlushState, Input,
-    Lifecycle, Notice, Outcome, RecordName, Rejection, Signals, Stats, StoreFault, Ticket, Trouble, Verdict,
+    Also, Call, CallKind, Config, Consent, ConsentError, ConsentState, Decision, DenyReason, Engine,
+    FlushState, Input, Lifecycle, Notice, Outcome, RecordName, Rejection, Signals, Stats, StoreFault, Ticket,
+    Verdict,
 };
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -213,10 +214,10 @@ impl Client {
     /// a data folder, or over a record that cannot be read (which is left as it is), the choice also holds for this
     /// process only, but that is not an error. A client that [is closed](Self::is_closed) or is in a forked child
     /// accepts no choice.
-    pub fn opt_in(&self) -> Result<(), Trouble> {
+    pub fn opt_in(&self) -> Result<(), ConsentError> {
         match self.input(|entropy| Input::OptIn { id: entropy.event_id(), secret: entropy.secret() }) {
             Outcome::Pending(ticket) => self.settle(ticket, || ()),
-            Outcome::Rejected(_) => Err(Trouble::NotRecorded(StoreFault::Closed)),
+            Outcome::Rejected(_) => Err(ConsentError::NotRecorded(StoreFault::Closed)),
             _ => Ok(()),
         }
     }
@@ -228,19 +229,21 @@ impl Client {
     ///
     /// # Errors
     /// Which part of the withdrawal could not be carried out. Collection in this process has stopped even so. Without a
-    /// data folder, and in a forked child, it is always [`Trouble::NotRecorded`]: the choice is not remembered, and any
+    /// data folder, and in a forked child, it is always [`ConsentError::NotRecorded`]: the choice is not remembered, and any
     /// erasure or deletion that was to go with it is not asked for. A client that [is closed](Self::is_closed) still
     /// accepts a refusal.
-    pub fn opt_out(&self, how: OptOut) -> Result<(), Trouble> {
+    pub fn opt_out(&self, how: OptOut) -> Result<(), ConsentError> {
         let shared = &self.0.shared;
         let outcome = shared.call(|entropy| Input::OptOut { also: how.also, id: entropy.event_id() });
-        let Outcome::Pending(ticket) = outcome else { return Err(Trouble::NotRecorded(StoreFault::Closed)) };
+        let Outcome::Pending(ticket) = outcome else {
+            return Err(ConsentError::NotRecorded(StoreFault::Closed));
+        };
         let ended = self.settle(ticket, || {
             let store = Store::new(self.0.ledger.clone(), draw_array());
             let thread = StorageThread::new(Arc::clone(shared), store, None);
             let _ = catch_unwind(AssertUnwindSafe(|| thread.work_off()));
         });
-        if !matches!(ended, Ok(()) | Err(Trouble::NotFenced(_))) {
+        if !matches!(ended, Ok(()) | Err(ConsentError::NotFenced(_))) {
             // There may have been no fence. Where it was not passed, that is what the app hears.
             shared.on_its_way.wait_over(FENCE);
         }
@@ -248,7 +251,7 @@ impl Client {
     }
 
     /// Waits for the end of a consent call. Where there is nobody any more to carry it out, `carry_out` may.
-    fn settle(&self, ticket: Ticket, carry_out: impl FnOnce()) -> Result<(), Trouble> {
+    fn settle(&self, ticket: Ticket, carry_out: impl FnOnce()) -> Result<(), ConsentError> {
         let wait = || self.0.shared.wait_settled(ticket);
         let carried_out = || {
             // Of two that come at once one carries out what both have said.
@@ -258,7 +261,7 @@ impl Client {
                 wait()
             })
         };
-        wait().or_else(carried_out).unwrap_or(Err(Trouble::NotRecorded(StoreFault::Other)))
+        wait().or_else(carried_out).unwrap_or(Err(ConsentError::NotRecorded(StoreFault::Other)))
     }
 
     /// Waits until the data folder has been read, so that [`consent`](Self::consent) and the ids reflect what it holds.

@@ -10,8 +10,8 @@ use super::process;
 use super::store::FileLock;
 use super::transport::{OnItsWay, Sendable};
 use crate::engine::{
-    Decision, Effect, Engine, FlushMark, FlushState, Input, Lifecycle, Notice, Now, Op, Outcome, RecordName,
-    Rejection, Signals, Ticket, Trouble, Verdict,
+    ConsentError, Decision, Effect, Engine, FlushMark, FlushState, Input, Lifecycle, Notice, Now, Op,
+    Outcome, RecordName, Rejection, Signals, Ticket, Verdict,
 };
 use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -88,7 +88,7 @@ pub(super) struct Core {
     /// The app is in the background: nobody sees what other processes change.
     pub(super) background: bool,
     /// Ends that nobody has asked for yet; few, so that they are lists.
-    settled: Vec<(Ticket, Result<(), Trouble>)>,
+    settled: Vec<(Ticket, Result<(), ConsentError>)>,
     next_barrier: u64,
     /// Those that somebody waits for, and how they have ended.
     barriers: Vec<(u64, Option<bool>)>,
@@ -382,7 +382,7 @@ impl Shared {
     }
 
     /// Waits for the end of a consent call.
-    pub(super) fn wait_settled(&self, ticket: Ticket) -> Option<Result<(), Trouble>> {
+    pub(super) fn wait_settled(&self, ticket: Ticket) -> Option<Result<(), ConsentError>> {
         let mut core = self.lock();
         loop {
             if let Some(result) = take(&mut core.settled, ticket) {

@@ -4,7 +4,7 @@ use crate::player::Player;
 use crate::support::{
     Collector, Folder, PATIENCE, accepted, delivered, file_ending, files, holds, quiet, ready, tool,
 };
-use refrain::engine::{FlushState, Outcome, Rejection, StoreFault, Trouble};
+use refrain::engine::{ConsentError, FlushState, Outcome, Rejection, StoreFault};
 use refrain::native::OptOut;
 use serde_json::json;
 use std::fs::{self, OpenOptions};
@@ -89,7 +89,7 @@ fn c8_a_pipe_in_the_place_of_a_record_holds_up_nobody() {
     let client = quiet(&folder, &collector).build().unwrap();
     assert!(client.sync(PATIENCE));
     assert_eq!(client.consent().reason(), "store_unavailable");
-    assert_eq!(client.opt_out(OptOut::default()), Err(Trouble::NotRecorded(StoreFault::Other)));
+    assert_eq!(client.opt_out(OptOut::default()), Err(ConsentError::NotRecorded(StoreFault::Other)));
     assert!(client.has_opted_out());
     client.shutdown(PATIENCE);
     assert_eq!(collector.connections(), 0);
@@ -233,7 +233,7 @@ fn a_file_in_place_of_the_folder_is_a_no() {
         accepted(&client, "chosen");
         delivered(&client);
         let error = client.opt_out(OptOut::default()).unwrap_err();
-        assert_eq!(error, Trouble::NotRecorded(StoreFault::ReadOnly));
+        assert_eq!(error, ConsentError::NotRecorded(StoreFault::ReadOnly));
         assert!(error.to_string().contains("the data folder cannot be written"), "{error}");
         assert_eq!(client.track("e", ()), Outcome::Rejected(Rejection::Denied));
         client.shutdown(PATIENCE);
@@ -256,7 +256,7 @@ fn c14_what_cannot_be_looked_at_is_not_passed_over() {
     assert!(audit.files.iter().any(|file| file.kind == "consent"), "what can be listed is");
 
     // Nobody can say that nothing is left; the rest has gone.
-    assert_eq!(client.opt_out(OptOut::default()), Err(Trouble::NotPurged(vec!["queue".into()])));
+    assert_eq!(client.opt_out(OptOut::default()), Err(ConsentError::NotPurged(vec!["queue".into()])));
     assert!(client.has_opted_out());
     assert_eq!(kinds().iter().filter(|kind| **kind == "data").count(), 0);
     fs::remove_file(folder.data().join("queue")).unwrap();
@@ -273,7 +273,7 @@ fn c4_a_file_that_cannot_be_deleted_keeps_no_other_one_and_is_named() {
     fs::remove_file(&first).unwrap();
     fs::create_dir_all(first.join("in the way")).unwrap();
     let name = first.file_name().unwrap().to_string_lossy().into_owned();
-    assert_eq!(client.opt_out(OptOut::default()), Err(Trouble::NotPurged(vec![name])));
+    assert_eq!(client.opt_out(OptOut::default()), Err(ConsentError::NotPurged(vec![name])));
     assert!(!second.exists(), "the device's secret stands in it");
 }
 
@@ -287,7 +287,9 @@ fn c5_what_keeps_senders_from_being_fenced_is_named() {
     let lock = file_ending(&folder.data(), ".send.lock");
     fs::remove_file(&lock).unwrap();
     fs::create_dir(&lock).unwrap();
-    let Err(Trouble::NotFenced(who)) = client.opt_out(OptOut::default()) else { panic!("nobody is fenced") };
+    let Err(ConsentError::NotFenced(who)) = client.opt_out(OptOut::default()) else {
+        panic!("nobody is fenced")
+    };
     assert!(who.contains(&*lock.file_name().unwrap().to_string_lossy()), "{who}");
     assert!(!holds(&folder.data(), "\"a\""), "it is purged all the same");
 }
@@ -356,7 +358,7 @@ fn a_folder_that_cannot_be_made_is_a_folder_without_a_choice() {
     delivered(&client);
     assert_eq!(collector.names(), ["in memory"]);
     accepted(&client, "late");
-    assert_eq!(client.opt_out(OptOut::default()), Err(Trouble::NotRecorded(StoreFault::ReadOnly)));
+    assert_eq!(client.opt_out(OptOut::default()), Err(ConsentError::NotRecorded(StoreFault::ReadOnly)));
     assert_eq!(client.track("e", ()), Outcome::Rejected(Rejection::Denied));
     client.flush(PATIENCE);
     assert_eq!(collector.names(), ["in memory"]);
@@ -368,7 +370,7 @@ fn a_full_disk_is_said_to_whoever_decides() {
     let mut player = Player::start_limited(0, "obey", &folder, &collector);
     player.expect("ready");
     player.say("out");
-    player.expect(&format!("{}", Trouble::NotRecorded(StoreFault::Full)));
+    player.expect(&format!("{}", ConsentError::NotRecorded(StoreFault::Full)));
     player.say("verdict");
     player.expect("deny");
 }

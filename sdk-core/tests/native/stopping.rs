@@ -5,7 +5,7 @@ use crate::dice::Dice;
 use crate::player::Player;
 use crate::restless::{self, left};
 use crate::support::{Collector, Folder, PATIENCE, accepted, holds, quiet, ready};
-use refrain::engine::{StoreFault, Trouble};
+use refrain::engine::{ConsentError, StoreFault};
 use refrain::native::OptOut;
 use std::collections::BTreeMap;
 use std::thread;
@@ -28,7 +28,7 @@ fn c5_a_sender_that_was_stopped_is_named_and_goes_on_to_a_no() {
     player.stop();
     let client = quiet(&folder, &collector).build().unwrap();
     ready(&client);
-    let Err(Trouble::NotFenced(who)) = client.opt_out(OptOut::default()) else {
+    let Err(ConsentError::NotFenced(who)) = client.opt_out(OptOut::default()) else {
         panic!("it cannot be fenced")
     };
     assert!(who.contains(&player.child.id().to_string()), "{who}");
@@ -115,12 +115,12 @@ fn c5_a_process_that_was_stopped_at_work_wakes_up_to_a_no() {
                 assert_eq!(left(&folder.data()), "", "its queue is gone while it sleeps");
                 *stopped.entry("while it held nothing".to_owned()).or_default() += 1;
             }
-            Err(Trouble::NotFenced(who)) => {
+            Err(ConsentError::NotFenced(who)) => {
                 assert!(who.contains(&player.child.id().to_string()), "{who}");
                 *stopped.entry("while it held the lock".to_owned()).or_default() += 1;
             }
             // It was changing a record itself, for which there is a lock of its own.
-            Err(Trouble::NotRecorded(StoreFault::Other)) => {
+            Err(ConsentError::NotRecorded(StoreFault::Other)) => {
                 *stopped.entry("while it changed a record".to_owned()).or_default() += 1;
                 player.signal("-CONT");
                 assert_eq!(client.opt_out(OptOut::default()), Ok(()));

@@ -4,7 +4,8 @@ use crate::support::{
     Collector, Folder, PATIENCE, TOKEN, accepted, delivered, files, holds, names, quiet, ready,
 };
 use refrain::engine::{
-    Answer, Decision, DefaultConsent, FlushState, Outcome, Rejection, Signals, StoreFault, Trouble, Verdict,
+    Answer, ConsentError, Decision, DefaultConsent, FlushState, Outcome, Rejection, Signals, StoreFault,
+    Verdict,
 };
 use refrain::native::{Client, HttpTransport, OptOut, PendingRequest, Transport};
 use serde_json::json;
@@ -97,7 +98,7 @@ fn c5_a_client_that_was_shut_down_takes_a_refusal_for_all_on_its_folder() {
     ready(&two);
     one.shutdown(PATIENCE);
     accepted(&two, "planted-event");
-    assert_eq!(one.opt_in(), Err(Trouble::NotRecorded(StoreFault::Closed)));
+    assert_eq!(one.opt_in(), Err(ConsentError::NotRecorded(StoreFault::Closed)));
     assert_eq!(one.opt_out(OptOut::default()), Ok(()));
     assert_eq!(two.track("after", ()), DENIED);
     only_consent(&folder, &["planted-event"]);
@@ -164,7 +165,7 @@ fn c5_without_a_folder_a_refusal_waits_for_the_body_that_is_on_its_way() {
         thread::yield_now();
     }
     go.send(()).unwrap();
-    assert_eq!(refused.join().unwrap(), (Err(Trouble::NotRecorded(StoreFault::Absent)), true));
+    assert_eq!(refused.join().unwrap(), (Err(ConsentError::NotRecorded(StoreFault::Absent)), true));
 }
 
 #[test]
@@ -370,7 +371,7 @@ fn without_a_folder_nothing_is_collected_before_the_person_decides() {
     delivered(&client);
     assert_eq!(collector.names(), ["$opt_in", "chosen"]);
     accepted(&client, "late");
-    assert_eq!(client.opt_out(OptOut::default()), Err(Trouble::NotRecorded(StoreFault::Absent)));
+    assert_eq!(client.opt_out(OptOut::default()), Err(ConsentError::NotRecorded(StoreFault::Absent)));
     assert_eq!(client.track("e", ()), DENIED);
     client.flush(PATIENCE);
     assert_eq!(collector.names(), ["$opt_in", "chosen"]);

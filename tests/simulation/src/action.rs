@@ -1,7 +1,7 @@
 //! What can happen in a world.
 
 use crate::collector::Mood;
-use crate::disk::Trouble;
+use crate::disk::ConsentError;
 use crate::mishap::Mishap;
 use refrain::engine::{Also, CallKind, DefaultConsent, Lane, Lifecycle, Signals};
 
@@ -65,7 +65,7 @@ pub enum Action {
     /// A process takes a step, and in the middle of it, after so many disk calls, another one takes so many.
     Meanwhile(usize, u32, usize, u32),
     /// The disk misbehaves, or behaves.
-    Disk(Option<Trouble>),
+    Disk(Option<ConsentError>),
     /// A bit of the disk flips.
     Flip,
     /// Somebody deletes the consent record, perhaps while nobody runs.

@@ -3,7 +3,7 @@
 use crate::action::{Action, Honoured};
 use crate::collector::Mood;
 use crate::dice::Dice;
-use crate::disk::Trouble;
+use crate::disk::ConsentError;
 use crate::garbage::KINDS;
 use crate::mishap::{Failure, Mishap};
 use crate::process::Process;
@@ -130,9 +130,9 @@ fn choose(dice: &mut Dice, processes: usize, laws: &Laws) -> Action {
             let used = 400 + dice.below(3_000);
             let trouble = *dice.pick(&[
                 None,
-                Some(Trouble::Full(used)),
-                Some(Trouble::ReadOnly),
-                Some(Trouble::Unreadable),
+                Some(ConsentError::Full(used)),
+                Some(ConsentError::ReadOnly),
+                Some(ConsentError::Unreadable),
             ]);
             Action::Disk(trouble)
         }

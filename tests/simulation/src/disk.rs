@@ -14,7 +14,7 @@ use std::time::Duration;
 
 /// What is wrong with the disk.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Trouble {
+pub enum ConsentError {
     /// So many bytes fit, and no more.
     Full(u64),
     /// Nothing can be changed.
@@ -62,7 +62,7 @@ struct State {
     durable_names: BTreeMap<String, usize>,
     folders: BTreeSet<String>,
     durable_folders: BTreeSet<String>,
-    trouble: Option<Trouble>,
+    trouble: Option<ConsentError>,
     /// The power has gone, and the machine has not started again.
     dark: bool,
     /// Who holds which lock: process and whether alone.
@@ -132,12 +132,12 @@ impl SimDisk {
     }
 
     /// Makes the disk misbehave, or behave.
-    pub fn set_trouble(&self, trouble: Option<Trouble>) {
+    pub fn set_trouble(&self, trouble: Option<ConsentError>) {
         self.state.borrow_mut().trouble = trouble;
     }
 
     /// Whether it misbehaves.
-    pub fn trouble(&self) -> Option<Trouble> {
+    pub fn trouble(&self) -> Option<ConsentError> {
         self.state.borrow().trouble
     }
 
@@ -332,7 +332,7 @@ fn name_in<'p>(folder: &Path, path: &'p str) -> Option<&'p str> {
 
 /// The state, about to be changed.
 fn changed(mut state: RefMut<'_, State>) -> io::Result<RefMut<'_, State>> {
-    if state.trouble == Some(Trouble::ReadOnly) {
+    if state.trouble == Some(ConsentError::ReadOnly) {
         return Err(ErrorKind::ReadOnlyFilesystem.into());
     }
     state.changes += 1;
@@ -357,7 +357,7 @@ impl State {
         if path.parent().is_some_and(|folder| !self.folders.contains(text(folder))) {
             return Err(ErrorKind::NotFound.into());
         }
-        if matches!(self.trouble, Some(Trouble::Full(most)) if self.used() > most) {
+        if matches!(self.trouble, Some(ConsentError::Full(most)) if self.used() > most) {
             return Err(ErrorKind::StorageFull.into());
         }
         self.inodes.push(Inode::default());
@@ -374,7 +374,7 @@ impl Disk for SimDisk {
     fn read(&self, path: &Path, most: u64) -> io::Result<Vec<u8>> {
         let state = self.looking()?;
         let inode = state.inode(path)?;
-        if state.trouble == Some(Trouble::Unreadable) {
+        if state.trouble == Some(ConsentError::Unreadable) {
             return Err(io::Error::other("input/output error"));
         }
         let bytes = &state.inodes[inode].bytes;
@@ -429,7 +429,7 @@ impl Disk for SimDisk {
         if !state.folders.contains(text(folder)) {
             return Err(ErrorKind::NotFound.into());
         }
-        if state.trouble == Some(Trouble::Unreadable) {
+        if state.trouble == Some(ConsentError::Unreadable) {
             return Err(io::Error::other("input/output error"));
         }
         let name = |path| name_in(folder, path).map(String::from);
@@ -515,7 +515,7 @@ impl DiskFile for SimFile {
         let mut state = changed(self.disk.state.borrow_mut())?;
         let bytes = &bytes[..bytes.len() * quarters / 4];
         let full = match state.trouble {
-            Some(Trouble::Full(most)) => Some(most.saturating_sub(state.used()) as usize),
+            Some(ConsentError::Full(most)) => Some(most.saturating_sub(state.used()) as usize),
             _ => None,
         };
         let inode = &mut state.inodes[self.inode];

@@ -5,8 +5,8 @@ use crate::flight::replay;
 use crate::mishap::Mishap;
 use crate::world::Laws;
 use refrain::engine::{
-    Also, Call, Config, Done, Effect, Engine, Entry, EventId, Input, Lane, Lifecycle, Notice, Now, Op,
-    OutboxPermit, Outcome, Permit, RecordName, RecordRead, Request, Secret, Signals, Ticket, Trouble,
+    Also, Call, Config, ConsentError, Done, Effect, Engine, Entry, EventId, Input, Lane, Lifecycle, Notice,
+    Now, Op, OutboxPermit, Outcome, Permit, RecordName, RecordRead, Request, Secret, Signals, Ticket,
 };
 use refrain::engine::{Answer, ConsentState};
 use refrain::native::flight::{Contents, Recording};
@@ -109,7 +109,7 @@ pub struct Process {
     /// Requests on their way.
     pub open: Vec<Open>,
     /// Consent calls that have ended and were not looked at yet.
-    pub settled: Vec<(Ticket, Result<(), Trouble>)>,
+    pub settled: Vec<(Ticket, Result<(), ConsentError>)>,
     /// Appends that the last input asked for.
     pub asked: Vec<Op>,
     /// The acknowledgement that the last input asked for.

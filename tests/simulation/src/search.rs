@@ -4,7 +4,7 @@
 use crate::action::Action;
 use crate::collector::Mood;
 use crate::dice::Dice;
-use crate::disk::Trouble;
+use crate::disk::ConsentError;
 use crate::mishap::Mishap;
 use crate::process::Process;
 use crate::world::{Laws, World};
@@ -212,7 +212,7 @@ fn possible(world: &World) -> Vec<Action> {
     let mut actions = vec![Action::Wait(700_000), Action::PowerCut];
     // A disk that fails makes a difference to who wants something of it.
     if world.processes.iter().flatten().any(|process| !process.storage.is_empty()) {
-        actions.push(Action::Disk(world.disk.trouble().is_none().then_some(Trouble::ReadOnly)));
+        actions.push(Action::Disk(world.disk.trouble().is_none().then_some(ConsentError::ReadOnly)));
     }
     for place in 0..2 {
         let Some(process) = &world.processes[place] else {

@@ -4,7 +4,7 @@ use crate::action::Action;
 use crate::collector::{Collector, Mood, marker_text, markers};
 use crate::damage;
 use crate::dice::Dice;
-use crate::disk::{SimDisk, Trouble};
+use crate::disk::{ConsentError, SimDisk};
 use crate::garbage;
 use crate::guest::Guest;
 use crate::oracle::{Maker, Oracle, Said, Whom, objects};
@@ -209,7 +209,7 @@ impl World {
 
     /// Whether nobody can read what the record says.
     fn is_blind(&self) -> bool {
-        self.disk.trouble() == Some(Trouble::Unreadable)
+        self.disk.trouble() == Some(ConsentError::Unreadable)
     }
 
     fn tell(&self, action: Action) {
@@ -694,7 +694,7 @@ impl World {
             return;
         }
         // Who cannot read the record can obey nobody else's word.
-        if disk.trouble() == Some(Trouble::Unreadable) {
+        if disk.trouble() == Some(ConsentError::Unreadable) {
             return;
         }
         oracle.departed(maker, process, &open.request, objects, disk);

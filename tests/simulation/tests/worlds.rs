@@ -4,7 +4,7 @@ use refrain::engine::{Also, DefaultConsent, Lane, Verdict};
 use refrain_simulation::action::Action;
 use refrain_simulation::chance::live;
 use refrain_simulation::dice::Dice;
-use refrain_simulation::disk::Trouble;
+use refrain_simulation::disk::ConsentError;
 use refrain_simulation::mishap::{Failure, Mishap};
 use refrain_simulation::oracle::Tally;
 use refrain_simulation::search::{self, History, search};
@@ -112,7 +112,7 @@ fn c8_a_store_that_can_be_read_again_is_looked_at_again() {
             Action::Run(0),
             Action::Record(0, Lane::Events),
             Action::Run(0),
-            Action::Disk(Some(Trouble::Unreadable)),
+            Action::Disk(Some(ConsentError::Unreadable)),
             Action::Flush(0),
             Action::Depart(0),
             Action::Run(0),
@@ -130,7 +130,7 @@ fn a_store_that_failed_at_the_start_is_used_when_it_works() {
     let mut world = world(
         DefaultConsent::Granted,
         &[
-            Action::Disk(Some(Trouble::ReadOnly)),
+            Action::Disk(Some(ConsentError::ReadOnly)),
             Action::Start(0),
             Action::Run(0),
             Action::Record(0, Lane::Events),
@@ -178,7 +178,7 @@ fn what_was_synced_outlives_a_power_cut_also_where_a_later_write_failed() {
         DefaultConsent::Granted,
         &[Action::Start(0), Action::Run(0), Action::Record(0, Lane::Events), Action::Run(0)],
     );
-    world.act(Action::Disk(Some(Trouble::Full(world.disk.used() + 40))));
+    world.act(Action::Disk(Some(ConsentError::Full(world.disk.used() + 40))));
     for action in [Action::Record(0, Lane::Events), Action::Run(0), Action::Flush(0), Action::Run(0)] {
         world.act(action);
     }

@@ -7,7 +7,9 @@ mod withdrawal;
 use super::books::Dropped;
 use super::call::{Call, Kept};
 use super::consent::{ConsentChange, ConsentRecord, ConsentState, Decision, Erasure};
-use super::effect::{Amendment, Done, Effect, Notice, RecordRead, StoreFault, Ticket, Trouble, WipeScope};
+use super::effect::{
+    Amendment, ConsentError, Done, Effect, Notice, RecordRead, StoreFault, Ticket, WipeScope,
+};
 use super::identity::{Identity, IdentityChange};
 use super::input::Also;
 use super::outbox::Asked;
@@ -179,7 +181,7 @@ impl Engine {
                 if granted {
                     self.granted.push(ticket);
                 } else {
-                    self.settled(ticket, Err(Trouble::Overruled));
+                    self.settled(ticket, Err(ConsentError::Overruled));
                 }
             }
             (Work::Granting { ticket, id, known, at_ms, .. }, result) => {
@@ -212,7 +214,7 @@ impl Engine {
                     }
                     self.grant_in_process(id);
                 }
-                self.settled(ticket, Err(Trouble::NotRecorded(fault)));
+                self.settled(ticket, Err(ConsentError::NotRecorded(fault)));
             }
 
             (Work::Withdrawing(withdrawal), result) => self.advance(withdrawal, result),
@@ -331,7 +333,7 @@ impl Engine {
         }
     }
 
-    fn settled(&mut self, ticket: Ticket, result: Result<(), Trouble>) {
+    fn settled(&mut self, ticket: Ticket, result: Result<(), ConsentError>) {
         self.notify(Notice::Settled { ticket, result });
     }
 }

@@ -3,7 +3,7 @@
 use super::{Want, Work, fault_of};
 use crate::engine::books::Dropped;
 use crate::engine::consent::{ConsentChange, ConsentState, Decision, DenyReason, Erasure, Verdict};
-use crate::engine::effect::{Done, Effect, Item, ItemKind, StoreFault, Ticket, Trouble, WipeScope};
+use crate::engine::effect::{ConsentError, Done, Effect, Item, ItemKind, StoreFault, Ticket, WipeScope};
 use crate::engine::hold::Room;
 use crate::engine::outbox::Asked;
 use crate::engine::store::Pending;
@@ -25,7 +25,7 @@ pub(in crate::engine) struct Withdrawal {
     stays: u64,
     scope: WipeScope,
     tries: u32,
-    trouble: Option<Trouble>,
+    trouble: Option<ConsentError>,
     change: Option<ConsentChange>,
 }
 
@@ -134,14 +134,14 @@ impl Engine {
                         self.retries.arm(self.now);
                     }
                     if let Some(ticket) = withdrawal.ticket {
-                        self.settled(ticket, Err(Trouble::NotRecorded(fault)));
+                        self.settled(ticket, Err(ConsentError::NotRecorded(fault)));
                     }
                 }
             },
             Step::Fencing => {
                 withdrawal.trouble = match result {
-                    Done::Unfenced(who) => Some(Trouble::NotFenced(who.clone())),
-                    Done::Failed(fault) => Some(Trouble::NotFenced(String::from(fault.as_str()))),
+                    Done::Unfenced(who) => Some(ConsentError::NotFenced(who.clone())),
+                    Done::Failed(fault) => Some(ConsentError::NotFenced(String::from(fault.as_str()))),
                     _ => None,
                 };
                 self.purge(withdrawal);
@@ -171,7 +171,7 @@ impl Engine {
                     }
                     self.retries.purge_failed = true;
                     self.retries.arm(self.now);
-                    withdrawal.trouble = Some(Trouble::NotPurged(left));
+                    withdrawal.trouble = Some(ConsentError::NotPurged(left));
                 }
                 if let Some(ticket) = withdrawal.ticket {
                     self.settled(ticket, withdrawal.trouble.map_or(Ok(()), Err));

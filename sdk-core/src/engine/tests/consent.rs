@@ -241,7 +241,7 @@ fn a_refusal_that_cannot_be_written_holds_here_and_is_written_later() {
     store.fault = Some(StoreFault::Full);
     let ticket = app.opt_out(false);
     app.run(&mut store);
-    assert_eq!(app.result(ticket), Some(&Err(Trouble::NotRecorded(StoreFault::Full))));
+    assert_eq!(app.result(ticket), Some(&Err(ConsentError::NotRecorded(StoreFault::Full))));
     assert_eq!(app.track("b"), Outcome::Rejected(Rejection::Denied));
     assert!(app.requests.is_empty() && store.decision() == Decision::Unset);
     store.fault = None;
@@ -965,7 +965,7 @@ fn c12_what_a_refusal_asks_for_that_could_not_be_written_outlives_every_later_wo
         store.fault = Some(StoreFault::Full);
         let first = app.opt_out(true);
         app.run(&mut store);
-        assert_eq!(app.result(first), Some(&Err(Trouble::NotRecorded(StoreFault::Full))));
+        assert_eq!(app.result(first), Some(&Err(ConsentError::NotRecorded(StoreFault::Full))));
         if agrees {
             store.fault = None;
             app.opt_in();
@@ -1288,7 +1288,7 @@ fn c9_a_grant_from_before_the_store_is_open_is_above_a_refusal_of_a_clock_that_w
         let ticket = app.opt_in();
         app.input(Input::Start { secret: Secret([2; 16]) });
         app.run(&mut store);
-        let result = if agreed { Ok(()) } else { Err(Trouble::Overruled) };
+        let result = if agreed { Ok(()) } else { Err(ConsentError::Overruled) };
         assert_eq!(app.result(ticket), Some(&result), "it may have been made after the call, otherwise");
     }
 }
@@ -1344,7 +1344,7 @@ fn c11_a_grant_that_was_written_and_could_not_be_synced_is_announced() {
     store.consent = RecordRead::Content(text);
     app.input(Input::Done { op, result: Done::Failed(StoreFault::Other) });
     app.run(&mut store);
-    let fault = Trouble::NotRecorded(StoreFault::Other);
+    let fault = ConsentError::NotRecorded(StoreFault::Other);
     assert_eq!(app.result(ticket), Some(&Err(fault)), "a power cut may take it back (C7)");
     app.input(Input::Flush);
     assert!(app.exchange(&mut store, ok()).contains("$opt_in"));
@@ -1377,7 +1377,7 @@ fn c6_a_refusal_that_was_not_written_is_not_undone_by_the_grant_before_it() {
     app.opt_out(false);
     app.run(&mut store);
     let ticket = fail_to_grant(&mut app, &mut store);
-    assert_eq!(app.result(ticket), Some(&Err(Trouble::NotRecorded(StoreFault::Other))));
+    assert_eq!(app.result(ticket), Some(&Err(ConsentError::NotRecorded(StoreFault::Other))));
 }
 
 #[test]
@@ -1520,7 +1520,7 @@ fn c11_a_grant_that_is_recorded_later_is_announced_once() {
         let mut app = Driver::started(0, config(), &mut store);
         let first = app.opt_in();
         app.run(&mut store);
-        assert_eq!(app.result(first), Some(&Err(Trouble::NotRecorded(StoreFault::Full))));
+        assert_eq!(app.result(first), Some(&Err(ConsentError::NotRecorded(StoreFault::Full))));
         app.input(Input::Flush);
         assert!(app.exchange(&mut store, ok()).contains("$opt_in"));
         store.fault = None;

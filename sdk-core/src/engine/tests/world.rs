@@ -54,7 +54,7 @@ pub(super) struct Driver {
     pub(super) erasures: VecDeque<(Op, OutboxPermit)>,
     /// Requests whose permit was redeemed, waiting for an answer.
     pub(super) open: VecDeque<(Op, Request)>,
-    pub(super) settled: Vec<(Ticket, Result<(), Trouble>)>,
+    pub(super) settled: Vec<(Ticket, Result<(), ConsentError>)>,
     pub(super) notices: Vec<Notice>,
     /// Where consent stood each time that the engine said so.
     pub(super) announced: Vec<Consent>,
@@ -169,7 +169,7 @@ impl Driver {
         self.input(Input::Tick { secret });
     }
 
-    pub(super) fn result(&self, ticket: Ticket) -> Option<&Result<(), Trouble>> {
+    pub(super) fn result(&self, ticket: Ticket) -> Option<&Result<(), ConsentError>> {
         self.settled.iter().find(|(t, _)| *t == ticket).map(|(_, result)| result)
     }
 

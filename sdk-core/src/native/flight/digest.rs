@@ -1,6 +1,6 @@
 //! Effects and outcomes in words.
 
-use crate::engine::{Effect, Notice, Outcome, RecordName, Rejection, Trouble, WipeScope};
+use crate::engine::{ConsentError, Effect, Notice, Outcome, RecordName, Rejection, WipeScope};
 use std::borrow::Cow;
 
 /// What an effect is, with its number and what can be told of it without its contents. Two engines that go the same way
@@ -41,10 +41,10 @@ pub fn digest(effect: &Effect) -> String {
         Effect::Notify(Notice::Settled { ticket, result }) => {
             let how = match result {
                 Ok(()) => "well",
-                Err(Trouble::NotRecorded(fault)) => fault.as_str(),
-                Err(Trouble::Overruled) => "overruled",
-                Err(Trouble::NotFenced(_)) => "not_fenced",
-                Err(Trouble::NotPurged(_)) => "not_purged",
+                Err(ConsentError::NotRecorded(fault)) => fault.as_str(),
+                Err(ConsentError::Overruled) => "overruled",
+                Err(ConsentError::NotFenced(_)) => "not_fenced",
+                Err(ConsentError::NotPurged(_)) => "not_purged",
             };
             format!("settled {} {how}", ticket.0)
         }

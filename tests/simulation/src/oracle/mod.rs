@@ -22,7 +22,7 @@ use delivery::Record;
 use erasure::Asked;
 use grant::Grant;
 use pace::Pace;
-use refrain::engine::{Config, Decision, DefaultConsent, Op, Request, Signals, Trouble};
+use refrain::engine::{Config, ConsentError, Decision, DefaultConsent, Op, Request, Signals};
 use refusal::Refusal;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -156,7 +156,7 @@ impl Oracle {
         self.look_at_store(maker, process, disk);
         let mut ended_well = false;
         for (ticket, result) in std::mem::take(&mut process.settled) {
-            if matches!(result, Err(Trouble::NotRecorded(_))) {
+            if matches!(result, Err(ConsentError::NotRecorded(_))) {
                 self.troubled.insert(maker);
                 self.granted = false;
             }

@@ -6,7 +6,7 @@ use super::{Maker, Oracle, Promise, record_on};
 use crate::collector::{marker_text, markers};
 use crate::disk::SimDisk;
 use crate::process::Process;
-use refrain::engine::{Also, Decision, ErasureKind, Request, Ticket, Trouble};
+use refrain::engine::{Also, ConsentError, Decision, ErasureKind, Request, Ticket};
 use std::collections::BTreeSet;
 
 /// A refusal under way.
@@ -97,7 +97,7 @@ impl Oracle {
     pub(super) fn refusal_settled(
         &mut self,
         refusal: &Refusal,
-        result: Result<(), Trouble>,
+        result: Result<(), ConsentError>,
         disk: &SimDisk,
     ) -> bool {
         match result {
@@ -105,7 +105,7 @@ impl Oracle {
                 self.withdrawn(refusal, disk);
                 return true;
             }
-            Err(Trouble::NotRecorded(_)) => {
+            Err(ConsentError::NotRecorded(_)) => {
                 self.unwritten.insert(refusal.maker);
                 self.owed.extend(refusal.asks().into_iter().map(|asked| (refusal.maker, asked)));
             }
