@@ -121,6 +121,9 @@ pub struct Config {
     /// How ids are merged.
     #[uniffi(default = None)]
     pub id_merge: Option<IdMerge>,
+    /// What every event carries, as a JSON object. Any other property of the same name takes precedence.
+    #[uniffi(default = None)]
+    pub automatic_properties: Option<String>,
     /// Names of properties that are never recorded, no matter who sets them.
     #[uniffi(default = [])]
     pub deny_list: Vec<String>,
@@ -156,7 +159,10 @@ impl Config {
         settings.personal_data = self.personal_data.map_or(settings.personal_data, Into::into);
         settings.personal_data_allow = self.personal_data_allow;
         let signals = self.signals.unwrap_or_default();
-        let builder = refrain::native::Client::builder_from(settings).signals(signals.into());
+        let mut builder = refrain::native::Client::builder_from(settings).signals(signals.into());
+        if let Some(properties) = self.automatic_properties {
+            builder = builder.automatic_properties_json(properties);
+        }
         match self.library {
             Some(library) => builder.library(library),
             None => builder,
@@ -186,5 +192,38 @@ impl std::error::Error for ConfigError {}
 impl From<refrain::native::BuildError> for ConfigError {
     fn from(error: refrain::native::BuildError) -> Self {
         Self::Unusable { reason: error.to_string() }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Client;
+    use crate::door::tests::{Nobody, config};
+    use std::sync::Arc;
+
+    #[test]
+    fn automatic_properties_are_an_object_with_room_beside_it() {
+        let client = |properties: &str| {
+            let automatic_properties = Some(properties.to_owned());
+            Client::new(Config { automatic_properties, ..config() }, Arc::new(Nobody)).map(drop)
+        };
+        client(r#"{"app":"1.0"}"#).unwrap();
+        let many: Vec<_> = (0..201).map(|n| format!(r#""p{n}":{n}"#)).collect();
+        for unusable in ["", "[]", "{", "null", &format!("{{{}}}", many.join(","))] {
+            let ConfigError::Unusable { reason } = client(unusable).unwrap_err();
+            assert!(reason.starts_with("automatic_properties must be an object"), "{reason}");
+        }
+    }
+
+    #[test]
+    fn personal_data_among_automatic_properties_is_named() {
+        let config = Config {
+            automatic_properties: Some(r#"{"owner":"alice@example.com"}"#.into()),
+            personal_data: Some(PersonalDataMode::Reject),
+            ..config()
+        };
+        let error = Client::new(config, Arc::new(Nobody)).map(drop).unwrap_err().to_string();
+        assert!(error.contains("automatic_properties") && !error.contains("alice"), "{error}");
     }
 }

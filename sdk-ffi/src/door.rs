@@ -136,6 +136,7 @@ pub(crate) mod tests {
             queue_limit_bytes: None,
             queue_limit_age: None,
             id_merge: None,
+            automatic_properties: None,
             deny_list: Vec::new(),
             library: None,
             personal_data: None,

@@ -162,12 +162,10 @@ impl fmt::Display for ConfigError {
             Self::EmptyToken => "token is empty: pass the project's token",
             Self::BatchSize => "batch_size must be between 1 and 2000",
             Self::AutomaticProperties => {
-                "automatic properties must be an object of 200 members, 400 kB and 3 levels at most"
+                "automatic_properties must be an object of 200 members, 400 kB and 3 levels at most"
             }
             #[cfg(feature = "personal-data")]
-            Self::PersonalData => {
-                "something in the automatic properties looks like personal data; leave it out"
-            }
+            Self::PersonalData => "something in automatic_properties looks like personal data: leave it out",
         })
     }
 }

@@ -5,6 +5,7 @@ use super::per_process::PerProcess;
 use super::settings::Settings;
 use super::shared::Shared;
 use crate::engine::Config;
+use crate::json::{Object, Value};
 use std::path::{Component, Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
@@ -36,9 +37,31 @@ impl Terms {
     /// The first one in which others differ.
     pub(super) fn differ_from(&self, other: &Self) -> Option<&'static str> {
         let library = || (self.library != other.library).then_some("library");
-        let automatic = self.automatic_properties != other.automatic_properties;
-        let automatic = || automatic.then_some("automatic_properties");
+        // A host's map may have another order the next time.
+        let automatic = || {
+            let [ours, theirs] = [self, other].map(|terms| Object::or_empty(&terms.automatic_properties));
+            (!are_same(ours, theirs)).then_some("automatic_properties")
+        };
         self.settings.differs_from(&other.settings).or_else(automatic).or_else(library)
+    }
+}
+
+/// Whether both have the same members, in whatever order.
+fn are_same(one: Object<'_>, other: Object<'_>) -> bool {
+    let holds = |one: Object<'_>, other: Object<'_>| {
+        one.members().all(|(key, value)| other.get(&key.text()).is_some_and(|theirs| is_same(value, theirs)))
+    };
+    one.as_str() == other.as_str() || holds(one, other) && holds(other, one)
+}
+
+fn is_same(one: Value<'_>, other: Value<'_>) -> bool {
+    match (one.object(), other.object()) {
+        (Some(one), Some(other)) => are_same(one, other),
+        (None, None) if one.is_array() && other.is_array() => {
+            one.elements().count() == other.elements().count()
+                && one.elements().zip(other.elements()).all(|(one, other)| is_same(one, other))
+        }
+        _ => one.raw() == other.raw(),
     }
 }
 
@@ -104,6 +127,28 @@ fn name_of(folder: &Path) -> PathBuf {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn maps_of_another_order_are_the_same() {
+        let are_same = |one, other| are_same(Object::or_empty(one), Object::or_empty(other));
+        let (one, other) = (
+            r#"{"a":1,"b":{"x":[{"y":1,"z":2},3],"w":null}}"#,
+            r#"{"b":{"w":null,"x":[{"z":2,"y":1},3]},"\u0061":1}"#,
+        );
+        assert!(are_same(one, one) && are_same(one, other) && are_same("{}", " { } "));
+        for other in [
+            "{}",
+            r#"{"a":1}"#,
+            r#"{"a":1,"a":1}"#,
+            r#"{"a":1,"b":{"x":[3,{"y":1,"z":2}],"w":null}}"#,
+            r#"{"a":1,"b":{"x":[{"y":1,"z":2}],"w":null}}"#,
+            r#"{"a":1,"b":{"x":[{"y":1,"z":2},3],"w":null,"v":0}}"#,
+            r#"{"a":1,"b":{"x":{"y":1,"z":2},"w":null}}"#,
+            r#"{"a":"1","b":{"x":[{"y":1,"z":2},3],"w":null}}"#,
+        ] {
+            assert!(!are_same(one, other) && !are_same(other, one), "{other}");
+        }
+    }
 
     #[test]
     fn one_folder_has_one_name_but_for_links() {

@@ -67,6 +67,41 @@ class Recording(FolderTestCase):
         self.assertNotEqual(events["another person"]["$device_id"], device)
         self.assertIn("$identify", events)
 
+    def test_automatic_properties_are_the_weakest(self) -> None:
+        settings = {
+            "default_consent": "granted",
+            "automatic_properties": {"app": "1.0", "since": datetime.date(2026, 1, 2), "plan": "-", "step": "-", "by": "-"},
+            "deny_list": ["by"],
+        }
+        client = self.client(**settings)
+        client.track("before")
+        client.register({"plan": "free", "source": "ad"})
+        client.register_for_session({"step": 1})
+        client.track("after", {"source": "mail", "step": 2})
+        client.profile().set({"name": "Zoë"})
+        self.assertEqual(client.audit().super_properties, ["plan", "source", "step"])
+        client.reset()
+        client.track("another person", {"plan": None})
+        self.assertTrue(client.flush(timeout=30))
+
+        names = ("app", "since", "plan", "step", "source", "by")
+        events = {
+            event["event"]: {name: event["properties"][name] for name in names if name in event["properties"]}
+            for event in self.collector.events
+        }
+        always = {"app": "1.0", "since": "2026-01-02"}
+        self.assertEqual(events["before"], {**always, "plan": "-", "step": "-"})
+        self.assertEqual(events["after"], {**always, "plan": "free", "step": 2, "source": "mail"})
+        self.assertEqual(events["another person"], {**always, "plan": None, "step": "-"})
+        self.assertEqual([update["$set"] for update in self.collector.updates], [{"name": "Zoë"}])
+
+    def test_clients_on_a_folder_have_the_same_automatic_properties(self) -> None:
+        self.client(automatic_properties={"app": "1.0", "os": {"a": 1, "b": 2}})
+        self.client(automatic_properties=types.MappingProxyType({"os": {"b": 2, "a": 1}, "app": "1.0"}))
+        for other in (None, {"app": "1.1", "os": {"a": 1, "b": 2}}):
+            with self.assertRaisesRegex(refrain.ConfigError, "another automatic_properties"):
+                self.client(automatic_properties=other)
+
     def test_profiles_groups_and_timers(self) -> None:
         client = self.client(default_consent="granted")
         client.identify("ada")

@@ -96,6 +96,10 @@ class Client:
         queue_limit_bytes: the maximum size of the queue. Beyond it the oldest records are dropped, and counted.
         queue_limit_age: the maximum age of queued records, in seconds.
         id_merge: how the project merges ids, ``"simplified"`` or ``"original"``.
+        automatic_properties: what every event carries, such as the app's version. An event's own properties take
+            precedence, and so do registered ones. They come from the app at every start, are kept with no profile, and
+            are not shown to ``filter``; ``deny_list`` and ``personal_data`` apply. As they stand in every event,
+            whoever it is about, nothing that tells people apart belongs here.
         deny_list: names of properties that are never recorded, no matter who sets them. Nested properties are not
             inspected.
         personal_data: what to do about e-mail addresses, card numbers, IBANs and JSON web tokens in what is recorded:
@@ -137,6 +141,7 @@ class Client:
         queue_limit_bytes: Optional[int] = None,
         queue_limit_age: Optional[float] = None,
         id_merge: str = "simplified",
+        automatic_properties: Optional[Mapping[str, Any]] = None,
         deny_list: Iterable[str] = (),
         personal_data: str = "off",
         personal_data_allow: Iterable[str] = (),
@@ -167,6 +172,7 @@ class Client:
                 queue_limit_bytes=_count("queue_limit_bytes", queue_limit_bytes, 64),
                 queue_limit_age=_seconds("queue_limit_age", queue_limit_age),
                 id_merge=_word(_ID_MERGE, "id_merge", id_merge),
+                automatic_properties=_properties("automatic_properties", automatic_properties),
                 deny_list=_names("deny_list", deny_list),
                 library="refrain-python",
                 personal_data=_word(_PERSONAL_DATA, "personal_data", personal_data),
@@ -572,6 +578,16 @@ def _transport(transport: Any) -> ffi.HttpTransport:
     if not isinstance(transport, ffi.HttpTransport):
         raise ConfigError(f"transport must be a refrain.HttpTransport, not {type(transport).__name__}")
     return transport
+
+
+def _properties(setting: str, properties: Optional[Mapping[str, Any]]) -> Optional[str]:
+    if properties is None:
+        return None
+    try:
+        return encode(properties, setting)
+    except Unusable as error:
+        # What is too large is not said of a place.
+        raise ConfigError(error.hint if setting in error.hint else f"{setting}: {error.hint}") from None
 
 
 def _names(setting: str, names: Iterable[str]) -> List[str]:

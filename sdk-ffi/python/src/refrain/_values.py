@@ -29,8 +29,8 @@ def too_large() -> Unusable:
     return Unusable("too_large", "a record may be at most 1 MB: split it")
 
 
-def encode(properties: Mapping[str, Any]) -> str:
-    """The JSON text of some properties.
+def encode(properties: Mapping[str, Any], place: str = "properties") -> str:
+    """The JSON text of some properties; what is wrong with them is said of this place.
 
     Dates become the wire's text form (``YYYY-MM-DDTHH:MM:SS``, times with a zone in UTC); any mapping becomes an
     object, a tuple an array. Everything else is what ``json`` makes of it.
@@ -40,8 +40,8 @@ def encode(properties: Mapping[str, Any]) -> str:
     """
     if type(properties) is not dict:
         if not isinstance(properties, Mapping):
-            raise Unusable("not_an_object", f"properties must be a mapping, not {_kind(properties)}")
-        properties = _attempt(lambda: dict(properties))
+            raise Unusable("not_an_object", f"{place} must be a mapping, not {_kind(properties)}")
+        properties = _attempt(lambda: dict(properties), place)
     if not properties:
         return "{}"
     try:
@@ -52,10 +52,10 @@ def encode(properties: Mapping[str, Any]) -> str:
     except Unusable:
         raise
     except Exception as error:
-        raise _explain(properties, error) from None
+        raise _explain(properties, error, place) from None
     # Keys that `json` makes texts of. Most texts hold none of these words, and nobody has to look at their parts.
     if any(word in text for word in _WORDS_AS_KEYS):
-        for fault in _faults("properties", properties, []):
+        for fault in _faults(place, properties, []):
             raise fault
     return text
 
@@ -117,25 +117,25 @@ def _date(text: str) -> str:
 _encode = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":"), default=_default).encode
 
 
-def _attempt(read: Any) -> Any:
+def _attempt(read: Any, place: str) -> Any:
     try:
         return read()
     except Exception as error:
-        raise Unusable("unreadable_value", f"reading the properties raised {type(error).__name__}") from None
+        raise Unusable("unreadable_value", f"reading the {place} raised {type(error).__name__}") from None
 
 
 def _kind(value: Any) -> str:
     return "None" if value is None else type(value).__name__
 
 
-def _explain(properties: Mapping[Any, Any], error: Exception) -> Unusable:
+def _explain(properties: Mapping[Any, Any], error: Exception, place: str) -> Unusable:
     """Finds the value at fault. Only refused properties pay for it."""
     try:
-        for found in _faults("properties", properties, []):
+        for found in _faults(place, properties, []):
             return found
     except Exception:  # a value that cannot even be looked at
         pass
-    return Unusable("unreadable_value", f"writing the properties as JSON raised {type(error).__name__}")
+    return Unusable("unreadable_value", f"writing the {place} as JSON raised {type(error).__name__}")
 
 
 def _faults(place: str, value: Any, above: List[int]) -> Iterator[Unusable]:

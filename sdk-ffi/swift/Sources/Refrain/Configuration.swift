@@ -46,6 +46,12 @@ extension Refrain {
         /// How the project merges ids.
         public var idMerge: IdMerge = .simplified
 
+        /// What every event carries, such as the app's version. An event's own properties take precedence, and so do
+        /// registered ones. They come from the app at every start, are kept with no profile, and are not shown to
+        /// ``filter``; ``denyList`` and ``personalData`` apply. As they stand in every event, whoever it is about,
+        /// nothing that tells people apart belongs here.
+        public var automaticProperties: Properties = [:]
+
         /// Names of properties that are never recorded, no matter who sets them. Nested properties are not inspected.
         public var denyList: [String] = []
 
@@ -120,6 +126,7 @@ extension Refrain.Configuration {
             queueLimitBytes: try count("queueLimitBytes", queueLimitBytes),
             queueLimitAge: queueLimitAge,
             idMerge: idMerge == .simplified ? .simplified : .original,
+            automaticProperties: try text("automaticProperties", automaticProperties),
             denyList: denyList,
             library: "refrain-swift",
             personalData: personalData.native,
@@ -136,6 +143,16 @@ extension Refrain.Configuration {
         }
         if dataDir == defaultDataDir { prepareDefaultDataDir() }
         return dataDir.path
+    }
+
+    private func text(_ setting: String, _ properties: Refrain.Properties) throws(Refrain.ConfigError) -> String {
+        var text = JSONText(after: "")
+        do {
+            try text.append(properties)
+        } catch {
+            throw Refrain.ConfigError(error.hint(of: setting))
+        }
+        return text.string
     }
 
     private func count<Number: FixedWidthInteger>(_ setting: String, _ value: Int?) throws(Refrain.ConfigError)
@@ -155,7 +172,8 @@ func inSwiftsWords(_ reason: String) -> String {
         ("data_dir", "dataDir"), ("default_consent", "defaultConsent"), ("honor_gpc", "honorGpc"),
         ("honor_dnt", "honorDnt"),
         ("flush_interval", "flushInterval"), ("batch_size", "batchSize"), ("queue_limit_bytes", "queueLimitBytes"),
-        ("queue_limit_age", "queueLimitAge"), ("id_merge", "idMerge"), ("deny_list", "denyList"),
+        ("queue_limit_age", "queueLimitAge"), ("id_merge", "idMerge"),
+        ("automatic_properties", "automaticProperties"), ("deny_list", "denyList"),
         ("personal_data_allow", "personalDataAllow"), ("personal_data", "personalData"),
     ].reduce(reason) { $0.replacingOccurrences(of: $1.0, with: $1.1) }
 }

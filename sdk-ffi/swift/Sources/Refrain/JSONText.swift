@@ -13,7 +13,10 @@ struct Unusable: Error {
         self.fault = fault
     }
 
-    var hint: String { "properties\(place) \(fault)" }
+    var hint: String { hint(of: "properties") }
+
+    /// The same of what goes by another name.
+    func hint(of root: String) -> String { "\(root)\(place) \(fault)" }
 
     /// The same, seen from what the value stands in.
     func within(_ step: String) -> Self {
@@ -41,6 +44,8 @@ struct JSONText: ~Copyable {
     }
 
     var count: Int { bytes.count }
+
+    var string: String { String(decoding: bytes, as: UTF8.self) }
 
     /// Its UTF-8.
     func withBytes<T>(_ body: (UnsafePointer<UInt8>?) -> T) -> T {

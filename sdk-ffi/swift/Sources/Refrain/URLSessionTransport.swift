@@ -12,11 +12,15 @@ import Foundation
 final class URLSessionTransport: Refrain.HTTPTransport {
     private let line: Line
     private let session: URLSession
+    private let warnings: Warnings
 
     /// - Parameters:
     ///   - connectTimeout: how long the body may take until some of it is on its way, in seconds.
     ///   - answerTimeout: how long nothing may come or go, in seconds.
-    init(connectTimeout: TimeInterval = 10, answerTimeout: TimeInterval = 30) {
+    init(
+        connectTimeout: TimeInterval = 10, answerTimeout: TimeInterval = 30, warnings: Warnings = Warnings()
+    ) {
+        self.warnings = warnings
         let configuration = URLSessionConfiguration.ephemeral
         configuration.httpCookieStorage = nil
         configuration.httpShouldSetCookies = false
@@ -53,7 +57,11 @@ final class URLSessionTransport: Refrain.HTTPTransport {
             http.setValue("application/json", forHTTPHeaderField: "Content-Type")
             exchange.begin(session.uploadTask(with: http, from: body), bodyLength: body.count)
         }
-        return exchange.wait(connectTimeout: line.connectTimeout)
+        let answer = exchange.wait(connectTimeout: line.connectTimeout)
+        if let distrust = exchange.distrust {
+            warnings.say("the collector's certificate is not trusted: \(distrust)")
+        }
+        return answer
     }
 
     func cancel() {
@@ -65,6 +73,19 @@ final class URLSessionTransport: Refrain.HTTPTransport {
 private let answerBytes = 65_536
 /// What the session gets to let go of a connection, in seconds. By then the library has left the request behind.
 private let closing = 60.0
+
+/// Why the peer is not believed to be the collector, if that is the error.
+func certificateFault(_ error: any Error) -> String? {
+    guard let error = error as? URLError else { return nil }
+    return switch error.code {
+    case .serverCertificateHasBadDate, .serverCertificateNotYetValid, .serverCertificateHasUnknownRoot,
+        .serverCertificateUntrusted:
+        error.localizedDescription
+    // On Linux there is no code for it, only the words of curl.
+    case .unknown where error.localizedDescription.contains("certificate"): error.localizedDescription
+    default: nil
+    }
+}
 
 /// What the session tells, passed on to the exchange that it is about.
 private final class Line: NSObject, URLSessionDataDelegate, @unchecked Sendable {
@@ -120,10 +141,14 @@ private final class Exchange: @unchecked Sendable {
     private var isWriting = false
     private var body = Data()
     private var answer: Refrain.HTTPAnswer?
+    private var fault: String?
 
     init(started: @escaping @Sendable () -> Void) {
         self.started = started
     }
+
+    /// Why the peer is not believed to be the collector.
+    var distrust: String? { state.withLock { fault } }
 
     func begin(_ task: URLSessionTask, bodyLength: Int = 0) {
         let isWanted = state.withLock {
@@ -198,7 +223,10 @@ private final class Exchange: @unchecked Sendable {
         let isAnswered = state.withLock {
             isWriting = false
             // Half of an answer says nothing but its status: what begins with a `1` or a `0` may go on otherwise.
-            if error != nil { body = Data() }
+            if let error {
+                body = Data()
+                fault = certificateFault(error)
+            }
             state.broadcast()
             return task?.response != nil
         }

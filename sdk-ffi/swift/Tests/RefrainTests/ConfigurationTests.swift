@@ -22,6 +22,24 @@ private let unusable = [
     Case(word: "flushInterval") { $0.flushInterval = .nan },
     Case(word: "endpoint") { $0.endpoint = "ftp://example.org" },
     Case(word: "endpoint") { $0.endpoint = "no address" },
+    Case(word: "automaticProperties.a[0] is nan") { $0.automaticProperties = ["a": [Double.nan]] },
+    Case(word: "automaticProperties.a.b is Float80") {
+        $0.automaticProperties = ["a": ["b": Refrain.Value.unsupported(kind: "Float80")]]
+    },
+    Case(word: "automaticProperties.a is a date outside") { $0.automaticProperties = ["a": Date.distantPast - 1e12] },
+    Case(word: "automaticProperties.a goes beyond 1 MB") {
+        $0.automaticProperties = ["a": String(repeating: "x", count: 1_000_001)]
+    },
+    Case(word: "automaticProperties must be an object of 200 members") {
+        $0.automaticProperties = ["a": String(repeating: "x", count: 400_000)]
+    },
+    Case(word: "automaticProperties must be an object of 200 members") {
+        $0.automaticProperties = Dictionary(uniqueKeysWithValues: (0...200).map { ("p\($0)", $0) })
+    },
+    Case(word: "in automaticProperties looks like personal data") {
+        $0.automaticProperties = ["a": "a@b.example"]
+        $0.personalData = .reject
+    },
     Case(word: "dataDir must be") { $0.dataDir = URL(string: "https://example.org/folder") },
 ]
 

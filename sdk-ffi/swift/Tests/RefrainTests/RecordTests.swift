@@ -36,6 +36,62 @@ import Testing
         #expect(request?["method"] == "POST")
     }
 
+    @Test func automaticPropertiesAreTheWeakest() async throws {
+        let client = try world.client(granted: true) {
+            $0.automaticProperties = [
+                "app": "1.0", "since": Date(timeIntervalSince1970: 0), "plan": "-", "step": "-", "by": "-",
+            ]
+            $0.denyList = ["by"]
+        }
+        client.track("before")
+        client.register(["plan": "free", "source": "ad"])
+        client.registerForSession(["step": 1])
+        client.track("after", ["source": "mail", "step": 2])
+        client.profile().set(["name": "Zoë"])
+        #expect(client.audit().superProperties.sorted() == ["plan", "source", "step"])
+        let person = try #require(client.distinctId)
+        client.reset()
+        client.track("another person", ["plan": nil])
+        #expect(await client.flush(timeout: 60))
+
+        let names: Set = ["app", "since", "plan", "step", "source", "by"]
+        for (event, wanted) in [
+            ("before", ["plan": "-", "step": "-"]),
+            ("after", ["plan": "free", "step": 2, "source": "mail"]),
+            ("another person", ["plan": nil, "step": "-"]),
+        ] as [(String, [String: Refrain.Value])] {
+            let properties = try await world.server.properties(of: event)
+            let always: [String: Refrain.Value] = ["app": "1.0", "since": "1970-01-01T00:00:00"]
+            #expect(
+                properties.only(properties.names.intersection(names))
+                    == .object(always.merging(wanted) { $1 }), "\(event)")
+        }
+        let profiles = try await world.server.get("/mock/profiles")["profiles"].elements
+        let profile = try #require(profiles.first { $0["distinct_id"].text == person })
+        #expect(profile["properties"].names.isDisjoint(with: names))
+    }
+
+    @Test func clientsOnAFolderHaveTheSameAutomaticProperties() throws {
+        // The order of a dictionary is another one with another capacity.
+        var names = (0..<20).map { "p\($0)" }
+        let first = try world.client {
+            $0.automaticProperties = Dictionary(uniqueKeysWithValues: names.map { ($0, 1) })
+        }
+        names.reverse()
+        let second = try world.client {
+            for name in names {
+                $0.automaticProperties[name] = 1
+            }
+            $0.automaticProperties.reserveCapacity(1_000)
+        }
+        #expect(first.deviceId == second.deviceId)
+        #expect {
+            try world.client { $0.automaticProperties = ["p0": 1] }
+        } throws: { error in
+            "\(error)".contains("another automaticProperties")
+        }
+    }
+
     @Test func identityAndSuperProperties() async throws {
         let client = try world.client(granted: true)
         client.track("before")

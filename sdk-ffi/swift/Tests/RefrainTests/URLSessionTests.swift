@@ -57,6 +57,21 @@ private let ok = "HTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\n1"
         #expect(heard.all == ["open", "started"])
     }
 
+    /// What `URLSession` says of who cannot prove to be the collector, and of other failures.
+    @Test func whyACertificateIsNotTrusted() {
+        for code: URLError.Code in [
+            .serverCertificateHasBadDate, .serverCertificateUntrusted, .serverCertificateHasUnknownRoot,
+            .serverCertificateNotYetValid, .unknown,
+        ] {
+            let why = "SSL certificate problem: self-signed certificate"
+            #expect(certificateFault(URLError(code, userInfo: [NSLocalizedDescriptionKey: why])) == why)
+        }
+        for code: URLError.Code in [.timedOut, .cannotConnectToHost, .secureConnectionFailed, .cancelled, .unknown] {
+            #expect(certificateFault(URLError(code)) == nil)
+        }
+        #expect(certificateFault(RawServer.Failure()) == nil)
+    }
+
     @Test func whatMayNotBeSentIsNot() async {
         #expect(await send(nil) == .unreachable)
         #expect(heard.all == ["open"])

@@ -95,7 +95,7 @@ private let refused = [
     private func text(_ properties: Refrain.Properties) throws -> String {
         var text = JSONText(after: "name")
         try text.append(properties)
-        return string(text)
+        return text.string
     }
 
     @Test(arguments: written) func eachIsWritten(it: Written) throws {

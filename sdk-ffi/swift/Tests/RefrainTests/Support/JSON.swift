@@ -26,11 +26,5 @@ extension Refrain.Value {
 func json(_ value: Refrain.Value) throws -> String {
     var text = JSONText(after: "")
     try text.append(["": value])
-    return String(string(text).dropFirst(4).dropLast())
-}
-
-/// What crosses, as a string.
-func string(_ text: borrowing JSONText) -> String {
-    let count = text.count
-    return text.withBytes { String(decoding: UnsafeBufferPointer(start: $0, count: count), as: UTF8.self) }
+    return String(text.string.dropFirst(4).dropLast())
 }

@@ -28,6 +28,7 @@ internal fun Settings.toConfig(token: String): Config =
         queueLimitBytes = queueLimitBytes?.let { counted("queueLimitBytes", it).toULong() },
         queueLimitAge = queueLimitAge?.let { seconds("queueLimitAge", it) },
         idMerge = FfiIdMerge.valueOf(given("idMerge", idMerge).name),
+        automaticProperties = properties("automaticProperties", automaticProperties),
         denyList = given("denyList", denyList).map { setting("denyList", it) },
         library = "refrain-kotlin",
         personalData = FfiPersonalDataMode.valueOf(given("personalData", personalData).name),
@@ -43,6 +44,14 @@ private fun setting(name: String, value: String?): String {
     if (utf8Length(text) < 0) throw ConfigException("$name holds half of a surrogate pair")
     return text
 }
+
+private fun properties(name: String, value: Map<String, Any?>?): String =
+    try {
+        StringBuilder().apply { appendJson(given(name, value), name) }.toString()
+    } catch (error: Unusable) {
+        // What is too large is not said of a place.
+        throw ConfigException(if (name in error.hint) error.hint else "$name: ${error.hint}")
+    }
 
 private fun seconds(name: String, value: Duration): Double {
     if (value.isNegative() || value.isInfinite()) throw ConfigException("$name must be finite and not negative: $value")
@@ -60,7 +69,7 @@ internal fun inKotlinsWords(reason: String): String =
 
 private val SETTINGS =
     listOf("dataDir", "defaultConsent", "honorGpc", "honorDnt", "flushInterval", "batchSize", "queueLimitBytes") +
-        listOf("queueLimitAge", "idMerge", "denyList", "personalData", "personalDataAllow")
+        listOf("queueLimitAge", "idMerge", "automaticProperties", "denyList", "personalData", "personalDataAllow")
 
 private fun snake(name: String) = name.replace(Regex("[A-Z]")) { "_" + it.value.lowercase() }
 

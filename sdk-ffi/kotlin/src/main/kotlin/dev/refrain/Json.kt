@@ -10,18 +10,19 @@ import java.util.Date
  * Dates become the wire's text form (`YYYY-MM-DDTHH:MM:SS`, in UTC unless they have no zone), a map an object, a
  * collection or an array a list, an enum its name.
  *
+ * @param place what stands there, for whoever reads what is wrong with it.
  * @throws Unusable JSON cannot hold it, or there are none: Java may pass null.
  */
-internal fun StringBuilder.appendJson(properties: Map<*, *>?) {
-    if (properties == null) throw Unusable("not_an_object", "properties must be a Map, not null")
+internal fun StringBuilder.appendJson(properties: Map<*, *>?, place: String = "properties") {
+    if (properties == null) throw Unusable("not_an_object", "$place must be a Map, not null")
     try {
         appendObject(properties, 1)
     } catch (error: Unusable) {
         throw error
     } catch (error: Exception) {
-        throw explain(properties, error)
+        throw explain(place, properties, error)
     } catch (error: StackOverflowError) {
-        throw explain(properties, error)
+        throw explain(place, properties, error)
     }
 }
 
@@ -172,16 +173,16 @@ internal fun primitives(value: Any): List<*>? =
     }
 
 /** Finds the value at fault. Only refused properties pay for it. */
-private fun explain(properties: Map<*, *>, error: Throwable): Unusable {
+private fun explain(place: String, properties: Map<*, *>, error: Throwable): Unusable {
     val found =
         try {
-            faultIn("properties", properties, ArrayList())
+            faultIn(place, properties, ArrayList())
         } catch (_: Exception) {
             null // a value that cannot even be looked at
         } catch (_: StackOverflowError) {
             null
         }
-    return found ?: Unusable("unreadable_value", "reading the properties threw ${error.javaClass.simpleName}")
+    return found ?: Unusable("unreadable_value", "reading the $place threw ${error.javaClass.simpleName}")
 }
 
 private fun faultIn(place: String, value: Any?, above: MutableList<Any>): Unusable? {

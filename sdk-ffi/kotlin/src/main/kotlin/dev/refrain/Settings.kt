@@ -40,6 +40,14 @@ public class Settings {
     /** How the project merges ids. */
     public var idMerge: IdMerge = IdMerge.SIMPLIFIED
 
+    /**
+     * What every event carries, such as the app's version. An event's own properties take precedence, and so do
+     * registered ones. They come from the app at every start, are kept with no profile, and are not shown to [filter];
+     * [denyList] and [personalData] apply. As they stand in every event, whoever it is about, nothing that tells people
+     * apart belongs here.
+     */
+    public var automaticProperties: Map<String, Any?> = emptyMap()
+
     /** Names of properties that are never recorded, no matter who sets them. Nested properties are not inspected. */
     public var denyList: List<String> = emptyList()
 

@@ -51,6 +51,10 @@ final class JavaCaller {
         settings.setPersonalData(null);
     }
 
+    static void nullAutomaticProperties(Settings settings) {
+        settings.setAutomaticProperties(null);
+    }
+
     static void nullDenyList(Settings settings) {
         settings.setDenyList(null);
     }

@@ -16,6 +16,7 @@ import kotlinx.serialization.json.jsonObject
 import org.junit.jupiter.api.Assertions.assertEquals
 import org.junit.jupiter.api.Assertions.assertFalse
 import org.junit.jupiter.api.Assertions.assertNotEquals
+import org.junit.jupiter.api.Assertions.assertThrows
 import org.junit.jupiter.api.Assertions.assertTrue
 import org.junit.jupiter.api.Test
 
@@ -43,6 +44,48 @@ class RecordTest : FolderTest() {
         assertEquals("application/json", request.headers["Content-type"])
         val stats = client.stats()
         assertEquals(listOf(1L, 1L, 0L, 0L), listOf(stats.tracked, stats.delivered, stats.queued, stats.rejected))
+    }
+
+    @Test
+    fun `automatic properties are the weakest`() {
+        val client =
+            granted {
+                val since = LocalDate.of(2026, 1, 2)
+                automaticProperties =
+                    mapOf("app" to "1.0", "since" to since, "plan" to "-", "step" to "-", "by" to "-")
+                denyList = listOf("by")
+            }
+        client.track("before")
+        client.register(mapOf("plan" to "free", "source" to "ad"))
+        client.registerForSession(mapOf("step" to 1))
+        client.track("after", mapOf("source" to "mail", "step" to 2))
+        client.profile().set(mapOf("name" to "Zoë"))
+        assertEquals(listOf("plan", "source", "step"), client.audit().superProperties)
+        client.reset()
+        client.track("another person", mapOf("plan" to null))
+        assertTrue(client.flushBlocking(30.0))
+
+        val names = setOf("app", "since", "plan", "step", "source", "by")
+        val always = """"app":"1.0","since":"2026-01-02""""
+        val wanted =
+            listOf(
+                """{$always,"plan":"-","step":"-"}""",
+                """{$always,"plan":"free","step":2,"source":"mail"}""",
+                """{$always,"plan":null,"step":"-"}""",
+            )
+        assertEquals(
+            wanted.map { Json.parseToJsonElement(it).jsonObject.toMap() },
+            collector.events.map { event -> event.properties.filterKeys { it in names } },
+        )
+        assertEquals(setOf("name"), (collector.updates.single()["\$set"] as JsonObject).keys)
+    }
+
+    @Test
+    fun `clients on a folder have the same automatic properties`() {
+        client { automaticProperties = mapOf("app" to "1.0", "os" to mapOf("a" to 1, "b" to 2)) }
+        client { automaticProperties = mapOf("os" to mapOf("b" to 2, "a" to 1), "app" to "1.0") }
+        val error = assertThrows(ConfigException::class.java) { client { automaticProperties = mapOf("app" to "1.1") } }
+        assertTrue("another automaticProperties" in error.message!!, error.message)
     }
 
     @Test

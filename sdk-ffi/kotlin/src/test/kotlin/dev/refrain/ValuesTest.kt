@@ -192,6 +192,7 @@ class ValuesTest : FolderTest() {
                 "defaultConsent" to JavaCaller::nullDefaultConsent,
                 "idMerge" to JavaCaller::nullIdMerge,
                 "personalData" to JavaCaller::nullPersonalData,
+                "automaticProperties" to JavaCaller::nullAutomaticProperties,
                 "denyList" to JavaCaller::nullDenyList,
                 "personalDataAllow" to JavaCaller::nullPersonalDataAllow,
             )
@@ -231,6 +232,35 @@ class ValuesTest : FolderTest() {
     }
 
     @Test
+    fun `automatic properties`() {
+        val unusable =
+            listOf<Pair<String, Map<*, *>>>(
+                "automaticProperties.a[0] is NaN" to mapOf("a" to listOf(Double.NaN)),
+                "automaticProperties.a is Object" to mapOf("a" to Any()),
+                "automaticProperties.a is a date outside" to mapOf("a" to Date(Long.MAX_VALUE)),
+                "automaticProperties has a key that is Integer" to mapOf(1 to 1),
+                "a key of automaticProperties holds half" to mapOf("\ud800" to 1),
+                "automaticProperties.a holds half of a surrogate pair" to mapOf("a" to "\ud800"),
+                "automaticProperties: a record may be" to mapOf("a" to "x".repeat(1_000_001)),
+                "automaticProperties must be an object of 200 members" to mapOf("a" to "x".repeat(400_000)),
+                "automaticProperties must be an object of 200 members" to List(201) { "p$it" }.associateWith { it },
+                "automaticProperties must be" to mapOf("a" to mapOf("b" to mapOf("c" to mapOf("d" to DEEPEST)))),
+                "in automaticProperties looks like personal data" to mapOf("a" to "a@b.example"),
+            )
+        for ((words, properties) in unusable) {
+            val start = {
+                @Suppress("UNCHECKED_CAST")
+                Refrain.start("t") {
+                    automaticProperties = properties as Map<String, Any?>
+                    personalData = PersonalDataMode.REJECT
+                }
+            }
+            val error = assertThrows(ConfigException::class.java, { start() }, words)
+            assertTrue(words in error.message!!, "${error.message} says $words")
+        }
+    }
+
+    @Test
     fun `lengths in UTF-8`() {
         for (text in listOf("", "a", "é", "購", "🎈", "aé購🎈\u0000\u007f\u0080\u07ff\u0800\uffff")) {
             assertEquals(text.toByteArray().size, utf8Length(text), text)
@@ -245,6 +275,8 @@ class ValuesTest : FolderTest() {
         assertNull(inSeconds(null, null))
     }
 }
+
+private val DEEPEST = emptyMap<String, Any?>()
 
 /** Lists, each with the one before twice: a few objects, and more text than any memory holds. */
 fun manyInFew(): List<Any?> = generateSequence(listOf<Any?>()) { listOf(it, it) }.elementAt(40)
