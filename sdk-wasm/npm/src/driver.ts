@@ -362,6 +362,8 @@ export const load = async (token: string, options: Options, host: Host) => {
         tell(Turn.Resumed);
         reread('consent');
         reread('identity');
+        // One that was left while this page was frozen.
+        refused();
       },
       online: () => {
         tell(Turn.Online);
