@@ -22,6 +22,12 @@ const LONGEST = 2e6;
 /** An error of a choice; its text begins with a word for programs. */
 const fault = (text: string): ConsentError => Object.assign(Error(text), { code: text.split(':')[0] as ConsentError['code'] });
 
+/** Whoever does not look must not get an error for it: in Node one that nobody has looked at ends the process. */
+const quiet = <T>(promise: Promise<T>) => {
+  promise.catch(() => {});
+  return promise;
+};
+
 /** The prefix of a project's keys. */
 export const prefixOf = (token: string) => `refrain:${token}:`;
 
@@ -375,6 +381,16 @@ export const load = async (token: string, options: Options, host: Host) => {
     hear.signal,
   );
 
+  const heed = async (signals: Signals) => {
+    other = said(signals);
+    if (over) return;
+    signal();
+    // Where they allow what they forbade, an identity has to be made; the tick brings what that takes.
+    tell(Turn.Tick);
+    pump();
+    await storing;
+  };
+
   const closed = () => fault('closed: start another client');
   /** Calls that were refused here. */
   let refusals = 0;
@@ -428,7 +444,7 @@ export const load = async (token: string, options: Options, host: Host) => {
       choosing = choice.then(() => host.local?.removeItem(early)).catch(() => {});
       // It counts, but what was wished with it was not understood.
       const wrong = Object.keys(how ?? {}).find((name) => !/^(erase|deleteProfile)$/.test(name));
-      return wrong == null ? choice : choice.then(() => Promise.reject(fault(`unknown_option: no option ${wrong}; there are: erase, deleteProfile`)));
+      return wrong == null ? choice : quiet(choice.then(() => Promise.reject(fault(`unknown_option: no option ${wrong}; there are: erase, deleteProfile`))));
     },
     flush: (timeout: number) =>
       new Promise<boolean>((done) => {
@@ -446,15 +462,7 @@ export const load = async (token: string, options: Options, host: Host) => {
         flushes.set(mark, [performance.now() + timeout, end]);
         pump();
       }),
-    signals: async (signals: Signals) => {
-      other = said(signals);
-      if (over) return;
-      signal();
-      // Where they allow what they forbade, an identity has to be made; the tick brings what that takes.
-      tell(Turn.Tick);
-      pump();
-      await storing;
-    },
+    signals: (signals: Signals) => quiet(heed(signals)),
     consent: () => ({ decision: read(3), verdict: read(4), reason: read(5), sentence: read(6) }) as Consent,
     /** The books, with the calls that the module has not seen: so many were refused before it had loaded. */
     stats: (before: number): Stats => {
