@@ -397,8 +397,9 @@ export const load = async (token: string, options: Options, host: Host) => {
   const refuse = (rejected: Rejected) => (refusals++, rejected);
 
   const client = {
-    /** Ends when what is to be stored now is. Due after the calls of before, among which may be a later choice. */
-    settled: () => {
+    /** Makes the calls of before, among which may be a later choice than one that was left. Ends when what is to be stored now is. */
+    settled: (before: (() => unknown)[]) => {
+      before.forEach((call) => call());
       choosing ?? refused();
       return store();
     },

@@ -287,6 +287,41 @@ test('a setting that cannot work, or a module that does not load, is said by `re
   }
 });
 
+test('the options are those of the call, whatever becomes of the object', async (t) => {
+  const { collector, context, open } = await world.person(t);
+  await context.addInitScript(WATCHED);
+  const page = await open();
+  const seen = await page.evaluate(async (endpoint) => {
+    const { init } = await import('/dist/index.js');
+    const options = { endpoint, defaultConsent: 'pending', flushInterval: 1 };
+    const first = init('A', options);
+    Object.assign(options, { endpoint: 'https://elsewhere.invalid', defaultConsent: 'granted' });
+    window.first = first;
+    await Promise.all([first.ready, init('B', options).ready]);
+    const verdict = first.consent().verdict;
+    await first.optIn();
+    first.track('Mine');
+    return verdict;
+  }, collector.url);
+  assert.equal(seen, 'hold');
+  const [event] = await collector.arrived('Mine');
+  assert.equal(event.properties.token, 'A');
+});
+
+test('options that cannot even be read are said by `ready`', async (t) => {
+  const { context, open } = await world.person(t);
+  await context.addInitScript(WATCHED);
+  const page = await open();
+  const errors = await page.evaluate(async () => {
+    const { init } = await import('/dist/index.js');
+    const broken = { get endpoint() { throw Error('no endpoint today'); } };
+    return Promise.all([null, broken].map((options) => init('T', options).ready.then(() => 'none', (error) => error.message)));
+  });
+  assert.match(errors[0], /null/);
+  assert.equal(errors[1], 'no endpoint today');
+  assert.deepEqual(await page.evaluate(() => window.faults), []);
+});
+
 test('what an old library has put into every object is no option', async (t) => {
   const { collector, context, open } = await world.person(t);
   await context.addInitScript(() => {
