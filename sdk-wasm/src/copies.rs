@@ -42,6 +42,11 @@ pub fn unrecorded(mut text: String) -> String {
     text
 }
 
+/// Whether it is such a refusal.
+pub fn is_unrecorded(mirror: &RecordRead) -> bool {
+    matches!(mirror, RecordRead::Content(text) if text.ends_with(' '))
+}
+
 /// What makes the copies agree where they do not: which text to write, and whether it is the mirror's, for the record. A
 /// refusal that is there is never replaced by what is none, but for an agreement that has taken its place in the record:
 /// whose it was cannot be told of any other.
@@ -53,8 +58,7 @@ pub fn agreed(stored: &RecordRead, mirror: &RecordRead) -> Option<(bool, String)
             if late.outranks(&record) {
                 return Some((true, late.encode()));
             }
-            let recorded = matches!(mirror, RecordRead::Content(text) if !text.ends_with(' '));
-            let ended = denied(&record) || recorded && record.decision == Decision::Granted;
+            let ended = denied(&record) || !is_unrecorded(mirror) && record.decision == Decision::Granted;
             ended.then(|| (false, record.encode()))
         }
         (ConsentState::Found(record), ConsentState::Unreadable) if !denied(&record) => None,

@@ -21,6 +21,8 @@ pub struct Writing {
     text: String,
     /// Whether it differs from what stood there.
     changed: bool,
+    /// The mirror as this began.
+    mirror: RecordRead,
 }
 
 /// The person's refusal as it was written into the mirror, in the task of the call: the page may be left before
@@ -226,9 +228,13 @@ impl Core {
                 Done::Recovered(recovered)
             }
             63 => match &self.writing {
-                Some(Writing { text, changed, record, .. }) => {
+                Some(Writing { text, changed, record, mirror, .. }) => {
                     if *record == RecordName::Consent {
-                        self.store.set_mirror(text);
+                        let now = self.store.mirror();
+                        // Another tab's refusal that has come meanwhile stands nowhere else; it is recorded next.
+                        if self.refusal.is_some() || now == *mirror || !copies::is_unrecorded(&now) {
+                            self.store.set_mirror(text);
+                        }
                         self.refusal = None;
                     }
                     Done::Amended { read: RecordRead::Content(text.clone()), changed: *changed }
@@ -279,7 +285,7 @@ impl Core {
             // A refusal is in the mirror first: a page that is leaving reads nothing else.
             self.store.set_mirror(&copies::unrecorded(text.clone()));
         }
-        self.writing = Some(Writing { op, record, text: text.clone(), changed });
+        self.writing = Some(Writing { op, record, text: text.clone(), changed, mirror: self.store.mirror() });
         Some(text)
     }
 }

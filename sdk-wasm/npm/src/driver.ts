@@ -22,6 +22,12 @@ const LONGEST = 2e6;
 /** An error of a choice; its text begins with a word for programs. */
 const fault = (text: string): ConsentError => Object.assign(Error(text), { code: text.split(':')[0] as ConsentError['code'] });
 
+/** Whoever does not look must not get an error for it: in Node one that nobody has looked at ends the process. */
+const quiet = <T>(promise: Promise<T>) => {
+  promise.catch(() => {});
+  return promise;
+};
+
 /** The prefix of a project's keys. */
 export const prefixOf = (token: string) => `refrain:${token}:`;
 
@@ -362,6 +368,8 @@ export const load = async (token: string, options: Options, host: Host) => {
         tell(Turn.Resumed);
         reread('consent');
         reread('identity');
+        // One that was left while this page was frozen.
+        refused();
       },
       online: () => {
         tell(Turn.Online);
@@ -373,14 +381,25 @@ export const load = async (token: string, options: Options, host: Host) => {
     hear.signal,
   );
 
+  const heed = async (signals: Signals) => {
+    other = said(signals);
+    if (over) return;
+    signal();
+    // Where they allow what they forbade, an identity has to be made; the tick brings what that takes.
+    tell(Turn.Tick);
+    pump();
+    await storing;
+  };
+
   const closed = () => fault('closed: start another client');
   /** Calls that were refused here. */
   let refusals = 0;
   const refuse = (rejected: Rejected) => (refusals++, rejected);
 
   const client = {
-    /** Ends when what is to be stored now is. Due after the calls of before, among which may be a later choice. */
-    settled: () => {
+    /** Makes the calls of before, among which may be a later choice than one that was left. Ends when what is to be stored now is. */
+    settled: (before: (() => unknown)[]) => {
+      before.forEach((call) => call());
       choosing ?? refused();
       return store();
     },
@@ -426,7 +445,7 @@ export const load = async (token: string, options: Options, host: Host) => {
       choosing = choice.then(() => host.local?.removeItem(early)).catch(() => {});
       // It counts, but what was wished with it was not understood.
       const wrong = Object.keys(how ?? {}).find((name) => !/^(erase|deleteProfile)$/.test(name));
-      return wrong == null ? choice : choice.then(() => Promise.reject(fault(`unknown_option: no option ${wrong}; there are: erase, deleteProfile`)));
+      return wrong == null ? choice : quiet(choice.then(() => Promise.reject(fault(`unknown_option: no option ${wrong}; there are: erase, deleteProfile`))));
     },
     flush: (timeout: number) =>
       new Promise<boolean>((done) => {
@@ -444,15 +463,7 @@ export const load = async (token: string, options: Options, host: Host) => {
         flushes.set(mark, [performance.now() + timeout, end]);
         pump();
       }),
-    signals: async (signals: Signals) => {
-      other = said(signals);
-      if (over) return;
-      signal();
-      // Where they allow what they forbade, an identity has to be made; the tick brings what that takes.
-      tell(Turn.Tick);
-      pump();
-      await storing;
-    },
+    signals: (signals: Signals) => quiet(heed(signals)),
     consent: () => ({ decision: read(3), verdict: read(4), reason: read(5), sentence: read(6) }) as Consent,
     /** The books, with the calls that the module has not seen: so many were refused before it had loaded. */
     stats: (before: number): Stats => {

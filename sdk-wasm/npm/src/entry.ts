@@ -22,7 +22,8 @@ export const entry = (loader: () => Promise<Loader>, storage?: () => Storage) =>
   let room = 1e7;
   /** Calls that were refused here. */
   let refused = 0;
-  const waiting: ((client: Client) => unknown)[] = [];
+  /** What to do when there is a client. */
+  const waiting: (() => unknown)[] = [];
 
   const refuse = (rejected: string, hint = 'wait'): Rejected => (refused++, { rejected, hint });
 
@@ -39,7 +40,7 @@ export const entry = (loader: () => Promise<Loader>, storage?: () => Storage) =>
     if (no || room < 0) return refuse(no ? 'denied' : 'hold_full');
     room -= 99 + text.length;
     const at = [Date.now(), performance.now()] as const;
-    waiting.push((loaded) => loaded.call(kind, first, second, text, ...at));
+    waiting.push(() => client!.call(kind, first, second, text, ...at));
     return 'held';
   };
 
@@ -65,7 +66,7 @@ export const entry = (loader: () => Promise<Loader>, storage?: () => Storage) =>
   const later = <T>(name: Slow, how?: unknown, patience?: number): Promise<T> => {
     if (client) return (client[name] as (how: unknown) => Promise<T>)(how);
     const ending = new Promise<any>((done, fail) => {
-      waiting.push((loaded) => done((loaded[name] as (how: unknown) => Promise<T>)(how)));
+      waiting.push(() => done((client![name] as (how: unknown) => Promise<T>)(how)));
       ready.catch(fail);
       storage && patience! < 1e9 && setTimeout(done, patience, false);
     });
@@ -74,13 +75,12 @@ export const entry = (loader: () => Promise<Loader>, storage?: () => Storage) =>
     return patience! >= 0 ? never : ending;
   };
 
-  const ready = loader()
-    .then((module) => module.load(token, options))
-    .then((loaded) => {
-      client = loaded;
-      waiting.splice(0).map((work) => work(loaded));
-      return loaded.settled();
-    });
+  const ready = (async () => {
+    // As they are now: the object is the app's. What is wrong with it is said later.
+    options &&= { ...options };
+    client = await (await loader()).load(token, options);
+    return client.settled(waiting.splice(0));
+  })();
   // Whoever does not look must not get an error for it.
   ready.catch((error) => {
     waiting.splice(0);

@@ -3,7 +3,7 @@
 import { entry } from './entry.js';
 import type { Options, Refrain } from './types.js';
 
-export type { Audit, Consent, ConsentError, Filter, Options, Profile, Refrain, Rejected, Result, Signals, Stats } from './types.js';
+export type { Audit, Consent, ConsentError, Filter, OptOut, Options, Profile, Refrain, Rejected, Result, Signals, Stats } from './types.js';
 
 /** Starts a client for a project. Returns at once and never throws; `ready` says whether it could start. */
 export const init: (token: string, options?: Options) => Refrain = entry(() => import('./client.js'), () => localStorage);

@@ -54,10 +54,6 @@ export const openRequests = (endpoint: string, gzip: boolean, online: () => bool
       cancel.abort();
     }, PATIENCE);
     try {
-      if (leaving && !('keepalive' in Request.prototype)) {
-        navigator.sendBeacon(base + path, new Blob([body], { type }));
-        return [0, undefined, ''];
-      }
       const response = await fetch(base + path, {
         // A request without a body asks how far an erasure has come.
         ...(body && { method: 'POST', body, headers: { 'Content-Type': type, ...(packed && { 'Content-Encoding': 'gzip' }) } }),
@@ -66,6 +62,7 @@ export const openRequests = (endpoint: string, gzip: boolean, online: () => bool
         referrerPolicy: 'no-referrer',
         // What was meant for the collector must not be posted to wherever it points.
         redirect: 'manual',
+        // A browser without it (Firefox before 133) sends no last request, or not to its end: a beacon would carry cookies.
         keepalive: leaving || (typeof body == 'string' ? body.length : body.size) < OTHER,
         signal: cancel.signal,
       });

@@ -28,7 +28,7 @@ const OPTIONS =
  * collecting.
  */
 export const settings = (token: unknown, options: Options, signals: number) => {
-  for (const name in options) if (!OPTIONS.split(',').includes(name)) throw Error(`no option ${name}; there are: ${OPTIONS}`);
+  for (const name of Object.keys(options)) if (!OPTIONS.split(',').includes(name)) throw Error(`no option ${name}; there are: ${OPTIONS}`);
   const text = (name: string, value: unknown) => {
     if (typeof value != 'string' || HALF.test(value)) throw Error(name + ' must be a text');
     return value;

@@ -1,4 +1,4 @@
-/** The options of `init`. Every option has a default, except for `endpoint` in Node. */
+/** The options of `init`, as they are when it is called. Every option has a default, except for `endpoint` in Node. */
 export interface Options {
   /**
    * The collector's address, without a query; paths such as `/track/` are appended to it. In pages it may be a path of

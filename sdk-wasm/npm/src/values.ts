@@ -29,20 +29,22 @@ function finite(this: any, key: string, value: unknown) {
 export const texts = (kind: number, first: unknown, second: unknown, json: string): [string, string] | Rejected => {
   // What is no text is none: the module asks for one where it needs one.
   const text = (value: unknown) => (typeof value == 'string' ? value : '');
+  let all = json;
   if (kind >= PROFILE && kind < MEMBERSHIP && (second as any).$unset) {
     // Names, and lists of names.
     const operators = JSON.parse(json);
-    json = JSON.stringify({ ...operators, $unset: operators.$unset.flat() });
+    all = JSON.stringify({ ...operators, $unset: operators.$unset.flat() });
   }
   const one = text(first);
-  const two = kind >= MEMBERSHIP ? text(second) : kind == TRACK && second == null ? '{}' : json;
+  const two = kind >= MEMBERSHIP ? text(second) : kind == TRACK && second == null ? '{}' : all;
   if (HALF.test(one) || HALF.test(two)) {
     return { rejected: 'lone_surrogate', hint: 'a text holds half of a surrogate pair' };
   }
   if (kind == UNREGISTER && one !== first) return { rejected: 'empty_name', hint: 'pass a name' };
   try {
-    // Only where there is a `null` it is worth the time to look at every value.
-    if (/null/.test(two)) JSON.stringify(second, finite);
+    // Only where there is a `null` it is worth the time to look at every value; and a call that has waited for the module
+    // is not judged by what its values have become since.
+    if (/null/.test(two) && JSON.stringify(second) == json) JSON.stringify(second, finite);
   } catch (error) {
     if (error == finite) return { rejected: 'not_finite', hint: 'JSON has no NaN, Infinity or invalid date' };
   }

@@ -287,6 +287,70 @@ test('a setting that cannot work, or a module that does not load, is said by `re
   }
 });
 
+test('the options are those of the call, whatever becomes of the object', async (t) => {
+  const { collector, context, open } = await world.person(t);
+  await context.addInitScript(WATCHED);
+  const page = await open();
+  const seen = await page.evaluate(async (endpoint) => {
+    const { init } = await import('/dist/index.js');
+    const options = { endpoint, defaultConsent: 'pending', flushInterval: 1 };
+    const first = init('A', options);
+    Object.assign(options, { endpoint: 'https://elsewhere.invalid', defaultConsent: 'granted' });
+    window.first = first;
+    await Promise.all([first.ready, init('B', options).ready]);
+    const verdict = first.consent().verdict;
+    await first.optIn();
+    first.track('Mine');
+    return verdict;
+  }, collector.url);
+  assert.equal(seen, 'hold');
+  const [event] = await collector.arrived('Mine');
+  assert.equal(event.properties.token, 'A');
+});
+
+test('options that cannot even be read are said by `ready`', async (t) => {
+  const { context, open } = await world.person(t);
+  await context.addInitScript(WATCHED);
+  const page = await open();
+  const errors = await page.evaluate(async () => {
+    const { init } = await import('/dist/index.js');
+    const broken = { get endpoint() { throw Error('no endpoint today'); } };
+    return Promise.all([null, broken].map((options) => init('T', options).ready.then(() => 'none', (error) => error.message)));
+  });
+  assert.match(errors[0], /null/);
+  assert.equal(errors[1], 'no endpoint today');
+  assert.deepEqual(await page.evaluate(() => window.faults), []);
+});
+
+test('what an old library has put into every object is no option', async (t) => {
+  const { collector, context, open } = await world.person(t);
+  await context.addInitScript(() => {
+    Object.prototype.each = function () {};
+  });
+  const page = await open({ defaultConsent: 'granted' });
+  await page.evaluate(() => window.r.track('Mixed', { n: 1 }));
+  const [{ properties }] = await collector.arrived('Mixed');
+  assert.equal(properties.n, 1);
+});
+
+test('an error of a call whose end nobody waits for is none of the page', async (t) => {
+  const { context, open } = await world.person(t);
+  await context.addInitScript(WATCHED);
+  const page = await open({ defaultConsent: 'granted' });
+  const seen = await page.evaluate(async () => {
+    const { r } = window;
+    const told = (promise) => promise.then(() => 'done', (error) => error.message);
+    r.signals({ dnt: 1 });
+    r.optOut({ unknown: 1 });
+    // Who looks is told, as before; and this ends after those.
+    return [await told(r.signals({ dnt: 1 })), await told(r.optOut({ unknown: 1 }))];
+  });
+  assert.match(seen[0], /^dnt must be/);
+  assert.match(seen[1], /^unknown_option: /);
+  // What nobody has looked at is told in a task of its own.
+  assert.deepEqual(await page.evaluate(() => new Promise((done) => setTimeout(() => done(window.faults)))), []);
+});
+
 test('bundled into one script, which has no address, it takes its module as `wasm`', async (t) => {
   const { collector, open } = await world.person(t);
   const entry = fileURLToPath(new URL('../dist/index.js', import.meta.url));

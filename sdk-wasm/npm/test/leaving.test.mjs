@@ -46,6 +46,24 @@ test('a closed tab sends what is queued', async (t) => {
   await collector.arrived('Left');
 });
 
+test('a browser without `keepalive` leaves the rest to the next page, and sends no cookies with it', async (t) => {
+  const { collector, context, open } = await world.person(t);
+  // As Firefox before 133, which lets nothing but a beacon outlive its page.
+  await context.addInitScript(() => {
+    delete Request.prototype.keepalive;
+    const whole = window.fetch;
+    window.fetch = (address, options) => (options?.keepalive && window.left ? new Promise(() => {}) : whole(address, options));
+    navigator.sendBeacon = () => (localStorage.beacon = 'sent');
+  });
+  const page = await quietPage(collector, open);
+  await page.evaluate(() => window.r.track('Left'));
+  await page.evaluate(() => (window.left = true));
+  await page.goto(world.site.url + '?elsewhere');
+  assert.equal(await page.evaluate(() => localStorage.beacon), undefined);
+  await start(page, collector, SLOW);
+  await collector.arrived('Left');
+});
+
 // After a quiet interval a record is due at once, in a page that cannot wait for a lock any more.
 const DUE = { ...SLOW, flushInterval: 1 };
 for (const [type, options] of [['pagehide', SLOW], ['pagehide', DUE], ['visibilitychange', SLOW], ['unload', SLOW]]) {
@@ -137,6 +155,16 @@ test('a page that comes back from the back/forward cache has heard of a refusal'
   });
   await page.waitForFunction(() => window.r.consent().verdict === 'deny');
   assert.equal(await page.evaluate(() => window.r.track('Back').rejected), 'denied');
+});
+
+test('C7 a page that comes back from the back/forward cache acts on a refusal that no client has heard', async (t) => {
+  const { collector, open } = await world.person(t);
+  const page = await quietPage(collector, open);
+  await page.evaluate(() => addEventListener('pageshow', () => (window.back = window.r.track('Back').rejected)));
+  // What a page leaves whose module never came.
+  await thereAndBack(page, () => page.evaluate(() => (localStorage['refrain:T:no'] = '24')));
+  assert.equal(await page.evaluate(() => window.back), 'denied');
+  await page.waitForFunction(() => !('refrain:T:no' in localStorage));
 });
 
 test('a page that comes back from the back/forward cache goes on', async (t) => {

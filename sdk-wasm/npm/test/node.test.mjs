@@ -121,6 +121,13 @@ test('what a process has recorded when it exits or ends is sent by the next one'
   assert.deepEqual(events.map(({ event }) => event), ['At exit', 'At the end']);
 });
 
+test('an error of a call whose end nobody waits for ends no process', async (t) => {
+  const { dataDir } = await scene(t);
+  const { status, stdout, stderr } = run(`${unreachable({ dataDir })} r.signals({ dnt: 1 }); r.optOut({ unknown: 1 });
+    await r.shutdown(); setTimeout(() => console.log('alive'))`);
+  assert.deepEqual([status, stdout, stderr], [0, 'alive\n', '']);
+});
+
 test('C7 a refusal stands although the process exits in the same task, with the erasure it asks for', async (t) => {
   const { server, client, dataDir } = await scene(t);
   const first = await client();

@@ -33,7 +33,7 @@ const run = (program, args, cwd = project) => {
 };
 
 const TYPED = `
-import { init, type Consent, type ConsentError, type Options, type Refrain, type Result } from '@refrain/web';
+import { init, type Consent, type ConsentError, type OptOut, type Options, type Refrain, type Result } from '@refrain/web';
 import { pageContext } from '@refrain/web/context';
 import { testPage, type SentEvent, type TestPage } from '@refrain/web/testing';
 const page: TestPage = testPage({ gpc: true });
@@ -50,7 +50,8 @@ const names: readonly string[] = ['a'];
 init('T', { denyList: names }).profile().union({ names });
 testPage({ dnt: perhaps }).answerNext({ status: 429, body: undefined });
 r.profile().unset(names);
-r.optOut({ erase: perhaps }).catch((error: ConsentError) => error.code == 'not_recorded');
+const wishes: OptOut = { erase: perhaps };
+r.optOut(wishes).catch((error: ConsentError) => error.code == 'not_recorded');
 init('T', { personalData: 'redact', personalDataAllow: names });
 // @ts-expect-error: a name is a text
 r.track(7);

@@ -279,6 +279,35 @@ test('C5 C7 a choice that comes into the record late takes no later refusal out 
   assert.deepEqual([...new Set(seen)], ['denied']);
 });
 
+test('C5 C7 a choice that comes into the record late takes no refusal of another tab out of the mirror', async (t) => {
+  const person = await world.person(t);
+  const [page, other] = [await person.open(GRANTED), await person.open(GRANTED)];
+  await page.evaluate(() => {
+    const { put } = IDBObjectStore.prototype;
+    IDBObjectStore.prototype.put = function (text, key) {
+      const request = put.call(this, text, key);
+      // The transaction goes on for as long as something is asked of it.
+      const wait = () => void (window.go || Object.assign(this.get('nothing'), { onsuccess: wait }));
+      if (key === 'consent') window.writing = wait() ?? true;
+      return request;
+    };
+    window.chosen = window.r.optIn().catch(() => {});
+  });
+  await page.waitForFunction(() => window.writing);
+  const gone = other.waitForURL('**/?elsewhere');
+  other.evaluate(() => (void window.r.optOut().catch(() => {}), (location.href = '/?elsewhere'))).catch(() => {});
+  await gone;
+  assert.equal((await mirrorOf(other)).decision, 'denied');
+  const after = await page.evaluate(async () => {
+    window.go = true;
+    await window.chosen;
+    return JSON.parse(localStorage['refrain:T:consent']).decision;
+  });
+  assert.equal(after, 'denied');
+  await page.waitForFunction(() => window.r.consent().decision === 'denied');
+  await stillRefused(other, person.collector);
+});
+
 test('C7 no agreement of before takes back a refusal that only the mirror holds', async (t) => {
   const person = await world.person(t);
   const page = await agreed(person);

@@ -465,6 +465,25 @@ test('what the module finds unfit among the calls made before it had loaded is n
   assert.deepEqual(collector.events().map((event) => event.event), ['Last']);
 });
 
+test('a call made before the module has loaded is not judged by what its values have become since', async (t) => {
+  const { collector, open } = await world.person(t);
+  const page = await open();
+  const rejected = await page.evaluate(async (endpoint) => {
+    const { init } = await import('/dist/index.js');
+    const r = init('T', { endpoint, defaultConsent: 'granted' });
+    const cart = { coupon: null, total: 5 };
+    r.track('Bought', cart);
+    r.track('Wrong', { total: NaN });
+    cart.total = NaN;
+    await r.ready;
+    await r.flush();
+    return r.stats().rejected;
+  }, collector.url);
+  assert.equal(rejected, 1);
+  const events = collector.events().map(({ event, properties: { coupon, total } }) => [event, coupon, total]);
+  assert.deepEqual(events, [['Bought', null, 5]]);
+});
+
 test('a burst before the module has loaded is kept, within bounds, and what is refused is counted', async (t) => {
   const { collector, open } = await world.person(t);
   const page = await open();
