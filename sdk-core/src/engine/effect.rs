@@ -1,6 +1,6 @@
 //! Everything the engine asks of the outside.
 
-use super::consent::{Consent, ConsentChange, ConsentState, Decision};
+use super::consent::{Consent, ConsentChange, ConsentState, Decision, MOST};
 use super::identity::IdentityChange;
 use super::permit::{OutboxPermit, Permit, Refused};
 use alloc::boxed::Box;
@@ -329,14 +329,14 @@ impl fmt::Debug for Entry {
 }
 
 /// Which data a wipe leaves: that of this epoch and later ones. `consent` is the record as read under the lock that the
-/// wipe holds. Where it refuses, or has not come to that epoch, nothing may stay, however it came to be numbered: a power
-/// cut may have undone the record that it was written under. Where it was missing when the wipe was asked for, somebody may
-/// have made one since, and what follows that one is theirs. `None` where it cannot be told, and nothing may go.
+/// wipe holds. Where it refuses, nothing may stay, however it came to be numbered. Where it has not come to the epoch asked
+/// for, no epoch counts: a power cut may have undone the record that data was written under. Where it was missing when the
+/// wipe was asked for, somebody may have made one since, and what follows that one is theirs. `None` where it cannot be
+/// told, and nothing may go.
 pub fn wipe_before(asked: Option<u64>, consent: &RecordRead) -> Option<u64> {
     match ConsentState::of(consent) {
-        ConsentState::Found(record) if record.decision == Decision::Denied || asked > Some(record.epoch) => {
-            Some(u64::MAX)
-        }
+        ConsentState::Found(record) if record.decision == Decision::Denied => Some(u64::MAX),
+        ConsentState::Found(record) if asked > Some(record.epoch) => Some(MOST + 1),
         ConsentState::Found(record) => asked.or(Some(record.epoch)),
         ConsentState::Absent => asked.or(Some(u64::MAX)),
         ConsentState::Unreadable => asked,

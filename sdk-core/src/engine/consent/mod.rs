@@ -7,7 +7,7 @@ mod verdict;
 
 pub(super) use change::ConsentChange;
 pub use erasure::{Erasure, ErasureKind, ErasureState};
-pub(super) use record::counting_anew;
 pub use record::{ConsentRecord, ConsentState, Decision};
+pub(super) use record::{MOST, counting_anew};
 pub(super) use verdict::verdict;
 pub use verdict::{Consent, DenyReason, Signals, Verdict};

@@ -8,7 +8,7 @@ use alloc::vec::Vec;
 
 /// The highest revision or epoch of a record. Nobody has counted further: what says more is none of ours, and could not
 /// be counted up by a refusal.
-pub(super) const MOST: u64 = 1 << 53;
+pub(in crate::engine) const MOST: u64 = 1 << 53;
 
 /// Where counting goes on when it cannot be told how far it had come: nobody counts faster than milliseconds pass. Leaves
 /// room even where the clock is wrong.
