@@ -336,7 +336,7 @@ impl fmt::Debug for Entry {
 pub fn wipe_before(asked: Option<u64>, consent: &RecordRead) -> Option<u64> {
     match ConsentState::of(consent) {
         ConsentState::Found(record) if record.decision == Decision::Denied => Some(u64::MAX),
-        ConsentState::Found(record) if asked > Some(record.epoch) => Some(MOST + 1),
+        ConsentState::Found(record) if asked > Some(record.epoch) => asked.max(Some(MOST + 1)),
         ConsentState::Found(record) => asked.or(Some(record.epoch)),
         ConsentState::Absent => asked.or(Some(u64::MAX)),
         ConsentState::Unreadable => asked,

@@ -1,11 +1,8 @@
 //! Running other programs: shown before they run, with an error that names them.
 
-use std::cell::RefCell;
 use std::ffi::OsStr;
-use std::fs::File;
-use std::io::Write;
 use std::path::Path;
-use std::process::{Command, ExitStatus, Stdio};
+use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result, bail};
 
@@ -37,52 +34,15 @@ where
     command
 }
 
-thread_local! {
-    /// Where what this thread shows goes instead of to the terminal.
-    static KEPT: RefCell<Option<File>> = const { RefCell::new(None) };
-}
-
-/// Runs `work`, and what it and the programs that it runs say goes into this file instead of being shown: for work that goes
-/// on beside other work. Not through a pipe, whose end would wait for every process that has inherited it.
-///
-/// # Errors
-/// The file could not be made.
-pub fn keeping<T>(file: &Path, work: impl FnOnce() -> T) -> Result<T> {
-    let kept = File::create(file).with_context(|| format!("cannot write {}", file.display()))?;
-    KEPT.set(Some(kept));
-    let result = work();
-    KEPT.set(None);
-    Ok(result)
-}
-
-/// Shows a line.
-pub fn say(line: &str) {
-    KEPT.with_borrow_mut(|kept| match kept {
-        // What is only told is no reason to stop.
-        Some(kept) => drop(writeln!(kept, "{line}")),
-        None => println!("{line}"),
-    });
-}
-
 /// Runs with output to the terminal; a status other than 0 is an error.
 pub fn run(command: &mut Command) -> Result<()> {
     let shown = show(command);
-    say(&format!("$ {shown}"));
-    let status = status(command).with_context(|| format!("cannot start `{shown}`"))?;
+    println!("$ {shown}");
+    let status = command.status().with_context(|| format!("cannot start `{shown}`"))?;
     if !status.success() {
         bail!("`{shown}` ended with {status}");
     }
     Ok(())
-}
-
-fn status(command: &mut Command) -> std::io::Result<ExitStatus> {
-    KEPT.with_borrow(|kept| match kept {
-        // A copy of one descriptor writes where the other one has stopped.
-        Some(kept) => {
-            command.stdin(Stdio::null()).stdout(kept.try_clone()?).stderr(kept.try_clone()?).status()
-        }
-        None => command.status(),
-    })
 }
 
 /// Runs silently and returns what it wrote to its standard output, trimmed.
@@ -114,19 +74,4 @@ fn show(command: &Command) -> String {
         .map(|part| part.to_string_lossy().into_owned())
         .collect::<Vec<_>>()
         .join(" ")
-}
-
-#[cfg(all(test, unix))]
-#[test]
-fn what_is_kept_is_in_the_order_in_which_it_was_said() -> Result<()> {
-    let file = std::env::temp_dir().join(format!("refrain-kept-{}.txt", std::process::id()));
-    let result = keeping(&file, || {
-        say("before");
-        run(&mut program("sh", &project::root(), ["-c", "echo out; echo err >&2; exit 3"]))
-    })?;
-    assert!(result.expect_err("status 3").to_string().ends_with("exit status: 3"));
-    let kept = std::fs::read_to_string(&file)?;
-    std::fs::remove_file(&file)?;
-    assert_eq!(kept, "before\n$ sh -c echo out; echo err >&2; exit 3\nout\nerr\n");
-    Ok(())
 }

@@ -23,7 +23,7 @@ fn on_this_machine() -> Option<PathBuf> {
     match machine::chromium() {
         Need::Met(chromium) => Some(chromium),
         Need::Missing(why) => {
-            command::say(&why);
+            println!("{why}");
             None
         }
     }
@@ -52,5 +52,5 @@ fn start(options: &[&str], chromium: Option<PathBuf>) -> Result<Need<bool>> {
         Some(chromium) => demo.env("CHROMIUM", chromium),
         None => demo.env_remove("CHROMIUM"),
     };
-    Ok(Need::Met(command::run(&mut demo).is_ok()))
+    Ok(Need::Met(demo.status()?.success()))
 }

@@ -1,7 +1,6 @@
 //! What this machine has, and getting what it lacks by the ordinary means, each in one line that says so.
 
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use anyhow::{Context, Result, bail};
 
@@ -27,12 +26,6 @@ impl<T> Need<T> {
             Self::Missing(why) => bail!(why),
         }
     }
-}
-
-/// Installers lock what they change, and some fail instead of waiting: one at a time.
-fn turn() -> MutexGuard<'static, ()> {
-    static INSTALLING: Mutex<()> = Mutex::new(());
-    INSTALLING.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// A component of the Rust toolchain, such as `clippy`.
@@ -61,8 +54,7 @@ pub fn rust_target(name: &str) -> Need<()> {
 }
 
 fn got_by_rustup(kind: &str, name: &str) -> Need<()> {
-    let _turn = turn();
-    command::say(&format!("installing: Rust {kind} {name}, by rustup"));
+    println!("installing: Rust {kind} {name}, by rustup");
     match command::run(&mut command::program("rustup", &project::root(), [kind, "add", name])) {
         Ok(()) => Need::Met(()),
         Err(error) => Need::Missing(format!("Rust {kind} {name} is missing, and {error:#}")),
@@ -94,7 +86,6 @@ fn node_major(version: &str) -> Option<u32> {
 
 /// The packages that the folder's `package-lock.json` names; installed when the lock is newer than they are.
 pub fn npm_packages(folder: &Path) -> Result<()> {
-    let _turn = turn();
     let lock = folder.join("package-lock.json");
     let installed = folder.join("node_modules/.package-lock.json");
     let written = |path: &Path| path.metadata().and_then(|it| it.modified());
@@ -102,7 +93,7 @@ pub fn npm_packages(folder: &Path) -> Result<()> {
     if written(&installed).is_ok_and(|time| time >= lock_time) {
         return Ok(());
     }
-    command::say(&format!("installing: npm packages of {}", shown(folder)));
+    println!("installing: npm packages of {}", shown(folder));
     command::run(&mut command::program("npm", folder, ["ci", "--no-audit", "--no-fund"]))
 }
 
@@ -155,8 +146,7 @@ pub fn apt_install(package: &str) -> Result<()> {
         let asked = command::read(&mut command::program("sudo", &project::root(), ["-n", "true"]));
         asked.context("apt-get needs root, or sudo without a password")?;
     }
-    let _turn = turn();
-    command::say(&format!("installing: {package}, by apt-get"));
+    println!("installing: {package}, by apt-get");
     let apt_get = |arguments: &[&str]| {
         let mut line = if with_sudo { vec!["sudo", "-n"] } else { vec![] };
         line.extend(["env", "DEBIAN_FRONTEND=noninteractive", "apt-get"]);
@@ -185,7 +175,7 @@ pub fn python(name: &str, requirements: Option<&Path>) -> Result<Need<PathBuf>> 
     {
         return Ok(Need::Met(python));
     }
-    command::say(&format!("installing: a Python environment for {name}"));
+    println!("installing: a Python environment for {name}");
     let root = project::root();
     let mut create = command::program(system, &root, ["-m", "venv", "--clear"]);
     if let Err(error) = command::run(create.arg(&folder)) {

@@ -22,9 +22,8 @@ pub struct Row {
     pub took: Duration,
 }
 
-/// The table, and under it the counts on a line of their own, and how long the whole run took: rows may have run beside each
-/// other.
-pub fn render(rows: &[Row], whole: Duration) -> String {
+/// The table, and under it the counts on a line of their own.
+pub fn render(rows: &[Row]) -> String {
     let width = rows.iter().map(|row| row.name.len()).max().unwrap_or(0);
     let mut text = String::new();
     let (mut passed, mut failed, mut skipped) = (0, 0, 0);
@@ -39,7 +38,6 @@ pub fn render(rows: &[Row], whole: Duration) -> String {
         text.push_str(&format!("{name:width$}  {:>4} s  {word}{separator}{why}\n", took.as_secs()));
     }
     text.push_str(&format!("\n{passed} passed, {failed} failed, {skipped} skipped\n"));
-    text.push_str(&format!("{} s in all\n", whole.as_secs()));
     text
 }
 
@@ -68,7 +66,7 @@ mod tests {
             row("long name", Outcome::Failed("first\nsecond".to_owned())),
             row("c", Outcome::Skipped("no JDK".to_owned())),
         ];
-        let text = render(&rows, Duration::from_secs(5));
+        let text = render(&rows);
         assert_eq!(
             text.lines().collect::<Vec<_>>(),
             [
@@ -77,7 +75,6 @@ mod tests {
                 "c             3 s  skipped: no JDK",
                 "",
                 "1 passed, 1 failed, 1 skipped",
-                "5 s in all",
             ]
         );
         assert!(any_failed(&rows));

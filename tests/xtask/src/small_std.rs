@@ -19,7 +19,7 @@ pub fn build_along(build: &mut Command, crates: &str, features: &str, what: &str
             true
         }
         Need::Missing(why) => {
-            command::say(&format!("{why}: {what} is built with the ordinary standard library"));
+            println!("{why}: {what} is built with the ordinary standard library");
             false
         }
     }

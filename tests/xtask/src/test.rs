@@ -1,9 +1,8 @@
 //! `cargo xtask test`: every test of the project, one row per step. A step that fails does not stop the others.
 
-use std::io::Write;
 use std::path::PathBuf;
 use std::process::{Command, ExitCode};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use anyhow::{Result, bail, ensure};
 
@@ -42,9 +41,9 @@ impl Options {
         }
         for wanted in &options.only {
             ensure!(
-                steps().any(|step| step.name.contains(wanted.as_str())),
+                STEPS.iter().any(|step| step.name.contains(wanted.as_str())),
                 "no row's name contains `{wanted}`; the rows are: {}",
-                steps().map(|step| step.name).collect::<Vec<_>>().join(", ")
+                STEPS.iter().map(|step| step.name).collect::<Vec<_>>().join(", ")
             );
         }
         Ok(options)
@@ -70,43 +69,26 @@ const fn step(name: &'static str, run: fn() -> Result<Outcome>) -> Step {
 }
 
 /// In this order: what is quick to fail comes first, and `rust tests` builds what the later rows start.
-const FIRST: [Step; 5] = [
+const STEPS: [Step; 18] = [
     step("format", format),
     step("clippy", clippy),
     step("clippy for the browser", clippy_for_the_browser),
     step("check for Android", check_for_android),
     step("rust tests", rust_tests),
-];
-
-/// After those, beside [`WITHOUT_PAGES`]: for much of their time browsers wait, and so do compilers for a single thread of
-/// theirs.
-const WITH_PAGES: [Step; 4] = [
-    step("published client: Chromium", published_browser),
-    step("server pages: Chromium", server_pages),
-    step("browser package", browser_package),
-    step("demo", the_demo),
-];
-
-const WITHOUT_PAGES: [Step; 7] = [
     step("simulation", simulation),
     step("docs", docs),
     step("conformance vectors", conformance),
     step("published client: Python", published_python),
     step("published client: Node", published_node),
+    step("published client: Chromium", published_browser),
+    step("server pages: Chromium", server_pages),
+    step("browser package", browser_package),
+    step("demo", the_demo),
     step("Python package", python_package),
     step("Kotlin package", kotlin_package),
-];
-
-/// At the end.
-const LAST: [Step; 2] = [
     Step { name: "Swift package", only_with_all: true, run: swift_package },
     Step { name: "pages in WebKit", only_with_all: true, run: pages_in_webkit },
 ];
-
-/// Every step, in the order of the table.
-fn steps() -> impl Iterator<Item = &'static Step> {
-    FIRST.iter().chain(&WITHOUT_PAGES).chain(&WITH_PAGES).chain(&LAST)
-}
 
 /// The packages that have tests. The two generators have none, and are built where they are used, by themselves and so with
 /// other features: here they would be built once more.
@@ -117,51 +99,22 @@ const VECTORS_TEST: &str = "the_server_answers_every_vector_as_specified";
 
 /// The command.
 pub fn run(options: &Options) -> Result<ExitCode> {
-    let start = Instant::now();
-    let mut rows = one_after_the_other(&FIRST, options, play);
-    rows.extend(std::thread::scope(|scope| {
-        let pages = scope.spawn(|| one_after_the_other(&WITH_PAGES, options, play_beside));
-        let mut rows = one_after_the_other(&WITHOUT_PAGES, options, play_beside);
-        rows.extend(pages.join().expect("a row's error is an outcome"));
-        rows
-    }));
-    rows.extend(one_after_the_other(&LAST, options, play));
-    print!("\n{}", report::render(&rows, start.elapsed()));
-    Ok(if report::any_failed(&rows) { ExitCode::FAILURE } else { ExitCode::SUCCESS })
-}
-
-fn one_after_the_other(steps: &'static [Step], options: &Options, play: fn(&Step) -> Row) -> Vec<Row> {
-    steps.iter().filter(|step| options.wants(step)).map(play).collect()
-}
-
-/// Runs a step.
-fn play(step: &Step) -> Row {
-    command::say(&format!("\n== {}", step.name));
-    let start = Instant::now();
-    let outcome = (step.run)().unwrap_or_else(|error| Outcome::Failed(format!("{error:#}")));
     let skips_fail = std::env::var("CI").is_ok_and(|it| it == "true");
-    let outcome = if skips_fail && !step.only_with_all { without_skips(outcome) } else { outcome };
-    match &outcome {
-        Outcome::Passed => {}
-        Outcome::Failed(why) => command::say(&format!("failed: {why}")),
-        Outcome::Skipped(why) => command::say(&format!("skipped: {why}")),
+    let mut rows = Vec::new();
+    for step in STEPS.iter().filter(|step| options.wants(step)) {
+        println!("\n== {}", step.name);
+        let start = Instant::now();
+        let outcome = (step.run)().unwrap_or_else(|error| Outcome::Failed(format!("{error:#}")));
+        let outcome = if skips_fail && !step.only_with_all { without_skips(outcome) } else { outcome };
+        match &outcome {
+            Outcome::Passed => {}
+            Outcome::Failed(why) => println!("failed: {why}"),
+            Outcome::Skipped(why) => println!("skipped: {why}"),
+        }
+        rows.push(Row { name: step.name, outcome, took: start.elapsed() });
     }
-    Row { name: step.name, outcome, took: start.elapsed() }
-}
-
-/// Runs a step beside others: shows what it said when it is at its end, so that it stands in one piece.
-fn play_beside(step: &Step) -> Row {
-    let file = project::target().join(format!("{}.txt", step.name.replace([' ', ':'], "-")));
-    println!("\n== {} begins; it writes {}", step.name, file.display());
-    let row = command::keeping(&file, || play(step)).unwrap_or_else(|error| Row {
-        name: step.name,
-        outcome: Outcome::Failed(format!("{error:#}")),
-        took: Duration::ZERO,
-    });
-    // Bytes, because not all programs write UTF-8; and a terminal that is gone is no reason to stop.
-    let said = std::fs::read(&file).unwrap_or_default();
-    let _ = std::io::stdout().lock().write_all(&said);
-    row
+    print!("\n{}", report::render(&rows));
+    Ok(if report::any_failed(&rows) { ExitCode::FAILURE } else { ExitCode::SUCCESS })
 }
 
 /// On a machine that is meant to have everything, a step that could not run has failed.
@@ -368,15 +321,15 @@ mod tests {
 
     fn rows(line: &[&str]) -> Vec<&'static str> {
         let options = options(line).expect("valid options");
-        steps().filter(|step| options.wants(step)).map(|step| step.name).collect()
+        STEPS.iter().filter(|step| options.wants(step)).map(|step| step.name).collect()
     }
 
     #[test]
     fn what_is_large_runs_with_all_or_by_name() {
         let usual = rows(&[]);
-        assert_eq!(usual.len(), steps().count() - 2);
+        assert_eq!(usual.len(), STEPS.len() - 2);
         assert!(["Swift package", "pages in WebKit"].iter().all(|large| !usual.contains(large)));
-        assert_eq!(rows(&["--all"]).len(), steps().count());
+        assert_eq!(rows(&["--all"]).len(), STEPS.len());
         assert_eq!(rows(&["--only", "Swift", "--only", "docs"]), ["docs", "Swift package"]);
     }
 
