@@ -111,8 +111,8 @@ pub const MUTANTS: &[Mutant] = &[
             edit(CHOICE, "self.stop(self.epoch.saturating_add(1));\n        let ticket", "let ticket"),
             edit(
                 WITHDRAWAL,
-                "            if reason != DenyReason::StoreUnavailable {\n                self.stop_if_open();\n            }",
-                "            let _ = reason;",
+                "            if reason != DenyReason::StoreUnavailable {\n                self.stop_if_open();\n            } else if ",
+                "            if reason == DenyReason::StoreUnavailable && ",
             ),
         ],
     },
